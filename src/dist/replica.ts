@@ -1,0 +1,66 @@
+/**
+ * What the distribution knows of a model: flat vectors of float32 numbers, weights and fingerprints.
+ * `src/replica.ts` implements it with FLASH on TensorFlow, the tests of this folder with a few lines of arithmetic.
+ *
+ * @module
+ */
+
+/** What one micro-batch, or any subtree of micro-batches, adds to a step: sums over counted tokens, never means. */
+export interface GradientSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
+  lossSum: number;
+  /** How many tokens were counted. */
+  tokens: number;
+  /** Gradient of `lossSum` in Layout order. */
+  gradient: Float32Array;
+}
+
+/** Loss of a micro-batch of the validation part. */
+export interface LossSum {
+  lossSum: number;
+  tokens: number;
+}
+
+/** What all replicas agree on when a step ends; with the mean gradient it is all that `apply` needs. */
+export interface StepOutcome {
+  /** The step that ends, from 1 on: a replica at step s computes step s + 1. */
+  step: number;
+  /** False when the step is skipped: a gradient was not finite, or no token counted. */
+  apply: boolean;
+  /** Euclidean norm of the mean gradient, float64, before clipping. */
+  norm: number;
+}
+
+/** Who a replica is: two members may average only when these agree. */
+export interface ReplicaIdentity {
+  /** `[name, shape]` of every parameter, in Layout order. */
+  layout: (readonly [name: string, shape: readonly number[]])[];
+  /** SHA-256 of the layout. */
+  layoutFingerprint: string;
+  /** Everything that decides the bits: versions, device kind, instruction set, threads, execution path. In words. */
+  numericsFingerprint: string;
+  /** Length in bytes and SHA-256 of the text trained on. */
+  corpus: { bytes: number; sha256: string };
+}
+
+/** One copy of the model with its optimizer and its data, at some step. */
+export interface Replica {
+  readonly identity: ReplicaIdentity;
+  /** Number of parameters: the length of every gradient. */
+  readonly size: number;
+  /** The last step that this replica has ended. */
+  readonly step: number;
+  /**
+   * Gradient sum of micro-batch `microBatch` (0-based, of the global batch) of step `step`, at the present parameters;
+   * `crc` is the CRC-32 of the ids that were fed to the model.
+   */
+  gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }>;
+  /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
+  evaluate(microBatch: number): Promise<LossSum>;
+  /** Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step. */
+  apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
+  /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
+  hashes(): Promise<{ state: string; params: string }>;
+  /** Writes a checkpoint of the present step. Called on the member that writes for the run. */
+  save(): Promise<void>;
+}

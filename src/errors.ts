@@ -1,0 +1,23 @@
+/**
+ * The errors that a caller catches. Everything else is one of JavaScript's own: `TypeError` for the wrong kind of value,
+ * `RangeError` for one out of range, `SyntaxError` for what can't be parsed.
+ *
+ * @module
+ */
+
+/** A configuration or command line that can't be used; `problems` holds all of them, each one line. Exit code 2. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+
+  /**
+   * @param problems what is wrong, one line each: where, what was expected, what was found
+   */
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("\n"));
+  }
+}
+
+/** A run that could not go on, with the reason as its participants gave it. Exit code 1. */
+export class RunError extends Error {
+  override readonly name = "RunError";
+}
