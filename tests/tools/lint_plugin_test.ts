@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import plugin, { forbiddenImport } from "../../tools/lint_plugin.ts";
+
+Deno.test("the lint plugin keeps the folders apart", () => {
+  assert.equal(
+    forbiddenImport("/x/src/model/gau.ts", "../dist/tree.ts"),
+    "src/model/ must not know src/dist/",
+  );
+  assert.equal(
+    forbiddenImport("/x/src/dist/worker.ts", "../tensorflow/mod.ts"),
+    "src/dist/ must not know src/tensorflow/",
+  );
+  assert.equal(forbiddenImport("/x/src/train.ts", "./dist/worker.ts"), undefined);
+  assert.equal(forbiddenImport("/x/src/dist/worker.ts", "./tree.ts"), undefined);
+});
+
+Deno.test("the lint plugin gives each package to one place", () => {
+  assert.equal(
+    forbiddenImport("/x/src/dist/worker.ts", "nats"),
+    "only src/dist/nats_transport.ts imports nats",
+  );
+  assert.equal(forbiddenImport("/x/src/dist/nats_transport.ts", "nats"), undefined);
+  assert.equal(
+    forbiddenImport("/x/src/model/gau.ts", "@tensorflow/tfjs"),
+    "only src/tensorflow/ imports @tensorflow/",
+  );
+  assert.equal(forbiddenImport("/x/src/data/text.ts", "npm:zod@4"), "only src/config.ts imports zod");
+  assert.equal(forbiddenImport("/x/tests/dist/nats_test.ts", "nats"), undefined);
+});
+
+Deno.test("the lint plugin reports printing in src and nowhere else", () => {
+  const messages = (file: string) =>
+    Deno.lint.runPlugin(plugin, file, "console.log(1);").map((found) => found.message);
+  assert.deepEqual(messages("src/train.ts"), ["nothing in src/ prints: take a callback"]);
+  assert.deepEqual(messages("tools/train.ts"), []);
+});

@@ -1,0 +1,78 @@
+/**
+ * Our rules for `deno lint`: who may import whom (docs/architecture.md), and that nothing in `src/` prints.
+ *
+ * @module
+ */
+
+/** Packages that exactly one place may import: everybody else goes through it. */
+const PACKAGE_OWNERS: Record<string, string> = {
+  "@tensorflow/": "src/tensorflow/",
+  "nats": "src/dist/nats_transport.ts",
+  "zod": "src/config.ts",
+  "js-yaml": "src/std/yaml.ts",
+  "minimist": "src/std/parse_args.ts",
+};
+
+/** Folders of `src/` that a folder must not know. */
+const FORBIDDEN_FOLDERS: Record<string, string[]> = {
+  "src/model/": ["src/dist/", "src/data/"],
+  "src/data/": ["src/dist/", "src/model/", "src/tensorflow/"],
+  "src/dist/": ["src/model/", "src/data/", "src/tensorflow/"],
+  "src/tensorflow/": ["src/model/", "src/data/", "src/dist/"],
+};
+
+/** The path of a file from the repository's root, as far as the rules care. */
+function placeOf(path: string): string {
+  return path.replaceAll("\\", "/").match(/(?:^|\/)((?:src|tools|tests)\/.*|mod\.ts)$/)?.[1] ?? "";
+}
+
+/** Why `file` may not import `specifier`, or undefined where it may. */
+export function forbiddenImport(file: string, specifier: string): string | undefined {
+  const place = placeOf(file);
+  if (!place.startsWith("src/")) return;
+  for (const [name, owner] of Object.entries(PACKAGE_OWNERS)) {
+    const bare = specifier.replace(/^npm:\/?/, "");
+    const matches = name.endsWith("/") ? bare.startsWith(name) : bare === name || bare.startsWith(`${name}@`);
+    if (matches && !place.startsWith(owner)) return `only ${owner} imports ${name}`;
+  }
+  if (!specifier.startsWith(".")) return;
+  const target = placeOf(new URL(specifier, `file:///${place}`).pathname);
+  for (const [folder, forbidden] of Object.entries(FORBIDDEN_FOLDERS)) {
+    const hit = place.startsWith(folder) && forbidden.find((other) => target.startsWith(other));
+    if (hit) return `${folder} must not know ${hit}`;
+  }
+}
+
+const plugin: Deno.lint.Plugin = {
+  name: "flashmob",
+  rules: {
+    imports: {
+      create(context) {
+        const check = (
+          node:
+            | Deno.lint.ImportDeclaration
+            | Deno.lint.ExportNamedDeclaration
+            | Deno.lint.ExportAllDeclaration,
+        ) => {
+          const reason = node.source && forbiddenImport(context.filename, String(node.source.value));
+          if (reason) context.report({ node, message: reason });
+        };
+        return { ImportDeclaration: check, ExportNamedDeclaration: check, ExportAllDeclaration: check };
+      },
+    },
+    silent: {
+      create(context) {
+        const inSource = placeOf(context.filename).startsWith("src/");
+        return {
+          MemberExpression(node) {
+            if (inSource && node.object.type === "Identifier" && node.object.name === "console") {
+              context.report({ node, message: "nothing in src/ prints: take a callback" });
+            }
+          },
+        };
+      },
+    },
+  },
+};
+
+export default plugin;
