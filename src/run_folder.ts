@@ -1,0 +1,143 @@
+/**
+ * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
+ * `summary.json` at the end, and `checkpoints/`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "./errors.ts";
+
+/** What `metrics.jsonl` says of a step. */
+export interface StepMetrics {
+  /** From 1 on. */
+  step: number;
+  /** Mean over the counted tokens, nats per token. */
+  loss: number;
+  /** Counted tokens of this step. */
+  tokens: number;
+  tokensPerSecond: number;
+  /** Norm of the mean gradient before clipping. */
+  gradNorm: number;
+  /** Learning rate of this step. */
+  lr: number;
+  /** False when the step was skipped. */
+  applied: boolean;
+  /** Members of this step; 0 in a run without worker processes. */
+  workers: number;
+  /** Rises with every change of membership. */
+  generation: number;
+  /** Micro-batches of the global batch that each member computed. */
+  computed: Record<string, number[]>;
+  /** CRC-32 of the ids that were fed to the model, per micro-batch. */
+  samples: number[];
+}
+
+/** What `metrics.jsonl` says of an evaluation after a step. */
+export interface EvaluationMetrics {
+  step: number;
+  /** Mean over the validation part's counted tokens, nats per token. */
+  valLoss: number;
+}
+
+/** `summary.json`: the run as a whole. */
+export interface Summary {
+  steps: number;
+  /** Of the last step, nats per token. */
+  loss: number;
+  /** Of the last evaluation, nats per token; null when there was none. */
+  valLoss: number | null;
+  /** Counted tokens over all steps of this run. */
+  tokens: number;
+  /** Of this start of the run, from the first step to the last. */
+  seconds: number;
+  /** Averaging payload that members sent, summed over them. */
+  bytesSent: number;
+  /** Averaging payload that members received, summed over them. */
+  bytesReceived: number;
+  /** State transferred to members that joined. */
+  stateBytes: number;
+  /** SHA-256 of the flat float32 parameters in Layout order. */
+  paramsHash: string;
+  /** True when the run was stopped before its last step. */
+  interrupted: boolean;
+}
+
+/** Opens the folder of a new run, or of one to be resumed, and writes what the run says of itself. */
+export class RunFolder {
+  /** @param path of an existing folder */
+  private constructor(readonly path: string) {}
+
+  /**
+   * Makes the folder of a new run.
+   *
+   * @throws ConfigError when it holds a run already: nothing is ever overwritten
+   */
+  static async create(path: string, configYaml: string): Promise<RunFolder> {
+    await Deno.mkdir(path, { recursive: true });
+    const folder = new RunFolder(path);
+    try {
+      await Deno.writeTextFile(folder.file("config.yaml"), configYaml, { createNew: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      throw new ConfigError([
+        `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`,
+      ]);
+    }
+    await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
+    return folder;
+  }
+
+  /**
+   * Opens the folder of a run that goes on after `step`: later lines of its metrics move to `metrics.discarded.jsonl`,
+   * since those steps are done again.
+   */
+  static async resume(path: string, step: number): Promise<RunFolder> {
+    const folder = new RunFolder(path);
+    const text = await Deno.readTextFile(folder.file("metrics.jsonl")).catch(() => "");
+    const kept: string[] = [], discarded: string[] = [];
+    for (const line of text.split("\n").filter((line) => line)) {
+      (stepOf(line) <= step ? kept : discarded).push(line);
+    }
+    if (discarded.length > 0) {
+      await Deno.writeTextFile(folder.file("metrics.discarded.jsonl"), discarded.join("\n") + "\n", {
+        append: true,
+      });
+      await replaceFile(folder.file("metrics.jsonl"), kept.map((line) => line + "\n").join(""));
+    }
+    return folder;
+  }
+
+  /** Where checkpoints are. */
+  get checkpoints(): string {
+    return this.file("checkpoints");
+  }
+
+  /** Adds a line to `metrics.jsonl`. */
+  writeMetrics(metrics: StepMetrics | EvaluationMetrics): void {
+    Deno.writeTextFileSync(this.file("metrics.jsonl"), JSON.stringify(metrics) + "\n", { append: true });
+  }
+
+  /** Writes `summary.json`. */
+  async writeSummary(summary: Summary): Promise<void> {
+    await replaceFile(this.file("summary.json"), JSON.stringify(summary, null, 2) + "\n");
+  }
+
+  private file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+}
+
+/** The step of a line of metrics; a torn last line counts as discarded. */
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as { step: number }).step;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** Writes a small file so that a reader finds the old text or the new one, never half of it. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.tmp`, text);
+  await Deno.rename(`${path}.tmp`, path);
+}
