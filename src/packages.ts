@@ -9,28 +9,35 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { RunError } from "./errors.ts";
 
 /** One file of the package index, named so that nothing else can come. */
-export interface PinnedPackage {
+export interface PinnedFile {
   /** Name on the index, for example "tensorflow-cpu". */
   name: string;
   /** Exact version. */
   version: string;
   /** SHA-256 of the wheel, in hexadecimal. */
   sha256: string;
+}
+
+/** What is fetched into one folder of the cache. */
+export interface PinnedPackage extends PinnedFile {
+  /** Others to be unpacked into the same folder. */
+  with?: readonly PinnedFile[];
   /** For a wheel made for one Python: which one, so that a machine with any other can fetch it. */
   wheel?: WheelTags;
   /** Paths in the package, with `/`, that are kept; all others are deleted. All are kept by default. */
   keep?: RegExp;
 }
 
-/** The Python and the platform in a wheel's name. */
+/** The Python and the platforms in the wheels' names. */
 export interface WheelTags {
   /** Version of CPython: "3.11". */
   python: string;
-  /** Platform tag: "manylinux_2_27_x86_64". */
-  platform: string;
+  /** Platform tags, the one with the newest glibc first: "manylinux_2_27_x86_64". */
+  platforms: readonly string[];
 }
 
 /** What may be passed when a package is fetched. */
@@ -68,9 +75,16 @@ export function cacheFolder(): string {
   );
 }
 
-/** Where a package lies in the cache once it is fetched. The checksum is part of it: another pin is another folder. */
+/** Where a package lies in the cache once it is fetched. Its name depends on all checksums: another pin is another folder. */
 export function packageFolder(pinned: PinnedPackage): string {
-  return `${cacheFolder()}/packages/${pinned.name}-${pinned.version}-${pinned.sha256.slice(0, 12)}`;
+  const pins = createHash("sha256").update(requirementsOf(pinned)).digest("hex").slice(0, 12);
+  return `${cacheFolder()}/packages/${pinned.name}-${pinned.version}-${pins}`;
+}
+
+/** The pins in pip's requirements format. */
+function requirementsOf(pinned: PinnedPackage): string {
+  const files = [pinned, ...(pinned.with ?? [])];
+  return files.map((file) => `${file.name}==${file.version} --hash=sha256:${file.sha256}\n`).join("");
 }
 
 /** Whether a package is in the cache, whole. */
@@ -179,15 +193,18 @@ function installArguments(
   ];
   if (installer[0] === "uv") {
     const tags = wheel
-      ? ["--python-version", wheel.python, "--python-platform", uvPlatform(wheel.platform)]
+      ? ["--python-version", wheel.python, "--python-platform", uvPlatform(wheel.platforms[0])]
       : [];
     return [...common, requirements, ...tags];
   }
-  const abi = `cp${wheel?.python.replace(".", "")}`;
-  const tags = wheel
-    ? ["--python-version", wheel.python, "--platform", wheel.platform, "--implementation", "cp", "--abi", abi]
-    : [];
-  return [...common, requirements, "--no-compile", ...tags];
+  return [...common, requirements, "--no-compile", ...(wheel ? pipTags(wheel) : [])];
+}
+
+/** pip's flags; the abi "none" is that of wheels for any Python. */
+function pipTags({ python, platforms }: WheelTags): string[] {
+  const abi = `cp${python.replace(".", "")}`;
+  const tags = ["--python-version", python, "--implementation", "cp", "--abi", abi, "--abi", "none"];
+  return [...tags, ...platforms.flatMap((platform) => ["--platform", platform])];
 }
 
 /** uv's name of a platform, and of none below glibc 2.28: "manylinux_2_27_x86_64" is "x86_64-manylinux_2_28". */
