@@ -28,7 +28,18 @@ export const DTYPES = {
 export type Dtype = keyof typeof DTYPES;
 
 /** The typed arrays that hold values: BF16 is held as the 16 bits it has, BOOL as bytes 0 and 1. */
-export type FlatValues = InstanceType<typeof DTYPES[Dtype]>;
+export type FlatValues =
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Int32Array
+  | Uint32Array
+  | Float16Array
+  | Uint16Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array;
 
 /** One tensor as the file has it. */
 export interface FlatTensor {
