@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type Corpus, corpusOf, loadCorpus } from "../../src/data/corpus.ts";
 import { MicroBatches, type MicroBatchOptions } from "../../src/data/microbatch.ts";
+import { endlessEpochs, windowOffset, windows } from "../../src/data/windows.ts";
 import { ConfigError } from "../../src/errors.ts";
 
 const OPTIONS: MicroBatchOptions = {
@@ -61,6 +62,9 @@ Deno.test("MicroBatches covers an epoch with each window once, whatever the micr
   const rows = rowsOf(1);
   assert.deepEqual(rowsOf(2), rows);
   assert.deepEqual(rowsOf(6), rows);
+  const sample = endlessEpochs((epoch) => windows(2700, 16, windowOffset(2700, 16, 1, epoch)), 1);
+  const { start } = sample(0);
+  assert.equal(rows[0], corpus.train.subarray(start, start + 16).join(), "step 1 begins at place 0");
   // 2700 bytes hold 168 windows at an offset below 12, and 167 otherwise; 28 steps of 6 are 168.
   assert.equal(new Set(rows.slice(0, 167)).size, 167);
 });

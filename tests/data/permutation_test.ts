@@ -20,12 +20,15 @@ Deno.test("permutation() differs between seeds and between epochs", () => {
   assert.equal(at(1, 0), at(1, 0));
 });
 
-Deno.test("permutation() looks random: few fixed points, few neighbours that stay neighbours", () => {
+Deno.test("permutation() looks random: few fixed points, neighbours go far apart", () => {
   const size = 10_000, order = indices(size).map(permutation(size, 3, 0));
   const fixed = order.filter((to, from) => to === from).length;
   const neighbours = order.filter((to, from) => from > 0 && Math.abs(to - order[from - 1]) === 1).length;
   // Of a random permutation: Poisson with means 1 and 2; 12 and more has a chance below 1e-6.
   assert.ok(fixed < 12 && neighbours < 12, `${fixed} fixed, ${neighbours} neighbours`);
+  // Of two random indices, 19 % are less than a tenth of the size apart: deviation 0.4 %.
+  const near = order.filter((to, from) => from > 0 && Math.abs(to - order[from - 1]) < size / 10).length;
+  assert.ok(Math.abs(near / size - 0.19) < 0.02, `${near} near`);
   // The first places of the order come from all over the text: their mean has a deviation of 2887 / √1000 = 91.
   const mean = order.slice(0, 1000).reduce((sum, to) => sum + to, 0) / 1000;
   assert.ok(Math.abs(mean - size / 2) < 5 * 91, `mean ${mean}`);

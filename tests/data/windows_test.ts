@@ -5,11 +5,18 @@ const all = (epoch: Epoch) => Array.from({ length: epoch.size }, (_, i) => epoch
 
 Deno.test("windows() share one token with their neighbours and stay inside the text", () => {
   for (
-    const [length, seqLen, offset] of [[1000, 64, 0], [1000, 64, 63], [65, 64, 0], [129, 64, 0], [
-      128,
-      64,
-      63,
-    ]]
+    const [length, seqLen, offset] of [
+      [128, 64, 0],
+      [1000, 64, 0],
+      [1000, 64, 63],
+      [65, 64, 0],
+      [129, 64, 0],
+      [
+        128,
+        64,
+        63,
+      ],
+    ]
   ) {
     const samples = all(windows(length, seqLen, offset));
     assert.equal(samples[0].start, offset);
