@@ -52,12 +52,15 @@ export interface Replica {
   readonly step: number;
   /**
    * Gradient sum of micro-batch `microBatch` (0-based, of the global batch) of step `step`, at the present parameters;
-   * `crc` is the CRC-32 of the ids that were fed to the model.
+   * `crc` is the CRC-32 of the ids that were fed to the model. The vector is the caller's, who adds others to it.
    */
   gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }>;
   /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
   evaluate(microBatch: number): Promise<LossSum>;
-  /** Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step. */
+  /**
+   * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
+   * The vector is empty where the step is skipped, and only borrowed: it is overwritten by the next step.
+   */
   apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
   hashes(): Promise<{ state: string; params: string }>;

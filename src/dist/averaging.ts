@@ -1,0 +1,211 @@
+/**
+ * How the vectors of one step travel: the coordinator pulls the members' sums part by part, adds them, divides by the
+ * tokens and publishes the mean part by part. It asks, and waits for acknowledgements, because NATS drops a consumer that
+ * lags behind without holding anybody up: never more than a budget of bytes is on its way, in either direction.
+ *
+ * @module
+ */
+
+import { floatBytes, floatsOf, type Frame } from "./frames.ts";
+import { OpenStep } from "./open_step.ts";
+import { blockSquares, divideBy, normOf } from "./reduction.ts";
+import type { OfferedSum } from "./run_state.ts";
+
+/** Sizes of the vectors, what may be on its way, and for how long. */
+export interface AveragingSizes {
+  /** Micro-batches of the batch. */
+  microBatches: number;
+  /** Values of the vector. */
+  values: number;
+  /** Values of a part, whole blocks of the norm. */
+  partElements: number;
+  /** Budget of bytes on their way. */
+  windowBytes: number;
+  /** After how long a part that got no answer is sent again; doubled each time. */
+  patienceSeconds: number;
+}
+
+/** What an averaging does to the world. */
+export interface AveragingEffects {
+  /** Asks a member for one part of a sum. */
+  pull(sum: OfferedSum, part: number): void;
+  /** Makes a frame of one part of the mean. */
+  encodeMean(part: number, payload: Uint8Array): Uint8Array;
+  /** Sends a frame of the mean to all, or again to one. */
+  sendMean(frame: Uint8Array, member?: string): void;
+  /** When a member was last heard of, in seconds. */
+  heardAt(member: string): number;
+  /** All members have the whole mean. */
+  done(norm: number): void;
+}
+
+/** A part that was asked for. */
+interface Pull {
+  sum: OfferedSum;
+  part: number;
+  bytes: number;
+  /** When it was last asked for, how long to wait for it. */
+  sentAt: number;
+  patience: number;
+}
+
+/** A part of the mean that some members have not acknowledged. */
+interface Published {
+  frame: Uint8Array;
+  bytes: number;
+  missing: Set<string>;
+  sentAt: number;
+  patience: number;
+}
+
+/** The averaging of one step. Parts go through in order, so that only a window of the vectors is ever held. */
+export class Averaging {
+  readonly parts: number;
+  readonly #step: OpenStep;
+  readonly #squares: number[][] = [];
+  readonly #pulls = new Map<string, Pull>();
+  readonly #published = new Map<number, Published>();
+  /** Parts of the mean that wait for room in the window. */
+  readonly #ready: { part: number; payload: Uint8Array }[] = [];
+  #bytesPulled = 0;
+  #bytesPublished = 0;
+  /** The next pull: of which part, from which sum. */
+  #nextPart = 0;
+  #nextSum = 0;
+  #acknowledged = 0;
+
+  /**
+   * @param sums of all micro-batches, each once
+   * @param members who gets the mean
+   * @param tokens counted tokens of the batch
+   */
+  constructor(
+    readonly sums: readonly OfferedSum[],
+    readonly members: readonly string[],
+    readonly tokens: number,
+    readonly sizes: AveragingSizes,
+    readonly effects: AveragingEffects,
+  ) {
+    this.parts = Math.ceil(sizes.values / sizes.partElements);
+    this.#step = new OpenStep(sizes.microBatches);
+  }
+
+  /** Bytes on their way, waiting to be added, or waiting to be sent. */
+  get heldBytes(): number {
+    const ready = this.#ready.reduce((sum, { payload }) => sum + payload.length, 0);
+    return this.#bytesPulled + this.#bytesPublished + this.#step.heldBytes + ready;
+  }
+
+  /** Asks for what the window has room for. Called once to begin, then it goes on by itself. */
+  advance(now: number): void {
+    this.#publishReady(now);
+    while (this.#nextPart < this.parts && this.#partsInFlight() < this.#partsAllowed()) {
+      const sum = this.sums[this.#nextSum];
+      const bytes = this.#bytesOf(this.#nextPart);
+      if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
+      const pull: Pull = {
+        sum,
+        part: this.#nextPart,
+        bytes,
+        sentAt: now,
+        patience: this.sizes.patienceSeconds,
+      };
+      this.#pulls.set(keyOf(sum.lo, sum.hi, pull.part), pull);
+      this.#bytesPulled += bytes;
+      this.effects.pull(sum, pull.part);
+      this.#nextSum = (this.#nextSum + 1) % this.sums.length;
+      if (this.#nextSum === 0) this.#nextPart++;
+    }
+  }
+
+  /**
+   * Takes one part of a sum, whoever sent it.
+   *
+   * @returns false where it is not needed (any more), or not of the size that was asked for
+   */
+  receive(frame: Frame, now: number): boolean {
+    const key = keyOf(frame.lo, frame.hi, frame.part);
+    const pull = this.#pulls.get(key);
+    if (!pull || frame.codec !== "float32" || frame.payload.length !== pull.bytes) return false;
+    this.#pulls.delete(key);
+    this.#bytesPulled -= pull.bytes;
+    const whole = this.#step.add(frame.lo, frame.hi, frame.part, floatsOf(frame.payload));
+    if (whole) {
+      divideBy(whole, this.tokens);
+      this.#squares[frame.part] = blockSquares(whole);
+      this.#ready.push({ part: frame.part, payload: floatBytes(whole) });
+    }
+    this.advance(now);
+    return true;
+  }
+
+  /** A member has a part of the mean. */
+  acknowledge(member: string, part: number, now: number): void {
+    const published = this.#published.get(part);
+    if (!published?.missing.delete(member) || published.missing.size > 0) return;
+    this.#published.delete(part);
+    this.#bytesPublished -= published.bytes;
+    this.#acknowledged++;
+    if (this.#acknowledged === this.parts) this.effects.done(normOf(this.#squares.flat()));
+    else this.advance(now);
+  }
+
+  /** Sends again what got no answer from members that were heard of since: to others it would only pile up. */
+  tick(now: number): void {
+    const isDue = (sent: Pull | Published, member: string) =>
+      now - sent.sentAt >= sent.patience && this.effects.heardAt(member) > sent.sentAt;
+    for (const pull of this.#pulls.values()) {
+      if (!isDue(pull, pull.sum.member)) continue;
+      postpone(pull, now);
+      this.effects.pull(pull.sum, pull.part);
+    }
+    for (const published of this.#published.values()) {
+      const due = [...published.missing].filter((member) => isDue(published, member));
+      if (due.length === 0) continue;
+      postpone(published, now);
+      for (const member of due) this.effects.sendMean(published.frame, member);
+    }
+  }
+
+  #publishReady(now: number): void {
+    for (let next = this.#ready[0]; next; next = this.#ready[0]) {
+      const bytes = next.payload.length;
+      if (this.#bytesPublished > 0 && this.#bytesPublished + bytes > this.sizes.windowBytes) return;
+      this.#ready.shift();
+      const frame = this.effects.encodeMean(next.part, next.payload);
+      const missing = new Set(this.members);
+      this.#published.set(next.part, {
+        frame,
+        bytes,
+        missing,
+        sentAt: now,
+        patience: this.sizes.patienceSeconds,
+      });
+      this.#bytesPublished += bytes;
+      this.effects.sendMean(frame);
+    }
+  }
+
+  /** Parts that were asked for and are not with all members yet. */
+  #partsInFlight(): number {
+    return this.#nextPart - this.#acknowledged;
+  }
+
+  #partsAllowed(): number {
+    return Math.max(2, Math.floor(this.sizes.windowBytes / (4 * this.sizes.partElements)));
+  }
+
+  #bytesOf(part: number): number {
+    const { values, partElements } = this.sizes;
+    return 4 * Math.min(partElements, values - part * partElements);
+  }
+}
+
+function postpone(sent: { sentAt: number; patience: number }, now: number): void {
+  sent.sentAt = now;
+  sent.patience *= 2;
+}
+
+function keyOf(lo: number, hi: number, part: number): string {
+  return `${lo}-${hi}/${part}`;
+}

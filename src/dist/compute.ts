@@ -1,0 +1,60 @@
+/**
+ * What a replica computes for others: sums over subtrees of micro-batches with a report on each, and losses of the
+ * validation part. Used by workers and by a run without any.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers/promises";
+import type { Messages, MicroBatchReport } from "./messages.ts";
+import { isFiniteVector, sumSubtree } from "./reduction.ts";
+import type { GradientSum, Replica } from "./replica.ts";
+
+/** A sum, and what each of its micro-batches added. */
+export interface ReportedSum {
+  sum: GradientSum;
+  reports: MicroBatchReport[];
+}
+
+/**
+ * The gradient sum over the subtree [lo, hi) of the replica's next step.
+ *
+ * @param beforeEach called before each micro-batch; throws to stop
+ */
+export async function computeSum(
+  replica: Replica,
+  lo: number,
+  hi: number,
+  beforeEach: (microBatch: number) => void = () => {},
+): Promise<ReportedSum> {
+  const reports: MicroBatchReport[] = [];
+  const sum = await sumSubtree(
+    async (microBatch) => {
+      await setImmediate(); // messages and heartbeats get their turn
+      beforeEach(microBatch);
+      const { crc, lossSum, tokens, gradient } = await replica.gradient(replica.step + 1, microBatch);
+      const finite = Number.isFinite(lossSum) && isFiniteVector(gradient);
+      reports.push({ crc, lossSum, tokens, finite });
+      return { lossSum, tokens, gradient };
+    },
+    lo,
+    hi,
+  );
+  return { sum, reports };
+}
+
+/** Losses of the validation micro-batches [lo, hi). */
+export async function computeLosses(
+  replica: Replica,
+  lo: number,
+  hi: number,
+  beforeEach: (microBatch: number) => void = () => {},
+): Promise<Messages["evaluated"]["losses"]> {
+  const losses: Messages["evaluated"]["losses"] = [];
+  for (let microBatch = lo; microBatch < hi; microBatch++) {
+    await setImmediate();
+    beforeEach(microBatch);
+    losses.push({ microBatch, ...await replica.evaluate(microBatch) });
+  }
+  return losses;
+}

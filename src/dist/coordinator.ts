@@ -1,0 +1,321 @@
+/**
+ * The coordinator: it tells workers who computes what, averages what they computed, and ends each step. It holds no
+ * model. What it decides is in `membership.ts` and `stages.ts`, how vectors travel in `averaging.ts`; here both meet
+ * the message bus, the clock and the caller.
+ *
+ * @module
+ */
+
+import { RunError } from "../errors.ts";
+import { layoutOf } from "../layout.ts";
+import { Averaging } from "./averaging.ts";
+import { decodeFrame, encodeFrame, type Frame, MAX_HEADER_BYTES, type Refusal } from "./frames.ts";
+import { advance, type MembershipEvent, reasonToWait } from "./membership.ts";
+import { encodeControl, messageOf } from "./messages.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome } from "./plan.ts";
+import { BLOCK } from "./reduction.ts";
+import { type Action, initialState, isAwaited, orderOf, type RunState } from "./run_state.ts";
+import { type Message, subjects, type Transport } from "./transport.ts";
+
+/** Milliseconds between two looks at the clock. */
+const TICK = 100;
+/** Seconds that another coordinator has to answer. */
+const RIVAL_TIMEOUT = 0.5;
+/** Name of the sender of the coordinator's frames. */
+const COORDINATOR = "coordinator";
+
+/** How a coordination is watched and stopped. */
+export interface CoordinateOptions {
+  /** Stops the run: the open step is finished, a checkpoint is saved, everybody leaves. */
+  signal?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: (event: DistEvent) => void;
+  /** Called once workers can join. */
+  onListening?: () => void;
+}
+
+/**
+ * Coordinates a run until its last step, or until the signal.
+ *
+ * @returns how it ended
+ * @throws {RunError} where another coordinator serves the run, the server's messages are too small, or a member dies,
+ *   leaves, fails or ends with another state: with its own words
+ * @throws {RangeError} where the name of the run is not one
+ *
+ * @example
+ * ```ts ignore
+ * const outcome = await coordinate(await connectNats(url, "coordinator"), plan, { onEvent: console.log });
+ * ```
+ */
+export async function coordinate(
+  transport: Transport,
+  plan: CoordinationPlan,
+  options: CoordinateOptions = {},
+): Promise<RunOutcome> {
+  const partElements = partElementsFor(plan, transport.maxPayload);
+  await refuseRival(transport, plan.run);
+  return await new Coordinator(transport, plan, partElements, options).serve();
+}
+
+/** Values of a part: whole blocks of the norm, within the plan and what the server lets pass. */
+function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
+  const bytes = Math.min(plan.partBytes, maxPayload - MAX_HEADER_BYTES);
+  const blocks = Math.floor(bytes / (4 * BLOCK));
+  if (blocks >= 1) return blocks * BLOCK;
+  throw new RunError(
+    `parts of a vector are at least ${
+      4 * BLOCK
+    } bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
+      `max_payload is ${maxPayload}: raise them (the server's default is 1 MiB)`,
+  );
+}
+
+/** Two coordinators would tear a run apart. */
+async function refuseRival(transport: Transport, run: string): Promise<void> {
+  const hello = encodeFrame({ kind: "hello", run, sender: COORDINATOR });
+  const answer = await transport.request(subjects.from(run, COORDINATOR), hello, RIVAL_TIMEOUT);
+  if (answer === "nobody" || answer === "silence") return;
+  throw new RunError(`another coordinator serves the run "${run}" on this server; choose another name`);
+}
+
+class Coordinator {
+  #state: RunState;
+  #averaging: Averaging | undefined;
+  /** Messages that were not taken, by reason. */
+  readonly #dropped: Record<string, number> = {};
+  readonly #over = Promise.withResolvers<void>();
+
+  constructor(
+    readonly transport: Transport,
+    readonly plan: CoordinationPlan,
+    readonly partElements: number,
+    readonly options: CoordinateOptions,
+  ) {
+    this.#state = initialState(plan, 1);
+  }
+
+  /** Listens until nobody is left. */
+  async serve(): Promise<RunOutcome> {
+    const { transport, plan, options } = this;
+    const interrupt = () => this.#handle({ kind: "interrupt" });
+    const receive = (message: Message) => this.#guard(() => this.#receive(message));
+    const unsubscribe = transport.subscribe(subjects.from(plan.run, "*"), receive);
+    const ticks = setInterval(() => this.#guard(() => this.#tick()), TICK);
+    const probes = setInterval(() => this.#probe(), plan.heartbeatSeconds * 1000);
+    options.signal?.addEventListener("abort", interrupt);
+    transport.closed.then((error) => this.#over.reject(connectionLost(error)));
+    this.#over.promise.catch(() => {}); // it may end before it is awaited
+    try {
+      await transport.flush();
+      options.onListening?.();
+      options.onEvent?.({ kind: "waiting", reason: reasonToWait(this.#state) ?? "" });
+      if (options.signal?.aborted) interrupt();
+      await this.#over.promise;
+      await transport.flush();
+    } finally {
+      clearInterval(ticks);
+      clearInterval(probes);
+      options.signal?.removeEventListener("abort", interrupt);
+      unsubscribe();
+    }
+    return outcomeOf(this.#state, this.#dropped);
+  }
+
+  /** An exception in a callback would be lost; here it ends the run. */
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#over.reject(error);
+    }
+  }
+
+  /** One message from a member. */
+  #receive(message: Message): void {
+    const frame = decodeFrame(message.data, this.plan.run);
+    if ("refused" in frame) return this.#refuse(frame, message);
+    if (message.subject !== subjects.from(frame.run, frame.sender)) return this.#count("foreign");
+    const event = this.#eventOf(frame);
+    if (event) this.#handle(event, message);
+    if (event?.kind !== "join") this.#answer(frame, message);
+  }
+
+  /** Answers of another version of the protocol tell the sender which one is spoken here. */
+  #refuse(refusal: Refusal, message: Message): void {
+    this.#count(refusal.refused);
+    if (refusal.refused !== "version") return;
+    message.respond?.(encodeFrame({ kind: "refuse", run: this.plan.run, sender: COORDINATOR }));
+  }
+
+  /** What a frame means for the members; parts and their acknowledgements are handled on the way. */
+  #eventOf(frame: Frame): MembershipEvent | undefined {
+    const { sender: member, step, lo, hi } = frame;
+    switch (frame.kind) {
+      case "join":
+        return { kind: "join", member, step, request: messageOf(frame, "join") };
+      case "status":
+        return { kind: "status", member, step, status: messageOf(frame, "status") };
+      case "offer":
+        return { kind: "offer", member, step, lo, hi, reports: messageOf(frame, "offer").microBatches };
+      case "evaluated":
+        return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
+      case "saved":
+        return { kind: "saved", member, step };
+      case "hashes":
+        return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
+      case "leave":
+        return { kind: "leave", member, error: messageOf(frame, "leave").error };
+      case "sum":
+      case "ack":
+        this.#transfer(frame);
+        return { kind: "heard", member };
+      default:
+        return undefined;
+    }
+  }
+
+  #transfer(frame: Frame): void {
+    const averaging = frame.step === this.#state.step + 1 ? this.#averaging : undefined;
+    if (frame.kind === "ack") averaging?.acknowledge(frame.sender, frame.part, now());
+    else if (!averaging?.receive(frame, now())) this.#count("stale");
+  }
+
+  /** Answers what was sent as a request. */
+  #answer(frame: Frame, { respond }: Message): void {
+    if (frame.kind === "hello") {
+      const { config, configHash } = this.plan;
+      respond?.(encodeControl(this.#fields("run"), { config, configHash }));
+    } else if (frame.kind === "status") {
+      const member = this.#state.members.get(frame.sender);
+      const isOwed = member !== undefined && isAwaited(this.#state, member);
+      respond?.((isOwed ? this.#order() : undefined) ?? encodeFrame(this.#fields("alive")));
+    } else {
+      respond?.(encodeFrame(this.#fields("alive")));
+    }
+  }
+
+  #handle(event: MembershipEvent, message?: Message): void {
+    const { state, actions } = advance(this.#state, event, now());
+    this.#state = state;
+    for (const action of actions) this.#perform(action, message);
+  }
+
+  #perform(action: Action, message?: Message): void {
+    switch (action.do) {
+      case "welcome":
+        message?.respond?.(encodeControl(this.#fields("welcome"), {
+          microBatches: this.plan.microBatches,
+          partElements: this.partElements,
+          heartbeatSeconds: this.plan.heartbeatSeconds,
+          silenceSeconds: this.plan.silenceSeconds,
+        }));
+        break;
+      case "refuse":
+        message?.respond?.(encodeControl(this.#fields("refuse"), { reasons: action.reasons }));
+        break;
+      case "announce":
+        this.#announce();
+        break;
+      case "average":
+        this.#average(action);
+        break;
+      case "report":
+        this.options.onEvent?.(action.event);
+        break;
+      case "end":
+        this.#over.resolve();
+    }
+  }
+
+  #announce(): void {
+    if (this.#state.stage.kind === "ended") this.#averaging = undefined;
+    const order = this.#order();
+    if (order) this.transport.publish(subjects.all(this.plan.run), order);
+  }
+
+  /** Starts pulling the sums of the open step. */
+  #average({ sums, tokens, lossSum }: Action & { do: "average" }): void {
+    const { plan, partElements, transport } = this;
+    const { run, microBatches, windowBytes } = plan;
+    const step = this.#state.step + 1;
+    const values = layoutOf(this.#state.credentials?.identity.layout ?? []).size;
+    const parts = Math.ceil(values / partElements);
+    const patienceSeconds = 2 * plan.heartbeatSeconds;
+    const sizes = { microBatches, values, partElements, windowBytes, patienceSeconds };
+    this.#averaging = new Averaging(sums, [...this.#state.members.keys()], tokens, sizes, {
+      pull: ({ member, lo, hi }, part) =>
+        transport.publish(
+          subjects.to(run, member),
+          encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts }),
+        ),
+      encodeMean: (part, payload) => {
+        const sum = { lo: 0, hi: microBatches, tokens, lossSum, finite: true };
+        return encodeFrame({ ...this.#fields("mean"), ...sum, step, part, parts, codec: "float32", payload });
+      },
+      sendMean: (frame, member) =>
+        transport.publish(member ? subjects.to(run, member) : subjects.all(run), frame),
+      heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
+      done: (norm) => {
+        this.#averaging = undefined;
+        this.#handle({ kind: "averaged", norm });
+      },
+    });
+    this.#averaging.advance(now());
+  }
+
+  #tick(): void {
+    this.#averaging?.tick(now());
+    this.#handle({ kind: "tick" });
+  }
+
+  /** A process that died has nobody listening in its place, which the server knows at once. */
+  #probe(): void {
+    const { run, heartbeatSeconds } = this.plan;
+    const alive = encodeFrame(this.#fields("alive"));
+    for (const name of this.#state.members.keys()) {
+      this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
+        .then((answer) => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+    }
+  }
+
+  /** The order of the present stage, as a frame. */
+  #order(): Uint8Array | undefined {
+    const order = orderOf(this.#state);
+    return order && encodeControl({ ...this.#fields(order.kind), step: order.step }, order.message);
+  }
+
+  #fields<K extends Frame["kind"]>(kind: K) {
+    const { term, generation, step } = this.#state;
+    return { kind, run: this.plan.run, sender: COORDINATOR, term, generation, step };
+  }
+
+  #count(reason: string): void {
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
+  }
+}
+
+function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
+  if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
+  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived } = state;
+  return {
+    steps: step,
+    loss,
+    valLoss,
+    tokens,
+    bytesSent,
+    bytesReceived,
+    stateBytes: 0,
+    paramsHash,
+    dropped,
+    interrupted: state.interrupted && step < state.plan.steps,
+  };
+}
+
+function connectionLost(error: Error | undefined): Error {
+  return error ?? new RunError("the connection to the NATS server was closed while the run went on");
+}
+
+/** Seconds on a clock that does not go back. */
+function now(): number {
+  return performance.now() / 1000;
+}

@@ -1,0 +1,221 @@
+/**
+ * Everything that travels between workers and coordinator: one kind of frame, little-endian, one frame a message.
+ *
+ * | byte | type | field | meaning |
+ * | ---: | --- | --- | --- |
+ * | 0 | u32 | magic | "FMOB": a message without it is none of ours |
+ * | 4 | u32 | crc | CRC-32 of everything from byte 8 to the end |
+ * | 8 | u8 | version | of this protocol |
+ * | 9 | u8 | kind | what the frame is, see {@linkcode KINDS} |
+ * | 10 | u8 | codec | how the payload is written, see {@linkcode CODECS} |
+ * | 11 | u8 | flags | bit 0: the sum is finite |
+ * | 12 | u32 | term | number of the coordinator, rising with every new one |
+ * | 16 | u32 | generation | number of the set of members, rising with every change |
+ * | 20 | u32 | step | the step that the frame belongs to |
+ * | 24 | u32 | lo | first micro-batch of a sum |
+ * | 28 | u32 | hi | one past its last micro-batch |
+ * | 32 | u32 | part | which part of the vector the payload is |
+ * | 36 | u32 | parts | of how many |
+ * | 40 | f64 | tokens | counted tokens of the sum |
+ * | 48 | f64 | lossSum | sum of their losses, in nats |
+ * | 56 | u8 | | length of `run` in bytes |
+ * | 57 | u8 | | length of `sender` in bytes |
+ * | 58 | u16 | | 0 |
+ * | 60 | text | run | name of the run |
+ * | … | text | sender | name of the member, or "coordinator" |
+ * | … | bytes | payload | |
+ *
+ * A sum is named by (run, step, lo, hi, part): the same bytes whoever computed it. Term and generation guard orders.
+ * Bytes 0 to 8 keep their meaning in every version, so that two versions can tell each other apart.
+ *
+ * @module
+ */
+
+import { crc32 } from "node:zlib";
+
+/** Version of the protocol; members of one run speak the same one. */
+export const PROTOCOL_VERSION = 1;
+
+/** The kinds of frames and their numbers on the wire. */
+export const KINDS = {
+  // from a member
+  hello: 1, //      asks for the run's configuration; answered with `run`
+  join: 2, //       asks to be a member; answered with `welcome` or `refuse`
+  status: 3, //     phase and progress, every second; answered with the order that is still to be carried out, or `alive`
+  offer: 4, //      a sum over [lo, hi) is ready to be pulled
+  sum: 5, //        one part of a sum
+  ack: 6, //        one part of the mean has arrived
+  evaluated: 7, //  losses of the validation micro-batches
+  saved: 8, //      the checkpoint is complete
+  hashes: 9, //     hashes of the state
+  leave: 10, //     the member goes, with its error if that is why; answered with `alive`
+  // from the coordinator
+  run: 32, //       the configuration
+  welcome: 33, //   the sender of `join` is a member
+  refuse: 34, //    it is not, and why
+  assign: 35, //    who computes which micro-batches
+  pull: 36, //      asks one member for one part of a sum
+  mean: 37, //      one part of the mean gradient, tentative until the commit
+  commit: 38, //    the step ends: apply the mean, or skip it
+  evaluate: 39, //  who evaluates which validation micro-batches
+  save: 40, //      who writes a checkpoint
+  hash: 41, //      asks for hashes
+  finish: 42, //    the run ends, with its error if that is why
+  alive: 43, //     nothing to be done; whoever can receive it is there
+} as const;
+
+/** Kind of a frame. */
+export type Kind = keyof typeof KINDS;
+
+/** How a payload is written, and the numbers on the wire. */
+export const CODECS = { none: 0, json: 1, float32: 2 } as const;
+
+/** Codec of a payload. */
+export type Codec = keyof typeof CODECS;
+
+/** One frame, decoded. */
+export interface Frame {
+  kind: Kind;
+  /** Name of the run. */
+  run: string;
+  /** Name of the member, or "coordinator". */
+  sender: string;
+  term: number;
+  generation: number;
+  step: number;
+  /** First micro-batch of a sum. */
+  lo: number;
+  /** One past its last micro-batch. */
+  hi: number;
+  part: number;
+  parts: number;
+  /** Counted tokens of the sum. */
+  tokens: number;
+  /** Sum of their losses, in nats. */
+  lossSum: number;
+  /** Whether the sum is finite. */
+  finite: boolean;
+  codec: Codec;
+  /** A view of the message: it need not be aligned. */
+  payload: Uint8Array;
+}
+
+/** What has to be said to send a frame; numbers that don't matter for its kind are 0. */
+export type FrameFields = Pick<Frame, "kind" | "run" | "sender"> & Partial<Frame>;
+
+/** A message that is not a frame for us: damaged, of another run or no frame at all, or of another protocol version. */
+export type Refusal =
+  | { refused: "damaged" | "foreign" }
+  | { refused: "version"; version: number };
+
+const MAGIC = 0x424f4d46; // "FMOB"
+const CHECKED_FROM = 8;
+const NAMES_FROM = 60;
+const NAME_BYTES = 64;
+
+/** The most bytes of a frame that are not payload. */
+export const MAX_HEADER_BYTES = NAMES_FROM + 2 * NAME_BYTES;
+
+/** What a run or a member may be called: it becomes part of NATS subjects. */
+export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+
+const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, number]) => [number as number, name as Kind]));
+const CODEC_NAMES = new Map(
+  Object.entries(CODECS).map(([name, number]) => [number as number, name as Codec]),
+);
+
+/**
+ * Writes a frame.
+ *
+ * @throws {RangeError} where a name is not one (see {@linkcode NAME_PATTERN})
+ *
+ * @example
+ * ```ts
+ * import { decodeFrame, encodeFrame } from "./frames.ts";
+ * const bytes = encodeFrame({ kind: "ack", run: "demo", sender: "worker-0", step: 7, part: 3 });
+ * const frame = decodeFrame(bytes, "demo");
+ * console.assert(!("refused" in frame) && frame.part === 3);
+ * ```
+ */
+export function encodeFrame(fields: FrameFields): Uint8Array {
+  for (const name of [fields.run, fields.sender]) {
+    if (!NAME_PATTERN.test(name)) {
+      throw new RangeError(`a name of 1 to 64 letters, digits, _ and - was expected, found "${name}"`);
+    }
+  }
+  const payload = fields.payload ?? new Uint8Array();
+  const names = new TextEncoder().encode(fields.run + fields.sender);
+  const bytes = new Uint8Array(NAMES_FROM + names.length + payload.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint8(8, PROTOCOL_VERSION);
+  view.setUint8(9, KINDS[fields.kind]);
+  view.setUint8(10, CODECS[fields.codec ?? "none"]);
+  view.setUint8(11, fields.finite ? 1 : 0);
+  view.setUint32(12, fields.term ?? 0, true);
+  view.setUint32(16, fields.generation ?? 0, true);
+  view.setUint32(20, fields.step ?? 0, true);
+  view.setUint32(24, fields.lo ?? 0, true);
+  view.setUint32(28, fields.hi ?? 0, true);
+  view.setUint32(32, fields.part ?? 0, true);
+  view.setUint32(36, fields.parts ?? 0, true);
+  view.setFloat64(40, fields.tokens ?? 0, true);
+  view.setFloat64(48, fields.lossSum ?? 0, true);
+  view.setUint8(56, fields.run.length);
+  view.setUint8(57, fields.sender.length);
+  bytes.set(names, NAMES_FROM);
+  bytes.set(payload, NAMES_FROM + names.length);
+  view.setUint32(4, crc32(bytes.subarray(CHECKED_FROM)), true);
+  return bytes;
+}
+
+/** Reads a frame of the run named; the payload is a view of `bytes`. What is refused is a value, to be counted. */
+export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < CHECKED_FROM + 1 || view.getUint32(0, true) !== MAGIC) return { refused: "foreign" };
+  if (view.getUint32(4, true) !== crc32(bytes.subarray(CHECKED_FROM))) return { refused: "damaged" };
+  const version = view.getUint8(8);
+  if (version !== PROTOCOL_VERSION) return { refused: "version", version };
+  if (bytes.length < NAMES_FROM) return { refused: "foreign" };
+  const kind = KIND_NAMES.get(view.getUint8(9));
+  const codec = CODEC_NAMES.get(view.getUint8(10));
+  const senderFrom = NAMES_FROM + view.getUint8(56);
+  const payloadFrom = senderFrom + view.getUint8(57);
+  const frameRun = textOf(bytes.subarray(NAMES_FROM, senderFrom));
+  if (kind === undefined || codec === undefined || payloadFrom > bytes.length || frameRun !== run) {
+    return { refused: "foreign" };
+  }
+  return {
+    kind,
+    codec,
+    run,
+    sender: textOf(bytes.subarray(senderFrom, payloadFrom)),
+    finite: (view.getUint8(11) & 1) === 1,
+    term: view.getUint32(12, true),
+    generation: view.getUint32(16, true),
+    step: view.getUint32(20, true),
+    lo: view.getUint32(24, true),
+    hi: view.getUint32(28, true),
+    part: view.getUint32(32, true),
+    parts: view.getUint32(36, true),
+    tokens: view.getFloat64(40, true),
+    lossSum: view.getFloat64(48, true),
+    payload: bytes.subarray(payloadFrom),
+  };
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** The bytes of float32 values, without a copy. Every platform that TensorFlow runs on is little-endian. */
+export function floatBytes(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** The float32 values of a payload, copied: a payload need not be aligned. */
+export function floatsOf(payload: Uint8Array): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(payload.length >> 2);
+  floatBytes(values).set(payload.subarray(0, values.byteLength));
+  return values;
+}

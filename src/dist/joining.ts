@@ -1,0 +1,95 @@
+/**
+ * How a worker finds the coordinator of a run, gets the run's configuration, and becomes a member.
+ *
+ * @module
+ */
+
+import { RunError } from "../errors.ts";
+import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
+import { encodeControl, messageOf, type Messages } from "./messages.ts";
+import type { Replica } from "./replica.ts";
+import { subjects, type Transport } from "./transport.ts";
+
+/** Seconds that the coordinator has for one answer, and how often it is asked. */
+const ANSWER_TIMEOUT = 1;
+const ATTEMPTS = 10;
+
+/** What a new member is told. */
+export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
+
+/**
+ * The run part of the configuration, which a worker builds its replica from.
+ *
+ * @param member name of the worker that asks
+ * @throws {RunError} where nobody coordinates the run
+ */
+export async function fetchRun(transport: Transport, run: string, member: string): Promise<Messages["run"]> {
+  const answer = await askCoordinator(
+    transport,
+    run,
+    member,
+    encodeFrame({ kind: "hello", run, sender: member }),
+  );
+  return messageOf(answer, "run");
+}
+
+/** Asks to be a member. */
+export async function join(
+  transport: Transport,
+  replica: Replica,
+  { run, member, configHash, canWrite }: {
+    run: string;
+    member: string;
+    configHash: string;
+    canWrite: boolean;
+  },
+): Promise<Welcome> {
+  const { state: stateHash } = await replica.hashes();
+  const { identity, step } = replica;
+  const nonce = crypto.randomUUID();
+  const request = encodeControl(
+    { kind: "join", run, sender: member, step },
+    { nonce, identity, configHash, stateHash, canWrite },
+  );
+  const answer = await askCoordinator(transport, run, member, request);
+  if (answer.kind === "welcome") {
+    return { ...messageOf(answer, "welcome"), term: answer.term, generation: answer.generation };
+  }
+  const { reasons } = messageOf(answer, "refuse");
+  throw new RunError(
+    `the run "${run}" does not admit ${member}:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`,
+  );
+}
+
+/**
+ * Sends a request to the coordinator, again where it or the answer was lost.
+ *
+ * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
+ */
+export async function askCoordinator(
+  transport: Transport,
+  run: string,
+  member: string,
+  request: Uint8Array,
+): Promise<Frame> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const answer = await transport.request(subjects.from(run, member), request, ANSWER_TIMEOUT);
+    if (answer === "silence") continue;
+    if (answer === "nobody") {
+      throw new RunError(
+        `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
+      );
+    }
+    const frame = decodeFrame(answer, run);
+    if (!("refused" in frame)) return frame;
+    if (frame.refused === "version") {
+      throw new RunError(
+        `the coordinator of the run "${run}" speaks version ${frame.version} of flashmob's protocol, this worker ` +
+          `version ${PROTOCOL_VERSION}; use the same flashmob on all machines`,
+      );
+    }
+  }
+  throw new RunError(
+    `the coordinator of the run "${run}" did not answer for ${ATTEMPTS * ANSWER_TIMEOUT} s`,
+  );
+}

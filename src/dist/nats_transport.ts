@@ -1,0 +1,141 @@
+/**
+ * The message bus over NATS. The only file that imports `nats`.
+ *
+ * @module
+ */
+
+import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
+import { RunError } from "../errors.ts";
+import type { Answer, Message, Transport } from "./transport.ts";
+
+/** Milliseconds between two attempts to connect again. */
+const RECONNECT_WAIT = 250;
+/** Milliseconds that the first connection may take. */
+const CONNECT_TIMEOUT = 5000;
+
+/**
+ * Connects to a NATS server.
+ *
+ * @param url `nats://HOST:PORT`, `nats://TOKEN@HOST:PORT` or `nats://USER:PASSWORD@HOST:PORT`; `tls://` for a server with TLS
+ * @param name shown in the server's list of connections
+ * @throws {TypeError} where the URL can't be read
+ * @throws {RunError} where nobody listens there, or the token is wrong
+ *
+ * @example
+ * ```ts ignore
+ * import { connectNats } from "./nats_transport.ts";
+ * const transport = await connectNats("nats://secret@127.0.0.1:4222", "worker-0");
+ * ```
+ */
+export async function connectNats(url: string, name: string): Promise<Transport> {
+  const options = connectionOptions(url);
+  try {
+    return new NatsTransport(await connect({ ...options, name }));
+  } catch (error) {
+    throw connectError(error, String(options.servers));
+  }
+}
+
+/** Splits a URL into the options of the client, which does not look for credentials in it. */
+function connectionOptions(url: string): ConnectionOptions {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (!parsed || !["nats:", "tls:"].includes(parsed.protocol) || !parsed.hostname) {
+    throw new TypeError(`a NATS server's address like nats://HOST:4222 was expected, found "${url}"`);
+  }
+  const user = decodeURIComponent(parsed.username), pass = decodeURIComponent(parsed.password);
+  return {
+    servers: `${parsed.hostname}:${parsed.port || 4222}`,
+    ...(pass ? { user, pass } : user ? { token: user } : {}),
+    ...(parsed.protocol === "tls:" ? { tls: {} } : {}),
+    timeout: CONNECT_TIMEOUT,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_WAIT,
+  };
+}
+
+/** Says what was tried and what to do, without the credentials. */
+function connectError(error: unknown, address: string): Error {
+  const code = error instanceof NatsError ? error.code : "";
+  if (code === ErrorCode.AuthorizationViolation || code === ErrorCode.AuthenticationExpired) {
+    return new RunError(
+      `the NATS server at ${address} does not accept the token or password in the address; ` +
+        "copy the whole address that the coordinator printed",
+    );
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return new RunError(
+    `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
+  );
+}
+
+class NatsTransport implements Transport {
+  readonly maxPayload: number;
+  readonly closed: Promise<Error | undefined>;
+  readonly #connection: NatsConnection;
+  #connected = true;
+  #denied: Error | undefined;
+
+  constructor(connection: NatsConnection) {
+    this.#connection = connection;
+    this.maxPayload = connection.info?.max_payload ?? 1024 * 1024;
+    this.closed = connection.closed().then((error) => this.#denied ?? (error || undefined));
+    this.#watch();
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    // The client would keep messages without bound while the server is away. Everything sent here is repeatable.
+    if (this.#connected && !this.#connection.isClosed()) this.#connection.publish(subject, data);
+  }
+
+  async request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {
+    const timeout = timeoutSeconds * 1000;
+    if (!this.#connected || this.#connection.isClosed()) {
+      await new Promise((resolve) => setTimeout(resolve, timeout));
+      return "silence";
+    }
+    try {
+      return (await this.#connection.request(subject, data, { timeout })).data;
+    } catch (error) {
+      return error instanceof NatsError && error.code === ErrorCode.NoResponders ? "nobody" : "silence";
+    }
+  }
+
+  subscribe(subject: string, receive: (message: Message) => void): () => void {
+    const subscription = this.#connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error) return; // a denied subscription, which #watch sees
+        receive({
+          subject: message.subject,
+          data: message.data,
+          respond: message.reply ? (data) => this.#connected && message.respond(data) : undefined,
+        });
+      },
+    });
+    return () => subscription.unsubscribe();
+  }
+
+  async flush(): Promise<void> {
+    if (!this.#connected || this.#connection.isClosed()) return;
+    await this.#connection.flush().catch(() => {}); // the connection was lost meanwhile: the messages are, too
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+    await this.#connection.close();
+  }
+
+  /** Follows the connection's state. A denied subject is only seen here, and nothing can work without it. */
+  async #watch(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type === Events.Disconnect) this.#connected = false;
+      if (status.type === Events.Reconnect) this.#connected = true;
+      if (status.type === Events.Error && status.data === ErrorCode.PermissionsViolation) {
+        const { operation, subject } = status.permissionContext ?? {};
+        this.#denied = new RunError(
+          `the NATS server does not let this user ${operation} on "${subject}"; flashmob needs flashmob.> and _INBOX.>`,
+        );
+        await this.#connection.close();
+      }
+    }
+  }
+}

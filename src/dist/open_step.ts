@@ -1,0 +1,89 @@
+/**
+ * The sum of the step that is open: takes parts of sums in any order, from anyone, doubled or not, and yields each part
+ * of the whole sum as soon as it is complete, added in the tree's order.
+ *
+ * @module
+ */
+
+import type { Range } from "./messages.ts";
+import { addInto } from "./reduction.ts";
+import { pathTo, splitOf } from "./tree.ts";
+
+/** Collects the sums of one step, part by part. Holds only what can't be added yet. */
+export class OpenStep {
+  /** For each part, the sums that wait for their neighbours, by node. */
+  readonly #waiting = new Map<number, Map<string, Float32Array>>();
+  readonly #complete = new Set<number>();
+
+  /** @param microBatches size of the tree */
+  constructor(readonly microBatches: number) {}
+
+  /** Bytes of the vectors that wait. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const nodes of this.#waiting.values()) {
+      for (const values of nodes.values()) bytes += values.byteLength;
+    }
+    return bytes;
+  }
+
+  /**
+   * Takes one part of the sum over [lo, hi).
+   *
+   * @param values become the step's own: they are added to
+   * @returns this part of the sum over all micro-batches, once it is complete; undefined before, and when the part is
+   *   contained in what came before
+   * @throws {RangeError} where [lo, hi) is not a node of the tree
+   */
+  add(lo: number, hi: number, part: number, values: Float32Array): Float32Array | undefined {
+    const path = pathTo(lo, hi, this.microBatches);
+    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.microBatches} micro-batches`);
+    if (this.#complete.has(part)) return undefined;
+    let nodes = this.#waiting.get(part);
+    if (!nodes) this.#waiting.set(part, nodes = new Map());
+    for (const node of path) if (nodes.has(keyOf(node))) return undefined;
+    dropWithin(nodes, lo, hi);
+    const whole = combineUp(nodes, path, values);
+    if (whole) {
+      this.#waiting.delete(part);
+      this.#complete.add(part);
+    }
+    return whole;
+  }
+}
+
+/** Adds the last node of the path to its neighbour, the sum to its neighbour, and so on; keeps what must wait. */
+function combineUp(
+  nodes: Map<string, Float32Array>,
+  path: Range[],
+  values: Float32Array,
+): Float32Array | undefined {
+  for (let level = path.length - 1; level > 0; level--) {
+    const [lo, hi] = path[level - 1];
+    const middle = splitOf(lo, hi);
+    const isLeft = path[level][0] === lo;
+    const neighbour = keyOf(isLeft ? [middle, hi] : [lo, middle]);
+    const other = nodes.get(neighbour);
+    if (!other) {
+      nodes.set(keyOf(path[level]), values);
+      return undefined;
+    }
+    nodes.delete(neighbour);
+    const [left, right] = isLeft ? [values, other] : [other, values];
+    addInto(left, right);
+    values = left;
+  }
+  return values;
+}
+
+/** Forgets sums of smaller subtrees that a larger one contains. */
+function dropWithin(nodes: Map<string, Float32Array>, lo: number, hi: number): void {
+  for (const key of nodes.keys()) {
+    const [from, to] = key.split("-").map(Number);
+    if (lo <= from && to <= hi) nodes.delete(key);
+  }
+}
+
+function keyOf([lo, hi]: Range): string {
+  return `${lo}-${hi}`;
+}

@@ -1,0 +1,122 @@
+/**
+ * What a run is to do, what it tells while it does it, and how it ends: the same for a coordinator with its workers and
+ * for a single process.
+ *
+ * @module
+ */
+
+/** What a run is to do. */
+export interface RunPlan {
+  /** Name of the run, 1 to 64 letters, digits, _ and -. */
+  run: string;
+  /** The run part of the configuration, as JSON: handed to workers that ask for it. */
+  config: unknown;
+  /** SHA-256 of the run part: members with another one are refused. */
+  configHash: string;
+  /** The last step. */
+  steps: number;
+  /** The step that replicas are at when the run starts. */
+  startStep: number;
+  /** Micro-batches of the global batch of a step. */
+  microBatches: number;
+  /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
+  evaluation: { every: number; microBatches: number };
+  /** Save after every so many steps; 0: only after the last, which is always saved. */
+  saveEvery: number;
+}
+
+/** How a run with workers is coordinated. */
+export interface CoordinationPlan extends RunPlan {
+  /** Training starts when so many members are there. */
+  minWorkers: number;
+  /** Most bytes of one part of a vector on its way. */
+  partBytes: number;
+  /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
+  windowBytes: number;
+  /** Seconds between two signs of life of a member. */
+  heartbeatSeconds: number;
+  /** Seconds without a sign of life after which a member is lost. A worker's event loop may be blocked for a micro-batch. */
+  silenceSeconds: number;
+}
+
+/** Settings of a {@linkcode CoordinationPlan} that rarely need another value. */
+export const COORDINATION_DEFAULTS = {
+  partBytes: 512 * 1024,
+  windowBytes: 16 * 1024 * 1024, // a NATS server drops a connection with 64 MiB pending
+  heartbeatSeconds: 1,
+  silenceSeconds: 60,
+} as const;
+
+/** A step that was committed. */
+export interface CommittedStep {
+  step: number;
+  /** Mean over the counted tokens, nats per token. */
+  loss: number;
+  /** Counted tokens. */
+  tokens: number;
+  /** Norm of the mean gradient before clipping; NaN where it was not averaged. */
+  gradNorm: number;
+  /** False when the step was skipped: a loss or gradient was not finite, or no token counted. */
+  applied: boolean;
+  /** Why it was skipped. */
+  reason?: string;
+  /** From its opening to its commit. */
+  seconds: number;
+  /** Members; 0 in a run without workers. */
+  workers: number;
+  /** Number of the set of members. */
+  generation: number;
+  /** Micro-batches that each member computed. */
+  computed: Record<string, number[]>;
+  /** CRC-32 of the ids that were fed to the model, per micro-batch. */
+  samples: number[];
+}
+
+/** What a run tells while it goes on. */
+export type DistEvent =
+  | { kind: "waiting"; reason: string }
+  | { kind: "joined"; member: string; members: number }
+  | { kind: "refused"; member: string; reasons: string[] }
+  | { kind: "left"; member: string; error?: string }
+  | { kind: "step"; committed: CommittedStep }
+  | { kind: "evaluated"; step: number; valLoss: number }
+  | { kind: "saved"; step: number };
+
+/** How a run ended. */
+export interface RunOutcome {
+  /** The last step that was ended. */
+  steps: number;
+  /** Of the last step, nats per token; NaN where there was none. */
+  loss: number;
+  /** Of the last evaluation; null where there was none. */
+  valLoss: number | null;
+  /** Counted tokens over all steps. */
+  tokens: number;
+  /** Averaging payload that members sent, summed over them. */
+  bytesSent: number;
+  /** Averaging payload that members received, summed over them. */
+  bytesReceived: number;
+  /** State transferred to members that joined. */
+  stateBytes: number;
+  /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
+  paramsHash: string;
+  /** Messages that the coordinator did not take, by reason: "damaged", "foreign", "version", "stale". */
+  dropped: Record<string, number>;
+  /** True when the run was stopped before its last step. */
+  interrupted: boolean;
+}
+
+/** What comes after a step besides the next one. */
+export type Duty = "evaluate" | "save";
+
+/** What has to be done after `step`. A run that is interrupted saves and does not evaluate. */
+export function dutiesAfter(plan: RunPlan, step: number, interrupted: boolean): Duty[] {
+  const last = step === plan.steps;
+  const isDue = (every: number) => last || (every > 0 && step % every === 0);
+  const duties: Duty[] = [];
+  if (plan.evaluation.microBatches > 0 && isDue(plan.evaluation.every) && (last || !interrupted)) {
+    duties.push("evaluate");
+  }
+  if (interrupted || isDue(plan.saveEvery)) duties.push("save");
+  return duties;
+}

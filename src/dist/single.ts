@@ -1,0 +1,113 @@
+/**
+ * A run in one process, without workers, coordinator and message bus: the same samples, the same sums in the same order,
+ * the same bits.
+ *
+ * @module
+ */
+
+import { computeLosses, computeSum } from "./compute.ts";
+import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
+import { addLosses, blockSquares, divideBy, normOf } from "./reduction.ts";
+import type { Replica } from "./replica.ts";
+import { reasonNotFinite, reasonToSkip } from "./skipping.ts";
+
+/** Name under which a single process appears in `computed`. */
+const MEMBER = "single";
+
+/** How a single-process run is watched and stopped. */
+export interface SingleOptions {
+  /** Stops the run: the open step is finished and a checkpoint is saved. */
+  signal?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: (event: DistEvent) => void;
+}
+
+/**
+ * Trains a replica until the plan's last step, or until the signal.
+ *
+ * @throws what the replica throws
+ *
+ * @example
+ * ```ts ignore
+ * const outcome = await runSingle(replica, plan, { onEvent: console.log });
+ * ```
+ */
+export async function runSingle(
+  replica: Replica,
+  plan: RunPlan,
+  { signal, onEvent = () => {} }: SingleOptions = {},
+): Promise<RunOutcome> {
+  const outcome: RunOutcome = {
+    steps: replica.step,
+    loss: NaN,
+    valLoss: null,
+    tokens: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+    stateBytes: 0,
+    paramsHash: "",
+    dropped: {},
+    interrupted: false,
+  };
+  let savedStep = replica.step;
+  const save = async () => {
+    await replica.save();
+    savedStep = replica.step;
+    onEvent({ kind: "saved", step: savedStep });
+  };
+  while (replica.step < plan.steps && !signal?.aborted) {
+    const committed = await singleStep(replica, plan.microBatches);
+    outcome.steps = committed.step;
+    outcome.loss = committed.loss;
+    outcome.tokens += committed.tokens;
+    onEvent({ kind: "step", committed });
+    for (const duty of dutiesAfter(plan, committed.step, signal?.aborted ?? false)) {
+      if (duty === "save") {
+        await save();
+      } else {
+        outcome.valLoss = await evaluate(replica, plan.evaluation.microBatches);
+        onEvent({ kind: "evaluated", step: committed.step, valLoss: outcome.valLoss });
+      }
+    }
+  }
+  if (savedStep < replica.step) await save(); // the signal came during the evaluation
+  outcome.paramsHash = (await replica.hashes()).params;
+  outcome.interrupted = replica.step < plan.steps;
+  return outcome;
+}
+
+/** One step: the sum over all micro-batches, the mean, its norm, the update. */
+export async function singleStep(replica: Replica, microBatches: number): Promise<CommittedStep> {
+  const openedAt = performance.now();
+  const step = replica.step + 1;
+  const { sum, reports } = await computeSum(replica, 0, microBatches);
+  const { gradient: mean, lossSum, tokens } = sum;
+  let reason = reasonToSkip(reports, [{ member: MEMBER, lo: 0, hi: microBatches }], { lossSum, tokens });
+  let norm = NaN;
+  if (!reason) {
+    divideBy(mean, tokens);
+    norm = normOf(blockSquares(mean));
+    reason = reasonNotFinite(norm);
+  }
+  const applied = reason === undefined;
+  await replica.apply(applied ? mean : new Float32Array(), { step, apply: applied, norm });
+  return {
+    step,
+    loss: lossSum / tokens,
+    tokens,
+    gradNorm: norm,
+    applied,
+    ...(reason === undefined ? {} : { reason }),
+    seconds: (performance.now() - openedAt) / 1000,
+    workers: 0,
+    generation: 0,
+    computed: { [MEMBER]: reports.map((_, microBatch) => microBatch) },
+    samples: reports.map(({ crc }) => crc),
+  };
+}
+
+/** Mean loss over the validation part, nats per token. */
+async function evaluate(replica: Replica, microBatches: number): Promise<number> {
+  const { lossSum, tokens } = addLosses(await computeLosses(replica, 0, microBatches));
+  return lossSum / tokens;
+}

@@ -1,0 +1,29 @@
+/**
+ * When a step is skipped: one decision for all, from what the members report of their micro-batches.
+ *
+ * @module
+ */
+
+import type { MicroBatchReport } from "./messages.ts";
+import type { LossSum } from "./replica.ts";
+import type { OfferedSum } from "./run_state.ts";
+
+/** Why the gradients of a step can't be used, naming who computed what; undefined where they can. */
+export function reasonToSkip(
+  reports: readonly MicroBatchReport[],
+  sums: readonly OfferedSum[],
+  total: LossSum,
+): string | undefined {
+  const bad = reports.findIndex(({ finite }) => !finite);
+  if (bad >= 0) {
+    const by = sums.find(({ lo, hi }) => lo <= bad && bad < hi)?.member;
+    return `loss or gradient of micro-batch ${bad}, computed by ${by}, is not finite`;
+  }
+  if (total.tokens === 0) return "no token of the batch is counted";
+  return Number.isFinite(total.lossSum) ? undefined : "the sum of the losses is not finite";
+}
+
+/** Why a mean with this norm can't be applied: finite gradients can have a sum that is not. */
+export function reasonNotFinite(norm: number): string | undefined {
+  return Number.isFinite(norm) ? undefined : "the sum of the gradients is not finite";
+}

@@ -1,0 +1,53 @@
+/**
+ * What the distribution asks of a message bus: at most once, in order for one publisher and subject. `NatsTransport`
+ * implements it; the tests have one in memory.
+ *
+ * @module
+ */
+
+/** One message as it arrived. */
+export interface Message {
+  readonly subject: string;
+  /** A view that the transport does not reuse. It need not be aligned. */
+  readonly data: Uint8Array;
+  /** Answers a request; undefined where the sender did not ask for an answer. */
+  readonly respond?: (data: Uint8Array) => void;
+}
+
+/** What became of a request: an answer, nobody who listens on the subject, or no answer in time. */
+export type Answer = Uint8Array | "nobody" | "silence";
+
+/** A connection to the bus. */
+export interface Transport {
+  /** The most bytes of one message. */
+  readonly maxPayload: number;
+  /**
+   * Settles when the connection has ended, with the reason where it was not {@linkcode Transport.close}. A connection
+   * that is lost and will be made again does not end.
+   */
+  readonly closed: Promise<Error | undefined>;
+  /** Sends a message to all who listen on the subject. It keeps `data` until it is sent. While the connection is lost, messages are dropped. */
+  publish(subject: string, data: Uint8Array): void;
+  /** Sends a message and waits for one answer. "nobody" comes at once. */
+  request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer>;
+  /**
+   * Hands each message on a subject to `receive`. The last token of the subject may be `*`.
+   *
+   * @returns ends the subscription
+   */
+  subscribe(subject: string, receive: (message: Message) => void): () => void;
+  /** Waits until what was published has reached the bus. */
+  flush(): Promise<void>;
+  /** Sends what was published and ends the connection. */
+  close(): Promise<void>;
+}
+
+/** Subjects of a run. What a member may publish has a subject of its own, so that permissions can keep members apart. */
+export const subjects = {
+  /** What one member publishes; `*` for all. */
+  from: (run: string, member: string): string => `flashmob.${run}.from.${member}`,
+  /** What only one member gets. */
+  to: (run: string, member: string): string => `flashmob.${run}.to.${member}`,
+  /** What all members get. */
+  all: (run: string): string => `flashmob.${run}.all`,
+};

@@ -1,0 +1,128 @@
+/**
+ * A message bus in memory, as far as NATS is like it: messages arrive later, unaligned, in order for each subscriber.
+ *
+ * @module
+ */
+
+import type { Answer, Message, Transport } from "../../src/dist/transport.ts";
+
+interface Subscription {
+  owner: Transport;
+  matches: (subject: string) => boolean;
+  receive: (message: Message) => void;
+}
+
+/** What happens to one message on its way: the messages that arrive, each after a delay in milliseconds. */
+export type Weather = (data: Uint8Array) => { data: Uint8Array; delay: number }[];
+
+/** Every message arrives once, at once. */
+export const fairWeather: Weather = (data) => [{ data, delay: 0 }];
+
+/** The bus; each participant connects to it. */
+export class MemoryBus {
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  /** Most bytes that were on their way to one participant at once. */
+  mostPending = 0;
+  readonly #pending = new Map<Transport, number>();
+  readonly #inboxes = new Map<string, (data: Uint8Array) => void>();
+  #requests = 0;
+
+  constructor(readonly weather: Weather = fairWeather, readonly maxPayload = 1024 * 1024) {}
+
+  connect(): Transport {
+    const closed = Promise.withResolvers<Error | undefined>();
+    const transport: Transport = {
+      maxPayload: this.maxPayload,
+      closed: closed.promise,
+      publish: (subject, data) => void this.#send(subject, data),
+      request: (subject, data, timeout) => this.#request(subject, data, timeout),
+      subscribe: (subject, receive) => {
+        const prefix = subject.endsWith("*") ? subject.slice(0, -1) : undefined;
+        const matches = (other: string) =>
+          prefix === undefined ? other === subject : other.startsWith(prefix);
+        const subscription = { owner: transport, matches, receive };
+        this.#subscriptions.add(subscription);
+        return () => this.#subscriptions.delete(subscription);
+      },
+      flush: () => Promise.resolve(),
+      close: () => {
+        for (const subscription of this.#subscriptions) {
+          if (subscription.owner === transport) this.#subscriptions.delete(subscription);
+        }
+        closed.resolve(undefined);
+        return Promise.resolve();
+      },
+    };
+    return transport;
+  }
+
+  /** Stops what is still on its way. */
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #send(subject: string, data: Uint8Array, inbox?: string): boolean {
+    if (data.length > this.maxPayload) {
+      throw new RangeError(`a message of ${data.length} bytes is above max_payload`);
+    }
+    const subscriptions = [...this.#subscriptions].filter(({ matches }) => matches(subject));
+    for (const subscription of subscriptions) {
+      for (const arrival of this.weather(data)) {
+        this.#deliver(subscription, subject, arrival, inbox);
+      }
+    }
+    return subscriptions.length > 0;
+  }
+
+  #deliver(
+    { owner, receive }: Subscription,
+    subject: string,
+    { data, delay }: { data: Uint8Array; delay: number },
+    inbox?: string,
+  ): void {
+    this.#count(owner, data.length);
+    const unaligned = new Uint8Array(data.length + 1).subarray(1);
+    unaligned.set(data);
+    this.#later(delay, () => {
+      this.#count(owner, -data.length);
+      receive({
+        subject,
+        data: unaligned,
+        respond: inbox === undefined ? undefined : (answer) => {
+          for (const { data, delay } of this.weather(answer)) {
+            this.#later(delay, () => this.#inboxes.get(inbox)?.(data));
+          }
+        },
+      });
+    });
+  }
+
+  #request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {
+    const inbox = `_INBOX.${this.#requests++}`;
+    const { promise, resolve } = Promise.withResolvers<Answer>();
+    this.#inboxes.set(inbox, resolve);
+    if (!this.#send(subject, data, inbox)) resolve("nobody");
+    const timer = this.#later(timeoutSeconds * 1000, () => resolve("silence"));
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#timers.delete(timer);
+      this.#inboxes.delete(inbox);
+    });
+  }
+
+  #later(delay: number, callback: () => void): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      callback();
+    }, delay);
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #count(owner: Transport, bytes: number): void {
+    const pending = (this.#pending.get(owner) ?? 0) + bytes;
+    this.#pending.set(owner, pending);
+    this.mostPending = Math.max(this.mostPending, pending);
+  }
+}

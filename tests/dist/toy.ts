@@ -1,0 +1,114 @@
+/**
+ * A replica in a few lines of arithmetic, and a plan for it: what the tests of this folder train.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { COORDINATION_DEFAULTS, type CoordinationPlan } from "../../src/dist/plan.ts";
+import { floatBytes } from "../../src/dist/frames.ts";
+import type { GradientSum, LossSum, Replica, ReplicaIdentity, StepOutcome } from "../../src/dist/replica.ts";
+import { layoutOf } from "../../src/layout.ts";
+
+/** What may be different about a toy replica. */
+export interface ToyOptions {
+  seed?: number;
+  size?: number;
+  /** Called before each gradient; may throw, or wait. */
+  beforeGradient?: (step: number, microBatch: number) => Promise<void> | void;
+  beforeApply?: (step: number) => Promise<void> | void;
+  /** Changes a micro-batch's gradient sum. */
+  alter?: (sum: GradientSum, step: number, microBatch: number) => void;
+  identity?: Partial<ReplicaIdentity>;
+}
+
+/** The identity of toys of one size. */
+export function toyIdentity(size: number): ReplicaIdentity {
+  const layout: ReplicaIdentity["layout"] = [["weight", [size]]];
+  return {
+    layout,
+    layoutFingerprint: layoutOf(layout).fingerprint,
+    numericsFingerprint: "toy, float32, 1 thread",
+    corpus: { bytes: 1000, sha256: "abc" },
+  };
+}
+
+/** A replica whose gradients are pseudo-random functions of (parameters, step, micro-batch). */
+export class ToyReplica implements Replica {
+  readonly identity: ReplicaIdentity;
+  readonly size: number;
+  step = 0;
+  readonly params: Float32Array;
+  readonly saves: number[] = [];
+  /** Every [step, micro-batch] that was computed. */
+  readonly computed: (readonly [step: number, microBatch: number])[] = [];
+
+  constructor(readonly options: ToyOptions = {}) {
+    this.size = options.size ?? 1000;
+    this.identity = { ...toyIdentity(this.size), ...options.identity };
+    this.params = noise(this.size, options.seed ?? 1);
+  }
+
+  async gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
+    await this.options.beforeGradient?.(step, microBatch);
+    this.computed.push([step, microBatch]);
+    const gradient = noise(this.size, step * 1009 + microBatch);
+    for (let i = 0; i < this.size; i++) gradient[i] += 0.1 * this.params[i];
+    const sum = { lossSum: gradient[0] * gradient[1] + 1, tokens: 5 + (microBatch * 7 + step) % 11, gradient };
+    this.options.alter?.(sum, step, microBatch);
+    return { ...sum, crc: crc32(`${step}/${microBatch}`) };
+  }
+
+  evaluate(microBatch: number): Promise<LossSum> {
+    const at = microBatch % this.size;
+    return Promise.resolve({ lossSum: Math.abs(this.params[at]) * (microBatch + 0.1), tokens: microBatch + 1 });
+  }
+
+  async apply(mean: Float32Array, { step, apply, norm }: StepOutcome): Promise<void> {
+    await this.options.beforeApply?.(step);
+    if (apply) {
+      const rate = 0.1 / Math.max(1, norm);
+      for (let i = 0; i < this.size; i++) this.params[i] -= rate * mean[i];
+    }
+    this.step = step;
+  }
+
+  hashes(): Promise<{ state: string; params: string }> {
+    const params = createHash("sha256").update(floatBytes(this.params)).digest("hex");
+    return Promise.resolve({ state: createHash("sha256").update(`${this.step} ${params}`).digest("hex"), params });
+  }
+
+  save(): Promise<void> {
+    this.saves.push(this.step);
+    return Promise.resolve();
+  }
+}
+
+/** Numbers between −1 and 1 from a linear congruential generator: quick, and the same everywhere. */
+export function noise(size: number, seed: number): Float32Array {
+  let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
+  return Float32Array.from({ length: size }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 0x80000000 - 1;
+  });
+}
+
+/** A plan of 4 steps of 8 micro-batches, with short deadlines. */
+export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
+  return {
+    ...COORDINATION_DEFAULTS,
+    run: "toy",
+    config: { name: "toy" },
+    configHash: "config",
+    steps: 4,
+    startStep: 0,
+    microBatches: 8,
+    evaluation: { every: 2, microBatches: 5 },
+    saveEvery: 0,
+    minWorkers: 1,
+    heartbeatSeconds: 0.1,
+    silenceSeconds: 10,
+    ...changes,
+  };
+}
