@@ -1,0 +1,182 @@
+/**
+ * The FLASH layer: a gated attention unit whose attention is quadratic within groups of tokens and linear between them, so
+ * that its cost grows linearly with the length ("Transformer Quality in Linear Time", section 3.2; FLASH-pytorch's `FLASH`).
+ *
+ * Legend: b batch, n sequence, g groups, c tokens in a group, d model, s query/key, e hidden.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import { attentionFunction } from "./attention.ts";
+import { dropout } from "./dropout.ts";
+import { runningSum } from "./gradients.ts";
+import { causalMask, heads, linear, maskedLength, maskValues, shiftTokens, silu } from "./layers.ts";
+import { normalize } from "./norms.ts";
+import type { FLASHOptions } from "./options.ts";
+import { BUCKETS, type LayerParameters } from "./parameters.ts";
+import {
+  bucketRows,
+  type Frequencies,
+  relativeBias,
+  type RotaryTables,
+  rotaryTables,
+  rotate,
+} from "./positions.ts";
+
+/** What depends on the length and not on the values: computed once for all layers. */
+export interface FLASHConstants {
+  /** Tokens in a group: the group size, or the length where that is shorter. */
+  c: number;
+  /** Buckets of the distances within a group [2c, buckets]. */
+  buckets: tf.Tensor2D;
+  /** Which keys of its group a query may see [c, c]; undefined where all. */
+  visible?: tf.Tensor2D;
+  /** Angles of the rotary embedding; undefined where there is none. */
+  rotary?: RotaryTables;
+}
+
+/** The constants for sequences of n tokens. A single group that n does not fill needs no padding: it is made shorter. */
+export function flashConstants(
+  options: Required<FLASHOptions>,
+  n: number,
+  { rotary }: Frequencies,
+): FLASHConstants {
+  const c = Math.min(options.groupSize, n);
+  return {
+    c,
+    buckets: bucketRows(c, options.causal, BUCKETS),
+    visible: options.causal ? causalMask(c) : undefined,
+    rotary: rotary && rotaryTables(n, rotary),
+  };
+}
+
+/** What a FLASH layer takes besides its input. */
+export interface FLASHInputs {
+  /** [b, n], true or 1 for the tokens that others may see. With `shiftTokens` only padding at the end may be masked. */
+  mask?: tf.Tensor;
+  /** Seed of the dropout [2], int32; without it nothing is dropped. */
+  seed?: tf.Tensor1D;
+}
+
+/**
+ * One FLASH layer.
+ *
+ * @param x [b, n, d]
+ * @returns [b, n, d]
+ */
+export function flash(
+  parameters: LayerParameters<tf.Tensor>,
+  x: tf.Tensor,
+  options: Required<FLASHOptions>,
+  constants: FLASHConstants,
+  { mask, seed }: FLASHInputs = {},
+): tf.Tensor {
+  const n = x.shape[1]!;
+  const { c, rotary } = constants;
+  let normed = normalize(x, parameters.norm); // [b, n, d]
+  if (options.shiftTokens) normed = shiftTokens(normed);
+
+  const [value, gate] = tf.split(silu(linear(normed, parameters.toHidden)), 2, -1); // [b, n, e] each
+  let queriesAndKeys = heads(silu(linear(normed, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
+  if (rotary) queriesAndKeys = rotate(queriesAndKeys, rotary);
+
+  const [quadQuery, linQuery, quadKey, linKey] = tf.unstack(grouped(queriesAndKeys, c)); // [b, g, c, s] each
+  const v = grouped(maskValues(value, mask), c); // [b, g, c, e]
+
+  const near = quadraticAttention(quadQuery, quadKey, v, parameters.relPosBias!, options, constants, seed);
+  const length = mask && options.divideByMaskedLength ? maskedLength(mask) : n;
+  const far = options.causal
+    ? causalLinearAttention(linQuery, linKey, v, options.groupSize)
+    : linearAttention(linQuery, linKey, v, length, options.reduceGroupNonCausalAttn);
+  const attended = far ? tf.add(near, far) : near; // [b, g, c, e]
+
+  const out = linear(tf.mul(gate, ungrouped(attended, n)), parameters.toOut);
+  return tf.add(out, x); // [b, n, d]
+}
+
+/** Cuts [..., n, f] into groups [..., g, c, f]; the last one is filled up with zeros. */
+function grouped(x: tf.Tensor, c: number): tf.Tensor {
+  const [n, f] = x.shape.slice(-2);
+  const outer = x.shape.slice(0, -2);
+  const g = Math.ceil(n / c);
+  const noPadding = outer.map((): [number, number] => [0, 0]);
+  const padded = g * c === n ? x : tf.pad(x, [...noPadding, [0, g * c - n], [0, 0]]);
+  return tf.reshape(padded, [...outer, g, c, f]);
+}
+
+/** Joins groups [b, g, c, e] to a sequence [b, n, e] again. */
+function ungrouped(x: tf.Tensor, n: number): tf.Tensor {
+  const [b, g, c, e] = x.shape;
+  const joined = tf.reshape(x, [b, g * c, e]);
+  return g * c === n ? joined : tf.slice(joined, [0, 0, 0], [b, n, e]);
+}
+
+/**
+ * Attention within each group. Scores are divided by the group size of the options, also where the group is shorter.
+ *
+ * @param q [b, g, c, s]
+ * @param k [b, g, c, s]
+ * @param v [b, g, c, e]
+ * @returns [b, g, c, e]
+ */
+function quadraticAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  biasTable: tf.Tensor,
+  { groupSize, queryKeyDim, laplaceAttnFn, dropout: rate }: Required<FLASHOptions>,
+  { buckets, visible }: FLASHConstants,
+  seed: tf.Tensor1D | undefined,
+): tf.Tensor {
+  const bias = relativeBias(biasTable, buckets, Math.sqrt(queryKeyDim)); // [c, c]
+  const scores = tf.add(tf.div(tf.matMul(q, k, false, true), groupSize), bias); // [b, g, c, c]
+  const weights = dropout(attentionFunction(laplaceAttnFn)(scores), rate, seed);
+  return tf.matMul(visible ? tf.mul(weights, visible) : weights, v);
+}
+
+/**
+ * Linear attention to all groups before each one; undefined where there is only one group, which has none before it.
+ *
+ * @param q [b, g, c, s]
+ * @param k [b, g, c, s]
+ * @param v [b, g, c, e]
+ * @returns [b, g, c, e]
+ */
+function causalLinearAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  groupSize: number,
+): tf.Tensor | undefined {
+  const [b, g, c, e] = v.shape;
+  if (g === 1) return;
+  const allButLast = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [b, g - 1, c, x.shape[3]!]);
+  const context = tf.div(tf.matMul(allButLast(k), allButLast(v), true), groupSize); // [b, g - 1, s, e]
+  const past = runningSum(context, 1);
+  const later = tf.matMul(tf.slice(q, [0, 1, 0, 0]), past); // [b, g - 1, c, e]
+  return tf.concat([tf.zeros([b, 1, c, e]), later], 1);
+}
+
+/**
+ * Linear attention to all groups at once, or of each group to itself only.
+ *
+ * @param q [b, g, c, s]
+ * @param k [b, g, c, s]
+ * @param v [b, g, c, e]
+ * @param length what the context is divided by: a number or one per sequence [b, 1, 1]
+ * @returns [b, g, c, e]
+ */
+function linearAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  length: number | tf.Tensor,
+  reduceGroups: boolean,
+): tf.Tensor {
+  const [b, g, c] = v.shape;
+  const together = (x: tf.Tensor) => tf.reshape(x, reduceGroups ? [b, g * c, -1] : [b, g, c, -1]);
+  const divisor = reduceGroups || typeof length === "number" ? length : tf.expandDims(length, -1);
+  const context = tf.div(tf.matMul(together(k), together(v), true), divisor); // [b, s, e] or [b, g, s, e]
+  return tf.reshape(tf.matMul(together(q), context), v.shape);
+}

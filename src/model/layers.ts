@@ -1,0 +1,59 @@
+/**
+ * The small pieces that GAU and FLASH layers are made of.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import type { Linear, OffsetScale } from "./parameters.ts";
+
+/** A linear map of the last dimension: x [..., in] to [..., out]. */
+export function linear(x: tf.Tensor, { weight, bias }: Linear<tf.Tensor>): tf.Tensor {
+  const [outputs, inputs] = weight.shape;
+  const rows = tf.reshape(x, [-1, inputs]) as tf.Tensor2D;
+  const mapped = tf.add(tf.matMul(rows, weight as tf.Tensor2D, false, true), bias);
+  return tf.reshape(mapped, [...x.shape.slice(0, -1), outputs]);
+}
+
+/** SiLU: x · sigmoid(x). */
+export function silu(x: tf.Tensor): tf.Tensor {
+  return tf.mul(x, tf.sigmoid(x));
+}
+
+/** One scaled and shifted copy of x [b, n, s] per head: [heads, b, n, s]. */
+export function heads(x: tf.Tensor, { gamma, beta }: OffsetScale<tf.Tensor>): tf.Tensor {
+  const [count, s] = gamma.shape;
+  const perHead = [count, 1, 1, s];
+  return tf.add(tf.mul(tf.expandDims(x, 0), tf.reshape(gamma, perHead)), tf.reshape(beta, perHead));
+}
+
+/** Takes the first half of the features of x [b, n, d] from the token before, zeros for the first token. */
+export function shiftTokens(x: tf.Tensor): tf.Tensor {
+  const [b, n, d] = x.shape;
+  const [moving, staying] = tf.split(x, 2, -1);
+  const before = tf.slice(moving, [0, 0, 0], [b, n - 1, d / 2]);
+  return tf.concat([tf.concat([tf.zeros([b, 1, d / 2]), before], 1), staying], -1);
+}
+
+/**
+ * Ones where a query may see a key, itself and the ones before, else zeros: [n, n]. Built of two ranges, so that a recorded
+ * function holds 2n numbers and not n².
+ */
+export function causalMask(n: number): tf.Tensor2D {
+  const position = tf.tensor1d(Float32Array.from({ length: n }, (_, i) => i));
+  const seen = tf.lessEqual(tf.reshape(position, [1, n]), tf.reshape(position, [n, 1]));
+  return tf.cast(seen, "float32") as tf.Tensor2D;
+}
+
+/**
+ * Takes the values of masked tokens away: x [b, n, e], mask [b, n] with ones or true for tokens that count. A token whose
+ * value is zero adds nothing to any sum over keys, in the quadratic part as in the linear one.
+ */
+export function maskValues(x: tf.Tensor, mask: tf.Tensor | undefined): tf.Tensor {
+  return mask ? tf.mul(x, tf.expandDims(tf.cast(mask, "float32"), -1)) : x;
+}
+
+/** How many tokens the mask leaves in each sequence, at least 1: [b, 1, 1]. */
+export function maskedLength(mask: tf.Tensor): tf.Tensor {
+  return tf.expandDims(tf.maximum(tf.sum(tf.cast(mask, "float32"), 1, true), 1), -1);
+}

@@ -1,0 +1,53 @@
+/**
+ * The norms before the layers and before the logits. Their gradients are finite everywhere, at rows of zeros too.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import { withGradient } from "./gradients.ts";
+import type { Norm } from "./parameters.ts";
+
+const EPSILON = 1e-5;
+
+/** Mean over the features, kept as a dimension of 1. */
+const meanOf = (x: tf.Tensor) => tf.mean(x, -1, true);
+
+/** Every row of x [..., d] with mean 0 and variance 1. */
+const standardize = withGradient((x) => {
+  const centred = tf.sub(x, meanOf(x));
+  const deviation = tf.sqrt(tf.add(meanOf(tf.square(centred)), EPSILON)); // [..., 1]
+  const value = tf.div(centred, deviation);
+  const gradient = (dy: tf.Tensor, [value, deviation]: tf.Tensor[]) => {
+    const along = tf.mul(value, meanOf(tf.mul(dy, value))); // what would change the variance
+    return tf.div(tf.sub(tf.sub(dy, meanOf(dy)), along), deviation);
+  };
+  return { value, saved: [value, deviation], gradient };
+});
+
+/** Every row of x [..., d] divided by its root mean square, at least 1e-5. */
+const byRootMeanSquare = withGradient((x) => {
+  const root = tf.sqrt(meanOf(tf.square(x))); // [..., 1]
+  const value = tf.div(x, tf.maximum(root, EPSILON));
+  const gradient = (dy: tf.Tensor, [value, root]: tf.Tensor[]) => {
+    const divisorMoves = tf.cast(tf.greaterEqual(root, EPSILON), "float32");
+    const along = tf.mul(value, tf.mul(meanOf(tf.mul(dy, value)), divisorMoves));
+    return tf.div(tf.sub(dy, along), tf.maximum(root, EPSILON));
+  };
+  return { value, saved: [value, root], gradient };
+});
+
+/** LayerNorm: mean 0 and variance 1 over the features, then weight and bias [d]. x is [..., d]. */
+export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor {
+  return tf.add(tf.mul(standardize(x), weight), bias);
+}
+
+/** ScaleNorm: x [..., d] by its root mean square, at least 1e-5, times one scalar g [1] (Nguyen and Salazar, 2019). */
+export function scaleNorm(x: tf.Tensor, g: tf.Tensor): tf.Tensor {
+  return tf.mul(byRootMeanSquare(x), g);
+}
+
+/** The norm that the parameters are for. x is [..., d]. */
+export function normalize(x: tf.Tensor, norm: Norm<tf.Tensor>): tf.Tensor {
+  return "g" in norm ? scaleNorm(x, norm.g) : layerNorm(x, norm.weight, norm.bias);
+}

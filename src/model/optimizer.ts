@@ -1,0 +1,153 @@
+/**
+ * Gradient clipping, AdamW and the learning rate's schedule. The optimizer is one pass over the flat parameter vector; what
+ * changes from step to step are four numbers, so that one recorded function serves all steps.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import type { Definition } from "./parameters.ts";
+
+/** Options of AdamW (Loshchilov and Hutter, 2019); with `weightDecay` 0 it is Adam. */
+export interface OptimizerOptions {
+  /** Decay of the mean and of the mean square of gradients. Default 0.9 and 0.999. */
+  betas?: readonly [number, number];
+  /** Added to the root in the divisor. Default 1e-8, as in PyTorch. */
+  epsilon?: number;
+  /** Share of a linear map's weights, times the learning rate, that each step takes away. Default 0. */
+  weightDecay?: number;
+  /** The mean gradient is scaled down to this norm at most. Default: no clipping. */
+  clipNorm?: number;
+}
+
+/** Parameters and Adam's two moments, one flat vector each. */
+export interface OptimizerState {
+  /** [P] */
+  params: tf.Tensor1D;
+  /** Running mean of the gradients [P]. */
+  m: tf.Tensor1D;
+  /** Running mean of their squares [P]. */
+  v: tf.Tensor1D;
+}
+
+/**
+ * The factor that brings a gradient of this norm to at most `clipNorm`, as PyTorch's `clip_grad_norm_` computes it; 1 where
+ * nothing is to be clipped.
+ */
+export function clipFactor(norm: number, clipNorm = Infinity): number {
+  return Math.min(1, clipNorm / (norm + 1e-6));
+}
+
+/**
+ * The four numbers that a step of the optimizer needs [4], computed in double precision: the clip factor, what is left of
+ * decaying weights, the step size with the mean's bias corrected, and the root of the mean square's bias correction.
+ *
+ * @param norm of the mean gradient, before clipping
+ * @param lr learning rate
+ * @param updates number of this update, from 1 on; skipped steps don't count
+ *
+ * @example
+ * ```ts
+ * import { stepScalars } from "./optimizer.ts";
+ * const scalars = stepScalars({ clipNorm: 0.5 }, { norm: 5, lr: 1e-3, updates: 1 });
+ * console.assert(Math.abs(scalars[0] - 0.1) < 1e-6);
+ * ```
+ */
+export function stepScalars(
+  { betas: [beta1, beta2] = [0.9, 0.999], weightDecay = 0, clipNorm }: OptimizerOptions,
+  { norm, lr, updates }: { norm: number; lr: number; updates: number },
+): Float32Array {
+  return Float32Array.of(
+    clipFactor(norm, clipNorm),
+    1 - lr * weightDecay,
+    lr / (1 - beta1 ** updates),
+    Math.sqrt(1 - beta2 ** updates),
+  );
+}
+
+/**
+ * One update of AdamW. Pure: the state given stays as it is.
+ *
+ * @param gradient mean gradient [P], before clipping
+ * @param scalars of {@linkcode stepScalars} [4]
+ */
+export function applyStep(
+  { params, m, v }: OptimizerState,
+  gradient: tf.Tensor1D,
+  scalars: tf.Tensor1D,
+  { betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: OptimizerOptions,
+  definition: Pick<Definition<unknown>, "specs" | "layout">,
+): OptimizerState {
+  return tf.tidy(() => {
+    const [clip, remains, stepSize, rootCorrection] = tf.unstack(scalars);
+    const clipped = tf.mul(gradient, clip);
+    const nextM = tf.add(tf.mul(m, beta1), tf.mul(clipped, 1 - beta1));
+    const nextV = tf.add(tf.mul(v, beta2), tf.mul(tf.square(clipped), 1 - beta2));
+    const divisor = tf.add(tf.div(tf.sqrt(nextV), rootCorrection), epsilon);
+    const decayed = weightDecay === 0 ? params : decay(params, remains, definition);
+    const nextParams = tf.sub(decayed, tf.div(tf.mul(nextM, stepSize), divisor));
+    return { params: nextParams as tf.Tensor1D, m: nextM as tf.Tensor1D, v: nextV as tf.Tensor1D };
+  });
+}
+
+/** Multiplies the weights of linear maps by what decay leaves of them; biases, norms, scales and embeddings stay. */
+function decay(
+  params: tf.Tensor1D,
+  remains: tf.Tensor,
+  { specs, layout }: Pick<Definition<unknown>, "specs" | "layout">,
+): tf.Tensor {
+  const runs: { decays: boolean; offset: number; size: number }[] = [];
+  specs.forEach(({ decays }, i) => {
+    const { offset, size } = layout.entries[i];
+    const last = runs.at(-1);
+    if (last?.decays === decays) last.size += size;
+    else runs.push({ decays, offset, size });
+  });
+  return tf.concat(runs.map(({ decays, offset, size }) => {
+    const run = tf.slice(params, offset, size);
+    return decays ? tf.mul(run, remains) : run;
+  }));
+}
+
+/** How the learning rate moves. */
+export interface ScheduleOptions {
+  /** "constant", or down to `minLr` on a straight line or on half a cosine. Default "constant". */
+  schedule?: "constant" | "linear" | "cosine";
+  /** The learning rate after warming up. */
+  lr: number;
+  /** Steps in which the rate rises from 0 to `lr` on a straight line. Default 0. */
+  warmup?: number;
+  /** The step at which the rate has come down to `minLr`. A run's own length doesn't move it. */
+  length?: number;
+  /** Where "linear" and "cosine" end. Default 0. */
+  minLr?: number;
+}
+
+/**
+ * Learning rate of a step: a pure function of the step, so a resumed run goes on as if it had not stopped.
+ *
+ * @param step from 1 on
+ * @throws {RangeError} when a schedule that comes down has no length beyond its warm-up
+ *
+ * @example
+ * ```ts
+ * import { learningRate } from "./optimizer.ts";
+ * const options = { schedule: "cosine", lr: 1e-3, warmup: 10, length: 110 } as const;
+ * console.assert(learningRate(options, 5) === 5e-4 && Math.abs(learningRate(options, 60) - 5e-4) < 1e-9);
+ * ```
+ */
+export function learningRate(
+  { schedule = "constant", lr, warmup = 0, length = 0, minLr = 0 }: ScheduleOptions,
+  step: number,
+): number {
+  if (schedule !== "constant" && !(length > warmup)) {
+    throw new RangeError(
+      `A ${schedule} schedule needs a length beyond its warm-up of ${warmup} steps, not ${length}.`,
+    );
+  }
+  if (step < warmup) return lr * step / warmup;
+  if (schedule === "constant") return lr;
+  const done = Math.min(1, (step - warmup) / (length - warmup));
+  const left = schedule === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
+  return minLr + (lr - minLr) * left;
+}

@@ -1,0 +1,225 @@
+/**
+ * The options of GAU, FLASH and FLASHTransformer: FLASH-pytorch's, in camelCase, with its defaults. They are checked once,
+ * here; everything behind is typed and trusted.
+ *
+ * @module
+ */
+
+/** LayerNorm with weight and bias, or ScaleNorm with one scalar. */
+export type NormType = "layernorm" | "scalenorm";
+
+/** What GAU, FLASH and FLASHTransformer have in common. */
+export interface CommonOptions {
+  /** Width of the input and the output. */
+  dim: number;
+  /** Width of queries and keys. Default 128. */
+  queryKeyDim?: number;
+  /** The hidden width is `trunc(dim × expansionFactor)`. Default 2. */
+  expansionFactor?: number;
+  /** Whether a token sees only itself and the tokens before it. Default false. */
+  causal?: boolean;
+  /** Laplace attention function instead of ReLU². Default false. */
+  laplaceAttnFn?: boolean;
+  /** Norm before each layer. Default "layernorm", in the transformer "scalenorm". */
+  normType?: NormType;
+  /**
+   * Where FLASH-pytorch divides by the sequence's length, padding included, divide by the number of tokens that the mask
+   * leaves: then more padding doesn't change what the real tokens get. Default false, as in FLASH-pytorch. It concerns GAU
+   * and bidirectional FLASH; causal FLASH divides by the group size only.
+   */
+  divideByMaskedLength?: boolean;
+}
+
+/** Options of one gated attention unit. */
+export interface GAUOptions extends CommonOptions {
+  /** Share of the attention weights and of the output that training drops. Default 0. */
+  dropout?: number;
+  /** Whether the input is added to the output. Default true. */
+  addResidual?: boolean;
+  /** Learned T5 bias by distance. Default true: FLASH-pytorch builds and adds it whatever its `rel_pos_bias` says. */
+  relPosBias?: boolean;
+}
+
+/** What a FLASH layer and the transformer have in common. */
+export interface GroupedOptions extends CommonOptions {
+  /** Tokens per group: attention is quadratic within one and linear between them. Default 256. */
+  groupSize?: number;
+  /** Whether half of the features come from the token before. Default false, in the transformer true. */
+  shiftTokens?: boolean;
+  /** Without `causal`: one linear context for all groups instead of one per group. Default true. */
+  reduceGroupNonCausalAttn?: boolean;
+}
+
+/** Options of one FLASH layer. The input is always added to the output. */
+export interface FLASHOptions extends GroupedOptions {
+  /** Share of the attention weights that training drops. Default 0. */
+  dropout?: number;
+  /** Rotary embedding on the first min(32, queryKeyDim) features of queries and keys. Default false. */
+  rotary?: boolean;
+}
+
+/** Options of the transformer. */
+export interface FLASHTransformerOptions extends GroupedOptions {
+  /** Size of the vocabulary. */
+  numTokens: number;
+  /** Number of FLASH layers. */
+  depth: number;
+  /** Share of the attention weights that training drops. Default 0. */
+  attnDropout?: number;
+}
+
+const COMMON = {
+  queryKeyDim: 128,
+  expansionFactor: 2,
+  causal: false,
+  laplaceAttnFn: false,
+  normType: "layernorm" as NormType,
+  divideByMaskedLength: false,
+};
+const GROUPED = { ...COMMON, groupSize: 256, shiftTokens: false, reduceGroupNonCausalAttn: true };
+const GAU_DEFAULTS = { ...COMMON, dropout: 0, addResidual: true, relPosBias: true };
+const FLASH_DEFAULTS = { ...GROUPED, dropout: 0, rotary: false };
+const TRANSFORMER_DEFAULTS = {
+  ...GROUPED,
+  normType: "scalenorm" as NormType,
+  shiftTokens: true,
+  attnDropout: 0,
+};
+
+/** How many features the rotary embedding turns at most: a partial embedding, as in GPT-J. */
+const MAX_ROTARY_DIM = 32;
+
+/** Width of the hidden layer: what `to_hidden` gives twice, as values and as gate. */
+export function hiddenDim({ dim, expansionFactor }: Required<CommonOptions>): number {
+  return Math.trunc(dim * expansionFactor);
+}
+
+/** How many features of queries and keys the rotary embedding turns. */
+export function rotaryDim({ queryKeyDim }: Required<CommonOptions>): number {
+  return Math.min(MAX_ROTARY_DIM, queryKeyDim);
+}
+
+/**
+ * Checks a GAU's options and fills in the defaults.
+ *
+ * @throws {TypeError} when an option is missing, unknown or of the wrong kind
+ * @throws {RangeError} when one is out of range
+ */
+export function resolveGAU(options: GAUOptions): Required<GAUOptions> {
+  const resolved = { ...GAU_DEFAULTS, ...given("GAU", options, ["dim"], GAU_DEFAULTS) };
+  checkHidden("GAU", resolved);
+  return resolved;
+}
+
+/** Checks a FLASH layer's options and fills in the defaults; throws as {@linkcode resolveGAU}. */
+export function resolveFLASH(options: FLASHOptions): Required<FLASHOptions> {
+  const resolved = { ...FLASH_DEFAULTS, ...given("FLASH", options, ["dim"], FLASH_DEFAULTS) };
+  checkGrouped("FLASH", resolved);
+  return resolved;
+}
+
+/** Checks a transformer's options and fills in the defaults; throws as {@linkcode resolveGAU}. */
+export function resolveTransformer(options: FLASHTransformerOptions): Required<FLASHTransformerOptions> {
+  const what = "FLASHTransformer";
+  const required = ["dim", "numTokens", "depth"] as const;
+  const resolved = { ...TRANSFORMER_DEFAULTS, ...given(what, options, required, TRANSFORMER_DEFAULTS) };
+  if (resolved.dim % 2 !== 0) {
+    throw new RangeError(
+      `${what}: dim is ${resolved.dim}; it must be even: half of it are sines, half cosines.`,
+    );
+  }
+  checkGrouped(what, { ...resolved, rotary: true });
+  return resolved;
+}
+
+/** The options of the transformer's layers. */
+export function layerOptions(
+  { numTokens: _numTokens, depth: _depth, attnDropout, ...shared }: Required<FLASHTransformerOptions>,
+): Required<FLASHOptions> {
+  return { ...shared, dropout: attnDropout, rotary: true };
+}
+
+type Check = (value: unknown) => string | undefined;
+
+const count: Check = (value) =>
+  Number.isSafeInteger(value) && (value as number) >= 1 ? undefined : "a whole number from 1 on";
+const flag: Check = (value) => typeof value === "boolean" ? undefined : "true or false";
+const share: Check = (value) => value as number >= 0 && value as number < 1 ? undefined : "from 0 to below 1";
+
+const CHECKS: Record<string, { kind: string; check: Check }> = {
+  dim: { kind: "number", check: count },
+  numTokens: { kind: "number", check: count },
+  depth: { kind: "number", check: count },
+  queryKeyDim: { kind: "number", check: count },
+  groupSize: { kind: "number", check: count },
+  expansionFactor: {
+    kind: "number",
+    check: (value) => value as number > 0 && Number.isFinite(value) ? undefined : "a number above 0",
+  },
+  dropout: { kind: "number", check: share },
+  attnDropout: { kind: "number", check: share },
+  causal: { kind: "boolean", check: flag },
+  laplaceAttnFn: { kind: "boolean", check: flag },
+  divideByMaskedLength: { kind: "boolean", check: flag },
+  addResidual: { kind: "boolean", check: flag },
+  relPosBias: { kind: "boolean", check: flag },
+  shiftTokens: { kind: "boolean", check: flag },
+  reduceGroupNonCausalAttn: { kind: "boolean", check: flag },
+  rotary: { kind: "boolean", check: flag },
+  normType: {
+    kind: "string",
+    check: (value) =>
+      value === "layernorm" || value === "scalenorm" ? undefined : '"layernorm" or "scalenorm"',
+  },
+};
+
+/** The options that were given, each checked; `undefined` counts as not given. */
+function given<T extends object>(
+  what: string,
+  options: T,
+  required: readonly (keyof T & string)[],
+  defaults: object,
+): T {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${what} takes an object with its options, e.g. { dim: 512 }, not ${options}.`);
+  }
+  for (const name of required) {
+    if (options[name] === undefined) throw new TypeError(`${what}: the option ${name} is missing.`);
+  }
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  for (const [name, value] of entries) {
+    if (!Object.hasOwn(defaults, name) && !required.some((key) => key === name)) {
+      const known = [...required, ...Object.keys(defaults)].join(", ");
+      throw new TypeError(`${what}: there is no option ${name}; the options are ${known}.`);
+    }
+    const { kind, check } = CHECKS[name];
+    const wanted = check(value);
+    if (!wanted) continue;
+    const message = `${what}: ${name} is ${JSON.stringify(value)}; it must be ${wanted}.`;
+    throw typeof value === kind ? new RangeError(message) : new TypeError(message);
+  }
+  return Object.fromEntries(entries) as T;
+}
+
+function checkHidden(what: string, options: Required<CommonOptions>): void {
+  if (hiddenDim(options) < 1) {
+    throw new RangeError(
+      `${what}: expansionFactor ${options.expansionFactor} leaves a dim of ${options.dim} without a hidden feature.`,
+    );
+  }
+}
+
+function checkGrouped(what: string, options: Required<GroupedOptions> & { rotary: boolean }): void {
+  checkHidden(what, options);
+  if (options.shiftTokens && options.dim % 2 !== 0) {
+    throw new RangeError(
+      `${what}: dim is ${options.dim}; with shiftTokens it must be even: half of the features move.`,
+    );
+  }
+  if (options.rotary && rotaryDim(options) % 2 !== 0) {
+    throw new RangeError(
+      `${what}: queryKeyDim is ${options.queryKeyDim}; the rotary embedding turns pairs of features, ` +
+        `so below ${MAX_ROTARY_DIM} it must be even.`,
+    );
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * How a token knows where it is: sinusoidal positions added to the embedding, rotary embedding of queries and keys, and T5's
+ * learned bias by distance. What depends only on shapes is computed here in JavaScript, in double precision, and enters the
+ * model as small constants.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+
+/**
+ * Angles per position, in radians: part of FLASH-pytorch's state dict, not trained. A loaded model keeps the ones it was
+ * saved with.
+ */
+export interface Frequencies {
+  /** Of the sinusoidal positions [d / 2]. */
+  readonly sinusoidal?: Float32Array;
+  /** Of the rotary embedding, one per pair of features [min(32, s) / 2]. */
+  readonly rotary?: Float32Array;
+}
+
+/** `10000^(-2i / dim)` for each pair i of `dim` features, from one radian per position down. */
+export function inverseFrequencies(dim: number): Float32Array {
+  return Float32Array.from({ length: dim / 2 }, (_, i) => 10000 ** (-2 * i / dim));
+}
+
+/** Angle of each frequency at each position; the product is rounded to float32, as PyTorch does. */
+function angles(n: number, frequencies: Float32Array): Float32Array {
+  const width = frequencies.length;
+  return Float32Array.from({ length: n * width }, (_, i) => Math.floor(i / width) * frequencies[i % width]);
+}
+
+/** Sinusoidal positions [n, d]: the sines of all frequencies, then their cosines. */
+export function sinusoidalPositions(n: number, frequencies: Float32Array): tf.Tensor2D {
+  const angle = angles(n, frequencies);
+  const half: [number, number] = [n, frequencies.length];
+  return tf.concat([tf.tensor2d(angle.map(Math.sin), half), tf.tensor2d(angle.map(Math.cos), half)], 1);
+}
+
+/** Cosine and sine of the angle by which the rotary embedding turns each pair, each [n, pairs]. */
+export interface RotaryTables {
+  /** [n, pairs] */
+  cos: tf.Tensor2D;
+  /** [n, pairs] */
+  sin: tf.Tensor2D;
+}
+
+/** The tables for positions 0 to n − 1. */
+export function rotaryTables(n: number, frequencies: Float32Array): RotaryTables {
+  const angle = angles(n, frequencies);
+  const shape: [number, number] = [n, frequencies.length];
+  return { cos: tf.tensor2d(angle.map(Math.cos), shape), sin: tf.tensor2d(angle.map(Math.sin), shape) };
+}
+
+/**
+ * Turns the pairs of features (0, 1), (2, 3), … of queries or keys by their position's angles, as many pairs as the tables
+ * have; the other features pass.
+ *
+ * @param x [..., n, s]
+ */
+export function rotate(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
+  const pairs = cos.shape[1];
+  const others = x.shape.at(-1)! - 2 * pairs;
+  if (others === 0) return turnPairs(x, { cos, sin });
+  const [turning, passing] = tf.split(x, [2 * pairs, others], -1);
+  return tf.concat([turnPairs(turning, { cos, sin }), passing], -1);
+}
+
+/** Turns every pair of features of x [..., n, 2 pairs]. */
+function turnPairs(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
+  const paired = tf.reshape(x, [...x.shape.slice(0, -1), cos.shape[1], 2]);
+  const [first, second] = tf.unstack(paired, -1); // [..., n, pairs] each
+  const turned = tf.stack([
+    tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+    tf.add(tf.mul(second, cos), tf.mul(first, sin)),
+  ], -1);
+  return tf.reshape(turned, x.shape);
+}
+
+/** Distances from here on share the last bucket. */
+const MAX_DISTANCE = 128;
+
+/**
+ * T5's bucket, 0 to `buckets` − 1, for a key `distance` tokens after its query (before it where negative): one each for small
+ * distances, then buckets that widen logarithmically. Without `causal` half of the buckets are for keys after the query.
+ */
+export function distanceBucket(distance: number, causal: boolean, buckets: number): number {
+  if (!causal) {
+    const side = buckets / 2;
+    return (distance > 0 ? side : 0) + distanceBucket(-Math.abs(distance), true, side);
+  }
+  const back = Math.max(0, -distance);
+  const exact = buckets / 2;
+  if (back < exact) return back;
+  // log2 is exact for powers of two, where a bucket may begin
+  const widening = Math.log2(back / exact) / Math.log2(MAX_DISTANCE / exact) * (buckets - exact);
+  return Math.min(buckets - 1, exact + Math.trunc(widening));
+}
+
+/**
+ * Which bucket each distance has, as rows of zeros and a one [2c, buckets]. Row k is for distance k where k < c, and for
+ * distance k − 2c where k > c; row c is for none.
+ */
+export function bucketRows(c: number, causal: boolean, buckets: number): tf.Tensor2D {
+  const rows = new Float32Array(2 * c * buckets);
+  for (let k = 0; k < 2 * c; k++) {
+    if (k !== c) rows[k * buckets + distanceBucket(k < c ? k : k - 2 * c, causal, buckets)] = 1;
+  }
+  return tf.tensor2d(rows, [2 * c, buckets]);
+}
+
+/**
+ * Bias of every query for every key [c, c], from one learned value per bucket. Entry (i, j) depends on j − i only: the 2c
+ * values by distance, repeated row after row and cut into rows one shorter, shift by one from row to row.
+ *
+ * @param table [buckets, 1]
+ * @param rows of {@linkcode bucketRows} [2c, buckets]
+ */
+export function relativeBias(table: tf.Tensor, rows: tf.Tensor2D, scale: number): tf.Tensor2D {
+  const c = rows.shape[0] / 2;
+  const byDistance = tf.mul(tf.matMul(rows, table as tf.Tensor2D), scale); // [2c, 1]
+  // adding zeros repeats the row; tile's gradient would be an op for every repetition
+  const repeated = tf.add(tf.reshape(byDistance, [1, 2 * c]), tf.zeros([c, 1])); // [c, 2c]
+  const shifted = tf.reshape(tf.slice(tf.reshape(repeated, [2 * c * c]), 0, 2 * c * c - c), [c, 2 * c - 1]);
+  return tf.slice(shifted, [0, 0], [c, c]) as tf.Tensor2D;
+}

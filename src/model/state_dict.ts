@@ -1,0 +1,81 @@
+/**
+ * State dicts: the parameters by FLASH-pytorch's names, with what is not trained (positions), as PyTorch loads them strictly.
+ *
+ * @module
+ */
+
+import { type FlatTensor, toFloat32 } from "../safetensors.ts";
+import type { Definition } from "./parameters.ts";
+import type { Frequencies } from "./positions.ts";
+
+/** What a state dict holds, in the form that the model computes with. */
+export interface LoadedState {
+  /** The flat parameter vector. */
+  params: Float32Array;
+  /** Angles per position of the positions. */
+  frequencies: Frequencies;
+}
+
+/**
+ * The state dict of a model; the values are views of the vector given. Every layer repeats the rotary frequencies, as in
+ * PyTorch.
+ */
+export function toStateDict(
+  { layout, frozen }: Pick<Definition<unknown>, "layout" | "frozen">,
+  params: Float32Array,
+  frequencies: Frequencies,
+): Record<string, FlatTensor> {
+  const state: Record<string, FlatTensor> = {};
+  for (const { name, shape, offset, size } of layout.entries) {
+    state[name] = { dtype: "F32", shape, values: params.subarray(offset, offset + size) };
+  }
+  for (const { name, holds } of frozen) {
+    const values = frequencies[holds]!;
+    state[name] = { dtype: "F32", shape: [values.length], values };
+  }
+  return state;
+}
+
+/**
+ * Reads a state dict, ours or FLASH-pytorch's.
+ *
+ * @throws {TypeError} when it doesn't fit the model: names all that is missing, unexpected or of another shape
+ */
+export function fromStateDict(
+  { layout, frozen, frequencies }: Pick<Definition<unknown>, "layout" | "frozen" | "frequencies">,
+  state: Readonly<Record<string, FlatTensor>>,
+): LoadedState {
+  const problems: string[] = [];
+  const unexpected = new Set(Object.keys(state));
+  const take = (name: string, shape: readonly number[]): Float32Array | undefined => {
+    const found = state[name];
+    unexpected.delete(name);
+    const wanted = `[${shape.join(", ")}]`;
+    if (!found) {
+      problems.push(`${name} ${wanted} is missing`);
+    } else if (`[${found.shape.join(", ")}]` !== wanted) {
+      problems.push(`${name} is [${found.shape.join(", ")}], the model's is ${wanted}`);
+    } else if (!/^(F|BF)/.test(found.dtype)) {
+      problems.push(`${name} holds ${found.dtype}, not floating point numbers`);
+    } else return toFloat32(found.dtype, found.values);
+  };
+
+  const params = new Float32Array(layout.size);
+  for (const { name, shape, offset } of layout.entries) {
+    const values = take(name, shape);
+    if (values) params.set(values, offset);
+  }
+  const loaded: { -readonly [Key in keyof Frequencies]: Frequencies[Key] } = {};
+  for (const { name, holds } of frozen) {
+    const values = take(name, [frequencies[holds]!.length]);
+    if (values && loaded[holds]?.some((value, i) => value !== values[i])) {
+      problems.push(`${name} differs from the same frequencies of another layer`);
+    }
+    if (values) loaded[holds] ??= values.slice();
+  }
+  for (const name of unexpected) problems.push(`${name} is unexpected`);
+  if (problems.length > 0) {
+    throw new TypeError(`The state dict does not fit the model:\n${problems.join("\n")}`);
+  }
+  return { params, frequencies: loaded };
+}

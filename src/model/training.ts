@@ -1,0 +1,115 @@
+/**
+ * What a replica computes with a transformer: functions of one flat parameter vector and a micro-batch. They read no values,
+ * so that each can be recorded once and compiled.
+ *
+ * Legend: b batch, n sequence, P parameters.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import { countTokens, crossEntropySum } from "./loss.ts";
+import type { FLASHTransformerOptions } from "./options.ts";
+import { defineTransformer, type Definition, type TransformerParameters } from "./parameters.ts";
+import type { Frequencies } from "./positions.ts";
+import { transformer } from "./transformer.ts";
+
+/** A transformer as the functions of this file see it: everything but the parameters' values. */
+export interface TransformerModel {
+  /** Its options, resolved. */
+  readonly options: Required<FLASHTransformerOptions>;
+  /** Its parameters. */
+  readonly definition: Definition<TransformerParameters<tf.Tensor>>;
+  /** Its positions: those of a loaded state dict, or the definition's. */
+  readonly frequencies: Frequencies;
+}
+
+/** A transformer with the frequencies of a new model, or with given ones. */
+export function transformerModel(
+  options: Required<FLASHTransformerOptions>,
+  frequencies?: Frequencies,
+): TransformerModel {
+  const definition = defineTransformer(options);
+  return { options, definition, frequencies: frequencies ?? definition.frequencies };
+}
+
+/** Some sequences and what is to be predicted. */
+export interface Batch {
+  /** [b, n], int32 */
+  ids: tf.Tensor;
+  /** [b, n], int32; −1 is not counted. */
+  labels: tf.Tensor;
+  /** [b, n], true or 1 for the tokens that others may see. */
+  mask?: tf.Tensor;
+}
+
+/** Sum of the losses in nats and number of the counted tokens. */
+export interface LossSums {
+  /** Scalar, float32. */
+  lossSum: tf.Scalar;
+  /** Scalar, int32. */
+  tokens: tf.Scalar;
+}
+
+/** The parameters as the flat vector holds them, one tensor each. */
+export function unflatten({ layout }: Pick<Definition<unknown>, "layout">, params: tf.Tensor1D): tf.Tensor[] {
+  return layout.entries.map(({ offset, size, shape }) =>
+    tf.reshape(tf.slice(params, offset, size), [...shape])
+  );
+}
+
+/** Loss sum of a batch from one tensor per parameter. */
+export function lossSum(
+  { options, definition, frequencies }: TransformerModel,
+  parameters: readonly tf.Tensor[],
+  { ids, labels, mask }: Batch,
+  seed?: tf.Tensor1D,
+): tf.Scalar {
+  const logits = transformer(definition.tree(parameters), ids, options, frequencies, { mask, seed });
+  return crossEntropySum(logits, labels);
+}
+
+/** Loss sum of a batch and its gradient for each parameter. */
+export function lossSumAndGradients(
+  model: TransformerModel,
+  parameters: tf.Tensor[],
+  batch: Batch,
+  seed?: tf.Tensor1D,
+): { lossSum: tf.Scalar; gradients: tf.Tensor[] } {
+  const withGradients = tf.valueAndGrads((...parameters: tf.Tensor[]) =>
+    lossSum(model, parameters, batch, seed)
+  );
+  const { value, grads } = withGradients(parameters);
+  return { lossSum: value as tf.Scalar, gradients: grads };
+}
+
+/**
+ * Loss sum of a micro-batch and its gradient for the flat vector: sums over counted tokens, which add up over micro-batches.
+ *
+ * The vector is cut outside the tape and the gradients are joined after it: the gradient of a cut would be a vector of full
+ * length for every parameter.
+ *
+ * @param params [P]
+ * @param seed of the dropout [2], int32; without it nothing is dropped
+ */
+export function gradStep(
+  model: TransformerModel,
+  params: tf.Tensor1D,
+  batch: Batch,
+  seed?: tf.Tensor1D,
+): LossSums & { gradient: tf.Tensor1D } {
+  return tf.tidy(() => {
+    const parameters = unflatten(model.definition, params);
+    const { lossSum, gradients } = lossSumAndGradients(model, parameters, batch, seed);
+    const gradient = tf.concat(gradients.map((one) => tf.reshape(one, [-1]))) as tf.Tensor1D;
+    return { lossSum, tokens: countTokens(batch.labels), gradient };
+  });
+}
+
+/** Loss sum of a micro-batch without dropout. params is [P]. */
+export function evalStep(model: TransformerModel, params: tf.Tensor1D, batch: Batch): LossSums {
+  return tf.tidy(() => ({
+    lossSum: lossSum(model, unflatten(model.definition, params), batch),
+    tokens: countTokens(batch.labels),
+  }));
+}

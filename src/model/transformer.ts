@@ -1,0 +1,43 @@
+/**
+ * The FLASH transformer: embeddings with sinusoidal positions, FLASH layers, logits (FLASH-pytorch's `FLASHTransformer`).
+ *
+ * Legend: b batch, n sequence, d model, v vocabulary.
+ *
+ * @module
+ */
+
+import { tf } from "../tensorflow/mod.ts";
+import { gatherRows } from "./ops.ts";
+import { seedAt } from "./dropout.ts";
+import { flash, flashConstants, type FLASHInputs } from "./flash.ts";
+import { linear } from "./layers.ts";
+import { normalize } from "./norms.ts";
+import { type FLASHTransformerOptions, layerOptions } from "./options.ts";
+import type { TransformerParameters } from "./parameters.ts";
+import { type Frequencies, sinusoidalPositions } from "./positions.ts";
+
+/**
+ * Logits for the token after each one.
+ *
+ * @param ids [b, n], int32
+ * @returns [b, n, v]
+ */
+export function transformer(
+  parameters: TransformerParameters<tf.Tensor>,
+  ids: tf.Tensor,
+  options: Required<FLASHTransformerOptions>,
+  frequencies: Frequencies,
+  { mask, seed }: FLASHInputs = {},
+): tf.Tensor {
+  const n = ids.shape[1]!;
+  const positions = tf.mul(sinusoidalPositions(n, frequencies.sinusoidal!), parameters.positionScale); // [n, d]
+  let x = tf.add(gatherRows(parameters.tokenEmb, ids), positions); // [b, n, d]
+
+  const layer = layerOptions(options);
+  const constants = flashConstants(layer, n, frequencies);
+  parameters.layers.forEach((layerParameters, index) => {
+    x = flash(layerParameters, x, layer, constants, { mask, seed: seedAt(seed, index) });
+  });
+
+  return linear(normalize(x, parameters.finalNorm), parameters.toLogits); // [b, n, v]
+}
