@@ -7,3 +7,6 @@
 import * as tf from "@tensorflow/tfjs";
 
 export { tf };
+export { type BackendInfo, backendInfo, type BackendOptions, initBackend } from "./backend.ts";
+export { TensorFlowError } from "./status.ts";
+export { type Device, hasGpu } from "./library.ts";

@@ -1,0 +1,202 @@
+/**
+ * Starts tfjs with TensorFlow underneath: finds the library, sets threads and devices, registers the kernels.
+ *
+ * @module
+ */
+
+import * as tf from "@tensorflow/tfjs";
+import { createRequire } from "node:module";
+import type { NodeJSKernelBackend } from "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js";
+import { RunError } from "../errors.ts";
+import { TensorFlowBinding } from "./binding.ts";
+import { newContext } from "./context.ts";
+import { type Device, findLibrary, hasGpu } from "./library.ts";
+import { instructionSet, processorName } from "./machine.ts";
+import { RecordingError } from "./recording.ts";
+import { openTensorFlow } from "./symbols.ts";
+
+tf.enableProdMode(); // else tfjs prints a banner that advises tfjs-node
+
+/** What {@linkcode initBackend} can be told. */
+export interface BackendOptions {
+  /** "tensorflow", the default, or "cpu": tfjs in plain JavaScript, which fetches nothing and is slow. */
+  backend?: "tensorflow" | "cpu";
+  /** Threads that one TensorFlow operation may use, 1 by default. Another number gives other bits. */
+  threads?: number;
+  /** Where to compute. By default on a GPU where `nvidia-smi` answers. */
+  device?: Device;
+  /** Which of the machine's GPUs, 0 by default. */
+  gpu?: number;
+  /** Gets lines for people while the library is fetched. */
+  onProgress?: (line: string) => void;
+  /** Ends a fetch. */
+  signal?: AbortSignal;
+}
+
+/** What computes, and all that its bits depend on besides the program. */
+export interface BackendInfo {
+  backend: "tensorflow" | "cpu";
+  /** In words: "TensorFlow 2.21.0" or "tfjs 4.22.0 on V8 15.0". */
+  version: string;
+  device: Device;
+  /** Name of the processor or the GPU, for people; other names can give equal bits. */
+  deviceName: string;
+  threads: number;
+  /** Instructions that the bits of a sum depend on: "avx2 fma". */
+  instructionSet: string;
+  /** Flags for TensorFlow's compiler in the environment, which can change bits. */
+  xlaFlags: string;
+}
+
+/** The kernels' backend with the members that TypeScript calls private and recording needs; there is no public way. */
+export interface TensorFlowBackend extends NodeJSKernelBackend {
+  /** Ours. */
+  readonly binding: TensorFlowBinding;
+}
+
+interface Started {
+  options: Required<Pick<BackendOptions, "backend" | "threads">> & Pick<BackendOptions, "device" | "gpu">;
+  info: Promise<BackendInfo>;
+}
+
+let started: Started | undefined;
+let known: BackendInfo | undefined;
+
+/**
+ * Makes tfjs ready, once for the whole process: TensorFlow's threads and devices can't be changed later. Called again
+ * with the same options it does nothing.
+ *
+ * @throws {RangeError} for a number of threads that is none
+ * @throws {RunError} where TensorFlow is not found and can't be fetched, or was started with other options
+ *
+ * @example
+ * ```ts
+ * import { initBackend, tf } from "./mod.ts";
+ * await initBackend({ backend: "cpu" });
+ * console.assert(tf.add(1, 2).arraySync() === 3);
+ * ```
+ */
+export async function initBackend(options: BackendOptions = {}): Promise<BackendInfo> {
+  const { backend = "tensorflow", threads = 1, device, gpu } = options;
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new RangeError(`threads is ${threads}, and has to be a whole number from 1 up`);
+  }
+  const wanted = { backend, threads, device, gpu };
+  if (started && JSON.stringify(started.options) !== JSON.stringify(wanted)) {
+    const [is, want] = [started.options, wanted].map((some) => JSON.stringify(some));
+    throw new RunError(
+      `the backend runs with ${is} and can't be changed to ${want}: it is started once per process`,
+    );
+  }
+  started ??= {
+    options: wanted,
+    info: backend === "cpu" ? startCpu() : startTensorFlow({ ...options, threads }),
+  };
+  try {
+    return known = await started.info;
+  } catch (error) {
+    started = undefined; // for example no network: it can be tried again
+    throw error;
+  }
+}
+
+/**
+ * What computes.
+ *
+ * @throws {Error} before {@linkcode initBackend}
+ */
+export function backendInfo(): BackendInfo {
+  if (!known) throw new Error("no backend yet: call await initBackend() first");
+  return known;
+}
+
+/** The backend if it is TensorFlow, for operations that tfjs lacks and for recording. */
+export function tensorFlowBackend(): TensorFlowBackend | undefined {
+  return tf.getBackend() === "tensorflow" ? tf.backend() as TensorFlowBackend : undefined;
+}
+
+async function startCpu(): Promise<BackendInfo> {
+  await tf.setBackend("cpu");
+  return {
+    backend: "cpu",
+    version: `tfjs ${tf.version["tfjs-core"]} on V8 ${Deno.version.v8}`,
+    device: "cpu",
+    deviceName: processorName(),
+    threads: 1,
+    instructionSet: Deno.build.arch,
+    xlaFlags: "",
+  };
+}
+
+async function startTensorFlow(options: BackendOptions & { threads: number }): Promise<BackendInfo> {
+  const device = options.device ?? (await hasGpu() ? "gpu" : "cpu");
+  const { folder } = await findLibrary(device, options);
+  setEnvironment(device, folder);
+  const gpu = device === "gpu" ? options.gpu ?? 0 : undefined;
+  const context = newContext(openTensorFlow(folder), { threads: options.threads, gpu });
+  if (device === "gpu" && !context.hasGpu) {
+    throw new RunError(
+      `TensorFlow in ${folder} sees no GPU ${gpu}; look at nvidia-smi, or compute on the CPU`,
+    );
+  }
+  const binding = new TensorFlowBinding(context);
+  await register(binding);
+  return {
+    backend: "tensorflow",
+    version: `TensorFlow ${binding.TF_Version}`,
+    device,
+    deviceName: device === "gpu" ? `GPU ${gpu}` : processorName(),
+    threads: options.threads,
+    instructionSet: instructionSet(),
+    xlaFlags: Deno.env.get("XLA_FLAGS") ?? "",
+  };
+}
+
+/** Variables that TensorFlow reads as its library is opened. What the user set stays. */
+function setEnvironment(device: Device, folder: string): void {
+  const defaults: Record<string, string> = { TF_CPP_MIN_LOG_LEVEL: "2" }; // errors only
+  if (device === "gpu") {
+    defaults.NVIDIA_TF32_OVERRIDE = "0"; // float32 products are rounded to 10 bits otherwise
+    defaults.TF_DETERMINISTIC_OPS = "1";
+    defaults.XLA_FLAGS = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 " +
+      `--xla_gpu_cuda_data_dir=${folder}/../nvidia/cuda_nvcc`;
+  }
+  for (const [name, value] of Object.entries(defaults)) {
+    if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
+  }
+}
+
+/** Registers tfjs-node-gpu's kernels on our binding. Its index is not imported: that would load its native addon. */
+async function register(binding: TensorFlowBinding): Promise<void> {
+  restoreNodeUtil();
+  await import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js");
+  const { NodeJSKernelBackend } = await import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js");
+  /** Knows which values a recorded function may read: those of constants that it made itself. */
+  class Backend extends NodeJSKernelBackend {
+    #readable = new WeakSet<object>();
+
+    override move(...args: Parameters<NodeJSKernelBackend["move"]>): void {
+      if (binding.isRecording) this.#readable.add(args[0]);
+      super.move(...args);
+    }
+
+    override readSync(dataId: tf.DataId): tf.backend_util.BackendValues {
+      if (binding.isRecording && !this.#readable.has(dataId)) {
+        throw new RecordingError(
+          "a value was read inside a recorded function: it would stay the same at every call. Return the tensor and read it " +
+            "after the call, or read it before (tf.gather reads its indices: use gatherRows instead)",
+        );
+      }
+      return super.readSync(dataId);
+    }
+  }
+  tf.registerBackend("tensorflow", () => new Backend(binding, "@tensorflow/tfjs-node-gpu"), 3);
+  await tf.setBackend("tensorflow");
+}
+
+/** Puts back two functions of node:util that Node 23 removed and tfjs-node 4.22 calls. */
+function restoreNodeUtil(): void {
+  const util: Record<string, unknown> = createRequire(import.meta.url)("node:util");
+  util.isNullOrUndefined ??= (value: unknown) => value === undefined || value === null;
+  util.isArray ??= Array.isArray;
+}

@@ -1,0 +1,243 @@
+/**
+ * tfjs-node's interface to its native addon, `TFJSBinding`, over TensorFlow's C API: with it, all kernels of
+ * tfjs-node-gpu run under Deno with nothing to compile. While a function is recorded, operations go into its graph.
+ *
+ * @module
+ */
+
+import type { TFEOpAttr, TFJSBinding } from "@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js";
+import { AttributeType, eagerSetters, setAttribute } from "./attributes.ts";
+import type { AttributeSetters } from "./attributes.ts";
+import type { Context } from "./context.ts";
+import type { GraphOutput } from "./graph.ts";
+import { type EagerTensor, type RecordedTensor, type Recording, RecordingError } from "./recording.ts";
+import { cString, textAt } from "./symbols.ts";
+import { DataType, type InputValues, newTensor, type OutputValues, valuesOf } from "./tensor.ts";
+
+/** What tfjs is told about a tensor: the binding's id of it, its shape, and the number of its type. */
+export class TensorMetadata {
+  /** What the binding calls the tensor. Never used twice. */
+  id: number;
+  /** Its dimensions. */
+  shape: number[];
+  /** `TF_DataType`. */
+  dtype: number;
+
+  /** */
+  constructor(id: number, shape: number[], dtype: number) {
+    this.id = id;
+    this.shape = shape;
+    this.dtype = dtype;
+  }
+}
+
+/** An attribute of an operation, only there because the interface names the class. */
+class OperationAttribute {
+  name = "";
+  type = 0;
+  value: TFEOpAttr["value"] = 0;
+}
+
+/** TensorFlow, as tfjs-node's kernels call it. */
+export class TensorFlowBinding implements TFJSBinding {
+  readonly TF_FLOAT = DataType.float32;
+  readonly TF_INT32 = DataType.int32;
+  readonly TF_INT64 = DataType.int64;
+  readonly TF_BOOL = DataType.bool;
+  readonly TF_COMPLEX64 = DataType.complex64;
+  readonly TF_STRING = DataType.string;
+  readonly TF_RESOURCE = DataType.resource;
+  readonly TF_UINT8 = DataType.uint8;
+  readonly TF_ATTR_STRING = AttributeType.string;
+  readonly TF_ATTR_INT = AttributeType.int;
+  readonly TF_ATTR_FLOAT = AttributeType.float;
+  readonly TF_ATTR_BOOL = AttributeType.bool;
+  readonly TF_ATTR_TYPE = AttributeType.type;
+  readonly TF_ATTR_SHAPE = AttributeType.shape;
+  readonly TF_ATTR_RESOURCE = AttributeType.resource;
+  readonly TensorMetadata = TensorMetadata as unknown as TFJSBinding["TensorMetadata"]; // ours has a constructor
+  readonly TFEOpAttr = OperationAttribute;
+  readonly TF_Version: string;
+
+  readonly #context: Context;
+  readonly #setters: AttributeSetters;
+  readonly #tensors = new Map<number, EagerTensor | RecordedTensor>();
+  #nextId = 1;
+  #recording?: Recording;
+
+  /** */
+  constructor(context: Context) {
+    this.#context = context;
+    this.#setters = eagerSetters(context.api, context.status);
+    this.TF_Version = textAt(context.api.TF_Version());
+  }
+
+  /** What the tensors live in. */
+  get context(): Context {
+    return this.#context;
+  }
+
+  /** Whether a function is being recorded. */
+  get isRecording(): boolean {
+    return this.#recording !== undefined;
+  }
+
+  /** How many tensors there are, with a value or recorded. */
+  getNumOfTensors(): number {
+    return this.#tensors.size;
+  }
+
+  /** Whether TensorFlow sees a GPU. */
+  isUsingGpuDevice(): boolean {
+    return this.#context.hasGpu;
+  }
+
+  /** Uploads values. Returns the tensor's id. */
+  createTensor(shape: number[], dtype: number, values: InputValues): number {
+    const { api, status } = this.#context;
+    const tensor = newTensor(api, shape, dtype, values);
+    const pointer = api.TFE_NewTensorHandle(tensor, status.pointer);
+    api.TF_DeleteTensor(tensor);
+    status.check("making a tensor");
+    return this.#add({ shape, dtype, pointer, madeIn: this.#recording });
+  }
+
+  /** Frees a tensor. */
+  deleteTensor(id: number): void {
+    const tensor = this.#tensors.get(id);
+    if (!tensor) return;
+    if ("pointer" in tensor) this.#context.api.TFE_DeleteTensorHandle(tensor.pointer);
+    this.#tensors.delete(id);
+  }
+
+  /** The values of a tensor. Its declared type is narrower than what tfjs-node itself relies on for text and int64. */
+  tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array {
+    const tensor = this.#get(id);
+    if ("recording" in tensor) {
+      throw new RecordingError(
+        "a value was read inside a recorded function: it has none until the function runs. Return the tensor and read it " +
+          "after the call (tf.gather reads its indices: use gatherRows instead)",
+      );
+    }
+    const { api, status } = this.#context;
+    const resolved = api.TFE_TensorHandleResolve(tensor.pointer, status.pointer);
+    status.check("reading a tensor");
+    try {
+      const values: OutputValues = valuesOf(api, resolved, tensor.dtype);
+      return values as Float32Array | Int32Array | Uint8Array;
+    } finally {
+      api.TF_DeleteTensor(resolved);
+    }
+  }
+
+  /** Runs an operation, or records it. */
+  executeOp(name: string, attributes: TFEOpAttr[], inputs: number[], outputs: number): TensorMetadata[] {
+    const recording = this.#recording;
+    if (!recording) return this.#run(name, attributes, inputs, outputs);
+    const places = inputs.map((id) => recording.resolve(id, this.#get(id)));
+    return recording.graph.operation(name, attributes, places, outputs).map((output) =>
+      this.#addRecorded(output)
+    );
+  }
+
+  /** Calls `body` with operations going into the recording's graph. */
+  record<Result>(recording: Recording, body: () => Result): Result {
+    if (this.#recording) throw new RecordingError("a function can't be recorded inside another one");
+    this.#recording = recording;
+    try {
+      return body();
+    } finally {
+      this.#recording = undefined;
+    }
+  }
+
+  /** A tensor for an input of the recording under way. */
+  addInput(input: GraphOutput): TensorMetadata {
+    return this.#addRecorded(input);
+  }
+
+  /** The tensor with an id. */
+  tensor(id: number): EagerTensor | RecordedTensor {
+    return this.#get(id);
+  }
+
+  /** Takes over a `TFE_TensorHandle`. */
+  adopt(pointer: Deno.PointerValue, shape: readonly number[], dtype: number): TensorMetadata {
+    return new TensorMetadata(this.#add({ shape: [...shape], dtype, pointer }), [...shape], dtype);
+  }
+
+  /** TensorFlow's saved models are not offered: flashmob keeps weights as safetensors. */
+  loadSavedModel(): never {
+    throw new Error("loading a TensorFlow SavedModel is not supported: load weights with readSafetensors()");
+  }
+  /** Not offered, see {@linkcode loadSavedModel}. */
+  deleteSavedModel(): never {
+    return this.loadSavedModel();
+  }
+  /** Not offered, see {@linkcode loadSavedModel}. */
+  runSavedModel(): never {
+    return this.loadSavedModel();
+  }
+  /** None, see {@linkcode loadSavedModel}. */
+  getNumOfSavedModels(): number {
+    return 0;
+  }
+
+  #run(
+    name: string,
+    attributes: readonly TFEOpAttr[],
+    inputs: readonly number[],
+    outputs: number,
+  ): TensorMetadata[] {
+    const { api, pointer, status } = this.#context;
+    const op = api.TFE_NewOp(pointer, cString(name), status.pointer);
+    status.check(name);
+    try {
+      for (const id of inputs) {
+        api.TFE_OpAddInput(op, this.#value(id).pointer, status.pointer);
+        status.check(name);
+      }
+      for (const attribute of attributes) setAttribute(this.#setters, op, attribute);
+      const handles = new BigUint64Array(outputs);
+      const count = Int32Array.of(outputs);
+      api.TFE_Execute(op, handles, count, status.pointer);
+      status.check(name);
+      return Array.from(handles.subarray(0, count[0]), (handle) => this.#adoptUnknown(handle));
+    } finally {
+      api.TFE_DeleteOp(op);
+    }
+  }
+
+  #adoptUnknown(handle: bigint): TensorMetadata {
+    const { api, status } = this.#context;
+    const pointer = Deno.UnsafePointer.create(handle);
+    const rank = api.TFE_TensorHandleNumDims(pointer, status.pointer);
+    const shape: number[] = [];
+    for (let i = 0; i < rank; i++) shape.push(Number(api.TFE_TensorHandleDim(pointer, i, status.pointer)));
+    return this.adopt(pointer, shape, api.TFE_TensorHandleDataType(pointer));
+  }
+
+  #add(tensor: EagerTensor | RecordedTensor): number {
+    this.#tensors.set(this.#nextId, tensor);
+    return this.#nextId++;
+  }
+
+  #addRecorded(output: GraphOutput): TensorMetadata {
+    const id = this.#add({ ...output, recording: this.#recording! });
+    return new TensorMetadata(id, output.shape, output.dtype);
+  }
+
+  #get(id: number): EagerTensor | RecordedTensor {
+    const tensor = this.#tensors.get(id);
+    if (!tensor) throw new Error(`tensor ${id} is not there: it was disposed, or never made`);
+    return tensor;
+  }
+
+  #value(id: number): EagerTensor {
+    const tensor = this.#get(id);
+    if ("pointer" in tensor) return tensor;
+    throw new RecordingError(
+      "a tensor that was made inside a recorded function was used after it: return it from the function as a result",
+    );
+  }
+}

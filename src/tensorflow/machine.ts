@@ -1,0 +1,40 @@
+/**
+ * What processor this is, as far as the bits of a computation depend on it.
+ *
+ * @module
+ */
+
+/** Extensions of x86-64 that compiled code can differ in, as `/proc/cpuinfo` names them. */
+const EXTENSIONS = [
+  "sse4_2",
+  "avx",
+  "avx2",
+  "fma",
+  "avx512f",
+  "avx512_vnni",
+  "avx512_bf16",
+  "avx512_fp16",
+  "amx_tile",
+];
+
+/** The instructions that TensorFlow can choose from: "sse4_2 avx avx2 fma", or the architecture where that is not known. */
+export function instructionSet(): string {
+  const flags = new Set(cpuInfo("flags")?.split(" "));
+  return EXTENSIONS.filter((extension) => flags.has(extension)).join(" ") || Deno.build.arch;
+}
+
+/** The processor's name, for people. */
+export function processorName(): string {
+  return cpuInfo("model name") ?? Deno.build.arch;
+}
+
+/** A line of Linux's description of the first processor. */
+function cpuInfo(name: string): string | undefined {
+  try {
+    const lines = Deno.readTextFileSync("/proc/cpuinfo").split("\n");
+    return lines.find((line) => line.startsWith(name))?.replace(/^[^:]*: */, "");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
