@@ -1,53 +1,42 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import { connectNats } from "../../src/dist/nats_transport.ts";
+import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { runWorker } from "../../src/dist/worker.ts";
 import { MemoryBus } from "./memory_bus.ts";
-import { ToyReplica, toyPlan } from "./toy.ts";
+import { type Connect, runToys } from "./run_toys.ts";
+import { toyPlan, ToyReplica } from "./toy.ts";
 
-/** A run over a bus in memory. Workers that fail are the run's failure. */
-export async function runToys(
-  bus: MemoryBus,
-  replicas: ToyReplica[],
-  plan: CoordinationPlan,
-  options: CoordinateOptions = {},
-): Promise<{ outcome: RunOutcome; events: DistEvent[] }> {
-  const events: DistEvent[] = [];
-  const listening = Promise.withResolvers<void>();
-  const coordination = coordinate(bus.connect(), plan, {
-    ...options,
-    onListening: listening.resolve,
-    onEvent: (event) => {
-      events.push(event);
-      options.onEvent?.(event);
-    },
-  });
-  await Promise.race([listening.promise, coordination]);
-  const workers = replicas.map((replica, i) =>
-    runWorker(bus.connect(), replica, {
-      run: plan.run,
-      member: `worker-${i}`,
-      configHash: plan.configHash,
-      canWrite: i === 0,
-    })
-  );
-  const [outcome] = await Promise.all([coordination, ...workers]);
-  return { outcome, events };
-}
-
-Deno.test("1 to 4 workers over a bus in memory end with the bits of a single process", async () => {
-  const alone = new ToyReplica();
+/** Trains with 1 to 4 workers and compares everything with a single process. */
+async function compareWithSingle(connect: Connect, size: number) {
+  const alone = new ToyReplica({ size });
   const expected = await runSingle(alone, toyPlan());
   for (let count = 1; count <= 4; count++) {
-    using bus = new MemoryBus();
-    const replicas = Array.from({ length: count }, () => new ToyReplica());
-    const { outcome, events } = await runToys(bus, replicas, toyPlan({ minWorkers: count }));
+    const replicas = Array.from({ length: count }, () => new ToyReplica({ size }));
+    const { outcome, events } = await runToys(connect, replicas, toyPlan({ minWorkers: count }));
     assert.equal(outcome.paramsHash, expected.paramsHash);
     assert.equal(outcome.loss, expected.loss);
     assert.equal(outcome.valLoss, expected.valLoss);
-    console.log(JSON.stringify(events.at(-2)), outcome);
+    assert.equal(outcome.tokens, expected.tokens);
+    const all = replicas.flatMap((replica) => replica.computed).map(String).sort();
+    assert.deepEqual(all, alone.computed.map(String).sort(), "each micro-batch is computed once");
+    const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
+    assert.deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4]);
+    for (const { computed, workers } of steps) {
+      assert.equal(workers, count);
+      assert.deepEqual(Object.values(computed).flat().sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
+    assert.deepEqual(replicas.map(({ saves }) => saves), replicas.map((_, i) => i === 0 ? [4] : []));
   }
+}
+
+Deno.test("1 to 4 workers over a bus in memory end with the bits of a single process", async () => {
+  using bus = new MemoryBus();
+  await compareWithSingle(() => bus.connect(), 1000);
+});
+
+Deno.test("1 to 4 workers over a NATS server end with the bits of a single process", async () => {
+  await using server = await startNatsServer();
+  await compareWithSingle((name) => connectNats(server.url, name), 200_000);
 });

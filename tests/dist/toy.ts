@@ -55,14 +55,21 @@ export class ToyReplica implements Replica {
     this.computed.push([step, microBatch]);
     const gradient = noise(this.size, step * 1009 + microBatch);
     for (let i = 0; i < this.size; i++) gradient[i] += 0.1 * this.params[i];
-    const sum = { lossSum: gradient[0] * gradient[1] + 1, tokens: 5 + (microBatch * 7 + step) % 11, gradient };
+    const sum = {
+      lossSum: gradient[0] * gradient[1] + 1,
+      tokens: 5 + (microBatch * 7 + step) % 11,
+      gradient,
+    };
     this.options.alter?.(sum, step, microBatch);
     return { ...sum, crc: crc32(`${step}/${microBatch}`) };
   }
 
   evaluate(microBatch: number): Promise<LossSum> {
     const at = microBatch % this.size;
-    return Promise.resolve({ lossSum: Math.abs(this.params[at]) * (microBatch + 0.1), tokens: microBatch + 1 });
+    return Promise.resolve({
+      lossSum: Math.abs(this.params[at]) * (microBatch + 0.1),
+      tokens: microBatch + 1,
+    });
   }
 
   async apply(mean: Float32Array, { step, apply, norm }: StepOutcome): Promise<void> {
@@ -76,7 +83,10 @@ export class ToyReplica implements Replica {
 
   hashes(): Promise<{ state: string; params: string }> {
     const params = createHash("sha256").update(floatBytes(this.params)).digest("hex");
-    return Promise.resolve({ state: createHash("sha256").update(`${this.step} ${params}`).digest("hex"), params });
+    return Promise.resolve({
+      state: createHash("sha256").update(`${this.step} ${params}`).digest("hex"),
+      params,
+    });
   }
 
   save(): Promise<void> {

@@ -1,0 +1,57 @@
+/**
+ * Runs toys: a coordinator and workers in this process.
+ *
+ * @module
+ */
+
+import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { Transport } from "../../src/dist/transport.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import type { ToyReplica } from "./toy.ts";
+
+/** Makes a connection for one participant. */
+export type Connect = (name: string) => Promise<Transport> | Transport;
+
+/** How a run of toys ended. */
+export interface ToyRun {
+  outcome: RunOutcome;
+  events: DistEvent[];
+  /** How each worker ended: undefined, or its error. */
+  workers: (Error | undefined)[];
+}
+
+/** A coordinator and one worker per replica; rejects with the coordinator's error. */
+export async function runToys(
+  connect: Connect,
+  replicas: ToyReplica[],
+  plan: CoordinationPlan,
+  options: CoordinateOptions = {},
+): Promise<ToyRun> {
+  const events: DistEvent[] = [];
+  const listening = Promise.withResolvers<void>();
+  await using coordinatorsEnd = await closing(connect, "coordinator");
+  const coordination = coordinate(coordinatorsEnd.transport, plan, {
+    ...options,
+    onListening: listening.resolve,
+    onEvent: (event) => {
+      events.push(event);
+      options.onEvent?.(event);
+    },
+  });
+  await Promise.race([listening.promise, coordination]);
+  const working = replicas.map(async (replica, i) => {
+    await using end = await closing(connect, `worker-${i}`);
+    const { run, configHash } = plan;
+    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, canWrite: i === 0 });
+  });
+  const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
+  const [outcome] = await Promise.allSettled([coordination, workers]);
+  if (outcome.status === "rejected") throw outcome.reason;
+  return { outcome: outcome.value, events, workers: await workers };
+}
+
+async function closing(connect: Connect, name: string) {
+  const transport = await connect(name);
+  return { transport, [Symbol.asyncDispose]: () => transport.close() };
+}
