@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 import { createRequire } from "node:module";
 import type { NodeJSKernelBackend } from "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js";
 import { RunError } from "../errors.ts";
-import { TensorFlowBinding } from "./binding.ts";
+import { TensorFlowBinding, type TensorMetadata } from "./binding.ts";
 import { newContext } from "./context.ts";
 import { type Device, findLibrary, hasGpu } from "./library.ts";
 import { instructionSet, processorName } from "./machine.ts";
@@ -48,9 +48,8 @@ export interface BackendInfo {
   xlaFlags: string;
 }
 
-/** The kernels' backend with the members that TypeScript calls private and recording needs; there is no public way. */
+/** The backend of tfjs-node's kernels, over our binding. */
 export interface TensorFlowBackend extends NodeJSKernelBackend {
-  /** Ours. */
   readonly binding: TensorFlowBinding;
 }
 
@@ -113,6 +112,22 @@ export function backendInfo(): BackendInfo {
 /** The backend if it is TensorFlow, for operations that tfjs lacks and for recording. */
 export function tensorFlowBackend(): TensorFlowBackend | undefined {
   return tf.getBackend() === "tensorflow" ? tf.backend() as TensorFlowBackend : undefined;
+}
+
+/** Members of the kernels' backend that only TypeScript calls private. Nothing public gives what they give. */
+interface BackendInternals {
+  getInputTensorIds(tensors: readonly tf.TensorInfo[]): number[];
+  createOutputTensor(metadata: TensorMetadata): tf.Tensor;
+}
+
+/** The binding's ids of tensors, which are uploaded first where only tfjs has their values yet. */
+export function inputIds(tensors: readonly tf.TensorInfo[]): number[] {
+  return (tensorFlowBackend() as unknown as BackendInternals).getInputTensorIds(tensors);
+}
+
+/** tfjs's tensor for one of the binding. */
+export function createOutputTensor(metadata: TensorMetadata): tf.Tensor {
+  return (tensorFlowBackend() as unknown as BackendInternals).createOutputTensor(metadata);
 }
 
 async function startCpu(): Promise<BackendInfo> {

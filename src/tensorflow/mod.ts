@@ -10,3 +10,4 @@ export { tf };
 export { type BackendInfo, backendInfo, type BackendOptions, initBackend } from "./backend.ts";
 export { TensorFlowError } from "./status.ts";
 export { type Device, hasGpu } from "./library.ts";
+export { gatherRows, statelessUniform } from "./ops.ts";
