@@ -1,5 +1,5 @@
 /**
- * Gradient clipping, AdamW and the learning rate's schedule. The optimizer is one pass over the flat parameter vector; what
+ * Gradient clipping and AdamW. The optimizer is one pass over the flat parameter vector; what
  * changes from step to step are four numbers, so that one recorded function serves all steps.
  *
  * @module
@@ -107,47 +107,4 @@ function decay(
     const run = tf.slice(params, offset, size);
     return decays ? tf.mul(run, remains) : run;
   }));
-}
-
-/** How the learning rate moves. */
-export interface ScheduleOptions {
-  /** "constant", or down to `minLr` on a straight line or on half a cosine. Default "constant". */
-  schedule?: "constant" | "linear" | "cosine";
-  /** The learning rate after warming up. */
-  lr: number;
-  /** Steps in which the rate rises from 0 to `lr` on a straight line. Default 0. */
-  warmup?: number;
-  /** The step at which the rate has come down to `minLr`. A run's own length doesn't move it. */
-  length?: number;
-  /** Where "linear" and "cosine" end. Default 0. */
-  minLr?: number;
-}
-
-/**
- * Learning rate of a step: a pure function of the step, so a resumed run goes on as if it had not stopped.
- *
- * @param step from 1 on
- * @throws {RangeError} when a schedule that comes down has no length beyond its warm-up
- *
- * @example
- * ```ts
- * import { learningRate } from "./optimizer.ts";
- * const options = { schedule: "cosine", lr: 1e-3, warmup: 10, length: 110 } as const;
- * console.assert(learningRate(options, 5) === 5e-4 && Math.abs(learningRate(options, 60) - 5e-4) < 1e-9);
- * ```
- */
-export function learningRate(
-  { schedule = "constant", lr, warmup = 0, length = 0, minLr = 0 }: ScheduleOptions,
-  step: number,
-): number {
-  if (schedule !== "constant" && !(length > warmup)) {
-    throw new RangeError(
-      `A ${schedule} schedule needs a length beyond its warm-up of ${warmup} steps, not ${length}.`,
-    );
-  }
-  if (step < warmup) return lr * step / warmup;
-  if (schedule === "constant") return lr;
-  const done = Math.min(1, (step - warmup) / (length - warmup));
-  const left = schedule === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
-  return minLr + (lr - minLr) * left;
 }

@@ -1,0 +1,43 @@
+/**
+ * How the learning rate moves: a pure function of the step, so that a resumed run goes on as if it had not stopped.
+ *
+ * @module
+ */
+
+/** The learning rate and its schedule. */
+export interface ScheduleOptions {
+  /** The rate after warming up. */
+  learningRate: number;
+  schedule: {
+    /** "constant", or down to 0 on a straight line or on half a cosine. */
+    kind: "constant" | "linear" | "cosine";
+    /** Steps in which the rate rises from 0 on a straight line. */
+    warmup: number;
+    /** The step at which the rate has come down to 0, more than `warmup`. A run's own length doesn't move it. */
+    steps?: number;
+  };
+}
+
+/**
+ * Learning rate of a step.
+ *
+ * @param step from 1 on
+ * @throws {RangeError} when a schedule that comes down has no length beyond its warm-up
+ *
+ * @example
+ * ```ts
+ * import { learningRate } from "./schedule.ts";
+ * const options = { learningRate: 1e-3, schedule: { kind: "cosine", warmup: 10, steps: 110 } } as const;
+ * console.assert(learningRate(options, 5) === 5e-4 && Math.abs(learningRate(options, 60) - 5e-4) < 1e-9);
+ * ```
+ */
+export function learningRate({ learningRate: peak, schedule }: ScheduleOptions, step: number): number {
+  const { kind, warmup, steps = 0 } = schedule;
+  if (kind !== "constant" && steps <= warmup) {
+    throw new RangeError(`A ${kind} schedule needs a length beyond its warm-up of ${warmup} steps, not ${steps}.`);
+  }
+  if (step < warmup) return peak * step / warmup;
+  if (kind === "constant") return peak;
+  const done = Math.min(1, (step - warmup) / (steps - warmup));
+  return peak * (kind === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2);
+}
