@@ -106,7 +106,7 @@ export interface LoadedCheckpoint {
   path: string;
 }
 
-/** The steps of the checkpoints in a folder that look complete, newest first. */
+/** The steps of the checkpoints in a folder, newest first. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
   const steps: number[] = [];
   try {
@@ -121,39 +121,52 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
 }
 
 /**
- * Reads the newest complete checkpoint in a folder.
+ * The step of the newest checkpoint in a folder that is whole.
  *
- * @param layout of the model that is to go on
  * @param onDamaged told of each one that was passed over, and why
  * @returns undefined when there is none
  */
-export async function loadNewestCheckpoint(
+export async function newestCheckpoint(
   folder: string,
-  layout: Layout,
   onDamaged: (text: string) => void,
-): Promise<LoadedCheckpoint | undefined> {
+): Promise<number | undefined> {
   for (const step of await checkpointSteps(folder)) {
-    const path = `${folder}/${nameOf(step)}`;
     try {
-      return await loadCheckpoint(path, layout);
+      await readWhole(`${folder}/${nameOf(step)}`);
+      return step;
     } catch (error) {
-      onDamaged(`passed over ${path}: ${error instanceof Error ? error.message : error}`);
+      onDamaged(`passed over a damaged checkpoint: ${error instanceof Error ? error.message : error}`);
     }
   }
 }
 
 /**
- * Reads one checkpoint.
+ * Reads the checkpoint of a step.
  *
+ * @param layout of the model that is to go on
  * @throws {SyntaxError} when it is damaged, of another format, or of another model
  */
-export async function loadCheckpoint(path: string, layout: Layout): Promise<LoadedCheckpoint> {
+export async function loadCheckpoint(
+  folder: string,
+  step: number,
+  layout: Layout,
+): Promise<LoadedCheckpoint> {
+  const path = `${folder}/${nameOf(step)}`;
+  const { about, model, optimizer } = await readWhole(path);
+  if (about.layout !== layout.fingerprint) {
+    throw new SyntaxError(`Can't use ${path}: it holds a model of other shapes than the configuration's.`);
+  }
+  const params = flatten(layout, model);
+  const others = mapValues(optimizer, ({ values }) => values as Float32Array);
+  const { updates, tokens, config } = about;
+  return { state: { step, updates, tokens, vectors: { ...others, params } }, config, path };
+}
+
+/** What a checkpoint holds, with its checksums found right. */
+async function readWhole(path: string) {
   const about = JSON.parse(await Deno.readTextFile(`${path}/state.json`)) as StateFile;
   if (about.format !== FORMAT) {
     throw new SyntaxError(`Can't read ${path}: it has format ${about.format}, this version reads ${FORMAT}.`);
-  }
-  if (about.layout !== layout.fingerprint) {
-    throw new SyntaxError(`Can't use ${path}: it holds a model of other shapes than the configuration's.`);
   }
   const read = async (name: string) => {
     const bytes = await Deno.readFile(`${path}/${name}`);
@@ -164,10 +177,7 @@ export async function loadCheckpoint(path: string, layout: Layout): Promise<Load
     }
     return parseSafetensors(bytes, `${path}/${name}`).tensors;
   };
-  const params = flatten(layout, await read("model.safetensors"));
-  const others = mapValues(await read("optimizer.safetensors"), ({ values }) => values as Float32Array);
-  const { step, updates, tokens, config } = about;
-  return { state: { step, updates, tokens, vectors: { ...others, params } }, config, path };
+  return { about, model: await read("model.safetensors"), optimizer: await read("optimizer.safetensors") };
 }
 
 /** Views of a flat vector, one per parameter. */

@@ -62,49 +62,49 @@ export interface Summary {
   interrupted: boolean;
 }
 
-/** Opens the folder of a new run, or of one to be resumed, and writes what the run says of itself. */
+/** The folder of a run. */
 export class RunFolder {
-  /** @param path of an existing folder */
   private constructor(readonly path: string) {}
+
+  /** A folder that was made before. */
+  static at(path: string): RunFolder {
+    return new RunFolder(path);
+  }
 
   /**
    * Makes the folder of a new run.
    *
-   * @throws ConfigError when it holds a run already: nothing is ever overwritten
+   * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
    */
   static async create(path: string, configYaml: string): Promise<RunFolder> {
-    await Deno.mkdir(path, { recursive: true });
     const folder = new RunFolder(path);
     try {
+      await Deno.mkdir(path, { recursive: true });
       await Deno.writeTextFile(folder.file("config.yaml"), configYaml, { createNew: true });
+      await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       throw new ConfigError([
-        `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`,
+        error instanceof Deno.errors.AlreadyExists
+          ? `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`
+          : `machine.out: the folder ${path} can't be made (${(error as Error).message})`,
       ]);
     }
-    await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     return folder;
   }
 
   /**
-   * Opens the folder of a run that goes on after `step`: later lines of its metrics move to `metrics.discarded.jsonl`,
-   * since those steps are done again.
+   * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
+   * done again.
    */
-  static async resume(path: string, step: number): Promise<RunFolder> {
-    const folder = new RunFolder(path);
-    const text = await Deno.readTextFile(folder.file("metrics.jsonl")).catch(() => "");
-    const kept: string[] = [], discarded: string[] = [];
-    for (const line of text.split("\n").filter((line) => line)) {
-      (stepOf(line) <= step ? kept : discarded).push(line);
-    }
-    if (discarded.length > 0) {
-      await Deno.writeTextFile(folder.file("metrics.discarded.jsonl"), discarded.join("\n") + "\n", {
-        append: true,
-      });
-      await replaceFile(folder.file("metrics.jsonl"), kept.map((line) => line + "\n").join(""));
-    }
-    return folder;
+  async discardAfter(step: number): Promise<void> {
+    const text = await Deno.readTextFile(this.file("metrics.jsonl"));
+    const lines = text.split("\n").filter((line) => line);
+    const discarded = lines.filter((line) => stepOf(line) > step);
+    if (discarded.length === 0) return;
+    const append = { append: true };
+    await Deno.writeTextFile(this.file("metrics.discarded.jsonl"), discarded.join("\n") + "\n", append);
+    const kept = lines.filter((line) => stepOf(line) <= step);
+    await replaceFile(this.file("metrics.jsonl"), kept.map((line) => line + "\n").join(""));
   }
 
   /** Where checkpoints are. */

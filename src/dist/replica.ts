@@ -29,6 +29,8 @@ export interface StepOutcome {
   apply: boolean;
   /** Euclidean norm of the mean gradient, float64, before clipping. */
   norm: number;
+  /** Tokens that the step counted. */
+  tokens: number;
 }
 
 /** Who a replica is: two members may average only when these agree. */

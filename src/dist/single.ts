@@ -90,7 +90,7 @@ export async function singleStep(replica: Replica, microBatches: number): Promis
     reason = reasonNotFinite(norm);
   }
   const applied = reason === undefined;
-  await replica.apply(applied ? mean : new Float32Array(), { step, apply: applied, norm });
+  await replica.apply(applied ? mean : new Float32Array(), { step, apply: applied, norm, tokens });
   return {
     step,
     loss: lossSum / tokens,

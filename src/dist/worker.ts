@@ -237,13 +237,13 @@ class Worker {
   }
 
   async #apply(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {
-    const { apply, norm, loss } = messageOf(order, "commit");
+    const { apply, norm, loss, tokens } = messageOf(order, "commit");
     const { step } = order;
     if (apply && !this.#mean.isComplete(step)) {
       throw new RunError(`step ${step} was committed before all of its mean had arrived here`);
     }
     this.#setPhase("updating");
-    await this.replica.apply(apply ? this.#mean.values : new Float32Array(), { step, apply, norm });
+    await this.replica.apply(apply ? this.#mean.values : new Float32Array(), { step, apply, norm, tokens });
     this.#sums.clear();
     answer(this.#status());
     this.options.onEvent?.({ kind: "applied", step, apply, loss });

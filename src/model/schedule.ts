@@ -34,7 +34,9 @@ export interface ScheduleOptions {
 export function learningRate({ learningRate: peak, schedule }: ScheduleOptions, step: number): number {
   const { kind, warmup, steps = 0 } = schedule;
   if (kind !== "constant" && steps <= warmup) {
-    throw new RangeError(`A ${kind} schedule needs a length beyond its warm-up of ${warmup} steps, not ${steps}.`);
+    throw new RangeError(
+      `A ${kind} schedule needs a length beyond its warm-up of ${warmup} steps, not ${steps}.`,
+    );
   }
   if (step < warmup) return peak * step / warmup;
   if (kind === "constant") return peak;

@@ -1,0 +1,48 @@
+/**
+ * What a configuration means for data and distribution.
+ *
+ * @module
+ */
+
+import { type Config, configHash, type RunConfig, runPart } from "./config.ts";
+import type { Corpus } from "./data/corpus.ts";
+import { MicroBatches } from "./data/microbatch.ts";
+import type { CoordinationPlan } from "./dist/plan.ts";
+
+/** The micro-batches that a configuration makes of a corpus. */
+export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, corpus: Corpus): MicroBatches {
+  return new MicroBatches(corpus, {
+    seqLen: data.seqLen,
+    lengths: data.lengths,
+    batch: train.batch,
+    microBatch: train.microBatch,
+    seed: train.seed,
+    evalWindows: windows,
+  });
+}
+
+/**
+ * The plan of a run.
+ *
+ * @param startStep the step that replicas are at when it starts: 0, or a checkpoint's
+ * @throws {ConfigError} where the corpus is too short
+ */
+export function planOf(config: Config, corpus: Corpus, startStep: number): CoordinationPlan {
+  const { perStep, perEvaluation } = microBatchesOf(config, corpus);
+  const { train, eval: { every }, checkpoint, dist, machine } = config;
+  return {
+    run: machine.run,
+    config: runPart(config),
+    configHash: configHash(config),
+    steps: train.steps,
+    startStep,
+    microBatches: perStep,
+    evaluation: { every, microBatches: perEvaluation },
+    saveEvery: checkpoint.every,
+    minWorkers: machine.minWorkers,
+    partBytes: dist.partBytes,
+    windowBytes: dist.windowBytes,
+    heartbeatSeconds: dist.heartbeatSeconds,
+    silenceSeconds: dist.silenceSeconds,
+  };
+}

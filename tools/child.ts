@@ -1,0 +1,33 @@
+/**
+ * A coordinator or worker process as the launcher starts it (src/children.ts says how they talk). Not for people:
+ * they use `deno task train` and `deno task coordinator`.
+ *
+ * @module
+ */
+
+import { linesOf } from "../src/children.ts";
+import { type ChildOrder, runChild } from "../src/participants.ts";
+
+const lines = linesOf(Deno.stdin.readable);
+const first = await lines.next();
+if (first.done) Deno.exit(1); // the launcher went before it gave an order
+(async () => {
+  while (!(await lines.next()).done);
+  Deno.exit(130); // the launcher is gone
+})();
+
+const stop = new AbortController();
+for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => stop.abort());
+
+function report(event: unknown): void {
+  const bytes = new TextEncoder().encode(JSON.stringify(event) + "\n");
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+try {
+  await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
+  Deno.exit(0);
+} catch (error) {
+  report({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+  Deno.exit(1);
+}
