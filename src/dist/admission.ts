@@ -49,7 +49,8 @@ function compareIdentities(
 ): void {
   if (run.layoutFingerprint !== yours.layoutFingerprint) {
     const difference = layoutDifference(layoutOf(yours.layout), layoutOf(run.layout));
-    reasons.push(`parameters: ${difference ?? "the fingerprints of the layouts differ"}`);
+    const what = difference ?? "the fingerprints of the layouts differ";
+    reasons.push(`parameters (here: yours, there: the run's): ${what}`);
   }
   compare("numerics", run.numericsFingerprint, yours.numericsFingerprint);
   compare("length of the corpus in bytes", run.corpus.bytes, yours.corpus.bytes);

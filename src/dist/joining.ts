@@ -10,9 +10,8 @@ import { encodeControl, messageOf, type Messages } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { subjects, type Transport } from "./transport.ts";
 
-/** Seconds that the coordinator has for one answer, and how often it is asked. */
-const ANSWER_TIMEOUT = 1;
-const ATTEMPTS = 10;
+/** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
+const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
 
 /** What a new member is told. */
 export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
@@ -72,8 +71,8 @@ export async function askCoordinator(
   member: string,
   request: Uint8Array,
 ): Promise<Frame> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const answer = await transport.request(subjects.from(run, member), request, ANSWER_TIMEOUT);
+  for (const seconds of PATIENCE) {
+    const answer = await transport.request(subjects.from(run, member), request, seconds);
     if (answer === "silence") continue;
     if (answer === "nobody") {
       throw new RunError(
@@ -89,7 +88,6 @@ export async function askCoordinator(
       );
     }
   }
-  throw new RunError(
-    `the coordinator of the run "${run}" did not answer for ${ATTEMPTS * ANSWER_TIMEOUT} s`,
-  );
+  const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));
+  throw new RunError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
 }

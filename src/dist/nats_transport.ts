@@ -89,7 +89,8 @@ class NatsTransport implements Transport {
 
   async request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {
     const timeout = timeoutSeconds * 1000;
-    if (!this.#connected || this.#connection.isClosed()) {
+    if (this.#connection.isClosed()) return "silence";
+    if (!this.#connected) {
       await new Promise((resolve) => setTimeout(resolve, timeout));
       return "silence";
     }

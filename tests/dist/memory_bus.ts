@@ -32,11 +32,13 @@ export class MemoryBus {
 
   connect(): Transport {
     const closed = Promise.withResolvers<Error | undefined>();
+    let isClosed = false;
     const transport: Transport = {
       maxPayload: this.maxPayload,
       closed: closed.promise,
-      publish: (subject, data) => void this.#send(subject, data),
-      request: (subject, data, timeout) => this.#request(subject, data, timeout),
+      publish: (subject, data) => void (isClosed || this.#send(subject, data)),
+      request: (subject, data, timeout) =>
+        isClosed ? Promise.resolve("silence") : this.#request(subject, data, timeout),
       subscribe: (subject, receive) => {
         const prefix = subject.endsWith("*") ? subject.slice(0, -1) : undefined;
         const matches = (other: string) =>
@@ -50,6 +52,7 @@ export class MemoryBus {
         for (const subscription of this.#subscriptions) {
           if (subscription.owner === transport) this.#subscriptions.delete(subscription);
         }
+        isClosed = true;
         closed.resolve(undefined);
         return Promise.resolve();
       },

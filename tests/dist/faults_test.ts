@@ -1,0 +1,242 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { coordinate } from "../../src/dist/coordinator.ts";
+import { encodeFrame } from "../../src/dist/frames.ts";
+import { fetchRun } from "../../src/dist/joining.ts";
+import { runSingle } from "../../src/dist/single.ts";
+import { subjects } from "../../src/dist/transport.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import { RunError } from "../../src/errors.ts";
+import { MemoryBus } from "./memory_bus.ts";
+import { runToys } from "./run_toys.ts";
+import { noise, toyPlan, ToyReplica } from "./toy.ts";
+import { storm } from "./weather.ts";
+
+const toys = (count: number, options: ConstructorParameters<typeof ToyReplica>[0] = {}) =>
+  Array.from({ length: count }, () => new ToyReplica(options));
+
+Deno.test("a run gives the same bits when messages are lost, doubled, delayed and damaged", async () => {
+  const size = 200_000; // 4 parts
+  const expected = await runSingle(new ToyReplica({ size }), toyPlan());
+  const dropped: Record<string, number> = {};
+  for (let seed = 0; seed < 3; seed++) {
+    using bus = new MemoryBus(storm(seed, { lose: 0.1, double: 0.1, delay: 0.3, damage: 0.05 }));
+    const replicas = toys(3, { size });
+    const { outcome } = await runToys(
+      () => bus.connect(),
+      replicas,
+      toyPlan({ minWorkers: 3, heartbeatSeconds: 0.03, partBytes: 256 * 1024 }),
+    );
+    assert.equal(outcome.paramsHash, expected.paramsHash);
+    assert.equal(outcome.valLoss, expected.valLoss);
+    assert.equal(replicas.flatMap(({ computed }) => computed).length, 4 * 8);
+    for (const [reason, count] of Object.entries(outcome.dropped)) {
+      dropped[reason] = (dropped[reason] ?? 0) + count;
+    }
+  }
+  assert.ok(dropped.damaged > 0 && dropped.stale > 0, JSON.stringify(dropped));
+});
+
+Deno.test("a vector larger than the window passes through it, and no more than the window is ever on its way", async () => {
+  const size = 1_500_000; // 6 MB, in a window of 1 MiB
+  const plan = toyPlan({ steps: 2, microBatches: 4, windowBytes: 1024 * 1024, partBytes: 256 * 1024 });
+  const expected = await runSingle(new ToyReplica({ size }), plan);
+  using bus = new MemoryBus();
+  const { outcome } = await runToys(() => bus.connect(), toys(3, { size }), { ...plan, minWorkers: 3 });
+  assert.equal(outcome.paramsHash, expected.paramsHash);
+  // Headers and control frames come on top of the payload.
+  assert.ok(bus.mostPending < 1024 * 1024 + 50_000, `${bus.mostPending} bytes`);
+  assert.ok(bus.mostPending > 512 * 1024, `${bus.mostPending} bytes: the window is used`);
+});
+
+Deno.test("a worker that throws ends the run within seconds, with its message, for everybody", async () => {
+  using bus = new MemoryBus();
+  const failing = new ToyReplica({
+    beforeGradient: (step) => {
+      if (step === 2) throw new Error("TensorFlow: out of memory");
+    },
+  });
+  const started = performance.now();
+  const others = toys(2);
+  await assert.rejects(
+    runToys(() => bus.connect(), [...others, failing], toyPlan({ minWorkers: 3 })),
+    (error: Error) =>
+      error instanceof RunError && /worker-2 failed: TensorFlow: out of memory/.test(error.message),
+  );
+  assert.ok(performance.now() - started < 3000);
+  assert.ok(others.every(({ step }) => step === 1));
+});
+
+Deno.test("workers are told why a run ended, and the one that threw throws its own error", async () => {
+  using bus = new MemoryBus();
+  const own = new Error("disk full");
+  const failing = new ToyReplica({ beforeApply: () => Promise.reject(own) });
+  const plan = toyPlan({ minWorkers: 2 });
+  const coordination = coordinate(bus.connect(), plan);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const join = (replica: ToyReplica, member: string) =>
+    runWorker(bus.connect(), replica, { run: plan.run, member, configHash: "config", canWrite: true });
+  const [coordinated, failed, other] = await Promise.allSettled([
+    coordination,
+    join(failing, "bad"),
+    join(new ToyReplica(), "good"),
+  ]);
+  assert.ok(coordinated.status === "rejected" && /bad failed: disk full/.test(coordinated.reason.message));
+  assert.ok(failed.status === "rejected" && failed.reason === own);
+  assert.ok(other.status === "rejected" && /run was ended: bad failed: disk full/.test(other.reason.message));
+});
+
+Deno.test("a worker that dies without a word ends the run within seconds", async () => {
+  using bus = new MemoryBus();
+  const ends = [bus.connect(), bus.connect(), bus.connect()];
+  const hanging = new ToyReplica({
+    beforeGradient: async (step) => {
+      if (step < 2) return;
+      await ends[2].close(); // as the server sees it when a process is killed
+    },
+  });
+  const started = performance.now();
+  const connect = (name: string) => ends[["coordinator", "worker-0", "worker-1"].indexOf(name)];
+  await assert.rejects(
+    runToys(connect, [new ToyReplica(), hanging], toyPlan({ minWorkers: 2 })),
+    /worker-1 failed: its connection has ended, its process is probably dead/,
+  );
+  assert.ok(performance.now() - started < 9000);
+});
+
+Deno.test("nobody coordinates: a worker says so at once", async () => {
+  using bus = new MemoryBus();
+  const started = performance.now();
+  await assert.rejects(
+    fetchRun(bus.connect(), "toy", "worker-0"),
+    /nobody coordinates a run "toy" on this server/,
+  );
+  assert.ok(performance.now() - started < 200);
+});
+
+Deno.test("a worker gets the configuration of the run, and a coordinator of the same run is refused", async () => {
+  using bus = new MemoryBus();
+  const abort = new AbortController();
+  const coordination = coordinate(bus.connect(), toyPlan(), { signal: abort.signal });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(await fetchRun(bus.connect(), "toy", "worker-0"), {
+    config: { name: "toy" },
+    configHash: "config",
+  });
+  await assert.rejects(coordinate(bus.connect(), toyPlan()), /another coordinator serves the run "toy"/);
+  abort.abort();
+  assert.ok((await coordination).interrupted);
+});
+
+Deno.test("a worker that differs is refused by name, and the run goes on without it", async () => {
+  using bus = new MemoryBus();
+  const plan = toyPlan({ minWorkers: 2, steps: 1 });
+  const coordination = coordinate(bus.connect(), plan);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const join = (replica: ToyReplica, member: string) =>
+    runWorker(bus.connect(), replica, { run: "toy", member, configHash: "config", canWrite: true });
+  const first = join(new ToyReplica(), "first");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await assert.rejects(
+    join(new ToyReplica({ seed: 2, identity: { numericsFingerprint: "toy on a GPU" } }), "odd"),
+    /does not admit odd:\n {2}numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
+  );
+  await assert.rejects(join(new ToyReplica({ seed: 2 }), "odd"), /hash of the state at step 0/);
+  await Promise.all([join(new ToyReplica(), "second"), first]);
+  assert.equal((await coordination).steps, 1);
+});
+
+Deno.test("an interrupted run finishes the open step and saves it", async () => {
+  using bus = new MemoryBus();
+  const abort = new AbortController();
+  const replicas = toys(2, { beforeGradient: () => new Promise((resolve) => setTimeout(resolve, 5)) });
+  const { outcome } = await runToys(() => bus.connect(), replicas, toyPlan({ steps: 1000, minWorkers: 2 }), {
+    signal: abort.signal,
+    onEvent: (event) => event.kind === "step" && event.committed.step === 2 && abort.abort(),
+  });
+  assert.ok(outcome.interrupted);
+  assert.equal(outcome.steps, 2);
+  assert.deepEqual(replicas[0].saves, [2]);
+  assert.deepEqual(replicas.map(({ step }) => step), [2, 2]);
+});
+
+Deno.test("a bad gradient on one worker makes all skip the step, as a single process does", async () => {
+  const alter: ConstructorParameters<typeof ToyReplica>[0] = {
+    alter: (sum, step, microBatch) => {
+      if (step === 2 && microBatch === 5) sum.gradient[7] = NaN;
+    },
+  };
+  const alone = await runSingle(new ToyReplica(alter), toyPlan());
+  using bus = new MemoryBus();
+  const { outcome, events } = await runToys(() => bus.connect(), toys(3, alter), toyPlan({ minWorkers: 3 }));
+  assert.equal(outcome.paramsHash, alone.paramsHash);
+  const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
+  assert.deepEqual(steps.map(({ applied }) => applied), [true, false, true, true]);
+  assert.match(steps[1].reason!, /micro-batch 5, computed by worker-1, is not finite/);
+});
+
+Deno.test("micro-batches with subnormal gradients give a single process's bits", async () => {
+  const alter: ConstructorParameters<typeof ToyReplica>[0] = {
+    alter: ({ gradient }, _step, microBatch) => gradient.set(noise(1000, microBatch).map((x) => x * 1e-38)),
+  };
+  const alone = await runSingle(new ToyReplica(alter), toyPlan());
+  using bus = new MemoryBus();
+  const { outcome } = await runToys(() => bus.connect(), toys(2, alter), toyPlan({ minWorkers: 2 }));
+  assert.equal(outcome.paramsHash, alone.paramsHash);
+});
+
+Deno.test("replicas that drift apart fail the run at its end", async () => {
+  using bus = new MemoryBus();
+  const [good, bad] = toys(2);
+  const apply = bad.apply.bind(bad);
+  bad.apply = async (mean, outcome) => {
+    await apply(mean, outcome);
+    bad.params[3] += 1e-3;
+  };
+  await assert.rejects(
+    runToys(() => bus.connect(), [good, bad], toyPlan({ minWorkers: 2 })),
+    /the replicas differ after step 4; hashes of their states: worker-/,
+  );
+});
+
+Deno.test("messages of strangers, and of members that are none, change nothing", async () => {
+  using bus = new MemoryBus();
+  const expected = await runSingle(new ToyReplica(), toyPlan());
+  const stranger = bus.connect();
+  const shout = () => {
+    const from = subjects.from("toy", "worker-0");
+    stranger.publish(from, new TextEncoder().encode("hello"));
+    stranger.publish(from, encodeFrame({ kind: "leave", run: "another", sender: "worker-0" }));
+    stranger.publish(from, encodeFrame({ kind: "ack", run: "toy", sender: "worker-1", step: 1 }));
+    stranger.publish(subjects.from("toy", "x"), encodeFrame({ kind: "saved", run: "toy", sender: "x" }));
+    stranger.publish(subjects.all("toy"), new Uint8Array(3));
+  };
+  const { outcome } = await runToys(() => bus.connect(), toys(2), toyPlan({ minWorkers: 2 }), {
+    onEvent: shout,
+  });
+  assert.equal(outcome.paramsHash, expected.paramsHash);
+  assert.ok(outcome.dropped.foreign > 0);
+});
+
+Deno.test("a server whose messages are too small for a part is named", async () => {
+  using bus = new MemoryBus(undefined, 100_000);
+  await assert.rejects(coordinate(bus.connect(), toyPlan()), /max_payload is 100000: raise them/);
+});
+
+Deno.test("a coordinator that vanishes ends its workers within seconds", async () => {
+  using bus = new MemoryBus();
+  const end = bus.connect();
+  const coordination = coordinate(end, toyPlan({ steps: 1000 }));
+  coordination.catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const work = runWorker(bus.connect(), toys(1)[0], {
+    run: "toy",
+    member: "worker-0",
+    configHash: "config",
+    canWrite: true,
+    onEvent: (event) => event.kind === "applied" && event.step === 2 && end.close(),
+  });
+  await assert.rejects(work, /the coordinator of the run "toy" is gone/);
+  await assert.rejects(coordination, /connection to the NATS server was closed/);
+});

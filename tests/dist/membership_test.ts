@@ -1,0 +1,398 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { advance, GONE_SECONDS, LEAVE_SECONDS, type MembershipEvent } from "../../src/dist/membership.ts";
+import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
+import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { type Action, initialState, isAwaited, orderOf, type RunState } from "../../src/dist/run_state.ts";
+import { toyIdentity, toyPlan } from "./toy.ts";
+
+/** A run on paper: events at times that the test chooses. */
+class Paper {
+  state: RunState;
+  now = 0;
+  readonly actions: Action[] = [];
+
+  constructor(changes: Partial<CoordinationPlan> = {}) {
+    this.state = initialState(toyPlan({ minWorkers: 2, microBatches: 4, ...changes }), 1);
+  }
+
+  /** Handles an event; returns what it led to. */
+  do(event: MembershipEvent): Action[] {
+    const { state, actions } = advance(this.state, event, this.now);
+    this.state = state;
+    this.actions.push(...actions);
+    return actions;
+  }
+
+  join(member: string, changes: Partial<Messages["join"]> = {}, step = 0): Action[] {
+    const request: Messages["join"] = {
+      nonce: member,
+      identity: toyIdentity(10),
+      configHash: "config",
+      stateHash: "state 0",
+      canWrite: true,
+      ...changes,
+    };
+    return this.do({ kind: "join", member, step, request });
+  }
+
+  /** Sign of life of all members, at the step that they have ended. */
+  beat(step: number, phase = "ready", progress = 0): void {
+    for (const member of this.state.members.keys()) {
+      this.do({ kind: "status", member, step, status: { phase, progress } });
+    }
+  }
+
+  offer(member: string, lo: number, hi: number, changes: Partial<MicroBatchReport> = {}): Action[] {
+    const report = (microBatch: number) => ({
+      crc: microBatch,
+      lossSum: 6,
+      tokens: 3,
+      finite: true,
+      ...changes,
+    });
+    const reports = Array.from({ length: hi - lo }, (_, i) => report(lo + i));
+    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports });
+  }
+
+  /** One whole step of two workers. */
+  step(): void {
+    this.offer("a", 0, 2);
+    this.offer("b", 2, 4);
+    this.do({ kind: "averaged", norm: 1 });
+    this.beat(this.state.step + 1);
+  }
+
+  get stage(): string {
+    return this.state.stage.kind;
+  }
+}
+
+/** Two workers that have begun. */
+function begun(changes: Partial<CoordinationPlan> = {}): Paper {
+  const paper = new Paper(changes);
+  paper.join("a");
+  paper.join("b", { canWrite: false });
+  return paper;
+}
+
+/** Reasons of the refusal among these actions. */
+function reasons(actions: Action[]): string {
+  return actions.flatMap((action) => action.do === "refuse" ? action.reasons : []).join("\n");
+}
+
+function errorOf(paper: Paper): string | undefined {
+  return paper.state.stage.kind === "ended" ? paper.state.stage.error : undefined;
+}
+
+Deno.test("training starts when enough workers are there, and says what it waits for until then", () => {
+  const paper = new Paper();
+  const actions = paper.join("a");
+  assert.deepEqual(actions.at(-1), {
+    do: "report",
+    event: { kind: "waiting", reason: "waiting for workers: 1 of 2 are here" },
+  });
+  assert.equal(paper.stage, "waiting");
+  paper.join("b");
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "assign",
+    step: 1,
+    message: { ranges: { a: [0, 2], b: [2, 4] } },
+  });
+});
+
+Deno.test("training waits for a worker that can write checkpoints", () => {
+  const paper = new Paper();
+  paper.join("a", { canWrite: false });
+  const actions = paper.join("b", { canWrite: false });
+  assert.match(JSON.stringify(actions), /waiting for a worker that can write checkpoints/);
+  assert.equal(paper.stage, "waiting");
+});
+
+Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
+  const paper = begun();
+  const before = paper.state;
+  assert.deepEqual(paper.join("a"), [{ do: "welcome" }]);
+  assert.deepEqual(paper.state, before);
+});
+
+Deno.test("a refused join names what differs", () => {
+  const identity = toyIdentity(10);
+  const refusals: [Partial<Messages["join"]>, RegExp][] = [
+    [{ configHash: "other" }, /hash of the run's configuration: the run has config, you have other/],
+    [
+      { identity: toyIdentity(11) },
+      /parameters .*: parameter 0 is weight \[11\] here and weight \[10\] there/,
+    ],
+    [{ identity: { ...identity, numericsFingerprint: "GPU" } }, /numerics: the run has toy.*, you have GPU/],
+    [
+      { identity: { ...identity, corpus: { bytes: 7, sha256: "abc" } } },
+      /corpus in bytes: the run has 1000, you have 7/,
+    ],
+    [
+      { identity: { ...identity, corpus: { bytes: 1000, sha256: "d" } } },
+      /SHA-256 of the corpus: .* you have d/,
+    ],
+    [{ stateHash: "state 1" }, /hash of the state at step 0: the run has state 0, you have state 1/],
+  ];
+  for (const [changes, reason] of refusals) {
+    const paper = new Paper();
+    paper.join("a");
+    assert.match(reasons(paper.join("b", changes)), reason);
+    assert.equal(paper.state.members.size, 1);
+  }
+  const paper = new Paper();
+  assert.match(reasons(paper.join("a", {}, 3)), /step: the run has 0, you have 3/);
+  paper.join("a");
+  assert.match(reasons(paper.join("a", { nonce: "another a" })), /there is a member a already/);
+});
+
+Deno.test("who comes after training has begun is refused, and told by whom it is done", () => {
+  assert.match(reasons(begun().join("c")), /has begun with a fixed set of workers: a, b/);
+});
+
+Deno.test("a step is pulled when all sums are in, committed when averaged, over when all have applied it", () => {
+  const paper = begun();
+  paper.now = 10;
+  paper.offer("b", 2, 4);
+  assert.ok(!isAwaited(paper.state, paper.state.members.get("b")!));
+  assert.ok(isAwaited(paper.state, paper.state.members.get("a")!));
+  const [average] = paper.offer("a", 0, 2);
+  assert.deepEqual(average, {
+    do: "average",
+    sums: [{ member: "b", lo: 2, hi: 4 }, { member: "a", lo: 0, hi: 2 }],
+    lossSum: 24,
+    tokens: 12,
+  });
+  paper.now = 12;
+  const actions = paper.do({ kind: "averaged", norm: 5 });
+  const committed = {
+    step: 1,
+    loss: 2,
+    tokens: 12,
+    gradNorm: 5,
+    applied: true,
+    seconds: 12,
+    workers: 2,
+    generation: 1,
+    computed: { a: [0, 1], b: [2, 3] },
+    samples: [0, 1, 2, 3],
+  };
+  assert.deepEqual(actions, [
+    { do: "announce" },
+    { do: "report", event: { kind: "step", committed } },
+  ]);
+  const message = { apply: true, norm: 5, loss: 2, tokens: 12, crcs: [0, 1, 2, 3] };
+  assert.deepEqual(orderOf(paper.state), { kind: "commit", step: 1, message });
+  paper.do({ kind: "status", member: "a", step: 1, status: { phase: "ready", progress: 1 } });
+  assert.equal(paper.state.step, 0);
+  paper.do({ kind: "status", member: "b", step: 1, status: { phase: "ready", progress: 1 } });
+  assert.equal(paper.state.step, 1);
+  assert.equal(orderOf(paper.state)?.kind, "assign");
+});
+
+Deno.test("sums that come twice, from somebody else, or are not subtrees don't count twice", () => {
+  const paper = begun();
+  paper.offer("b", 2, 4);
+  paper.offer("b", 2, 4);
+  paper.offer("a", 2, 3);
+  paper.offer("a", 1, 3);
+  assert.equal(paper.stage, "computing");
+  assert.equal(paper.state.stage.kind === "computing" && paper.state.stage.sums.length, 1);
+});
+
+Deno.test("results of another step are not taken", () => {
+  const paper = begun();
+  const report = { crc: 0, lossSum: 1, tokens: 1, finite: true };
+  for (const step of [0, 2]) {
+    paper.do({ kind: "offer", member: "a", step, lo: 0, hi: 2, reports: [report, report] });
+  }
+  assert.equal(paper.state.stage.kind === "computing" && paper.state.stage.sums.length, 0);
+});
+
+Deno.test("a gradient that is not finite skips the step for all, without averaging, and says whose it was", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2);
+  const actions = paper.offer("b", 2, 4, { finite: false });
+  assert.match(JSON.stringify(actions), /micro-batch 2, computed by b, is not finite/);
+  const order = orderOf(paper.state);
+  assert.ok(order?.kind === "commit" && !order.message.apply);
+});
+
+Deno.test("a step without a counted token is skipped", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2, { tokens: 0, lossSum: 0 });
+  assert.match(JSON.stringify(paper.offer("b", 2, 4, { tokens: 0, lossSum: 0 })), /no token/);
+});
+
+Deno.test("a sum that overflows skips the step", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  assert.match(
+    JSON.stringify(paper.do({ kind: "averaged", norm: Infinity })),
+    /sum of the gradients is not finite/,
+  );
+});
+
+Deno.test("evaluations, checkpoints and hashes come when they are due, and the run ends when all have left", () => {
+  const paper = begun({ steps: 3, saveEvery: 2, evaluation: { every: 0, microBatches: 2 } });
+  paper.step();
+  assert.equal(paper.stage, "computing");
+  paper.step();
+  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a" } });
+  paper.do({ kind: "saved", member: "a", step: 2 });
+  paper.step();
+  assert.equal(orderOf(paper.state)?.kind, "evaluate");
+  paper.do({ kind: "evaluated", member: "b", step: 3, losses: [{ microBatch: 1, lossSum: 3, tokens: 1 }] });
+  const actions = paper.do({
+    kind: "evaluated",
+    member: "a",
+    step: 3,
+    losses: [{ microBatch: 0, lossSum: 1, tokens: 1 }],
+  });
+  assert.deepEqual(actions[0], { do: "report", event: { kind: "evaluated", step: 3, valLoss: 2 } });
+  paper.do({ kind: "saved", member: "a", step: 3 });
+  assert.equal(orderOf(paper.state)?.kind, "hash");
+  const hashes = { state: "s", params: "p", bytesSent: 10, bytesReceived: 20 };
+  paper.do({ kind: "hashes", member: "a", step: 3, hashes });
+  paper.do({ kind: "hashes", member: "a", step: 3, hashes });
+  paper.do({ kind: "hashes", member: "b", step: 3, hashes });
+  const { paramsHash, bytesSent, bytesReceived } = paper.state;
+  assert.deepEqual([paramsHash, bytesSent, bytesReceived], ["p", 20, 40]);
+  assert.equal(errorOf(paper), undefined);
+  assert.deepEqual(paper.do({ kind: "leave", member: "a" }), []);
+  assert.deepEqual(paper.do({ kind: "leave", member: "b" }), [{ do: "end" }]);
+});
+
+Deno.test("replicas that differ at the end fail the run, and it says who has what", () => {
+  const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
+  paper.step();
+  paper.do({ kind: "saved", member: "a", step: 1 });
+  const bytes = { params: "p", bytesSent: 0, bytesReceived: 0 };
+  paper.do({ kind: "hashes", member: "a", step: 1, hashes: { state: "one", ...bytes } });
+  paper.do({ kind: "hashes", member: "b", step: 1, hashes: { state: "two", ...bytes } });
+  assert.match(errorOf(paper)!, /replicas differ after step 1.*a: one; b: two/);
+});
+
+Deno.test("a worker that fails ends the run with its message; others have a few seconds to leave", () => {
+  const paper = begun();
+  paper.do({ kind: "leave", member: "b", error: "out of memory" });
+  assert.equal(errorOf(paper), "b failed: out of memory");
+  assert.deepEqual(orderOf(paper.state)?.message, { error: "b failed: out of memory" });
+  assert.deepEqual(paper.do({ kind: "tick" }), []);
+  paper.now = LEAVE_SECONDS;
+  assert.deepEqual(paper.do({ kind: "tick" }), [{ do: "end" }]);
+});
+
+Deno.test("a worker may leave while the run waits for others", () => {
+  const paper = new Paper();
+  paper.join("a");
+  paper.do({ kind: "leave", member: "a" });
+  assert.equal(paper.stage, "waiting");
+  assert.deepEqual(reasons(paper.join("b", { stateHash: "another seed" })), "");
+});
+
+Deno.test("a worker whose connection has ended is lost after seconds, one that connects again is not", () => {
+  const paper = begun();
+  const probe = (there: boolean) => paper.do({ kind: "probed", name: "b", there });
+  probe(false);
+  paper.now = GONE_SECONDS - 1;
+  paper.beat(0);
+  paper.do({ kind: "tick" });
+  probe(true);
+  paper.now = GONE_SECONDS;
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "computing");
+  probe(false);
+  paper.now = 2 * GONE_SECONDS;
+  probe(false);
+  paper.do({ kind: "tick" });
+  assert.match(errorOf(paper)!, /b failed: its connection has ended/);
+});
+
+Deno.test("a silent worker is lost at the deadline, one that is only slow is not", () => {
+  const paper = begun({ silenceSeconds: 60 });
+  for (let time = 0; time <= 3600; time += 10) {
+    paper.now = time;
+    paper.beat(0, "computing micro-batch 0", time); // progress, though one step takes an hour
+    paper.do({ kind: "tick" });
+  }
+  assert.equal(paper.stage, "computing");
+  paper.now += 50;
+  paper.do({ kind: "heard", member: "a" });
+  paper.now += 10;
+  paper.do({ kind: "tick" });
+  assert.match(errorOf(paper)!, /b failed: nothing was heard of it for 60 s; it was last seen computing/);
+});
+
+Deno.test("a worker that lives without progress is lost later, but not while it saves", () => {
+  const beatFor = (paper: Paper, seconds: number, step: number) => {
+    for (const end = paper.now + seconds; paper.now < end; paper.now += 10) {
+      paper.beat(step);
+      paper.do({ kind: "tick" });
+    }
+  };
+  const stuck = begun({ silenceSeconds: 60 });
+  beatFor(stuck, 590, 0);
+  assert.equal(stuck.stage, "computing");
+  beatFor(stuck, 30, 0);
+  assert.match(errorOf(stuck)!, /a failed: it made no progress for 600 s/);
+  const saving = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
+  saving.step();
+  beatFor(saving, 3600, 1);
+  assert.equal(saving.stage, "saving");
+});
+
+Deno.test("waiting long for others does not count as a lack of progress", () => {
+  const paper = new Paper({ silenceSeconds: 60 });
+  paper.join("a");
+  for (paper.now = 0; paper.now < 3600; paper.now += 10) paper.beat(0);
+  paper.join("b");
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "computing");
+});
+
+Deno.test("an interrupt finishes the open step, saves, and ends well", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2);
+  paper.do({ kind: "interrupt" });
+  assert.equal(paper.stage, "computing");
+  paper.step();
+  assert.equal(paper.stage, "saving");
+  paper.do({ kind: "saved", member: "a", step: 1 });
+  assert.equal(paper.stage, "hashing");
+});
+
+Deno.test("an interrupt during an evaluation saves after it", () => {
+  const paper = begun({ evaluation: { every: 1, microBatches: 1 } });
+  paper.step();
+  assert.equal(paper.stage, "evaluating");
+  paper.do({ kind: "interrupt" });
+  paper.do({ kind: "evaluated", member: "a", step: 1, losses: [{ microBatch: 0, lossSum: 1, tokens: 1 }] });
+  assert.equal(paper.stage, "saving");
+});
+
+Deno.test("an interrupt before training has begun ends the run at once", () => {
+  const paper = new Paper();
+  paper.join("a");
+  paper.do({ kind: "interrupt" });
+  assert.equal(paper.stage, "ended");
+  assert.deepEqual(paper.do({ kind: "leave", member: "a" }), [{ do: "end" }]);
+});
+
+Deno.test("advance() changes neither the state nor the event that it is given", () => {
+  const paper = begun();
+  const freeze = (value: unknown): void => {
+    if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+    Object.freeze(value);
+    for (const inner of value instanceof Map ? value.values() : Object.values(value)) freeze(inner);
+  };
+  const before = paper.state;
+  freeze(before);
+  const members = new Map(before.members);
+  paper.step();
+  assert.equal(before.step, 0);
+  assert.deepEqual(before.members, members);
+});

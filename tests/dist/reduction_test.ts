@@ -1,0 +1,179 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { floatBytes } from "../../src/dist/frames.ts";
+import { OpenStep } from "../../src/dist/open_step.ts";
+import {
+  addInto,
+  addLosses,
+  BLOCK,
+  blockSquares,
+  divideBy,
+  isFiniteVector,
+  normOf,
+  sumSubtree,
+} from "../../src/dist/reduction.ts";
+import { assignRanges, splitOf, subtrees } from "../../src/dist/tree.ts";
+import { randomStream } from "../../src/prng.ts";
+import { noise } from "./toy.ts";
+
+const SIZE = 37;
+/** Magnitudes so different that another order of addition gives other bits. */
+const gradientOf = (microBatch: number) =>
+  Promise.resolve({
+    lossSum: Math.sin(microBatch) * 10 ** (microBatch % 5),
+    tokens: 3 + microBatch % 4,
+    gradient: noise(SIZE, microBatch).map((value, i) => value * 10 ** ((microBatch * 3 + i) % 9 - 4)),
+  });
+
+/** Numbers below `count` in a random order. */
+function shuffled<T>(values: T[], seed: number): T[] {
+  const { word } = randomStream(seed, "shuffle");
+  return values.map((value, i) => ({ value, key: word(i) })).sort((a, b) => a.key - b.key).map(({ value }) =>
+    value
+  );
+}
+
+Deno.test("the sum is defined by the tree, not by who adds which subtree nor by the order of arrival", async () => {
+  for (const count of [1, 2, 3, 5, 8, 13]) {
+    const whole = await sumSubtree(gradientOf, 0, count);
+    for (let seed = 0; seed < 40; seed++) {
+      const { word } = randomStream(seed, "cuts");
+      const cuts = [0, count, word(0) % (count + 1), word(1) % (count + 1)].sort((a, b) => a - b);
+      const nodes = cuts.slice(1).flatMap((hi, i) => subtrees(cuts[i], hi, count));
+      const step = new OpenStep(count);
+      let sum: Float32Array | undefined;
+      for (const [lo, hi] of shuffled(nodes, seed)) {
+        assert.equal(sum, undefined, "complete only with the last one");
+        sum = step.add(lo, hi, 0, (await sumSubtree(gradientOf, lo, hi)).gradient);
+      }
+      assert.deepEqual(floatBytes(sum!), floatBytes(whole.gradient));
+      assert.equal(step.heldBytes, 0);
+    }
+  }
+});
+
+Deno.test("another order of addition would give other bits, so the test above can fail", async () => {
+  const whole = await sumSubtree(gradientOf, 0, 8);
+  const straight = (await gradientOf(0)).gradient;
+  for (let i = 1; i < 8; i++) addInto(straight, (await gradientOf(i)).gradient);
+  assert.notDeepEqual(floatBytes(straight), floatBytes(whole.gradient));
+});
+
+Deno.test("losses and tokens are added in the order of the vectors", async () => {
+  const losses = await Promise.all(Array.from({ length: 13 }, (_, i) => gradientOf(i)));
+  const whole = await sumSubtree(gradientOf, 0, 13);
+  assert.deepEqual(addLosses(losses), { lossSum: whole.lossSum, tokens: whole.tokens });
+  assert.notEqual(whole.lossSum, losses.reduce((sum, { lossSum }) => sum + lossSum, 0));
+  assert.deepEqual(addLosses([]), { lossSum: 0, tokens: 0 });
+});
+
+Deno.test("OpenStep takes doubled, contained and larger sums without adding anything twice", async () => {
+  const sum = async (lo: number, hi: number) => (await sumSubtree(gradientOf, lo, hi)).gradient;
+  const step = new OpenStep(8);
+  assert.equal(step.add(0, 1, 0, await sum(0, 1)), undefined);
+  assert.equal(step.add(0, 1, 0, await sum(0, 1)), undefined, "doubled");
+  assert.equal(step.add(0, 4, 0, await sum(0, 4)), undefined, "takes the place of [0, 1)");
+  assert.equal(step.heldBytes, 4 * SIZE);
+  assert.equal(step.add(1, 2, 0, await sum(1, 2)), undefined, "contained");
+  assert.equal(step.heldBytes, 4 * SIZE);
+  const whole = step.add(4, 8, 0, await sum(4, 8));
+  assert.deepEqual(whole, await sum(0, 8));
+  assert.equal(step.add(4, 8, 0, await sum(4, 8)), undefined, "after the end");
+  assert.equal(step.heldBytes, 0);
+});
+
+Deno.test("OpenStep keeps parts apart", async () => {
+  const step = new OpenStep(2);
+  const [left, right] = [(await gradientOf(0)).gradient, (await gradientOf(1)).gradient];
+  assert.equal(step.add(0, 1, 0, left.slice(0, 20)), undefined);
+  assert.equal(step.add(1, 2, 1, right.slice(20)), undefined);
+  const whole = (await sumSubtree(gradientOf, 0, 2)).gradient;
+  assert.deepEqual(step.add(0, 1, 1, left.slice(20)), whole.slice(20));
+  assert.deepEqual(step.add(1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
+});
+
+Deno.test("OpenStep refuses a sum that is not a node of the tree", () => {
+  assert.throws(() => new OpenStep(8).add(1, 3, 0, new Float32Array(1)), RangeError);
+});
+
+Deno.test("3 + 5 sequences with different numbers of counted tokens give the mean of one batch of 8", async () => {
+  const ofRange = (lo: number, hi: number) =>
+    Promise.all(
+      subtrees(lo, hi, 8).map(async ([from, to]) => ({
+        lo: from,
+        hi: to,
+        ...await sumSubtree(gradientOf, from, to),
+      })),
+    );
+  const step = new OpenStep(8);
+  let mean: Float32Array | undefined;
+  let tokens = 0;
+  for (const sum of [...await ofRange(3, 8), ...await ofRange(0, 3)]) {
+    tokens += sum.tokens;
+    mean = step.add(sum.lo, sum.hi, 0, sum.gradient) ?? mean;
+  }
+  const whole = await sumSubtree(gradientOf, 0, 8);
+  assert.equal(tokens, whole.tokens);
+  divideBy(mean!, tokens);
+  divideBy(whole.gradient, whole.tokens);
+  assert.deepEqual(floatBytes(mean!), floatBytes(whole.gradient));
+  // …and it is the weighted mean: float64 arithmetic agrees within float32's rounding of 8 additions.
+  const losses = await Promise.all(Array.from({ length: 8 }, (_, i) => gradientOf(i)));
+  for (let i = 0; i < SIZE; i++) {
+    const exact = losses.reduce((sum, { gradient }) => sum + gradient[i], 0) / tokens;
+    const scale = losses.reduce((sum, { gradient }) => sum + Math.abs(gradient[i]), 0) / tokens;
+    assert.ok(Math.abs(mean![i] - exact) <= 8 * 2 ** -24 * scale);
+  }
+});
+
+Deno.test("gradients (3, 0) and (0, 4) of two workers are clipped by the norm of their mean", () => {
+  const step = new OpenStep(2);
+  step.add(0, 1, 0, Float32Array.of(3, 0));
+  const mean = step.add(1, 2, 0, Float32Array.of(0, 4))!;
+  divideBy(mean, 2);
+  assert.deepEqual([...mean], [1.5, 2]);
+  assert.equal(normOf(blockSquares(mean)), 2.5);
+});
+
+Deno.test("the norm does not depend on how the vector is cut into parts of whole blocks", () => {
+  const values = noise(3 * BLOCK + 1234, 9);
+  const whole = normOf(blockSquares(values));
+  for (const blocks of [1, 2, 3]) {
+    const squares: number[] = [];
+    for (let from = 0; from < values.length; from += blocks * BLOCK) {
+      squares.push(...blockSquares(values.subarray(from, from + blocks * BLOCK)));
+    }
+    assert.equal(normOf(squares), whole);
+  }
+});
+
+Deno.test("subnormal numbers survive adding and dividing", () => {
+  const least = 2 ** -149; // the smallest float32
+  const sum = Float32Array.of(least, 3 * least, -least);
+  addInto(sum, Float32Array.of(least, 3 * least, least));
+  assert.deepEqual([...sum], [2 * least, 6 * least, 0]);
+  divideBy(sum, 2);
+  assert.deepEqual([...sum], [least, 3 * least, 0]);
+});
+
+Deno.test("isFiniteVector() finds one bad value among many", () => {
+  const values = noise(1000, 3);
+  assert.ok(isFiniteVector(values));
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    assert.ok(!isFiniteVector(values.map((value, i) => i === 517 ? bad : value)));
+  }
+});
+
+Deno.test("ranges of members are cut at nodes: adding the members' subtrees follows the tree", async () => {
+  const whole = (await sumSubtree(gradientOf, 0, 11)).gradient;
+  const step = new OpenStep(11);
+  let sum: Float32Array | undefined;
+  for (const [lo, hi] of assignRanges(11, [1, 2, 1]).toReversed()) {
+    for (const [from, to] of subtrees(lo, hi, 11)) {
+      sum = step.add(from, to, 0, (await sumSubtree(gradientOf, from, to)).gradient) ?? sum;
+    }
+  }
+  assert.deepEqual(sum, whole);
+  assert.equal(splitOf(0, 11), 8);
+});
