@@ -41,3 +41,16 @@ export function didYouMean(name: string, known: readonly string[]): string {
   const nearest = nearestName(name, known);
   return nearest === undefined ? "" : `; did you mean ${nearest}?`;
 }
+
+/**
+ * The known dotted path that was probably meant: one with the same parent if any is near, else one whose last name is near.
+ */
+export function nearestPath(path: string, known: readonly string[]): string | undefined {
+  const parentOf = (path: string) => path.slice(0, path.lastIndexOf(".") + 1);
+  const nameOf = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+  const siblings = known.filter((other) => parentOf(other) === parentOf(path));
+  for (const candidates of [siblings, known]) {
+    const name = nearestName(nameOf(path), candidates.map(nameOf));
+    if (name !== undefined) return candidates.find((candidate) => nameOf(candidate) === name);
+  }
+}
