@@ -37,12 +37,15 @@ export function gatherRows(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
   const backend = tensorFlowBackend();
   if (!backend) return tf.gather(table, ids as tf.Tensor1D);
   const [v, d] = table.shape;
-  const gather = tf.customGrad((table) => {
+  const gather = tf.customGrad((table, save) => {
     const attributes = types({ Tparams: DataType.float32, Tindices: DataType.int32, Taxis: DataType.int32 });
     const inputs = [table as tf.Tensor, ids, tf.scalar(0, "int32")];
+    (save as tf.GradSaveFunc)([ids]);
     return {
       value: backend.executeSingleOutput("GatherV2", [...attributes, int("batch_dims", 0)], inputs),
-      gradFunc: (dy: tf.Tensor) => tf.unsortedSegmentSum(tf.reshape(dy, [-1, d]), tf.reshape(ids, [-1]), v),
+      gradFunc(dy: tf.Tensor, [ids]: tf.Tensor[]) {
+        return tf.unsortedSegmentSum(tf.reshape(dy, [-1, d]), tf.reshape(ids, [-1]), v);
+      },
     };
   });
   return tf.tidy(() => gather(table));

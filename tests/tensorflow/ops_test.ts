@@ -1,0 +1,73 @@
+/**
+ * The operations that tfjs lacks. Their gradients are in gradients_test.ts, recording them in compile_test.ts.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { gatherRows, initBackend, statelessUniform, tf } from "../../src/tensorflow/mod.ts";
+
+await initBackend();
+
+for (const backend of ["tensorflow", "cpu"]) {
+  Deno.test(`gatherRows() on ${backend} gives the rows in the shape of the ids`, async () => {
+    await tf.setBackend(backend);
+    const table = tf.tensor2d([[1, 2], [3, 4], [5, 6]]);
+    const rows = gatherRows(table, tf.tensor2d([[2, 0], [2, 1]], [2, 2], "int32"));
+    assert.deepEqual(rows.arraySync(), [[[5, 6], [1, 2]], [[5, 6], [3, 4]]]);
+  });
+
+  Deno.test(`gatherRows() on ${backend} refuses ids out of range, of another type, and a table of another rank`, async () => {
+    await tf.setBackend(backend);
+    const table = tf.ones([3, 2]);
+    for (const id of [3, -1]) assert.throws(() => gatherRows(table, tf.tensor1d([0, id], "int32")));
+    assert.throws(() => gatherRows(table, tf.tensor1d([0])), /ids of type int32, and they are float32/);
+    assert.throws(
+      () => gatherRows(tf.ones([3]), tf.tensor1d([0], "int32")),
+      /a table \[v, d\], and it is \[3\]/,
+    );
+  });
+
+  Deno.test(`gatherRows() on ${backend} adds up the gradients of rows taken twice, and leaves others zero`, async () => {
+    await tf.setBackend(backend);
+    const ids = tf.tensor1d([2, 0, 2], "int32");
+    const gradient = tf.grad((table: tf.Tensor) => gatherRows(table, ids).sum())(tf.ones([4, 2]));
+    assert.deepEqual(gradient.arraySync(), [[1, 1], [0, 0], [2, 2], [0, 0]]);
+  });
+
+  Deno.test(`statelessUniform() on ${backend} is TensorFlow's stateless_random_uniform`, async () => {
+    await tf.setBackend(backend);
+    // tf.random.stateless_uniform([5], [7, -3], alg="philox") is computed by the operations that the tensorflow backend runs
+    const expected = [
+      0.4346421957015991,
+      0.06527590751647949,
+      0.7476129531860352,
+      0.14876413345336914,
+      0.5897864103317261,
+    ];
+    assert.deepEqual(statelessUniform([5], [7, -3]).arraySync(), expected);
+    assert.deepEqual(statelessUniform([5], tf.tensor1d([7, -3], "int32")).arraySync(), expected);
+  });
+}
+
+Deno.test("statelessUniform() gives the same numbers on both backends, for any seed and a length that fills no block", async () => {
+  for (const seed of [[0, 0], [1, 2], [-1, 5], [2 ** 31 - 1, -(2 ** 31)]] as const) {
+    const [ours, theirs] = await Promise.all(["tensorflow", "cpu"].map(async (backend) => {
+      await tf.setBackend(backend);
+      return statelessUniform([3, 5, 7], seed).dataSync();
+    }));
+    assert.deepEqual(ours, theirs);
+  }
+});
+
+Deno.test("statelessUniform() is uniform, and other seeds give other numbers", async () => {
+  await tf.setBackend("tensorflow");
+  const numbers = statelessUniform([100_000], [1, 1]);
+  const { mean, variance } = tf.moments(numbers);
+  // five standard deviations of the mean and of the variance of 100,000 uniform numbers
+  assert.ok(Math.abs(mean.dataSync()[0] - 0.5) < 5 * Math.sqrt(1 / 12 / 1e5));
+  assert.ok(Math.abs(variance.dataSync()[0] - 1 / 12) < 5 * Math.sqrt(1 / 180 / 1e5));
+  assert.ok(tf.min(numbers).dataSync()[0] >= 0 && tf.max(numbers).dataSync()[0] < 1);
+  const [here, there] = [[1, 1], [1, 2]].map(([a, b]) => statelessUniform([1000], [a, b]));
+  assert.ok(tf.sum(tf.cast(tf.equal(here, there), "int32")).dataSync()[0] < 5);
+});
