@@ -5,8 +5,7 @@
  */
 
 import { randomStream } from "../prng.ts";
-import { tf } from "../tensorflow/mod.ts";
-import { statelessUniform } from "./ops.ts";
+import { statelessUniform, tf } from "../tensorflow/mod.ts";
 
 /**
  * Sets a share `rate` of the values to zero and scales the others by 1 / (1 − rate), so that the mean stays. Without a seed

@@ -17,26 +17,6 @@ export interface LoadedState {
 }
 
 /**
- * The state dict of a model; the values are views of the vector given. Every layer repeats the rotary frequencies, as in
- * PyTorch.
- */
-export function toStateDict(
-  { layout, frozen }: Pick<Definition<unknown>, "layout" | "frozen">,
-  params: Float32Array,
-  frequencies: Frequencies,
-): Record<string, FlatTensor> {
-  const state: Record<string, FlatTensor> = {};
-  for (const { name, shape, offset, size } of layout.entries) {
-    state[name] = { dtype: "F32", shape, values: params.subarray(offset, offset + size) };
-  }
-  for (const { name, holds } of frozen) {
-    const values = frequencies[holds]!;
-    state[name] = { dtype: "F32", shape: [values.length], values };
-  }
-  return state;
-}
-
-/**
  * Reads a state dict, ours or FLASH-pytorch's.
  *
  * @throws {TypeError} when it doesn't fit the model: names all that is missing, unexpected or of another shape

@@ -6,8 +6,7 @@
  * @module
  */
 
-import { tf } from "../tensorflow/mod.ts";
-import { gatherRows } from "./ops.ts";
+import { gatherRows, tf } from "../tensorflow/mod.ts";
 import { seedAt } from "./dropout.ts";
 import { flash, flashConstants, type FLASHInputs } from "./flash.ts";
 import { linear } from "./layers.ts";
