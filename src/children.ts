@@ -49,6 +49,7 @@ export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>):
 /**
  * Starts `tools/child.ts` with an order, any value that JSON holds.
  *
+ * @param name what people call it; it stands in the list of processes too
  * @param onEvent gets each event that the child reports
  * @param env added to the environment
  */
