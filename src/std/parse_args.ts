@@ -5,6 +5,7 @@
  * @module
  */
 
+// @ts-types="npm:@types/minimist@1.2.5"
 import minimist from "minimist";
 
 /** The part of `@std/cli`'s options that flashmob uses. */
@@ -15,14 +16,27 @@ export interface ParseOptions {
   string?: string[];
   /** Other names of a flag. */
   alias?: Record<string, string>;
-  /** Called for each argument that is not declared; `false` drops it. */
-  unknown?: (argument: string, key?: string, value?: unknown) => unknown;
+  /** Called for each argument that is not declared, positional ones too; `false` drops it. */
+  unknown?: (argument: string) => boolean;
 }
 
-/** Parsed arguments: positional ones in `_`, flags by name. */
-export type Args = { _: (string | number)[] } & Record<string, unknown>;
+/** Parsed arguments: flags by name, positional ones in `_`. */
+export interface Args {
+  /** Positional arguments. */
+  _: (string | number)[];
+  /** Text for a flag with a value, a boolean for one without, an array for one given twice. */
+  [flag: string]: unknown;
+}
 
-/** Parses command-line arguments, for example `parseArgs(["--steps", "3"], { string: ["steps"] }).steps === "3"`. */
+/**
+ * Parses command-line arguments.
+ *
+ * @example
+ * ```ts
+ * import { parseArgs } from "./parse_args.ts";
+ * console.assert(parseArgs(["--steps", "3"], { string: ["steps"] }).steps === "3");
+ * ```
+ */
 export function parseArgs(args: string[], options: ParseOptions = {}): Args {
   return minimist(args, options);
 }

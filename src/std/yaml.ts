@@ -5,9 +5,20 @@
  * @module
  */
 
+// @ts-types="npm:@types/js-yaml@4.0.9"
 import yaml from "js-yaml";
 
-/** Parses one YAML document. Throws an error with line and column when it can't. */
+/**
+ * Parses one YAML document.
+ *
+ * @throws {Error} with line and column where it can't be parsed
+ *
+ * @example
+ * ```ts
+ * import { parse } from "./yaml.ts";
+ * console.assert((parse("steps: 300") as { steps: number }).steps === 300);
+ * ```
+ */
 export function parse(text: string): unknown {
   return yaml.load(text);
 }
