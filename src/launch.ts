@@ -57,7 +57,7 @@ export async function launchRun(
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();
     const started = listening.promise.then(() =>
-      startWorkers(family, config, { url, startStep, folder: config.machine.out })
+      startWorkers(family, config.machine, { url, startStep, folder: config.machine.out })
     );
     await Promise.race([started.then(() => coordinator.done), family.failure]);
     signal?.removeEventListener("abort", interrupt);
@@ -69,18 +69,19 @@ export async function launchRun(
 }
 
 /**
- * Runs `machine.workers` workers of another machine's run until it ends, or until the signal.
+ * Runs `workers` workers of another machine's run until it ends, or until the signal.
  *
+ * @param where the address of the run's NATS server, and where this machine has the text if not where the run has it
  * @throws {RunError} where a worker is refused, dies or fails, with its words
  */
 export async function launchWorkers(
-  config: Config,
-  url: string,
+  machine: Config["machine"],
+  where: Pick<WorkerOptions, "url" | "source">,
   { signal, onEvent }: LaunchOptions,
 ): Promise<void> {
   const family = new Family((event) => event.kind !== "listening" && onEvent(event));
   try {
-    const workers = startWorkers(family, config, { url });
+    const workers = startWorkers(family, machine, where);
     const leave = () => workers.forEach(({ child }) => child.stop("SIGTERM"));
     signal?.addEventListener("abort", leave);
     if (signal?.aborted) leave();
@@ -94,16 +95,14 @@ export async function launchWorkers(
 /** Worker i of this machine computes on GPU i where there are GPUs. */
 function startWorkers(
   family: Family,
-  config: Config,
-  common: Pick<WorkerOptions, "url" | "startStep" | "folder">,
+  { run, workers, backend, device, name }: Config["machine"],
+  common: Pick<WorkerOptions, "url" | "source" | "startStep" | "folder">,
 ): Participant[] {
-  const { run, workers, backend, device, name } = config.machine;
   return Array.from({ length: workers }, (_, gpu) => {
     const member = `${name}-${gpu}`;
-    const { source } = config.data;
     return family.start(member, {
       role: "worker",
-      options: { ...common, run, member, source, backend, device, gpu },
+      options: { ...common, run, member, backend, device, gpu },
     });
   });
 }

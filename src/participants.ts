@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Config, RunConfig } from "./config.ts";
+import { type Config, type RunConfig, stringifyConfig } from "./config.ts";
 import { loadCorpus } from "./data/corpus.ts";
 import { coordinate } from "./dist/coordinator.ts";
 import { fetchRun } from "./dist/joining.ts";
@@ -21,7 +21,7 @@ import { RunLog } from "./run_log.ts";
 export interface CoordinatorOptions {
   /** Address of the NATS server, with its token. */
   url: string;
-  /** The step that the run goes on after, when its folder has one; 0 starts a new run. */
+  /** The step that the run in `machine.out` goes on after. Without it the folder of a new run is made. */
   startStep?: number;
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
   signal?: AbortSignal;
@@ -44,9 +44,11 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, startStep = 0, signal, onEvent = () => {}, onListening } = options;
-  const corpus = await loadCorpus(config.data.source, config.data);
-  const plan = planOf(config, corpus, startStep);
+  const { url, startStep, signal, onEvent = () => {}, onListening } = options;
+  const onProgress = (text: string) => onEvent({ kind: "status", text });
+  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress });
+  const plan = planOf(config, corpus, startStep ?? 0);
+  if (startStep === undefined) await RunFolder.create(config.machine.out, stringifyConfig(config));
   const log = new RunLog(
     RunFolder.at(config.machine.out),
     (step) => learningRate(config.optimizer, step),

