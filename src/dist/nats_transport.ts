@@ -4,8 +4,9 @@
  * @module
  */
 
-import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
+import { connect, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import { RunError } from "../errors.ts";
+import { knock } from "./nats_handshake.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
 
 /** Milliseconds between two attempts to connect again. */
@@ -28,39 +29,76 @@ const CONNECT_TIMEOUT = 5000;
  * ```
  */
 export async function connectNats(url: string, name: string): Promise<Transport> {
-  const options = connectionOptions(url);
+  const { hostname, port, tls, token, user, pass } = parseAddress(url);
+  const address = `${hostname}:${port}`;
+  const credentials = { ...(token ? { token } : {}), ...(user ? { user, pass } : {}) };
   try {
-    return new NatsTransport(await connect({ ...options, name }));
+    if (!tls) await refuseDenied(hostname, port, { auth_token: token, user, pass }, address);
+    const connection = await connect({
+      name,
+      servers: address,
+      ...credentials,
+      ...(tls ? { tls: {} } : {}),
+      timeout: CONNECT_TIMEOUT,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT,
+    });
+    return new NatsTransport(connection);
   } catch (error) {
-    throw connectError(error, String(options.servers));
+    throw connectError(error, address);
   }
 }
 
-/** Splits a URL into the options of the client, which does not look for credentials in it. */
-function connectionOptions(url: string): ConnectionOptions {
+/** The parts of a server's URL. */
+interface Address {
+  hostname: string;
+  port: number;
+  tls: boolean;
+  token: string;
+  user: string;
+  pass: string;
+}
+
+/** The client does not look for credentials in a URL. */
+function parseAddress(url: string): Address {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (!parsed || !["nats:", "tls:"].includes(parsed.protocol) || !parsed.hostname) {
     throw new TypeError(`a NATS server's address like nats://HOST:4222 was expected, found "${url}"`);
   }
   const user = decodeURIComponent(parsed.username), pass = decodeURIComponent(parsed.password);
   return {
-    servers: `${parsed.hostname}:${parsed.port || 4222}`,
-    ...(pass ? { user, pass } : user ? { token: user } : {}),
-    ...(parsed.protocol === "tls:" ? { tls: {} } : {}),
-    timeout: CONNECT_TIMEOUT,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT,
+    hostname: parsed.hostname,
+    port: Number(parsed.port || 4222),
+    tls: parsed.protocol === "tls:",
+    token: pass ? "" : user,
+    user: pass ? user : "",
+    pass,
   };
+}
+
+async function refuseDenied(
+  hostname: string,
+  port: number,
+  credentials: Record<string, string>,
+  address: string,
+): Promise<void> {
+  const bare = hostname.replace(/^\[(.*)\]$/, "$1"); // an IPv6 address goes without its brackets
+  if (await knock(bare, port, credentials) === "denied") throw denied(address);
+}
+
+function denied(address: string): RunError {
+  return new RunError(
+    `the NATS server at ${address} does not accept the token or password in the address; ` +
+      "copy the whole address that the coordinator printed",
+  );
 }
 
 /** Says what was tried and what to do, without the credentials. */
 function connectError(error: unknown, address: string): Error {
+  if (error instanceof RunError) return error;
   const code = error instanceof NatsError ? error.code : "";
   if (code === ErrorCode.AuthorizationViolation || code === ErrorCode.AuthenticationExpired) {
-    return new RunError(
-      `the NATS server at ${address} does not accept the token or password in the address; ` +
-        "copy the whole address that the coordinator printed",
-    );
+    return denied(address);
   }
   const reason = error instanceof Error ? error.message : String(error);
   return new RunError(
