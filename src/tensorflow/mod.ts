@@ -8,6 +8,9 @@ import * as tf from "@tensorflow/tfjs";
 
 export { tf };
 export { type BackendInfo, backendInfo, type BackendOptions, initBackend } from "./backend.ts";
+export { compile, type CompiledFunction, type CompileOptions, type ExecutionPath } from "./compile.ts";
+export type { Results } from "./results.ts";
+export { RecordingError } from "./recording.ts";
 export { TensorFlowError } from "./status.ts";
 export { type Device, hasGpu } from "./library.ts";
 export { gatherRows, statelessUniform } from "./ops.ts";

@@ -8,9 +8,11 @@ import * as tf from "@tensorflow/tfjs";
 import type { TFEOpAttr } from "@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js";
 import { philox } from "../prng.ts";
 import { AttributeType } from "./attributes.ts";
-import { createOutputTensor, inputIds, tensorFlowBackend } from "./backend.ts";
-import { DataType } from "./tensor.ts";
+import { createOutputTensor, inputIds, type TensorFlowBackend, tensorFlowBackend } from "./backend.ts";
+import { DataType, sizeOf } from "./tensor.ts";
 
+/** The bits of a random word that a number is made of, as many as a float32 has behind the point. */
+const LOW_BITS = 0x7fffff;
 /** `RNG_PHILOX` in TensorFlow's `rng_alg.h`. */
 const PHILOX = 1;
 
@@ -53,7 +55,7 @@ export function gatherRows(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
 
 /**
  * Numbers uniform in [0, 1) that are a function of shape and seed alone: the same ones on every backend, eager, recorded
- * or compiled. TensorFlow's `stateless_random_uniform` with its Philox algorithm gives them too.
+ * or compiled. They are made of the words of Philox4x32-10 with the seed as key, counted from 0.
  *
  * @param seed two int32 numbers, as a tensor [2] where they are the input of a recorded function
  *
@@ -70,41 +72,50 @@ export function statelessUniform(
 ): tf.Tensor {
   return tf.tidy(() => {
     const seedTensor = seed instanceof tf.Tensor ? seed : tf.tensor1d([...seed], "int32");
-    return tensorFlowBackend() ? uniformByTensorFlow(shape, seedTensor) : uniformByPhilox(shape, seedTensor);
+    const backend = tensorFlowBackend();
+    return backend ? uniformByTensorFlow(backend, shape, seedTensor) : uniformByPhilox(shape, seedTensor);
   });
 }
 
-/** The key and the counter are of a type that tfjs does not know, so they stay ids of the binding. */
-function uniformByTensorFlow(shape: readonly number[], seed: tf.Tensor1D): tf.Tensor {
-  const { binding } = tensorFlowBackend()!;
-  const [seedId, shapeId, algorithmId] = inputIds([
+/**
+ * TensorFlow's own `stateless_random_uniform` gives other numbers in XLA than in its CPU kernels: they make another key of
+ * the seed, and take other bits of a word. The words themselves are the same, so seed and bits are dealt with here. Key and
+ * counter are of a type that tfjs does not know, so they stay ids of the binding.
+ */
+function uniformByTensorFlow(
+  backend: TensorFlowBackend,
+  shape: readonly number[],
+  seed: tf.Tensor1D,
+): tf.Tensor {
+  const { binding } = backend;
+  const tensors = [
     seed,
+    tf.tensor1d([0], "int32"),
+    tf.tensor1d([0, 0], "int32"),
     tf.tensor1d([...shape], "int32"),
-    tf.scalar(PHILOX, "int32"),
-  ]);
-  const keyTypes = types({ Tseed: DataType.int32 });
-  const [key, counter] = binding.executeOp("StatelessRandomGetKeyCounter", keyTypes, [seedId], 2);
-  const inputs = [shapeId, key.id, counter.id, algorithmId];
-  const uniformTypes = types({ dtype: DataType.float32, Tshape: DataType.int32 });
-  const [uniform] = binding.executeOp("StatelessRandomUniformV2", uniformTypes, inputs, 1);
-  for (const { id } of [key, counter]) binding.deleteTensor(id);
-  return createOutputTensor(uniform);
+  ];
+  const [seedId, firstId, zerosId, shapeId, algorithmId] = inputIds([...tensors, tf.scalar(PHILOX, "int32")]);
+  const run = (name: string, byName: Record<string, number>, inputs: number[]) =>
+    binding.executeOp(name, types(byName), inputs, 1)[0];
+  const whole = run("Bitcast", { T: DataType.int32, type: DataType.uint64 }, [seedId]);
+  const key = run("ExpandDims", { T: DataType.uint64, Tdim: DataType.int32 }, [whole.id, firstId]);
+  const counter = run("Cast", { SrcT: DataType.int32, DstT: DataType.uint64 }, [zerosId]);
+  const wordTypes = { dtype: DataType.int32, Tshape: DataType.int32 };
+  const words = run("StatelessRandomUniformFullIntV2", wordTypes, [shapeId, key.id, counter.id, algorithmId]);
+  for (const { id } of [whole, key, counter]) binding.deleteTensor(id);
+  const operands = [createOutputTensor(words), tf.scalar(LOW_BITS, "int32")];
+  const low = backend.executeSingleOutput("BitwiseAnd", types({ T: DataType.int32 }), operands);
+  return tf.mul(tf.cast(low, "float32"), 1 / (LOW_BITS + 1));
 }
 
-/** What TensorFlow does, step by step, in JavaScript. */
+/** The same in JavaScript. */
 function uniformByPhilox(shape: readonly number[], seed: tf.Tensor1D): tf.Tensor {
-  const [a, b] = seed.dataSync();
+  const key = Uint32Array.from(seed.dataSync()); // modulo 2^32
   const block = new Uint32Array(4);
-  const high = (word: number) => word < 0 ? 0xffffffff : 0; // seeds are extended to 64 bits
-  philox([a >>> 0, high(a), b >>> 0, high(b)], [0x3ec8f720, 0x02461e29], block);
-  const key = [block[0], block[1]], counter = [0, 0, block[2], block[3]];
-  const values = new Float32Array(shape.reduce((product, dimension) => product * dimension, 1));
+  const values = new Float32Array(sizeOf(shape));
   for (let i = 0; i < values.length; i++) {
-    if (i % 4 === 0) {
-      philox(counter, key, block);
-      counter[0]++;
-    }
-    values[i] = (block[i % 4] & 0x7fffff) / 0x800000;
+    if (i % 4 === 0) philox([i / 4, 0, 0, 0], key, block);
+    values[i] = (block[i % 4] & LOW_BITS) / (LOW_BITS + 1);
   }
   return tf.tensor(values, [...shape]);
 }

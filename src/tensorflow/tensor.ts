@@ -16,6 +16,7 @@ export const DataType = {
   int64: 9,
   bool: 10,
   resource: 20,
+  uint64: 23,
 } as const;
 
 /** Values as tfjs hands them over: numbers, or one `Uint8Array` per text. */

@@ -1,0 +1,50 @@
+/**
+ * What a compiled function may return, taken apart and put together again.
+ *
+ * @module
+ */
+
+import * as tf from "@tensorflow/tfjs";
+
+/** What a compiled function may return: a tensor, several, or several by name. */
+export type Results = tf.Tensor | readonly tf.Tensor[] | { readonly [name: string]: tf.Tensor };
+
+/** The tensors of a result, and how to make the like of it of others. */
+export interface FlatResults<Result extends Results> {
+  readonly tensors: readonly tf.Tensor[];
+  rebuild(tensors: readonly tf.Tensor[]): Result;
+}
+
+/**
+ * Takes a result apart.
+ *
+ * @throws {TypeError} where it is something else, such as the promise of an async function
+ */
+export function flattenResults<Result extends Results>(result: Result): FlatResults<Result> {
+  if (result instanceof tf.Tensor) return { tensors: [result], rebuild: ([tensor]) => tensor as Result };
+  if (Array.isArray(result)) {
+    return { tensors: requireTensors(result), rebuild: (tensors) => [...tensors] as unknown as Result };
+  }
+  if (typeof result !== "object" || result === null || result instanceof Promise) {
+    const found = result instanceof Promise ? "a promise: it can't be async" : typeof result;
+    throw new TypeError(
+      `a compiled function returns tensors, an array or an object of them, and this gave ${found}`,
+    );
+  }
+  const names = Object.keys(result);
+  return {
+    tensors: requireTensors(Object.values(result)),
+    rebuild: (tensors) => Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as Result,
+  };
+}
+
+/** The values, if all of them are tensors. */
+export function requireTensors(values: readonly unknown[]): readonly tf.Tensor[] {
+  values.forEach((value, i) => {
+    if (value instanceof tf.Tensor) return;
+    throw new TypeError(
+      `a compiled function takes and returns tensors, and number ${i} is ${typeof value}: pass numbers as tf.scalar()`,
+    );
+  });
+  return values as readonly tf.Tensor[];
+}
