@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { FLASH, FLASHTransformer, GAU } from "../../src/model/mod.ts";
+import { dropout, dropoutSeed, seedAt } from "../../src/model/dropout.ts";
+import { tf } from "../../src/tensorflow/mod.ts";
+import { eachBackend } from "./backends.ts";
+import { jitter, randomIds, randomInput } from "./models.ts";
+
+const seedTensor = (seed: number) => tf.tensor1d(dropoutSeed(seed), "int32");
+const dropped = (seed: tf.Tensor1D | undefined, rate = 0.3) =>
+  dropout(tf.ones([200, 250]), rate, seed).dataSync() as Float32Array;
+
+eachBackend(
+  "dropout() drops the same places for the same seed, other ones for other seeds and places",
+  () => {
+    const first = dropped(seedTensor(1));
+    assert.deepEqual(dropped(seedTensor(1)), first);
+    const others = [seedTensor(2), seedAt(seedTensor(1), 1), seedAt(seedTensor(1), 2)].map((seed) =>
+      dropped(seed)
+    );
+    for (const other of others) {
+      const both = other.filter((value, i) => value === 0 && first[i] === 0).length;
+      // independent masks share 9 % of the places; 50,000 places give 0.0013
+      assert(Math.abs(both / 50_000 - 0.09) < 0.006);
+    }
+  },
+);
+
+eachBackend("dropout() drops its share and keeps the mean", () => {
+  const values = dropped(seedTensor(5));
+  const zeros = values.filter((value) => value === 0).length / values.length;
+  assert(Math.abs(zeros - 0.3) < 0.01); // five standard errors: 5 √(0.21 / 50,000)
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  assert(Math.abs(mean - 1) < 0.015);
+});
+
+eachBackend("dropout() changes nothing without a seed or a rate", () => {
+  assert(dropped(undefined).every((value) => value === 1));
+  assert(dropped(seedTensor(1), 0).every((value) => value === 1));
+});
+
+eachBackend("layers drop only when forward() gets a seed, and the seed decides what", () => {
+  const options = { dim: 12, queryKeyDim: 10, laplaceAttnFn: true };
+  const x = randomInput(1, 20, 12);
+  const pairs = [
+    [new GAU({ ...options, dropout: 0.5 }), new GAU(options)],
+    [new FLASH({ ...options, groupSize: 8, dropout: 0.5 }), new FLASH({ ...options, groupSize: 8 })],
+  ] as const;
+  for (const [layer, plain] of pairs) {
+    jitter(layer), jitter(plain);
+    const forward = (seed?: number) => layer.forward(x, { seed }).dataSync();
+    assert.deepEqual(forward(), plain.forward(x).dataSync());
+    assert.notDeepEqual(forward(1), forward());
+    assert.deepEqual(forward(1), forward(1));
+    assert.notDeepEqual(forward(1), forward(2));
+  }
+});
+
+eachBackend("FLASHTransformer's seed decides what all its layers drop", () => {
+  const model = new FLASHTransformer({ numTokens: 7, dim: 8, depth: 2, groupSize: 4, attnDropout: 0.5 });
+  jitter(model);
+  const ids = randomIds(1, 12, 7);
+  const forward = (seed?: number) => model.forward(ids, { seed }).dataSync();
+  assert.deepEqual(forward(3), forward(3));
+  assert.notDeepEqual(forward(3), forward(4));
+  assert.notDeepEqual(forward(3), forward());
+});

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { resolveFLASH } from "../../src/model/options.ts";
+import { applyStep, clipFactor, type OptimizerOptions, stepScalars } from "../../src/model/optimizer.ts";
+import { defineFLASH } from "../../src/model/parameters.ts";
+import { learningRate } from "../../src/model/schedule.ts";
+import { normalArray } from "../../src/prng.ts";
+import { tf } from "../../src/tensorflow/mod.ts";
+import { eachBackend } from "./backends.ts";
+import { assertClose } from "./fixtures.ts";
+
+const definition = defineFLASH(resolveFLASH({ dim: 4, queryKeyDim: 4, rotary: true }));
+const { size } = definition.layout;
+
+Deno.test("clipFactor() is what PyTorch's clip_grad_norm_ multiplies by", () => {
+  assert.equal(clipFactor(5, 0.5), 0.5 / 5.000001);
+  assert.equal(clipFactor(0.4, 0.5), 1);
+  assert.equal(clipFactor(0, 0.5), 1);
+  assert.equal(clipFactor(1e9), 1);
+});
+
+const isLinearWeight = (name: string) => /^(to_hidden\.0|to_qk\.0|to_out)\.weight$/.test(name);
+
+/** AdamW in float64, value by value, as its authors write it; which values decay is told by their names. */
+function adamW(
+  params: Float32Array,
+  gradients: Float32Array[],
+  norms: number[],
+  lr: number,
+  options: Required<OptimizerOptions>,
+): number[] {
+  const [beta1, beta2] = options.betas;
+  const decays = definition.layout.entries.flatMap(({ name, size }) =>
+    new Array<boolean>(size).fill(isLinearWeight(name))
+  );
+  return [...params].map((start, i) => {
+    let value = start, m = 0, v = 0;
+    gradients.forEach((gradient, step) => {
+      const g = gradient[i] * Math.min(1, options.clipNorm / (norms[step] + 1e-6));
+      m = beta1 * m + (1 - beta1) * g;
+      v = beta2 * v + (1 - beta2) * g * g;
+      if (decays[i]) value -= lr * options.weightDecay * value;
+      const mean = m / (1 - beta1 ** (step + 1)), square = v / (1 - beta2 ** (step + 1));
+      value -= lr * mean / (Math.sqrt(square) + options.epsilon);
+    });
+    return value;
+  });
+}
+
+for (const weightDecay of [0, 0.3]) {
+  eachBackend(`applyStep() is AdamW, also for gradients as small as epsilon: decay ${weightDecay}`, () => {
+    const options = { betas: [0.8, 0.95], epsilon: 1e-6, weightDecay, clipNorm: 2 } as const;
+    const params = normalArray(size, 1, "params", 1);
+    // the deviations go from far below epsilon to far above clipping
+    const deviations = [1e-6, 1, 30], lr = 0.01;
+    const gradients = deviations.map((deviation, step) => normalArray(size, step, "gradient", deviation));
+    const norms = gradients.map((gradient) => Math.hypot(...gradient));
+    const zeros = () => tf.zeros([size]) as tf.Tensor1D;
+    let state = { params: tf.tensor1d(params), m: zeros(), v: zeros() };
+    gradients.forEach((gradient, step) => {
+      const scalars = tf.tensor1d(stepScalars(options, { norm: norms[step], lr, updates: step + 1 }));
+      state = applyStep(state, tf.tensor1d(gradient), scalars, options, definition);
+    });
+    assertClose(
+      state.params.dataSync() as Float32Array,
+      adamW(params, gradients, norms, lr, options),
+      "params",
+    );
+  });
+}
+
+eachBackend("applyStep() decays the weights of linear maps and nothing else", () => {
+  const zeros = () => tf.zeros([size]) as tf.Tensor1D;
+  const options = { weightDecay: 0.5 };
+  const state = { params: tf.ones([size]) as tf.Tensor1D, m: zeros(), v: zeros() };
+  const scalars = tf.tensor1d(stepScalars(options, { norm: 0, lr: 0.1, updates: 1 }));
+  const values = applyStep(state, zeros(), scalars, options, definition).params.dataSync();
+  for (const { name, offset, size } of definition.layout.entries) {
+    const wanted = Math.fround(isLinearWeight(name) ? 0.95 : 1);
+    assert(values.subarray(offset, offset + size).every((value) => value === wanted), name);
+  }
+});
+
+Deno.test("learningRate() warms up, holds or falls, and ends where the schedule does", () => {
+  const rates = (kind: "constant" | "linear" | "cosine") =>
+    [1, 2, 4, 6, 8, 9].map((step) =>
+      learningRate({ learningRate: 1, schedule: { kind, warmup: 4, steps: 8 } }, step)
+    );
+  const close = (actual: number[], expected: number[]) =>
+    actual.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, `${actual}`));
+  close(rates("constant"), [0.25, 0.5, 1, 1, 1, 1]);
+  close(rates("linear"), [0.25, 0.5, 1, 0.5, 0, 0]);
+  close(rates("cosine"), [0.25, 0.5, 1, 0.5, 0, 0]);
+  assert.equal(
+    learningRate({ learningRate: 2, schedule: { kind: "constant", warmup: 0 } }, 1),
+    2,
+  );
+});
+
+Deno.test("learningRate() refuses a schedule that falls without a length", () => {
+  const schedule = { kind: "cosine", warmup: 10 } as const;
+  assert.throws(
+    () => learningRate({ learningRate: 1, schedule }, 20),
+    /RangeError: A cosine schedule needs a length beyond its warm-up of 10 steps/,
+  );
+});
