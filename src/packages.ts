@@ -249,7 +249,7 @@ function reportBytes(
   let ended = false;
   const timer = setInterval(async () => {
     const megabytes = Math.round(await bytesIn(staging) / 1e6);
-    if (!ended) onProgress(`fetching ${label(pinned)}: ${megabytes} MB so far`);
+    if (!ended) onProgress(`fetching and unpacking ${label(pinned)}: ${megabytes} MB so far`);
   }, PROGRESS_INTERVAL);
   return () => {
     ended = true;

@@ -140,7 +140,10 @@ Deno.test("installPackage() ends the tool when the signal fires, and leaves no s
   const fetching = installPackage(SIX, { signal: controller.signal, onProgress: (line) => lines.push(line) });
   setTimeout(() => controller.abort(new Error("stopped by the user")), 1500);
   await assert.rejects(fetching, /stopped by the user/);
-  assert.ok(lines.some((line) => /^fetching six 1\.16\.0: \d+ MB so far$/.test(line)), lines.join("\n"));
+  assert.ok(
+    lines.some((line) => /^fetching and unpacking six 1\.16\.0: \d+ MB so far$/.test(line)),
+    lines.join("\n"),
+  );
   assert.deepEqual(namesIn(`${cache.folder}/packages`), [`${nameOf(SIX)}.lock`]);
   const pid = Number(Deno.readTextFileSync(`${cache.folder}/pid`));
   assert.throws(() => Deno.kill(pid, "SIGCONT"), "the tool is gone");

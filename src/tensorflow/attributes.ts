@@ -22,12 +22,19 @@ export const AttributeType = {
 
 /** The functions of TensorFlow that set one attribute of an operation under construction. */
 export interface AttributeSetters {
+  /** A text, as bytes. */
   string(op: Deno.PointerValue, name: BufferSource, value: BufferSource, length: bigint): void;
+  /** A whole number. */
   int(op: Deno.PointerValue, name: BufferSource, value: bigint): void;
+  /** Several, as 64-bit integers. */
   intList(op: Deno.PointerValue, name: BufferSource, values: BufferSource, count: number): void;
+  /** A number. */
   float(op: Deno.PointerValue, name: BufferSource, value: number): void;
+  /** 1 or 0. */
   bool(op: Deno.PointerValue, name: BufferSource, value: number): void;
+  /** A `TF_DataType`. */
   type(op: Deno.PointerValue, name: BufferSource, value: number): void;
+  /** A shape, as 64-bit integers. */
   shape(op: Deno.PointerValue, name: BufferSource, dimensions: BufferSource, rank: number): void;
 }
 

@@ -24,7 +24,7 @@ export interface BackendOptions {
   /** Threads that one TensorFlow operation may use, 1 by default. Another number gives other bits. */
   threads?: number;
   /** Where to compute. By default on a GPU where `nvidia-smi` answers. */
-  device?: Device;
+  device?: "cpu" | "gpu";
   /** Which of the machine's GPUs, 0 by default. */
   gpu?: number;
   /** Gets lines for people while the library is fetched. */
@@ -35,12 +35,15 @@ export interface BackendOptions {
 
 /** What computes, and all that its bits depend on besides the program. */
 export interface BackendInfo {
+  /** As asked for. */
   backend: "tensorflow" | "cpu";
   /** In words: "TensorFlow 2.21.0" or "tfjs 4.22.0 on V8 15.0". */
   version: string;
-  device: Device;
+  /** Where it computes. */
+  device: "cpu" | "gpu";
   /** Name of the processor or the GPU, for people; other names can give equal bits. */
   deviceName: string;
+  /** Threads that one operation may use. */
   threads: number;
   /** Instructions that the bits of a sum depend on: "avx2 fma". */
   instructionSet: string;
@@ -50,6 +53,7 @@ export interface BackendInfo {
 
 /** The backend of tfjs-node's kernels, over our binding. */
 export interface TensorFlowBackend extends NodeJSKernelBackend {
+  /** Ours. */
   readonly binding: TensorFlowBinding;
 }
 

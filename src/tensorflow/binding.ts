@@ -23,7 +23,7 @@ export class TensorMetadata {
   /** `TF_DataType`. */
   dtype: number;
 
-  /** */
+  /** The description of one tensor. */
   constructor(id: number, shape: number[], dtype: number) {
     this.id = id;
     this.shape = shape;
@@ -65,7 +65,7 @@ export class TensorFlowBinding implements TFJSBinding {
   #nextId = 1;
   #recording?: Recording;
 
-  /** */
+  /** A binding with no tensors yet. */
   constructor(context: Context) {
     this.#context = context;
     this.#setters = eagerSetters(context.api, context.status);

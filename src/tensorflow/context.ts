@@ -17,7 +17,9 @@ export interface ContextConfig {
 
 /** A `TFE_Context`, with the functions of TensorFlow that act on it. */
 export interface Context {
+  /** The C API. */
   readonly api: TensorFlowApi;
+  /** What is passed to it. */
   readonly pointer: Deno.PointerValue;
   /** For calls on the main thread: one at a time. */
   readonly status: Status;

@@ -12,7 +12,9 @@ import { cString, int64s } from "./symbols.ts";
 
 /** One result of one operation of a graph. */
 export interface GraphOutput {
+  /** Its dimensions, all known. */
   readonly shape: number[];
+  /** `TF_DataType` */
   readonly dtype: number;
   /** `TF_Output`: the operation's pointer and the result's index. */
   readonly output: Uint8Array<ArrayBuffer>;
@@ -20,6 +22,7 @@ export interface GraphOutput {
 
 /** A function whose shapes depend on values: it can run, but not be recorded. */
 export class DynamicShapeError extends Error {
+  /** "DynamicShapeError" */
   override readonly name = "DynamicShapeError";
 }
 

@@ -11,8 +11,11 @@ import { byteSizeOf, DataType } from "./tensor.ts";
 
 /** A tensor with a value: a `TFE_TensorHandle`. */
 export interface EagerTensor {
+  /** Its dimensions. */
   readonly shape: number[];
+  /** `TF_DataType` */
   readonly dtype: number;
+  /** What is passed to the C API. */
   readonly pointer: Deno.PointerValue;
   /** The recording during which it was made. */
   readonly madeIn?: Recording;
@@ -20,19 +23,23 @@ export interface EagerTensor {
 
 /** A tensor of a recording, which has no value. */
 export interface RecordedTensor extends GraphOutput {
+  /** Where it belongs. */
   readonly recording: Recording;
 }
 
 /** Something that a function may not do while it is recorded. The message says what to do instead. */
 export class RecordingError extends Error {
+  /** "RecordingError" */
   override readonly name = "RecordingError";
 }
 
 /** A tensor from outside that the function uses: its binding id, and its value unless that is looked up at each call. */
 export interface Capture {
+  /** Of the binding. */
   readonly id: number;
   /** A reference to the value of its own; null for a variable. */
   readonly pointer: Deno.PointerValue;
+  /** The input of the function that stands for it. */
   readonly input: GraphOutput;
 }
 
@@ -53,6 +60,8 @@ export class Recording implements Disposable {
   readonly #known = new Map<number, GraphOutput>();
 
   /**
+   * An empty one.
+   *
    * @param isVariable whether a binding id is that of a variable, whose value is not fixed
    */
   constructor(context: Context, isVariable: (id: number) => boolean) {

@@ -11,7 +11,9 @@ export type Results = tf.Tensor | readonly tf.Tensor[] | { readonly [name: strin
 
 /** The tensors of a result, and how to make the like of it of others. */
 export interface FlatResults<Result extends Results> {
+  /** In the order of the result. */
   readonly tensors: readonly tf.Tensor[];
+  /** A result of the same form. */
   rebuild(tensors: readonly tf.Tensor[]): Result;
 }
 

@@ -29,9 +29,12 @@ const CODES = [
 
 /** An error from TensorFlow itself, in its own words after what was being done. */
 export class TensorFlowError extends Error {
+  /** "TensorFlowError" */
   override readonly name = "TensorFlowError";
 
   /**
+   * The error for what TensorFlow reported.
+   *
    * @param doing what was asked of TensorFlow, for example "MatMul"
    * @param said TensorFlow's message
    * @param code TensorFlow's name of the kind of error, for example "INVALID_ARGUMENT"
