@@ -139,38 +139,54 @@ export function layerOptions(
   return { ...shared, dropout: attnDropout, rotary: true };
 }
 
-type Check = (value: unknown) => string | undefined;
+/** What an option's value has to be. */
+interface Rule {
+  /** Any value of the right kind. */
+  like: unknown;
+  wanted: string;
+  holds(value: unknown): boolean;
+}
 
-const count: Check = (value) =>
-  Number.isSafeInteger(value) && (value as number) >= 1 ? undefined : "a whole number from 1 on";
-const flag: Check = (value) => typeof value === "boolean" ? undefined : "true or false";
-const share: Check = (value) => value as number >= 0 && value as number < 1 ? undefined : "from 0 to below 1";
+const COUNT: Rule = {
+  like: 1,
+  wanted: "a whole number from 1 on",
+  holds: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
+};
+const POSITIVE: Rule = {
+  like: 1,
+  wanted: "a number above 0",
+  holds: (value) => Number.isFinite(value) && (value as number) > 0,
+};
+const SHARE: Rule = {
+  like: 1,
+  wanted: "from 0 to below 1",
+  holds: (value) => Number.isFinite(value) && (value as number) >= 0 && (value as number) < 1,
+};
+const FLAG: Rule = { like: true, wanted: "true or false", holds: (value) => typeof value === "boolean" };
+const NORM: Rule = {
+  like: "",
+  wanted: '"layernorm" or "scalenorm"',
+  holds: (value) => value === "layernorm" || value === "scalenorm",
+};
 
-const CHECKS: Record<string, { kind: string; check: Check }> = {
-  dim: { kind: "number", check: count },
-  numTokens: { kind: "number", check: count },
-  depth: { kind: "number", check: count },
-  queryKeyDim: { kind: "number", check: count },
-  groupSize: { kind: "number", check: count },
-  expansionFactor: {
-    kind: "number",
-    check: (value) => value as number > 0 && Number.isFinite(value) ? undefined : "a number above 0",
-  },
-  dropout: { kind: "number", check: share },
-  attnDropout: { kind: "number", check: share },
-  causal: { kind: "boolean", check: flag },
-  laplaceAttnFn: { kind: "boolean", check: flag },
-  divideByMaskedLength: { kind: "boolean", check: flag },
-  addResidual: { kind: "boolean", check: flag },
-  relPosBias: { kind: "boolean", check: flag },
-  shiftTokens: { kind: "boolean", check: flag },
-  reduceGroupNonCausalAttn: { kind: "boolean", check: flag },
-  rotary: { kind: "boolean", check: flag },
-  normType: {
-    kind: "string",
-    check: (value) =>
-      value === "layernorm" || value === "scalenorm" ? undefined : '"layernorm" or "scalenorm"',
-  },
+const RULES: Record<string, Rule> = {
+  dim: COUNT,
+  numTokens: COUNT,
+  depth: COUNT,
+  queryKeyDim: COUNT,
+  groupSize: COUNT,
+  expansionFactor: POSITIVE,
+  dropout: SHARE,
+  attnDropout: SHARE,
+  normType: NORM,
+  causal: FLAG,
+  laplaceAttnFn: FLAG,
+  divideByMaskedLength: FLAG,
+  addResidual: FLAG,
+  relPosBias: FLAG,
+  shiftTokens: FLAG,
+  reduceGroupNonCausalAttn: FLAG,
+  rotary: FLAG,
 };
 
 /** The options that were given, each checked; `undefined` counts as not given. */
@@ -192,11 +208,10 @@ function given<T extends object>(
       const known = [...required, ...Object.keys(defaults)].join(", ");
       throw new TypeError(`${what}: there is no option ${name}; the options are ${known}.`);
     }
-    const { kind, check } = CHECKS[name];
-    const wanted = check(value);
-    if (!wanted) continue;
+    const { like, wanted, holds } = RULES[name];
+    if (holds(value)) continue;
     const message = `${what}: ${name} is ${JSON.stringify(value)}; it must be ${wanted}.`;
-    throw typeof value === kind ? new RangeError(message) : new TypeError(message);
+    throw typeof value === typeof like ? new RangeError(message) : new TypeError(message);
   }
   return Object.fromEntries(entries) as T;
 }

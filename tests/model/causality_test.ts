@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FLASHTransformer, GAU } from "../../src/model/mod.ts";
+import { type FLASHTransformer, GAU } from "../../src/model/mod.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 import { eachBackend } from "./backends.ts";
 import { assertClose } from "./fixtures.ts";

@@ -7,7 +7,7 @@ import { jitter, randomIds, randomInput } from "./models.ts";
 
 const seedTensor = (seed: number) => tf.tensor1d(dropoutSeed(seed), "int32");
 const dropped = (seed: tf.Tensor1D | undefined, rate = 0.3) =>
-  dropout(tf.ones([200, 250]), rate, seed).dataSync() as Float32Array;
+  dropout(tf.ones([200, 250]), rate, seed).dataSync<"float32">();
 
 eachBackend(
   "dropout() drops the same places for the same seed, other ones for other seeds and places",

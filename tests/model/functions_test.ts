@@ -63,7 +63,7 @@ eachBackend("the norms have the values and gradients of their formulas", () => {
     );
     const [actual, expected] = both.map(({ value, grads }) => [value, ...grads]);
     actual.forEach((one, i) =>
-      assertClose(one.dataSync() as Float32Array, expected[i].dataSync() as Float32Array, `${i}`)
+      assertClose(one.dataSync<"float32">(), expected[i].dataSync<"float32">(), `${i}`)
     );
   };
   compare((x, g) => scaleNorm(x, g), plainScaleNorm, [x, g]);

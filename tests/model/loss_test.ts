@@ -20,8 +20,8 @@ eachBackend("crossEntropySum() adds up the counted tokens, and its gradient is s
     })
   );
   const { value, grad } = tf.valueAndGrad((x: tf.Tensor) => crossEntropySum(x, labels))(logits);
-  assertClose(value.dataSync() as Float32Array, [sum], "sum");
-  assertClose(grad.dataSync() as Float32Array, gradient.flat(2), "gradient");
+  assertClose(value.dataSync<"float32">(), [sum], "sum");
+  assertClose(grad.dataSync<"float32">(), gradient.flat(2), "gradient");
   assert.equal(countTokens(labels).dataSync()[0], 4);
 });
 

@@ -61,7 +61,7 @@ for (const weightDecay of [0, 0.3]) {
       state = applyStep(state, tf.tensor1d(gradient), scalars, options, definition);
     });
     assertClose(
-      state.params.dataSync() as Float32Array,
+      state.params.dataSync<"float32">(),
       adamW(params, gradients, norms, lr, options),
       "params",
     );

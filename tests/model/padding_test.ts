@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FLASH, FLASHTransformer, type FLASHTransformerOptions, GAU } from "../../src/model/mod.ts";
+import { FLASH, type FLASHTransformer, type FLASHTransformerOptions, GAU } from "../../src/model/mod.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 import { eachBackend, onBackend } from "./backends.ts";
 import { assertClose, relativeError } from "./fixtures.ts";
@@ -12,7 +12,7 @@ function padded(model: FLASHTransformer, ids: number[], n: number, filler = 0): 
   return tf.tidy(() => {
     const filled = [...ids, ...new Array<number>(n - ids.length).fill(filler)];
     const logits = model.forward([filled], { mask: maskOf(n, ids.length) });
-    return tf.slice(logits, [0, 0, 0], [1, ids.length, -1]).dataSync() as Float32Array;
+    return tf.slice(logits, [0, 0, 0], [1, ids.length, -1]).dataSync<"float32">();
   });
 }
 
@@ -68,8 +68,8 @@ eachBackend("GAU divided by the masked length doesn't notice padding", () => {
   const real = tf.slice(x, [0, 0, 0], [1, 17, 12]);
   const output = tf.slice(layer.forward(x, { mask: maskOf(30, 17) }), [0, 0, 0], [1, 17, 12]);
   assertClose(
-    output.dataSync() as Float32Array,
-    layer.forward(real).dataSync() as Float32Array,
+    output.dataSync<"float32">(),
+    layer.forward(real).dataSync<"float32">(),
     "17 of 30 tokens",
   );
 });

@@ -28,7 +28,7 @@ eachBackend("rotate() leaves the features beyond the tables alone, and lengths a
   const turned = rotate(x, rotaryTables(5, inverseFrequencies(32)));
   const beyond = (t: tf.Tensor) => tf.slice(t, [0, 0, 32]).dataSync();
   assert.deepEqual(beyond(turned), beyond(x));
-  const lengths = (t: tf.Tensor) => tf.sum(tf.square(t), -1).dataSync() as Float32Array;
+  const lengths = (t: tf.Tensor) => tf.sum(tf.square(t), -1).dataSync<"float32">();
   assertClose(lengths(turned), lengths(x), "lengths");
 });
 
@@ -68,12 +68,12 @@ for (const causal of [true, false]) {
       const bias = relativeBias(table, rows, 3);
       const values = table.dataSync();
       const pairs = Array.from({ length: c * c }, (_, at) => bucketOf(at % c - Math.floor(at / c), causal));
-      assertClose(bias.dataSync() as Float32Array, pairs.map((bucket) => 3 * values[bucket]), "bias");
+      assertClose(bias.dataSync<"float32">(), pairs.map((bucket) => 3 * values[bucket]), "bias");
 
       const gradient = tf.grad((table: tf.Tensor) => tf.sum(relativeBias(table, rows, 3)))(table);
       const counts = new Float32Array(32);
       for (const bucket of pairs) counts[bucket] += 3;
-      assertClose(gradient.dataSync() as Float32Array, counts, "gradient");
+      assertClose(gradient.dataSync<"float32">(), counts, "gradient");
     },
   );
 }
