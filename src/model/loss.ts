@@ -9,7 +9,7 @@ import { tf } from "../tensorflow/mod.ts";
 import { withGradient } from "./gradients.ts";
 
 /** Label of a token that is not counted. */
-export const NOT_COUNTED = -1;
+export const NOT_COUNTED: number = -1;
 
 /** How many labels count: scalar, int32. labels is [b, n]. */
 export function countTokens(labels: tf.Tensor): tf.Scalar {

@@ -31,6 +31,19 @@ import { transformer } from "./transformer.ts";
 
 export type { FLASHOptions, FLASHTransformerOptions, GAUOptions, Ids, Mask, NamedTensors };
 export type { CommonOptions, GroupedOptions, NormType } from "./options.ts";
+export type { Layout, LayoutEntry } from "../layout.ts";
+export type { Module } from "./module.ts";
+export type {
+  Definition,
+  FrozenSpec,
+  LayerParameters,
+  Linear,
+  Norm,
+  OffsetScale,
+  ParameterSpec,
+  TransformerParameters,
+} from "./parameters.ts";
+export type { Frequencies } from "./positions.ts";
 
 /** How a model begins. */
 export interface InitOptions {
@@ -54,9 +67,9 @@ const seedTensor = (seed: number | undefined) =>
  *
  * @example
  * ```ts
- * import { tf } from "../tensorflow/mod.ts";
+ * import { initBackend, tf } from "../tensorflow/mod.ts";
  * import { GAU } from "./mod.ts";
- * await tf.setBackend("cpu");
+ * await initBackend({ backend: "cpu" });
  * const gau = new GAU({ dim: 16, queryKeyDim: 8, causal: true, laplaceAttnFn: true }, { seed: 1 });
  * const y = gau.forward(tf.zeros([1, 10, 16]));
  * console.assert(y.shape.join() === "1,10,16");
@@ -67,6 +80,8 @@ export class GAU extends Module<LayerParameters<tf.Tensor>> {
   readonly options: Readonly<Required<GAUOptions>>;
 
   /**
+   * Checks the options and draws the first values of the parameters.
+   *
    * @throws {TypeError} when an option is missing, unknown or of the wrong kind
    * @throws {RangeError} when one is out of range
    */
@@ -102,9 +117,9 @@ export class GAU extends Module<LayerParameters<tf.Tensor>> {
  *
  * @example
  * ```ts
- * import { tf } from "../tensorflow/mod.ts";
+ * import { initBackend, tf } from "../tensorflow/mod.ts";
  * import { FLASH } from "./mod.ts";
- * await tf.setBackend("cpu");
+ * await initBackend({ backend: "cpu" });
  * const flash = new FLASH({ dim: 16, queryKeyDim: 8, groupSize: 4, causal: true, rotary: true });
  * const y = flash.forward(tf.zeros([1, 11, 16]));
  * console.assert(y.shape.join() === "1,11,16");
@@ -115,6 +130,8 @@ export class FLASH extends Module<LayerParameters<tf.Tensor>> {
   readonly options: Readonly<Required<FLASHOptions>>;
 
   /**
+   * Checks the options and draws the first values of the parameters.
+   *
    * @throws {TypeError} when an option is missing, unknown or of the wrong kind
    * @throws {RangeError} when one is out of range
    */
@@ -156,9 +173,9 @@ export interface LossAndGradients {
  *
  * @example
  * ```ts
- * import { tf } from "../tensorflow/mod.ts";
+ * import { initBackend, tf } from "../tensorflow/mod.ts";
  * import { FLASHTransformer } from "./mod.ts";
- * await tf.setBackend("cpu");
+ * await initBackend({ backend: "cpu" });
  * const model = new FLASHTransformer({ numTokens: 256, dim: 16, depth: 2, causal: true, groupSize: 4 }, { seed: 1 });
  * const logits = model.forward([[72, 101, 108, 108, 111]]);
  * console.assert(logits.shape.join() === "1,5,256");
@@ -172,6 +189,8 @@ export class FLASHTransformer extends Module<TransformerParameters<tf.Tensor>> {
   readonly options: Readonly<Required<FLASHTransformerOptions>>;
 
   /**
+   * Checks the options and draws the first values of the parameters.
+   *
    * @throws {TypeError} when an option is missing, unknown or of the wrong kind
    * @throws {RangeError} when one is out of range
    */

@@ -23,6 +23,8 @@ export abstract class Module<Tree> {
   #frequencies: Frequencies;
 
   /**
+   * Draws the first values of the parameters.
+   *
    * @param definition its parameters
    * @param seed of their first values, a whole number from 0 to 2^53 − 1
    */

@@ -8,6 +8,7 @@
 export interface ScheduleOptions {
   /** The rate after warming up. */
   learningRate: number;
+  /** How it moves over the steps. */
   schedule: {
     /** "constant", or down to 0 on a straight line or on half a cosine. */
     kind: "constant" | "linear" | "cosine";
