@@ -10,8 +10,11 @@ import type { ReplicaIdentity } from "./replica.ts";
 
 /** What an admitted member has, and a new one must have, too. */
 export interface Credentials {
+  /** Model, numerics and corpus. */
   identity: ReplicaIdentity;
+  /** Hash of the run part of the configuration. */
   configHash: string;
+  /** Hash of all state vectors at the present step. */
   stateHash: string;
 }
 

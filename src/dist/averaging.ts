@@ -60,6 +60,7 @@ interface Published {
 
 /** The averaging of one step. Parts go through in order, so that only a window of the vectors is ever held. */
 export class Averaging {
+  /** Parts of a vector. */
   readonly parts: number;
   readonly #step: OpenStep;
   readonly #squares: number[][] = [];
@@ -75,6 +76,8 @@ export class Averaging {
   #acknowledged = 0;
 
   /**
+   * An averaging that begins with the first call of {@linkcode Averaging.advance}.
+   *
    * @param sums of all micro-batches, each once
    * @param members who gets the mean
    * @param tokens counted tokens of the batch

@@ -12,7 +12,9 @@ import type { GradientSum, Replica } from "./replica.ts";
 
 /** A sum, and what each of its micro-batches added. */
 export interface ReportedSum {
+  /** Over all of them. */
   sum: GradientSum;
+  /** One for each, in order. */
   reports: MicroBatchReport[];
 }
 

@@ -10,8 +10,9 @@ import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
 import { Averaging } from "./averaging.ts";
 import { decodeFrame, encodeFrame, type Frame, MAX_HEADER_BYTES, type Refusal } from "./frames.ts";
-import { advance, type MembershipEvent, reasonToWait } from "./membership.ts";
-import { encodeControl, messageOf } from "./messages.ts";
+import { advance, reasonToWait } from "./membership.ts";
+import { eventOf, type MembershipEvent } from "./membership_events.ts";
+import { encodeControl } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "./plan.ts";
 import { BLOCK } from "./reduction.ts";
 import { type Action, initialState, isAwaited, orderOf, type RunState } from "./run_state.ts";
@@ -135,6 +136,7 @@ class Coordinator {
     const frame = decodeFrame(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
     if (message.subject !== subjects.from(frame.run, frame.sender)) return this.#count("foreign");
+    if (frame.kind === "sum" || frame.kind === "ack") this.#transfer(frame);
     const event = this.#eventOf(frame);
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") this.#answer(frame, message);
@@ -147,33 +149,17 @@ class Coordinator {
     message.respond?.(encodeFrame({ kind: "refuse", run: this.plan.run, sender: COORDINATOR }));
   }
 
-  /** What a frame means for the members; parts and their acknowledgements are handled on the way. */
+  /** A stranger's frame need not hold what its kind says. */
   #eventOf(frame: Frame): MembershipEvent | undefined {
-    const { sender: member, step, lo, hi } = frame;
-    switch (frame.kind) {
-      case "join":
-        return { kind: "join", member, step, request: messageOf(frame, "join") };
-      case "status":
-        return { kind: "status", member, step, status: messageOf(frame, "status") };
-      case "offer":
-        return { kind: "offer", member, step, lo, hi, reports: messageOf(frame, "offer").microBatches };
-      case "evaluated":
-        return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
-      case "saved":
-        return { kind: "saved", member, step };
-      case "hashes":
-        return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
-      case "leave":
-        return { kind: "leave", member, error: messageOf(frame, "leave").error };
-      case "sum":
-      case "ack":
-        this.#transfer(frame);
-        return { kind: "heard", member };
-      default:
-        return undefined;
+    try {
+      return eventOf(frame);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      this.#count("foreign");
     }
   }
 
+  /** One part of a sum, or the acknowledgement of one of the mean. */
   #transfer(frame: Frame): void {
     const averaging = frame.step === this.#state.step + 1 ? this.#averaging : undefined;
     if (frame.kind === "ack") averaging?.acknowledge(frame.sender, frame.part, now());

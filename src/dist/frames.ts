@@ -75,19 +75,25 @@ export type Codec = keyof typeof CODECS;
 
 /** One frame, decoded. */
 export interface Frame {
+  /** What the frame is. */
   kind: Kind;
   /** Name of the run. */
   run: string;
   /** Name of the member, or "coordinator". */
   sender: string;
+  /** Number of the coordinator. */
   term: number;
+  /** Number of the set of members. */
   generation: number;
+  /** The step that the frame belongs to. */
   step: number;
   /** First micro-batch of a sum. */
   lo: number;
   /** One past its last micro-batch. */
   hi: number;
+  /** Which part of the vector the payload is, from 0. */
   part: number;
+  /** Of how many. */
   parts: number;
   /** Counted tokens of the sum. */
   tokens: number;
@@ -95,6 +101,7 @@ export interface Frame {
   lossSum: number;
   /** Whether the sum is finite. */
   finite: boolean;
+  /** How the payload is written. */
   codec: Codec;
   /** A view of the message: it need not be aligned. */
   payload: Uint8Array;
@@ -114,7 +121,7 @@ const NAMES_FROM = 60;
 const NAME_BYTES = 64;
 
 /** The most bytes of a frame that are not payload. */
-export const MAX_HEADER_BYTES = NAMES_FROM + 2 * NAME_BYTES;
+export const MAX_HEADER_BYTES: number = NAMES_FROM + 2 * NAME_BYTES;
 
 /** What a run or a member may be called: it becomes part of NATS subjects. */
 export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;

@@ -36,11 +36,11 @@ export async function fetchRun(transport: Transport, run: string, member: string
 export async function join(
   transport: Transport,
   replica: Replica,
-  { run, member, configHash, canWrite }: {
+  { run, member, configHash, atHome }: {
     run: string;
     member: string;
     configHash: string;
-    canWrite: boolean;
+    atHome: boolean;
   },
 ): Promise<Welcome> {
   const { state: stateHash } = await replica.hashes();
@@ -48,7 +48,7 @@ export async function join(
   const nonce = crypto.randomUUID();
   const request = encodeControl(
     { kind: "join", run, sender: member, step },
-    { nonce, identity, configHash, stateHash, canWrite },
+    { nonce, identity, configHash, stateHash, atHome },
   );
   const answer = await askCoordinator(transport, run, member, request);
   if (answer.kind === "welcome") {

@@ -15,6 +15,8 @@ export class MeanBuffer {
   readonly #parts: number;
 
   /**
+   * An empty buffer.
+   *
    * @param size values of the vector
    * @param partElements values of a part
    */

@@ -7,7 +7,7 @@
  */
 
 import { refusalReasons } from "./admission.ts";
-import type { Messages, MicroBatchReport } from "./messages.ts";
+import type { MembershipEvent } from "./membership_events.ts";
 import { isAwaited, type Member, type RunState, type Transition } from "./run_state.ts";
 import { averaged, closeStep, endRun, evaluated, hashed, offer, proceed, saved, stay } from "./stages.ts";
 
@@ -17,25 +17,6 @@ export const GONE_SECONDS = 5;
 export const LEAVE_SECONDS = 5;
 /** A member that lives but makes no progress is lost after so many times the silence allowed. */
 const STALL_FACTOR = 10;
-
-/** What can happen. Where a member is named, it was heard of. */
-export type MembershipEvent =
-  | { kind: "join"; member: string; step: number; request: Messages["join"] }
-  | { kind: "status"; member: string; step: number; status: Messages["status"] }
-  | { kind: "offer"; member: string; step: number; lo: number; hi: number; reports: MicroBatchReport[] }
-  | { kind: "heard"; member: string }
-  | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
-  | { kind: "saved"; member: string; step: number }
-  | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
-  | { kind: "leave"; member: string; error?: string }
-  /** Whether anybody listens at a member's place. */
-  | { kind: "probed"; name: string; there: boolean }
-  /** All members have the mean. */
-  | { kind: "averaged"; norm: number }
-  | { kind: "interrupt" }
-  /** The connection to the bus has ended, or the coordinator itself has failed. */
-  | { kind: "failed"; error: string }
-  | { kind: "tick" };
 
 /**
  * The new state after an event, and what has to be done.
@@ -68,7 +49,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "evaluated":
       return evaluated(state, event.losses, now);
     case "saved":
-      return saved(state, event.member, now);
+      return saved(state, event.member, event.place, now);
     case "hashes":
       return hashed(state, event.member, event.hashes, now);
     case "leave":
@@ -124,11 +105,11 @@ function join(
 
 function admit(state: RunState, event: MembershipEvent & { kind: "join" }, now: number): Transition {
   const { member: name, request, step } = event;
-  const { nonce, canWrite, identity, configHash, stateHash } = request;
+  const { nonce, atHome, identity, configHash, stateHash } = request;
   const member: Member = {
     name,
     nonce,
-    canWrite,
+    atHome,
     step,
     phase: "ready",
     progress: 0,
@@ -157,9 +138,6 @@ function startWhenReady(state: RunState, now: number): Transition {
 export function reasonToWait({ members, plan }: RunState): string | undefined {
   if (members.size < plan.minWorkers) {
     return `waiting for workers: ${members.size} of ${plan.minWorkers} are here`;
-  }
-  if (![...members.values()].some((member) => member.canWrite)) {
-    return "waiting for a worker that can write checkpoints";
   }
 }
 

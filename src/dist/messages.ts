@@ -13,6 +13,7 @@ export type Range = readonly [lo: number, hi: number];
 
 /** What a member does, in words for people: "computing", "saving". */
 export interface StatusMessage {
+  /** What is being done. */
   phase: string;
   /** Rises with every micro-batch and every part, so that a long step can be told from a stuck one. */
   progress: number;
@@ -22,7 +23,9 @@ export interface StatusMessage {
 export interface MicroBatchReport {
   /** CRC-32 of the ids that were fed to the model. */
   crc: number;
+  /** Sum of its losses, in nats. */
   lossSum: number;
+  /** Its counted tokens. */
   tokens: number;
   /** Whether its loss and gradient are finite. */
   finite: boolean;
@@ -30,28 +33,45 @@ export interface MicroBatchReport {
 
 /** The payload of each kind of control frame. */
 export interface Messages {
+  /** Who wants to be a member. */
   join: {
     /** Tells two members of the same name apart. */
     nonce: string;
     identity: ReplicaIdentity;
     configHash: string;
     stateHash: string;
-    /** Whether this member can write the run's checkpoints. */
-    canWrite: boolean;
+    /** Whether it is on the machine where the run was started. */
+    atHome: boolean;
   };
+  /** What a member does. */
   status: StatusMessage;
+  /** What each micro-batch of the sum added. */
   offer: { microBatches: MicroBatchReport[] };
+  /** Losses of validation micro-batches. */
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
+  /** Where the checkpoint is, on the member's machine. */
+  saved: { place: string };
+  /** Hashes of the state, and averaging payload of the whole run. */
   hashes: { state: string; params: string; bytesSent: number; bytesReceived: number };
+  /** Why, where it is an error. */
   leave: { error?: string };
+  /** The run part of the configuration. */
   run: { config: unknown; configHash: string };
+  /** What a member has to know. */
   welcome: { microBatches: number; partElements: number; heartbeatSeconds: number; silenceSeconds: number };
+  /** What differs, one line each. */
   refuse: { reasons: string[] };
+  /** Micro-batches of each member. */
   assign: { ranges: Record<string, Range> };
+  /** What all do with the mean. */
   commit: { apply: boolean; norm: number; loss: number; tokens: number; crcs: number[] };
+  /** Validation micro-batches of each member. */
   evaluate: { ranges: Record<string, Range> };
+  /** The member that writes the checkpoint. */
   save: { writer: string };
+  /** Nothing has to be said. */
   hash: Record<never, never>;
+  /** Why, where it is an error. */
   finish: { error?: string };
 }
 
@@ -71,7 +91,11 @@ export function encodeControl<K extends ControlKind>(
   return encodeFrame({ ...fields, codec: "json", payload: new TextEncoder().encode(text) });
 }
 
-/** Reads the payload of a control frame of the kind named. */
+/**
+ * Reads the payload of a control frame of the kind named.
+ *
+ * @throws {SyntaxError} where it is not JSON
+ */
 export function messageOf<K extends ControlKind>(frame: Frame, _kind: K): Messages[K] {
   return JSON.parse(
     new TextDecoder().decode(frame.payload),

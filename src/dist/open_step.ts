@@ -15,7 +15,11 @@ export class OpenStep {
   readonly #waiting = new Map<number, Map<string, Float32Array>>();
   readonly #complete = new Set<number>();
 
-  /** @param microBatches size of the tree */
+  /**
+   * A step without any sums.
+   *
+   * @param microBatches size of the tree
+   */
   constructor(readonly microBatches: number) {}
 
   /** Bytes of the vectors that wait. */

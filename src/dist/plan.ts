@@ -49,6 +49,7 @@ export const COORDINATION_DEFAULTS = {
 
 /** A step that was committed. */
 export interface CommittedStep {
+  /** From 1 on. */
   step: number;
   /** Mean over the counted tokens, nats per token. */
   loss: number;
@@ -80,7 +81,8 @@ export type DistEvent =
   | { kind: "left"; member: string; error?: string }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
-  | { kind: "saved"; step: number };
+  /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */
+  | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } };
 
 /** How a run ended. */
 export interface RunOutcome {

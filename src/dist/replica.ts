@@ -17,7 +17,9 @@ export interface GradientSum {
 
 /** Loss of a micro-batch of the validation part. */
 export interface LossSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
   lossSum: number;
+  /** How many tokens were counted. */
   tokens: number;
 }
 
@@ -47,6 +49,7 @@ export interface ReplicaIdentity {
 
 /** One copy of the model with its optimizer and its data, at some step. */
 export interface Replica {
+  /** What other members must agree with. */
   readonly identity: ReplicaIdentity;
   /** Number of parameters: the length of every gradient. */
   readonly size: number;
@@ -66,6 +69,6 @@ export interface Replica {
   apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
   hashes(): Promise<{ state: string; params: string }>;
-  /** Writes a checkpoint of the present step. Called on the member that writes for the run. */
-  save(): Promise<void>;
+  /** Writes a checkpoint of the present step, on the member that writes for the run, and says where. */
+  save(): Promise<string>;
 }

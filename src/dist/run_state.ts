@@ -12,16 +12,21 @@ import type { LossSum } from "./replica.ts";
 
 /** A worker that was admitted. */
 export interface Member {
+  /** Unique among the members. */
   readonly name: string;
+  /** Tells it apart from another of that name. */
   readonly nonce: string;
-  readonly canWrite: boolean;
+  /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
+  readonly atHome: boolean;
   /** The last step that it has ended. */
   readonly step: number;
   /** What it last said that it does. */
   readonly phase: string;
+  /** Rises with everything it does. */
   readonly progress: number;
-  /** When it was last heard of, and when its progress last changed, in seconds. */
+  /** When it was last heard of, in seconds. */
   readonly heardAt: number;
+  /** When its phase or progress last changed, in seconds. */
   readonly progressAt: number;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
@@ -29,15 +34,21 @@ export interface Member {
 
 /** A sum that a member has and the coordinator may pull. */
 export interface OfferedSum {
+  /** Who has it. */
   readonly member: string;
+  /** First micro-batch. */
   readonly lo: number;
+  /** One past the last. */
   readonly hi: number;
 }
 
 /** The open step. */
 export interface StepInProgress {
+  /** When, in seconds. */
   readonly openedAt: number;
+  /** Micro-batches of each member. */
   readonly ranges: Readonly<Record<string, Range>>;
+  /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
   /** Of each micro-batch, once it is computed. */
   readonly reports: readonly (MicroBatchReport | undefined)[];
@@ -60,6 +71,7 @@ export type Stage =
 
 /** Everything the coordinator knows. */
 export interface RunState {
+  /** What the run is to do. */
   readonly plan: CoordinationPlan;
   /** Number of this coordinator. */
   readonly term: number;
@@ -67,9 +79,11 @@ export interface RunState {
   readonly generation: number;
   /** The last step that all members have ended. */
   readonly step: number;
+  /** Those who were admitted and have not left, by name. */
   readonly members: ReadonlyMap<string, Member>;
   /** What all members have in common, once there is one. */
   readonly credentials?: Credentials;
+  /** What is being waited for. */
   readonly stage: Stage;
   /** When the stage began, in seconds. */
   readonly stageSince: number;
@@ -77,13 +91,17 @@ export interface RunState {
   readonly duties: readonly Duty[];
   /** Whether the run is to stop after this step. */
   readonly interrupted: boolean;
-  /** Of the last step and the last evaluation; tokens of all steps. */
+  /** Of the last step, nats per token. */
   readonly loss: number;
+  /** Of the last evaluation. */
   readonly valLoss: number | null;
+  /** Of all steps. */
   readonly tokens: number;
   /** From the members' last words. */
   readonly paramsHash: string;
+  /** Averaging payload that members sent, from their last words. */
   readonly bytesSent: number;
+  /** Averaging payload that members received, from their last words. */
   readonly bytesReceived: number;
 }
 
@@ -102,7 +120,9 @@ export type Action =
 
 /** A new state, and what follows from it. */
 export interface Transition {
+  /** After the event. */
   state: RunState;
+  /** To be done, in order. */
   actions: Action[];
 }
 

@@ -28,8 +28,8 @@ export function proceed(state: RunState, now: number): Transition {
     return enter(next, { kind: "evaluating", ranges: rangesOf(state, microBatches), losses });
   }
   if (duty === "save") {
-    const writer = [...state.members.values()].find((member) => member.canWrite);
-    if (!writer) return endRun(state, now, "no worker that can write checkpoints is left");
+    const members = [...state.members.values()];
+    const writer = members.find((member) => member.atHome) ?? members[0];
     return enter(next, { kind: "saving", writer: writer.name });
   }
   if (state.step >= state.plan.steps || state.interrupted) {
@@ -146,10 +146,11 @@ export function evaluated(
   );
 }
 
-/** The checkpoint is complete. */
-export function saved(state: RunState, member: string, now: number): Transition {
+/** The checkpoint is complete, at this place of the member's machine. */
+export function saved(state: RunState, member: string, place: string, now: number): Transition {
   if (state.stage.kind !== "saving" || state.stage.writer !== member) return stay(state);
-  return reportAnd({ kind: "saved", step: state.step }, proceed(state, now));
+  const elsewhere = state.members.get(member)?.atHome ? {} : { elsewhere: { member, place } };
+  return reportAnd({ kind: "saved", step: state.step, ...elsewhere }, proceed(state, now));
 }
 
 /** A member's last words; all of them end the run. */

@@ -7,6 +7,7 @@
 
 /** One message as it arrived. */
 export interface Message {
+  /** Where it was published. */
   readonly subject: string;
   /** A view that the transport does not reuse. It need not be aligned. */
   readonly data: Uint8Array;

@@ -5,17 +5,16 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import { RunError } from "../errors.ts";
 import { computeLosses, computeSum } from "./compute.ts";
-import { decodeFrame, encodeFrame, floatBytes, type Frame } from "./frames.ts";
+import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
 import { askCoordinator, join, type Welcome } from "./joining.ts";
-import { MeanBuffer } from "./mean_buffer.ts";
 import { GONE_SECONDS } from "./membership.ts";
 import { encodeControl, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { subjects, type Transport } from "./transport.ts";
 import { subtrees } from "./tree.ts";
+import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
 
 /** What a worker tells while it works. */
 export type WorkerEvent =
@@ -30,10 +29,11 @@ export interface WorkerOptions {
   member: string;
   /** Hash of the configuration that the replica was built from. */
   configHash: string;
-  /** Whether the replica can write the run's checkpoints. */
-  canWrite: boolean;
+  /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
+  atHome: boolean;
   /** Leaves the run. A run with a fixed set of workers ends by it. */
   signal?: AbortSignal;
+  /** Gets what happens. */
   onEvent?: (event: WorkerEvent) => void;
 }
 
@@ -46,7 +46,7 @@ export interface WorkerOptions {
  * @example
  * ```ts ignore
  * const { config, configHash } = await fetchRun(transport, "demo", "worker-0");
- * await runWorker(transport, replicaFrom(config), { run: "demo", member: "worker-0", configHash, canWrite: true });
+ * await runWorker(transport, replicaFrom(config), { run: "demo", member: "worker-0", configHash, atHome: true });
  * ```
  */
 export async function runWorker(
@@ -77,11 +77,7 @@ interface Task {
 }
 
 class Worker {
-  readonly #mean: MeanBuffer;
-  /** Sums of the open step, by range; kept until the commit, so that parts can be pulled again. */
-  readonly #sums = new Map<string, Float32Array>();
-  /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
-  readonly #pulls = new Map<string, Frame>();
+  readonly #vectors: VectorExchange;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #task: Task | undefined;
@@ -89,8 +85,6 @@ class Worker {
   #generation: number;
   #phase = "ready";
   #progress = 0;
-  #bytesSent = 0;
-  #bytesReceived = 0;
   #heardAt = now();
   #goneSince: number | undefined;
 
@@ -100,7 +94,11 @@ class Worker {
     readonly options: WorkerOptions,
     readonly welcome: Welcome,
   ) {
-    this.#mean = new MeanBuffer(replica.size, welcome.partElements);
+    const send = (fields: VectorFields) => {
+      this.#progress++;
+      this.#publish(encodeFrame({ ...this.#fields(fields.kind), ...fields }));
+    };
+    this.#vectors = new VectorExchange(replica.size, welcome.partElements, send);
     this.#term = welcome.term;
     this.#generation = welcome.generation;
   }
@@ -108,7 +106,13 @@ class Worker {
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options } = this;
-    const receive = ({ data }: { data: Uint8Array }) => this.#receive(data);
+    const receive = ({ data }: { data: Uint8Array }) => {
+      try {
+        this.#receive(data);
+      } catch (error) {
+        this.#fail(error); // in a callback it would be lost
+      }
+    };
     const unsubscribes = [subjects.to(options.run, options.member), subjects.all(options.run)]
       .map((subject) => transport.subscribe(subject, receive));
     const heartbeats = setInterval(() => this.#beat(), this.welcome.heartbeatSeconds * 1000);
@@ -159,9 +163,9 @@ class Worker {
     this.#heardAt = now();
     switch (frame.kind) {
       case "pull":
-        return this.#queuePull(frame);
+        return this.#vectors.pull(frame);
       case "mean":
-        return this.#takeMean(frame);
+        return frame.step === this.replica.step + 1 ? this.#vectors.takeMean(frame) : undefined;
       case "finish": {
         const { error } = messageOf(frame, "finish");
         return error ? this.#fail(new RunError(`the run was ended: ${error}`)) : this.stop();
@@ -212,12 +216,13 @@ class Worker {
       case "save":
         if (messageOf(order, "save").writer !== this.options.member) return;
         this.#setPhase("saving");
-        await this.replica.save();
-        return answer(encodeFrame(this.#fields("saved")));
+        return answer(encodeControl(this.#fields("saved"), { place: await this.replica.save() }));
       case "hash": {
         this.#setPhase("hashing");
-        const bytes = { bytesSent: this.#bytesSent, bytesReceived: this.#bytesReceived };
-        return answer(encodeControl(this.#fields("hashes"), { ...await this.replica.hashes(), ...bytes }));
+        const { bytesSent, bytesReceived } = this.#vectors;
+        return answer(
+          encodeControl(this.#fields("hashes"), { ...await this.replica.hashes(), bytesSent, bytesReceived }),
+        );
       }
     }
   }
@@ -228,7 +233,7 @@ class Worker {
     const each = (microBatch: number) => this.#begin(`computing micro-batch ${microBatch}`);
     for (const [from, to] of subtrees(lo, hi, this.welcome.microBatches)) {
       const { sum, reports } = await computeSum(this.replica, from, to, each);
-      this.#sums.set(`${from}-${to}`, sum.gradient);
+      this.#vectors.keep(step, from, to, sum.gradient);
       const { lossSum, tokens } = sum;
       const finite = reports.every((report) => report.finite);
       const named = { ...this.#fields("offer"), step, lo: from, hi: to, lossSum, tokens, finite };
@@ -239,44 +244,12 @@ class Worker {
   async #apply(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {
     const { apply, norm, loss, tokens } = messageOf(order, "commit");
     const { step } = order;
-    if (apply && !this.#mean.isComplete(step)) {
-      throw new RunError(`step ${step} was committed before all of its mean had arrived here`);
-    }
+    const mean = apply ? this.#vectors.meanOf(step) : new Float32Array();
     this.#setPhase("updating");
-    await this.replica.apply(apply ? this.#mean.values : new Float32Array(), { step, apply, norm, tokens });
-    this.#sums.clear();
+    await this.replica.apply(mean, { step, apply, norm, tokens });
+    this.#vectors.clear();
     answer(this.#status());
     this.options.onEvent?.({ kind: "applied", step, apply, loss });
-  }
-
-  #queuePull(pull: Frame): void {
-    if (this.#pulls.size === 0) setImmediate(() => this.#answerPulls());
-    this.#pulls.set(`${pull.lo}-${pull.hi}/${pull.part}`, pull);
-  }
-
-  #answerPulls(): void {
-    for (const { step, lo, hi, part, parts } of this.#pulls.values()) {
-      const sum = step === this.replica.step + 1 ? this.#sums.get(`${lo}-${hi}`) : undefined;
-      if (!sum) continue;
-      const { partElements } = this.welcome;
-      const payload = floatBytes(sum.subarray(part * partElements, (part + 1) * partElements));
-      this.#bytesSent += payload.length;
-      this.#progress++;
-      const named = { ...this.#fields("sum"), step, lo, hi, part, parts, finite: true };
-      this.#publish(encodeFrame({ ...named, codec: "float32", payload }));
-    }
-    this.#pulls.clear();
-  }
-
-  #takeMean(frame: Frame): void {
-    if (frame.step !== this.replica.step + 1) return;
-    const taken = this.#mean.take(frame);
-    if (taken === "wrong") return;
-    if (taken === "taken") {
-      this.#bytesReceived += frame.payload.length;
-      this.#progress++;
-    }
-    this.#publish(encodeFrame({ ...this.#fields("ack"), step: frame.step, part: frame.part }));
   }
 
   /** Tells that this worker lives; the answer is the order that it still has to carry out. */

@@ -76,7 +76,7 @@ Deno.test("workers are told why a run ended, and the one that threw throws its o
   const coordination = coordinate(bus.connect(), plan);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const join = (replica: ToyReplica, member: string) =>
-    runWorker(bus.connect(), replica, { run: plan.run, member, configHash: "config", canWrite: true });
+    runWorker(bus.connect(), replica, { run: plan.run, member, configHash: "config", atHome: true });
   const [coordinated, failed, other] = await Promise.allSettled([
     coordination,
     join(failing, "bad"),
@@ -135,7 +135,7 @@ Deno.test("a worker that differs is refused by name, and the run goes on without
   const coordination = coordinate(bus.connect(), plan);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const join = (replica: ToyReplica, member: string) =>
-    runWorker(bus.connect(), replica, { run: "toy", member, configHash: "config", canWrite: true });
+    runWorker(bus.connect(), replica, { run: "toy", member, configHash: "config", atHome: true });
   const first = join(new ToyReplica(), "first");
   await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(
@@ -234,7 +234,7 @@ Deno.test("a coordinator that vanishes ends its workers within seconds", async (
     run: "toy",
     member: "worker-0",
     configHash: "config",
-    canWrite: true,
+    atHome: true,
     onEvent: (event) => event.kind === "applied" && event.step === 2 && end.close(),
   });
   await assert.rejects(work, /the coordinator of the run "toy" is gone/);

@@ -1,10 +1,12 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { advance, GONE_SECONDS, LEAVE_SECONDS, type MembershipEvent } from "../../src/dist/membership.ts";
+import { advance, GONE_SECONDS, LEAVE_SECONDS } from "../../src/dist/membership.ts";
+import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { type Action, initialState, isAwaited, orderOf, type RunState } from "../../src/dist/run_state.ts";
+import { proceed } from "../../src/dist/stages.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
 
 /** A run on paper: events at times that the test chooses. */
@@ -31,7 +33,7 @@ class Paper {
       identity: toyIdentity(10),
       configHash: "config",
       stateHash: "state 0",
-      canWrite: true,
+      atHome: true,
       ...changes,
     };
     return this.do({ kind: "join", member, step, request });
@@ -73,7 +75,7 @@ class Paper {
 function begun(changes: Partial<CoordinationPlan> = {}): Paper {
   const paper = new Paper(changes);
   paper.join("a");
-  paper.join("b", { canWrite: false });
+  paper.join("b", { atHome: false });
   return paper;
 }
 
@@ -102,12 +104,16 @@ Deno.test("training starts when enough workers are there, and says what it waits
   });
 });
 
-Deno.test("training waits for a worker that can write checkpoints", () => {
-  const paper = new Paper();
-  paper.join("a", { canWrite: false });
-  const actions = paper.join("b", { canWrite: false });
-  assert.match(JSON.stringify(actions), /waiting for a worker that can write checkpoints/);
-  assert.equal(paper.stage, "waiting");
+Deno.test("a member at home writes the checkpoints, and where none is there, the first of the others", () => {
+  const writerOf = (...atHome: boolean[]) => {
+    const paper = new Paper();
+    atHome.forEach((home, i) => paper.join("ab"[i], { atHome: home }));
+    const { state } = proceed({ ...paper.state, duties: ["save"] }, 0);
+    return state.stage.kind === "saving" && state.stage.writer;
+  };
+  assert.equal(writerOf(false, true), "b");
+  assert.equal(writerOf(true, true), "a");
+  assert.equal(writerOf(false, false), "a");
 });
 
 Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
@@ -242,7 +248,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   assert.equal(paper.stage, "computing");
   paper.step();
   assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a" } });
-  paper.do({ kind: "saved", member: "a", step: 2 });
+  paper.do({ kind: "saved", member: "a", step: 2, place: "here" });
   paper.step();
   assert.equal(orderOf(paper.state)?.kind, "evaluate");
   paper.do({ kind: "evaluated", member: "b", step: 3, losses: [{ microBatch: 1, lossSum: 3, tokens: 1 }] });
@@ -253,7 +259,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
     losses: [{ microBatch: 0, lossSum: 1, tokens: 1 }],
   });
   assert.deepEqual(actions[0], { do: "report", event: { kind: "evaluated", step: 3, valLoss: 2 } });
-  paper.do({ kind: "saved", member: "a", step: 3 });
+  paper.do({ kind: "saved", member: "a", step: 3, place: "here" });
   assert.equal(orderOf(paper.state)?.kind, "hash");
   const hashes = { state: "s", params: "p", bytesSent: 10, bytesReceived: 20 };
   paper.do({ kind: "hashes", member: "a", step: 3, hashes });
@@ -269,7 +275,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
 Deno.test("replicas that differ at the end fail the run, and it says who has what", () => {
   const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   paper.step();
-  paper.do({ kind: "saved", member: "a", step: 1 });
+  paper.do({ kind: "saved", member: "a", step: 1, place: "here" });
   const bytes = { params: "p", bytesSent: 0, bytesReceived: 0 };
   paper.do({ kind: "hashes", member: "a", step: 1, hashes: { state: "one", ...bytes } });
   paper.do({ kind: "hashes", member: "b", step: 1, hashes: { state: "two", ...bytes } });
@@ -361,7 +367,7 @@ Deno.test("an interrupt finishes the open step, saves, and ends well", () => {
   assert.equal(paper.stage, "computing");
   paper.step();
   assert.equal(paper.stage, "saving");
-  paper.do({ kind: "saved", member: "a", step: 1 });
+  paper.do({ kind: "saved", member: "a", step: 1, place: "here" });
   assert.equal(paper.stage, "hashing");
 });
 

@@ -43,7 +43,7 @@ export async function runToys(
   const working = replicas.map(async (replica, i) => {
     await using end = await closing(connect, `worker-${i}`);
     const { run, configHash } = plan;
-    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, canWrite: i === 0 });
+    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, atHome: i === 0 });
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
   const [outcome] = await Promise.allSettled([coordination, workers]);

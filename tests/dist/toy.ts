@@ -89,9 +89,9 @@ export class ToyReplica implements Replica {
     });
   }
 
-  save(): Promise<void> {
+  save(): Promise<string> {
     this.saves.push(this.step);
-    return Promise.resolve();
+    return Promise.resolve(`checkpoint ${this.step}`);
   }
 }
 

@@ -35,7 +35,7 @@ if (import.meta.main) {
   const transport = await connectNats(url, member);
   const { configHash } = await fetchRun(transport, run, member);
   try {
-    await runWorker(transport, replica, { run, member, configHash, canWrite: true });
+    await runWorker(transport, replica, { run, member, configHash, atHome: true });
   } catch (error) {
     if (!(error instanceof RunError)) throw error;
     Deno.exitCode = 1;

@@ -1,0 +1,51 @@
+/**
+ * What can happen to a run: what members send, and what the coordinator notices itself.
+ *
+ * @module
+ */
+
+import type { Frame } from "./frames.ts";
+import { messageOf, type Messages, type MicroBatchReport } from "./messages.ts";
+
+/** An event. Where a `member` is named, it was heard of. */
+export type MembershipEvent =
+  | { kind: "join"; member: string; step: number; request: Messages["join"] }
+  | { kind: "status"; member: string; step: number; status: Messages["status"] }
+  | { kind: "offer"; member: string; step: number; lo: number; hi: number; reports: MicroBatchReport[] }
+  | { kind: "heard"; member: string }
+  | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
+  | { kind: "saved"; member: string; step: number; place: string }
+  | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
+  | { kind: "leave"; member: string; error?: string }
+  /** Whether anybody listens at a member's place. */
+  | { kind: "probed"; name: string; there: boolean }
+  /** All members have the mean. */
+  | { kind: "averaged"; norm: number }
+  | { kind: "interrupt" }
+  /** The connection to the bus has ended, or the coordinator itself has failed. */
+  | { kind: "failed"; error: string }
+  | { kind: "tick" };
+
+/** What a frame from a member means; undefined where it has no meaning for the coordinator. */
+export function eventOf(frame: Frame): MembershipEvent | undefined {
+  const { sender: member, step, lo, hi } = frame;
+  switch (frame.kind) {
+    case "join":
+      return { kind: "join", member, step, request: messageOf(frame, "join") };
+    case "status":
+      return { kind: "status", member, step, status: messageOf(frame, "status") };
+    case "offer":
+      return { kind: "offer", member, step, lo, hi, reports: messageOf(frame, "offer").microBatches };
+    case "evaluated":
+      return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
+    case "saved":
+      return { kind: "saved", member, step, place: messageOf(frame, "saved").place };
+    case "hashes":
+      return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
+    case "leave":
+      return { kind: "leave", member, error: messageOf(frame, "leave").error };
+    case "sum":
+    case "ack":
+      return { kind: "heard", member };
+  }
+}
