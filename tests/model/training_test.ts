@@ -5,7 +5,7 @@ import { applyStep, type OptimizerState, stepScalars } from "../../src/model/opt
 import { initialParameters } from "../../src/model/parameters.ts";
 import { evalStep, gradStep, type TransformerModel, transformerModel } from "../../src/model/training.ts";
 import { normalArray } from "../../src/prng.ts";
-import { tf } from "../../src/tensorflow/mod.ts";
+import { compile, tf } from "../../src/tensorflow/mod.ts";
 import { eachBackend, onBackend } from "./backends.ts";
 import { assertClose } from "./fixtures.ts";
 import { randomIds } from "./models.ts";
@@ -98,6 +98,58 @@ eachBackend("training leaves no tensor behind", () => {
     assert.equal(tf.memory().numTensors, held);
   }
 });
+
+onBackend(
+  "tensorflow",
+  "gradStep(), evalStep() and applyStep() compile, and give what they give eagerly",
+  async () => {
+    const { model, params } = smallModel({ attnDropout: 0.3, normType: "layernorm" });
+    const batch = batchOf([5, 7], 20, 19);
+    const mask = tf.tensor2d([0, 1].map((b) => Array.from({ length: 20 }, (_, i) => i < 20 - b)));
+    const optimizer = { weightDecay: 0.1, clipNorm: 0.5 };
+    const functions = {
+      grad: (params: tf.Tensor, ids: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor) => ({
+        ...gradStep(model, params as tf.Tensor1D, { ids, labels, mask }, seed as tf.Tensor1D),
+      }),
+      eval: (params: tf.Tensor, ids: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) => ({
+        ...evalStep(model, params as tf.Tensor1D, { ids, labels, mask }),
+      }),
+      apply: (...[params, m, v, mean, scalars]: tf.Tensor[]) => {
+        const state = { params, m, v } as OptimizerState;
+        return {
+          ...applyStep(state, mean as tf.Tensor1D, scalars as tf.Tensor1D, optimizer, model.definition),
+        };
+      },
+    };
+    const inputs = {
+      grad: [params, batch.ids, batch.labels, mask, tf.tensor1d([3, 4], "int32")],
+      eval: [params, batch.ids, batch.labels, mask],
+      apply: [
+        params,
+        tf.mul(params, 0.1),
+        tf.square(params),
+        tf.cos(params),
+        tf.tensor1d(stepScalars(optimizer, { norm: 9, lr: 1e-2, updates: 3 })),
+      ],
+    };
+    for (const name of ["grad", "eval", "apply"] as const) {
+      const eager = functions[name] as (...inputs: tf.Tensor[]) => Record<string, tf.Tensor>;
+      const compiled = compile(eager);
+      const actual = await compiled(...inputs[name]), expected = eager(...inputs[name]);
+      assert.equal(compiled.path, "compiled", compiled.reason);
+      assert.deepEqual(Object.keys(actual), Object.keys(expected));
+      for (const [key, tensor] of Object.entries(expected)) {
+        // XLA adds up in another order: the bound of the fixtures
+        assertClose(
+          actual[key].dataSync<"float32">(),
+          tensor.dataSync<"float32">(),
+          `${name}: ${key}`,
+        );
+      }
+      compiled.dispose();
+    }
+  },
+);
 
 onBackend("tensorflow", "a batch of 4 × 256 bytes is learned by heart, below 0.1 nats", () => {
   const options = { numTokens: 256, dim: 64, depth: 2, queryKeyDim: 32, groupSize: 64, causal: true };
