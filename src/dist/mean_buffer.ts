@@ -33,21 +33,20 @@ export class MeanBuffer {
   /**
    * Takes a part. The first part of a later step begins that step's mean.
    *
-   * @returns "taken", "known" where it was here already, "wrong" where it is not a part of this vector
+   * @returns false where it is not a part of this vector
    */
-  take(frame: Frame): "taken" | "known" | "wrong" {
+  take(frame: Frame): boolean {
     const from = frame.part * this.partElements;
     const to = Math.min(from + this.partElements, this.values.length);
     const fits = frame.codec === "float32" && frame.parts === this.#parts && frame.part < this.#parts &&
       frame.payload.length === 4 * (to - from) && frame.step >= this.#step;
-    if (!fits) return "wrong";
+    if (!fits) return false;
     if (frame.step > this.#step) {
       this.#step = frame.step;
       this.#have.clear();
     }
-    if (this.#have.has(frame.part)) return "known";
     floatBytes(this.values.subarray(from, to)).set(frame.payload);
     this.#have.add(frame.part);
-    return "taken";
+    return true;
   }
 }

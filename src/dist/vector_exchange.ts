@@ -14,9 +14,9 @@ export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
 
 /** Sums and mean of the open step. */
 export class VectorExchange {
-  /** Averaging payload sent, in bytes. */
+  /** Averaging payload sent, in bytes; what was sent twice counts twice. */
   bytesSent = 0;
-  /** Averaging payload received, in bytes. */
+  /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #mean: MeanBuffer;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
@@ -71,9 +71,8 @@ export class VectorExchange {
 
   /** Takes a part of the mean and acknowledges it, again where it was acknowledged before. */
   takeMean(frame: Frame): void {
-    const taken = this.#mean.take(frame);
-    if (taken === "wrong") return;
-    if (taken === "taken") this.bytesReceived += frame.payload.length;
+    if (!this.#mean.take(frame)) return;
+    this.bytesReceived += frame.payload.length;
     this.send({ kind: "ack", step: frame.step, part: frame.part });
   }
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
+import { assignRanges, subtrees } from "../../src/dist/tree.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { type Connect, runToys } from "./run_toys.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
@@ -19,6 +20,9 @@ async function compareWithSingle(connect: Connect, size: number) {
     assert.equal(outcome.loss, expected.loss);
     assert.equal(outcome.valLoss, expected.valLoss);
     assert.equal(outcome.tokens, expected.tokens);
+    const uploads = assignRanges(8, replicas.map(() => 1)).flatMap(([lo, hi]) => subtrees(lo, hi, 8)).length;
+    assert.equal(outcome.bytesSent, 4 * uploads * 4 * size);
+    assert.equal(outcome.bytesReceived, 4 * count * 4 * size);
     const all = replicas.flatMap((replica) => replica.computed).map(String).sort();
     assert.deepEqual(all, alone.computed.map(String).sort(), "each micro-batch is computed once");
     const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
