@@ -62,15 +62,7 @@ export function startChild(
   const script = fileURLToPath(new URL("../tools/child.ts", import.meta.url));
   const settings = fileURLToPath(new URL("../deno.json", import.meta.url));
   const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--config",
-      settings,
-      ...PERMISSIONS,
-      script,
-    ],
+    args: ["run", "--quiet", "--no-prompt", "--config", settings, ...PERMISSIONS, script, name],
     env,
     stdin: "piped",
     stdout: "piped",

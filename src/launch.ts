@@ -57,7 +57,7 @@ export async function launchRun(
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();
     const started = listening.promise.then(() =>
-      startWorkers(family, config.machine, { url, startStep, folder: config.machine.out })
+      startWorkers(family, config.machine, { url, startStep, source: config.data.source, atHome: true })
     );
     await Promise.race([started.then(() => coordinator.done), family.failure]);
     signal?.removeEventListener("abort", interrupt);
@@ -95,14 +95,14 @@ export async function launchWorkers(
 /** Worker i of this machine computes on GPU i where there are GPUs. */
 function startWorkers(
   family: Family,
-  { run, workers, backend, device, name }: Config["machine"],
-  common: Pick<WorkerOptions, "url" | "source" | "startStep" | "folder">,
+  { run, workers, backend, device, name, out: folder }: Config["machine"],
+  common: Pick<WorkerOptions, "url" | "source" | "startStep" | "atHome">,
 ): Participant[] {
   return Array.from({ length: workers }, (_, gpu) => {
     const member = `${name}-${gpu}`;
     return family.start(member, {
       role: "worker",
-      options: { ...common, run, member, backend, device, gpu },
+      options: { ...common, run, member, backend, device, gpu, folder },
     });
   });
 }

@@ -78,8 +78,10 @@ export interface WorkerOptions {
   device?: "cpu" | "gpu";
   /** Which GPU of this machine. */
   gpu?: number;
-  /** The run's folder, on the machine that keeps it: this worker can write checkpoints, and goes on from `startStep`'s. */
-  folder?: string;
+  /** Folder for checkpoints: the run's own on the machine where it was started. */
+  folder: string;
+  /** Whether this is the machine where the run was started. Others write checkpoints only when nobody there is left. */
+  atHome?: boolean;
   /** The step that the run goes on after. */
   startStep?: number;
   /** Leaves the run. */
@@ -95,7 +97,7 @@ export interface WorkerOptions {
  *
  * @example
  * ```ts ignore
- * await startWorker({ url: "nats://TOKEN@host:4222", run: "demo", member: "worker-0" });
+ * await startWorker({ url: "nats://TOKEN@host:4222", run: "demo", member: "worker-0", folder: "runs/demo" });
  * ```
  */
 export async function startWorker(options: WorkerOptions): Promise<void> {
@@ -108,7 +110,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       run,
       member,
       configHash,
-      canWrite: options.folder !== undefined,
+      atHome: options.atHome ?? false,
       signal,
     });
     replica.dispose();
@@ -135,9 +137,7 @@ export async function openReplica(
   const corpus = await loadCorpus(source ?? config.data.source, config.data, install);
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
-  const place = folder === undefined
-    ? undefined
-    : { folder: RunFolder.at(folder).checkpoints, keepLast: config.checkpoint.keepLast };
+  const place = { folder: RunFolder.at(folder).checkpoints, keepLast: config.checkpoint.keepLast };
   const replica = new FlashReplica(config, corpus, info, place);
   if (startStep > 0) await replica.load(startStep);
   return replica;

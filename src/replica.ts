@@ -46,13 +46,13 @@ export class FlashReplica implements Replica {
    *
    * @param config the run part
    * @param backend what computes
-   * @param place undefined on machines that keep no checkpoints
+   * @param place where checkpoints go
    */
   constructor(
     private readonly config: RunConfig,
     corpus: Corpus,
     backend: BackendInfo,
-    private readonly place?: CheckpointPlace,
+    private readonly place: CheckpointPlace,
   ) {
     this.#model = transformerModel(resolveTransformer(config.model));
     this.#data = microBatchesOf(config, corpus);
@@ -151,7 +151,7 @@ export class FlashReplica implements Replica {
    * @throws {SyntaxError} where it is damaged or of another model
    */
   async load(step: number): Promise<void> {
-    const { state } = await loadCheckpoint(this.#checkpoints.folder, step, this.layout);
+    const { state } = await loadCheckpoint(this.place.folder, step, this.layout);
     this.#restore(state);
   }
 
@@ -164,7 +164,7 @@ export class FlashReplica implements Replica {
     this.#tokens = tokens;
   }
 
-  async save(): Promise<void> {
+  async save(): Promise<string> {
     const { definition, frequencies } = this.#model;
     const context: CheckpointContext = {
       layout: this.layout,
@@ -174,13 +174,8 @@ export class FlashReplica implements Replica {
       })),
       config: this.config,
     };
-    const { folder, keepLast } = this.#checkpoints;
-    await saveCheckpoint(folder, await this.state(), context, keepLast);
-  }
-
-  get #checkpoints(): CheckpointPlace {
-    if (!this.place) throw new Error("this replica has no folder for checkpoints");
-    return this.place;
+    const { folder, keepLast } = this.place;
+    return await saveCheckpoint(folder, await this.state(), context, keepLast);
   }
 
   /** Frees the state's tensors. */

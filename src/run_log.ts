@@ -34,7 +34,7 @@ export class RunLog {
         return this.listener({ kind: "evaluated", metrics });
       }
       case "saved":
-        return this.listener({ kind: "saved", step: event.step });
+        return this.#saved(event);
       default:
         return this.listener({ kind: "status", text: describe(event) });
     }
@@ -47,6 +47,16 @@ export class RunLog {
     await this.folder.writeSummary(summary);
     this.listener({ kind: "finished", summary });
     return summary;
+  }
+
+  #saved({ step, elsewhere }: DistEvent & { kind: "saved" }): void {
+    this.listener({ kind: "saved", step });
+    if (!elsewhere) return;
+    const { member, place } = elsewhere;
+    this.listener({
+      kind: "status",
+      text: `the checkpoint of step ${step} is in ${place} on the machine of ${member}`,
+    });
   }
 
   #step({ seconds, reason, ...committed }: CommittedStep): void {

@@ -64,7 +64,7 @@ export interface ProcessRow {
 
 /** All processes, as `ps` lists them. */
 export function processes(): ProcessRow[] {
-  const { stdout } = new Deno.Command("ps", { args: ["-eo", "pid=,ppid=,rss=,args="] }).outputSync();
+  const { stdout } = new Deno.Command("ps", { args: ["-wweo", "pid=,ppid=,rss=,args="] }).outputSync();
   return new TextDecoder().decode(stdout).trim().split("\n").map((line) => {
     const [pid, parent, kilobytes, ...command] = line.trim().split(/\s+/);
     return {

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { type Command, start } from "./commands.ts";
+import { descendants, metricsOf, processes, until, Workplace } from "./runs.ts";
+
+const SMALL = [
+  ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
+  ...["--data.seqLen=24", "--train.batch=6", "--eval.windows=5"],
+];
+
+/** `deno task train` on the workplace's text. */
+function train(place: Workplace, name: string, ...args: string[]): Command {
+  return start("train", ...SMALL, `--data=${place.text}`, `--out=${place.run(name)}`, ...args);
+}
+
+/** Waits for a step of a run. */
+const reach = (place: Workplace, name: string, step: number) =>
+  until(`step ${step}`, () => {
+    try {
+      return metricsOf(place.run(name)).steps.length >= step;
+    } catch {
+      return false; // not there yet, or half a line
+    }
+  });
+
+const isGone = (pids: number[]) => !processes().some(({ pid }) => pids.includes(pid));
+
+Deno.test("deno task train trains, shows it, writes its folder and leaves no process behind", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=4", "--eval.every=2");
+  await reach(place, "run", 1);
+  const children = descendants(run.pid).map(({ pid }) => pid);
+  const { code, stdout } = await run.ended;
+  assert.equal(code, 0);
+  assert.match(stdout, /step 4\/4 {2}loss \d/);
+  assert.match(stdout, /done after step 4: loss \d/);
+  assert.ok(children.length >= 4, "a server, a coordinator and two workers");
+  await until("all children are gone", () => isGone(children), 5);
+  const names = [...Deno.readDirSync(place.run("run"))].map(({ name }) => name).sort();
+  assert.deepEqual(names, ["checkpoints", "config.yaml", "metrics.jsonl", "summary.json"]);
+});
+
+Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the run can go on", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000");
+  await reach(place, "run", 2);
+  const children = descendants(run.pid).map(({ pid }) => pid);
+  run.kill("SIGINT");
+  assert.equal((await run.ended).code, 130);
+  await until("all children are gone", () => isGone(children), 5);
+  const { steps, interrupted } = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
+  assert.equal(interrupted, true);
+  assert.equal(metricsOf(place.run("run")).steps.at(-1)?.step, steps);
+  const more = start("train", "--resume", place.run("run"), `--steps=${steps + 2}`, "--workers=1");
+  assert.equal((await more.ended).code, 0);
+  assert.equal(metricsOf(place.run("run")).steps.at(-1)?.step, steps + 2);
+});
+
+Deno.test("a killed launcher leaves no process behind", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000");
+  await reach(place, "run", 1);
+  const children = descendants(run.pid).map(({ pid }) => pid);
+  assert.ok(children.length >= 4);
+  run.kill("SIGKILL");
+  await run.ended;
+  await until("all children are gone", () => isGone(children), 10);
+});
+
+Deno.test("a worker that is killed ends the run within seconds, by name, with exit code 1", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000", "--machine.name=here");
+  await reach(place, "run", 1);
+  const children = descendants(run.pid);
+  const worker = children.find(({ command }) => command.endsWith("child.ts here-1"));
+  assert.ok(worker);
+  const killed = Date.now();
+  Deno.kill(worker.pid, "SIGKILL");
+  const { code, stderr } = await run.ended;
+  assert.equal(code, 1);
+  assert.match(stderr, /here-1/);
+  assert.ok(Date.now() - killed < 10_000);
+  await until("all children are gone", () => isGone(children.map(({ pid }) => pid)), 5);
+});
+
+Deno.test("wrong arguments are all named at once, with exit code 2, and start nothing", async () => {
+  const { code, stderr } = await start("train", "--steps=none", "--modle.dim=3", "--workers=-1").ended;
+  assert.equal(code, 2);
+  assert.match(stderr, /--modle.dim: unknown; did you mean --model.dim\?/);
+  assert.match(stderr, /train.steps: expected a whole number of at least 1, found "none"/);
+  assert.match(stderr, /machine.workers: expected a whole number of at least 0, found -1/);
+});
+
+Deno.test("workers join a coordinator with the line that it prints", async () => {
+  await using place = await Workplace.open();
+  const settings = [...SMALL, `--data=${place.text}`, "--steps=4", "--min-workers=2", "--machine.name=hub"];
+  const coordinator = start(
+    ...[
+      "coordinator",
+      ...settings,
+      "--listen=127.0.0.1:0",
+      "--run=demo",
+      `--out=${place.run("hub")}`,
+    ] as const,
+  );
+  await until("it says how to join", () => coordinator.stdout().includes("--join"));
+  const [, url] = /--join (\S+) --run demo/.exec(coordinator.stdout())!;
+  const wrong = start("train", "--join", url.replace(/\/\/\w+@/, "//guess@"), "--run=demo", "--workers=1");
+  const refused = await wrong.ended;
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /does not accept the token/);
+  const joined = start("train", "--join", url, "--run=demo", "--workers=2", `--out=${place.run("guest")}`);
+  assert.equal((await joined.ended).code, 0);
+  const { code, stderr } = await coordinator.ended;
+  assert.equal(code, 0);
+  assert.equal(metricsOf(place.run("hub")).steps.length, 4);
+  assert.match(
+    stderr,
+    /checkpoint of step 4 is in .*guest/,
+    "nobody at home could write it: say where it is",
+  );
+});
+
+Deno.test("a text of another content at the door is refused by name", async () => {
+  await using place = await Workplace.open();
+  const other = `${place.folder}/other.txt`;
+  await Deno.writeTextFile(other, (await Deno.readTextFile(place.text)).replace("fox", "cat"));
+  const settings = [...SMALL, `--data=${place.text}`, "--steps=4", "--min-workers=2"];
+  const hub = start("coordinator", ...settings, "--run=demo", `--out=${place.run("hub")}`);
+  await until("it says how to join", () => hub.stdout().includes("--join"));
+  const [, url] = /--join (\S+) --run demo/.exec(hub.stdout())!;
+  const join = ["--join", url, "--run=demo", "--workers=1"];
+  const first = start("train", ...join, "--machine.name=first", `--out=${place.run("first")}`);
+  await until("the first has joined", () => hub.stderr().includes("first-0 joined"));
+  const second = await start("train", ...join, "--machine.name=second", `--data=${other}`).ended;
+  assert.equal(second.code, 1);
+  assert.match(second.stderr, /second-0.*does not admit.*\n.*SHA-256 of the corpus/);
+  first.kill("SIGINT");
+  assert.equal((await first.ended).code, 130);
+  hub.kill("SIGINT");
+  assert.equal((await hub.ended).code, 130);
+});
