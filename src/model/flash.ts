@@ -87,7 +87,7 @@ export function flash(
   const near = quadraticAttention(quadQuery, quadKey, v, parameters.relPosBias!, options, constants, seed);
   const length = mask && options.divideByMaskedLength ? maskedLength(mask) : n;
   const far = options.causal
-    ? causalLinearAttention(linQuery, linKey, v, options.groupSize)
+    ? causalLinearAttention(linQuery, linKey, v)
     : linearAttention(linQuery, linKey, v, length, options.reduceGroupNonCausalAttn);
   const attended = far ? tf.add(near, far) : near; // [b, g, c, e]
 
@@ -136,23 +136,19 @@ function quadraticAttention(
 }
 
 /**
- * Linear attention to all groups before each one; undefined where there is only one group, which has none before it.
+ * Linear attention to all groups before each one; undefined where there is only one group, which has none before it. Where
+ * there are more, c is the group size.
  *
  * @param q [b, g, c, s]
  * @param k [b, g, c, s]
  * @param v [b, g, c, e]
  * @returns [b, g, c, e]
  */
-function causalLinearAttention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  groupSize: number,
-): tf.Tensor | undefined {
+function causalLinearAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor | undefined {
   const [b, g, c, e] = v.shape;
   if (g === 1) return;
   const allButLast = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [b, g - 1, c, x.shape[3]!]);
-  const context = tf.div(tf.matMul(allButLast(k), allButLast(v), true), groupSize); // [b, g - 1, s, e]
+  const context = tf.div(tf.matMul(allButLast(k), allButLast(v), true), c); // [b, g - 1, s, e]
   const past = runningSum(context, 1);
   const later = tf.matMul(tf.slice(q, [0, 1, 0, 0]), past); // [b, g - 1, c, e]
   return tf.concat([tf.zeros([b, 1, c, e]), later], 1);

@@ -55,12 +55,34 @@ eachBackend("layers drop only when forward() gets a seed, and the seed decides w
   }
 });
 
-eachBackend("FLASHTransformer's seed decides what all its layers drop", () => {
-  const model = new FLASHTransformer({ numTokens: 7, dim: 8, depth: 2, groupSize: 4, attnDropout: 0.5 });
-  jitter(model);
-  const ids = randomIds(1, 12, 7);
-  const forward = (seed?: number) => model.forward(ids, { seed }).dataSync();
-  assert.deepEqual(forward(3), forward(3));
-  assert.notDeepEqual(forward(3), forward(4));
-  assert.notDeepEqual(forward(3), forward());
+eachBackend("GAU drops attention weights and outputs", () => {
+  const options = { dim: 12, queryKeyDim: 10, laplaceAttnFn: true, addResidual: false };
+  const x = randomInput(1, 40, 12);
+  const [dropping, plain] = [0.5, 0].map((dropout) =>
+    jitter(new GAU({ ...options, dropout })).forward(x, { seed: 1 }).dataSync<"float32">()
+  );
+  const zeros = dropping.filter((value) => value === 0).length;
+  assert(Math.abs(zeros / 480 - 0.5) < 0.12); // five standard errors: 5 · 0.5 / √480
+  // had no weight been dropped, all others would be twice what they are without dropout
+  assert(dropping.filter((value, i) => value !== 0 && Math.abs(value - 2 * plain[i]) > 1e-4).length > 200);
+});
+
+eachBackend("FLASHTransformer drops other places in another layer", () => {
+  const model = jitter(
+    new FLASHTransformer({ numTokens: 7, dim: 8, depth: 2, groupSize: 4, attnDropout: 0.5 }),
+  );
+  const ids = randomIds(1, 12, 7), state = model.stateDict();
+  /** Logits when only one layer does something: with the parameters of layer 0, wherever it stands. */
+  const withOnly = (working: number, seed?: number) => {
+    const idle = 1 - working;
+    const entries = Object.entries(state).map(([name, tensor]): [string, tf.Tensor] => {
+      if (name.startsWith(`layers.${idle}.to_out`)) return [name, tf.zerosLike(tensor)];
+      return [name, state[name.replace(`layers.${working}.`, "layers.0.")]];
+    });
+    model.loadStateDict(Object.fromEntries(entries));
+    return model.forward(ids, { seed }).dataSync();
+  };
+  assert.deepEqual(withOnly(0), withOnly(1));
+  assert.deepEqual(withOnly(0, 3), withOnly(0, 3));
+  assert.notDeepEqual(withOnly(0, 3), withOnly(1, 3));
 });

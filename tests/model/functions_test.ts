@@ -74,6 +74,7 @@ eachBackend("the norms are finite at zero, and below their bounds only scale", (
   const zero = tf.zeros([1, 4]), one = tf.ones([1]), tiny = tf.fill([1, 4], 1e-6);
   const slope = (x: tf.Tensor) => tf.grad((x: tf.Tensor) => scaleNorm(x, one))(x).dataSync();
   // below its bound ScaleNorm is x / 1e-5
+  assertClose(scaleNorm(tiny, one).dataSync<"float32">(), [0.1, 0.1, 0.1, 0.1], "value");
   for (const x of [zero, tiny]) assertClose(slope(x), [1e5, 1e5, 1e5, 1e5], "slope");
   const gradient = tf.grad((x: tf.Tensor) => layerNorm(x, tf.ones([4]), tf.zeros([4])))(zero).dataSync();
   assert(gradient.every(Number.isFinite));
