@@ -4,15 +4,24 @@
  * @module
  */
 
-export { initBackend, tf } from "./src/tensorflow/mod.ts";
-export type { BackendInfo, BackendOptions } from "./src/tensorflow/mod.ts";
+export {
+  backendInfo,
+  compile,
+  gatherRows,
+  initBackend,
+  RecordingError,
+  statelessUniform,
+  TensorFlowError,
+  tf,
+} from "./src/tensorflow/mod.ts";
+export type * from "./src/tensorflow/mod.ts";
 export { FLASH, FLASHTransformer, GAU } from "./src/model/mod.ts";
 export type * from "./src/model/mod.ts";
 export { readSafetensors } from "./src/safetensors.ts";
 export { train, type TrainOptions } from "./src/train.ts";
 export { startCoordinator, startWorker } from "./src/participants.ts";
 export type { CoordinatorOptions, WorkerOptions } from "./src/participants.ts";
-export type { Config, ConfigInput } from "./src/config.ts";
+export type { Config, ConfigInput, RunConfig } from "./src/config.ts";
 export type { RunEvent, RunListener } from "./src/run_events.ts";
 export type { EvaluationMetrics, StepMetrics, Summary } from "./src/run_folder.ts";
 export { ConfigError, RunError } from "./src/errors.ts";

@@ -7,17 +7,20 @@
 
 /** A configuration or command line that can't be used; `problems` holds all of them, each one line. Exit code 2. */
 export class ConfigError extends Error {
+  /** As in messages. */
   override readonly name = "ConfigError";
+  /** What is wrong, one line each: where, what was expected, what was found. */
+  readonly problems: readonly string[];
 
-  /**
-   * @param problems what is wrong, one line each: where, what was expected, what was found
-   */
-  constructor(readonly problems: readonly string[]) {
+  /** Joins the problems to a message of one line each. */
+  constructor(problems: readonly string[]) {
     super(problems.join("\n"));
+    this.problems = problems;
   }
 }
 
 /** A run that could not go on, with the reason as its participants gave it. Exit code 1. */
 export class RunError extends Error {
+  /** As in messages. */
   override readonly name = "RunError";
 }

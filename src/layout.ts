@@ -7,9 +7,11 @@
 
 import { createHash } from "node:crypto";
 
-/** One parameter: its name in FLASH-pytorch's state dict, its shape there, and its place in the flat vector. */
+/** One parameter, as in FLASH-pytorch's state dict, and its place in the flat vector. */
 export interface LayoutEntry {
+  /** Name in the state dict. */
   readonly name: string;
+  /** Dimensions. */
   readonly shape: readonly number[];
   /** Index of its first value. */
   readonly offset: number;
@@ -17,9 +19,11 @@ export interface LayoutEntry {
   readonly size: number;
 }
 
-/** All parameters in order; `size` is the length of the flat vector. */
+/** All parameters in order. */
 export interface Layout {
+  /** One after the other, without gaps. */
   readonly entries: readonly LayoutEntry[];
+  /** Number of all values. */
   readonly size: number;
   /** SHA-256 over names and shapes in order, in hexadecimal: equal fingerprints mean vectors that can be added. */
   readonly fingerprint: string;

@@ -15,6 +15,7 @@ export interface StepMetrics {
   loss: number;
   /** Counted tokens of this step. */
   tokens: number;
+  /** Counted tokens by the time from the step's opening to its commit. */
   tokensPerSecond: number;
   /** Norm of the mean gradient before clipping. */
   gradNorm: number;
@@ -34,6 +35,7 @@ export interface StepMetrics {
 
 /** What `metrics.jsonl` says of an evaluation after a step. */
 export interface EvaluationMetrics {
+  /** The step after which it was. */
   step: number;
   /** Mean over the validation part's counted tokens, nats per token. */
   valLoss: number;
@@ -41,6 +43,7 @@ export interface EvaluationMetrics {
 
 /** `summary.json`: the run as a whole. */
 export interface Summary {
+  /** The last step that was ended. */
   steps: number;
   /** Of the last step, nats per token. */
   loss: number;
@@ -58,6 +61,8 @@ export interface Summary {
   stateBytes: number;
   /** SHA-256 of the flat float32 parameters in Layout order. */
   paramsHash: string;
+  /** Messages that the coordinator did not take, by reason; empty in a run without workers. */
+  dropped: Record<string, number>;
   /** True when the run was stopped before its last step. */
   interrupted: boolean;
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import {
   checkpointSteps,
-  loadNewestCheckpoint,
+  loadCheckpoint,
+  newestCheckpoint,
   type ReplicaState,
   saveCheckpoint,
 } from "../src/checkpoint.ts";

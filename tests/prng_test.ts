@@ -53,6 +53,14 @@ Deno.test("uniformArray() is uniform in its range", () => {
   assert(Math.min(...values.slice(0, 10_000)) < -1.99 && Math.max(...values.slice(0, 10_000)) > 3.99);
 });
 
+Deno.test("normalArray() makes each pair of numbers of one pair of uniforms", () => {
+  const { uniform } = randomStream(3, "test"), values = normalArray(20, 3, "test", 1);
+  for (let i = 0; i < 20; i += 2) {
+    const squares = values[i] ** 2 + values[i + 1] ** 2;
+    assert(Math.abs(squares + 2 * Math.log(1 - uniform(i))) < 1e-5); // two values rounded to float32
+  }
+});
+
 Deno.test("normalArray() is normal, with its two halves of a pair independent", () => {
   const size = 100_000, values = normalArray(size, 3, "test", 0.5);
   const { mean, deviation } = moments(values);

@@ -187,6 +187,15 @@ onBackend(
   },
 );
 
+onBackend("cpu", "lossAndGradients() refuses the masks that forward() refuses", async () => {
+  const ids = [[1, 2, 3]];
+  await assert.rejects(
+    shifted().lossAndGradients(ids, ids, { mask: [[true, false, true]] }),
+    /true after a false/,
+  );
+  await assert.rejects(shifted().lossAndGradients(ids, ids, { mask: maskOf(4, 2) }), /mask is \[1, 4\]/);
+});
+
 onBackend("cpu", "a mask with a gap is accepted without token shift, and by GAU", () => {
   const x = randomInput(1, 3, 8), mask = [[false, true, false]];
   assert.deepEqual(new FLASH({ dim: 8 }).forward(x, { mask }).shape, [1, 3, 8]);
