@@ -1,6 +1,6 @@
 /**
- * Gradient clipping and AdamW. The optimizer is one pass over the flat parameter vector; what
- * changes from step to step are four numbers, so that one recorded function serves all steps.
+ * Gradient clipping and AdamW. The optimizer is one pass over the flat parameter vector; what changes from step to step are
+ * four numbers, so that one recorded function serves all steps.
  *
  * @module
  */
