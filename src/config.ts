@@ -60,7 +60,7 @@ const data = z.strictObject({
 });
 
 const train = z.strictObject({
-  steps: count().default(300).describe("Optimizer steps of the run."),
+  steps: count().default(500).describe("Optimizer steps of the run."),
   batch: count().default(8).describe("Sequences of a step's global batch, however many workers share it."),
   microBatch: count().default(1).describe(
     "Sequences computed at once; divides batch. Part of the result's last bits.",
