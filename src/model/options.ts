@@ -202,9 +202,12 @@ function given<T extends object>(
   for (const name of required) {
     if (options[name] === undefined) throw new TypeError(`${what}: the option ${name} is missing.`);
   }
-  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  const isKnown = (name: string) => Object.hasOwn(defaults, name) || required.some((key) => key === name);
+  // An unknown option that is off asks for nothing: one record of options can serve GAU and FLASH, rotary: false.
+  const entries = Object.entries(options)
+    .filter(([name, value]) => value !== undefined && (isKnown(name) || value !== false));
   for (const [name, value] of entries) {
-    if (!Object.hasOwn(defaults, name) && !required.some((key) => key === name)) {
+    if (!isKnown(name)) {
       const known = [...required, ...Object.keys(defaults)].join(", ");
       throw new TypeError(`${what}: there is no option ${name}; the options are ${known}.`);
     }

@@ -201,3 +201,12 @@ onBackend("cpu", "a mask with a gap is accepted without token shift, and by GAU"
   assert.deepEqual(new FLASH({ dim: 8 }).forward(x, { mask }).shape, [1, 3, 8]);
   assert.deepEqual(new GAU({ dim: 8 }).forward(x, { mask: tf.tensor2d(mask) }).shape, [1, 3, 8]);
 });
+
+onBackend(
+  "cpu",
+  "an option that is off asks for nothing, so that GAU takes a record with rotary: false",
+  () => {
+    const options = { dim: 8, queryKeyDim: 8, rotary: false };
+    new GAU(options).dispose();
+  },
+);
