@@ -105,9 +105,11 @@ const checkpoint = z.strictObject({
 });
 
 const dist = z.strictObject({
-  partBytes: z.int().min(1024).multipleOf(4).default(512 * 1024)
-    .describe("Bytes of one message with gradients; a server that takes less gets less."),
-  windowBytes: z.int().min(1024).default(16 * 1024 * 1024)
+  partBytes: z.int().min(256 * 1024).default(512 * 1024)
+    .describe(
+      "Most bytes of one message with gradients, from 256 KiB on; a server that takes less gets less.",
+    ),
+  windowBytes: z.int().min(256 * 1024).default(16 * 1024 * 1024)
     .describe("Bytes on their way at once: a NATS server drops a connection with 64 MiB pending."),
   heartbeatSeconds: z.number().gt(0).default(1).describe("Seconds between two signs of life of a worker."),
   silenceSeconds: z.number().gt(0).default(60)

@@ -70,7 +70,7 @@ Deno.test("resolveConfig() reports all problems at once: path, what was expected
       "optimizer.learninRate: unknown; did you mean optimizer.learningRate?",
       'optimizer.schedule.kind: expected constant, linear or cosine, found "step"',
       "eval: expected a section with the keys every, windows, found nothing",
-      "dist.partBytes: expected a whole number of at least 1024 and divisible by 4, found 1025",
+      "dist.partBytes: expected a whole number of at least 262144, found 1025",
       'machine.run: expected 1 to 64 letters, digits, _ and -, found "my run"',
       "modle: unknown; did you mean model?",
     ].toSorted(),
@@ -83,7 +83,7 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     data: { lengths: [300, 20] },
     train: { batch: 8, microBatch: 3 },
     optimizer: { schedule: { kind: "cosine", warmup: 5 } },
-    dist: { windowBytes: 1024, silenceSeconds: 1 },
+    dist: { windowBytes: 300_000, silenceSeconds: 1 },
   });
   assert.deepEqual(problems.map((problem) => problem.split(":")[0]), [
     "model.dim",
