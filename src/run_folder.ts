@@ -5,32 +5,15 @@
  * @module
  */
 
+import type { CommittedStep, RunOutcome } from "./dist/plan.ts";
 import { ConfigError } from "./errors.ts";
 
 /** What `metrics.jsonl` says of a step. */
-export interface StepMetrics {
-  /** From 1 on. */
-  step: number;
-  /** Mean over the counted tokens, nats per token. */
-  loss: number;
-  /** Counted tokens of this step. */
-  tokens: number;
+export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
   /** Counted tokens by the time from the step's opening to its commit. */
   tokensPerSecond: number;
-  /** Norm of the mean gradient before clipping. */
-  gradNorm: number;
   /** Learning rate of this step. */
   lr: number;
-  /** False when the step was skipped. */
-  applied: boolean;
-  /** Members of this step; 0 in a run without worker processes. */
-  workers: number;
-  /** Rises with every change of membership. */
-  generation: number;
-  /** Micro-batches of the global batch that each member computed. */
-  computed: Record<string, number[]>;
-  /** CRC-32 of the ids that were fed to the model, per micro-batch. */
-  samples: number[];
 }
 
 /** What `metrics.jsonl` says of an evaluation after a step. */
@@ -42,29 +25,9 @@ export interface EvaluationMetrics {
 }
 
 /** `summary.json`: the run as a whole. */
-export interface Summary {
-  /** The last step that was ended. */
-  steps: number;
-  /** Of the last step, nats per token. */
-  loss: number;
-  /** Of the last evaluation, nats per token; null when there was none. */
-  valLoss: number | null;
-  /** Counted tokens over all steps of this run. */
-  tokens: number;
+export interface Summary extends RunOutcome {
   /** Of this start of the run, from the first step to the last. */
   seconds: number;
-  /** Averaging payload that members sent, summed over them. */
-  bytesSent: number;
-  /** Averaging payload that members received, summed over them. */
-  bytesReceived: number;
-  /** State transferred to members that joined. */
-  stateBytes: number;
-  /** SHA-256 of the flat float32 parameters in Layout order. */
-  paramsHash: string;
-  /** Messages that the coordinator did not take, by reason; empty in a run without workers. */
-  dropped: Record<string, number>;
-  /** True when the run was stopped before its last step. */
-  interrupted: boolean;
 }
 
 /** The folder of a run. */

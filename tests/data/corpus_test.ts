@@ -83,15 +83,15 @@ Deno.test("loadCorpus() joins the files of a folder, sorted by path, with a newl
 Deno.test("loadCorpus() finds enwik8 in the working folder or the cache, else says where to get it", async () => {
   const before = { cwd: Deno.cwd(), cache: Deno.env.get("FLASHMOB_CACHE") };
   await withFolder(async (folder) => {
-    await Deno.mkdir(`${folder}/work`);
+    await Deno.mkdir(`${folder}/here`);
     await Deno.mkdir(`${folder}/cache`);
-    Deno.chdir(`${folder}/work`);
+    Deno.chdir(`${folder}/here`);
     Deno.env.set("FLASHMOB_CACHE", `${folder}/cache`);
     try {
       await rejectsWith(loadCorpus("enwik8", { validation: 0.05 }), /mattmahoney\.net\/dc\/enwik8\.zip/);
       await Deno.writeFile(`${folder}/cache/enwik8.zip`, ENWIK8_ZIP);
       assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 240);
-      await Deno.writeTextFile(`${folder}/work/enwik8`, "nearer");
+      await Deno.writeTextFile(`${folder}/here/enwik8`, "nearer");
       assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 6);
     } finally {
       Deno.chdir(before.cwd);
