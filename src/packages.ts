@@ -11,6 +11,7 @@
 
 import { createHash } from "node:crypto";
 import { RunError } from "./errors.ts";
+import { waitForLock } from "./file_lock.ts";
 
 /** One file of the package index, named so that nothing else can come. */
 export interface PinnedFile {
@@ -48,8 +49,6 @@ export interface InstallOptions {
   signal?: AbortSignal;
 }
 
-/** Milliseconds between two looks at a lock that another process holds. */
-const LOCK_POLL = 200;
 /** Milliseconds between two lines of progress. */
 const PROGRESS_INTERVAL = 1000;
 
@@ -110,8 +109,10 @@ export async function installPackage(pinned: PinnedPackage, options: InstallOpti
   const folder = packageFolder(pinned);
   if (await exists(folder)) return folder;
   await Deno.mkdir(parentOf(folder), { recursive: true });
-  using lock = await Deno.open(`${folder}.lock`, { create: true, write: true });
-  await acquire(lock, pinned, options);
+  using _lock = await waitForLock(`${folder}.lock`, {
+    signal: options.signal,
+    onWait: () => options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`),
+  });
   if (await exists(folder)) return folder; // fetched by another process while this one waited
   await removeLeftovers(folder);
   const staging = `${folder}.staging-${Deno.pid}`;
@@ -123,16 +124,6 @@ export async function installPackage(pinned: PinnedPackage, options: InstallOpti
     await removeLeftovers(folder);
   }
   return folder;
-}
-
-/** Waits for the lock. Polls, because a blocking wait for it could not be ended by the signal. */
-async function acquire(lock: Deno.FsFile, pinned: PinnedPackage, options: InstallOptions): Promise<void> {
-  if (await lock.tryLock(true)) return;
-  options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`);
-  do {
-    options.signal?.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, LOCK_POLL));
-  } while (!(await lock.tryLock(true)));
 }
 
 /** Has pip or uv unpack the package into `staging`/package, with the temporary files of the tool in `staging` too. */

@@ -140,6 +140,7 @@ export async function openReplica(
   const place = { folder: RunFolder.at(folder).checkpoints, keepLast: config.checkpoint.keepLast };
   const replica = new FlashReplica(config, corpus, info, place);
   if (startStep > 0) await replica.load(startStep);
+  await replica.prepare({ onStatus, signal });
   return replica;
 }
 

@@ -15,13 +15,14 @@ import type { GradientSum, LossSum, Replica, ReplicaIdentity, StepOutcome } from
 import type { Layout } from "./layout.ts";
 import { dropoutSeed } from "./model/dropout.ts";
 import { resolveTransformer } from "./model/options.ts";
-import { applyStep, type OptimizerOptions, type OptimizerState, stepScalars } from "./model/optimizer.ts";
+import { type OptimizerOptions, type OptimizerState, stepScalars } from "./model/optimizer.ts";
 import { initialParameters } from "./model/parameters.ts";
 import { learningRate } from "./model/schedule.ts";
-import { type Batch, evalStep, gradStep, type TransformerModel, transformerModel } from "./model/training.ts";
+import { compileSteps, type Steps } from "./model/steps.ts";
+import { type Batch, type TransformerModel, transformerModel } from "./model/training.ts";
 import { microBatchesOf } from "./plan.ts";
 import type { FlatTensor } from "./safetensors.ts";
-import { type BackendInfo, tf } from "./tensorflow/mod.ts";
+import { type BackendInfo, compileOnce, tf } from "./tensorflow/mod.ts";
 import { VERSION } from "./version.ts";
 
 /** Where a replica's checkpoints go, on the machine that keeps them. */
@@ -30,10 +31,18 @@ export interface CheckpointPlace {
   keepLast: number;
 }
 
+/** How a replica is prepared. */
+export interface PrepareOptions {
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+  /** Ends the waiting for another process. */
+  signal?: AbortSignal;
+}
+
 /** One copy of the model with its optimizer and its data. */
 export class FlashReplica implements Replica {
-  readonly identity: ReplicaIdentity;
   readonly #model: TransformerModel;
+  readonly #steps: Steps;
   readonly #data: MicroBatches;
   readonly #optimizer: OptimizerOptions;
   #state: OptimizerState;
@@ -50,23 +59,28 @@ export class FlashReplica implements Replica {
    */
   constructor(
     private readonly config: RunConfig,
-    corpus: Corpus,
-    backend: BackendInfo,
+    private readonly corpus: Corpus,
+    private readonly backend: BackendInfo,
     private readonly place: CheckpointPlace,
   ) {
     this.#model = transformerModel(resolveTransformer(config.model));
     this.#data = microBatchesOf(config, corpus);
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
-    this.identity = {
-      layout: definition.layout.entries.map(({ name, shape }) => [name, shape] as const),
-      layoutFingerprint: definition.layout.fingerprint,
-      numericsFingerprint: numericsFingerprint(backend),
-      corpus: { bytes: corpus.bytes, sha256: corpus.sha256 },
-    };
+    this.#steps = compileSteps(this.#model, this.#optimizer, config.data.documents);
     const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
     const params = tf.tensor1d(initialParameters(definition, config.train.seed));
     this.#state = { params, m: zeros(), v: zeros() };
+  }
+
+  get identity(): ReplicaIdentity {
+    const { bytes, sha256 } = this.corpus;
+    return {
+      layout: this.layout.entries.map(({ name, shape }) => [name, shape] as const),
+      layoutFingerprint: this.layout.fingerprint,
+      numericsFingerprint: numericsFingerprint(this.backend, this.#steps.path ?? "not compiled yet"),
+      corpus: { bytes, sha256 },
+    };
   }
 
   /** Where each parameter lies. */
@@ -82,12 +96,44 @@ export class FlashReplica implements Replica {
     return this.#step;
   }
 
+  /**
+   * Compiles the functions of a step for all shapes that the run will have, so that no step takes longer than the others. Before
+   * it the identity is not complete.
+   *
+   * @param options who is told, and what ends the waiting for another process
+   */
+  async prepare({ onStatus = () => {}, signal }: PrepareOptions = {}): Promise<void> {
+    const onWait = () => onStatus("waits for another worker here that compiles the step");
+    await compileOnce(() => this.#compile(onStatus), { signal, onWait });
+    const { path, reason } = this.#steps;
+    if (reason !== undefined) onStatus(`runs the step ${path}: ${reason}`);
+  }
+
+  async #compile(onStatus: (text: string) => void): Promise<void> {
+    for (const shape of this.#data.shapes) {
+      onStatus(`compiles the step for ${shape[0]} × ${shape[1]} tokens`);
+      const inputs = tensorsOf(emptyBatch(shape, this.config.data.documents));
+      const seed = this.#dropoutSeed(0, 0);
+      tf.dispose({ ...await this.#steps.gradient(this.#state.params, inputs, seed) });
+      tf.dispose([{ ...inputs }, seed]);
+    }
+    await this.evaluate(0);
+    await this.evaluate(this.#data.perEvaluation - 1); // may have fewer sequences
+    const inputs = [
+      tf.zeros([this.size]),
+      tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
+    ] as tf.Tensor1D[];
+    tf.dispose({ ...await this.#steps.apply(this.#state, inputs[0], inputs[1]) });
+    tf.dispose(inputs);
+  }
+
   async gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
     const batch = this.#data.train(step, microBatch);
     const inputs = tensorsOf(batch);
     const seed = this.#dropoutSeed(step, microBatch);
-    const sums = gradStep(this.#model, this.#state.params, inputs, seed);
+    const running = this.#steps.gradient(this.#state.params, inputs, seed);
     tf.dispose([{ ...inputs }, seed]);
+    const sums = await running;
     const [[lossSum], [tokens], gradient] = await Promise.all([
       sums.lossSum.data<"float32">(),
       sums.tokens.data<"int32">(),
@@ -99,8 +145,9 @@ export class FlashReplica implements Replica {
 
   async evaluate(microBatch: number): Promise<LossSum> {
     const inputs = tensorsOf(this.#data.validation(microBatch));
-    const sums = evalStep(this.#model, this.#state.params, inputs);
+    const running = this.#steps.evaluate(this.#state.params, inputs);
     tf.dispose({ ...inputs });
+    const sums = await running;
     const [[lossSum], [tokens]] = await Promise.all([
       sums.lossSum.data<"float32">(),
       sums.tokens.data<"int32">(),
@@ -109,20 +156,20 @@ export class FlashReplica implements Replica {
     return { lossSum, tokens };
   }
 
-  apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+    if (apply) {
+      const lr = learningRate(this.config.optimizer, step);
+      const updates = this.#updates + 1;
+      const inputs = [tf.tensor1d(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
+      const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
+      tf.dispose(inputs);
+      const next = await running;
+      tf.dispose({ ...this.#state });
+      this.#state = next;
+      this.#updates = updates;
+    }
     this.#step = step;
     this.#tokens += tokens;
-    if (apply) {
-      this.#updates++;
-      const lr = learningRate(this.config.optimizer, step);
-      const scalars = stepScalars(this.#optimizer, { norm, lr, updates: this.#updates });
-      const inputs = [tf.tensor1d(mean), tf.tensor1d(scalars)] as const;
-      const next = applyStep(this.#state, ...inputs, this.#optimizer, this.#model.definition);
-      tf.dispose([...inputs]);
-      this.dispose();
-      this.#state = next;
-    }
-    return Promise.resolve();
   }
 
   async hashes(): Promise<{ state: string; params: string }> {
@@ -156,7 +203,7 @@ export class FlashReplica implements Replica {
   }
 
   #restore({ step, updates, tokens, vectors }: ReplicaState): void {
-    this.dispose();
+    tf.dispose({ ...this.#state });
     const { params, m, v } = vectors;
     this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
     this.#step = step;
@@ -178,8 +225,9 @@ export class FlashReplica implements Replica {
     return await saveCheckpoint(folder, await this.state(), context, keepLast);
   }
 
-  /** Frees the state's tensors. */
+  /** Frees the state's tensors and the compiled functions. */
   dispose(): void {
+    this.#steps.dispose();
     tf.dispose({ ...this.#state });
   }
 
@@ -196,10 +244,21 @@ function optimizerOptions({ optimizer }: RunConfig): OptimizerOptions {
 }
 
 /** Everything that decides the bits besides configuration and corpus. */
-function numericsFingerprint({ version, device, instructionSet, threads, xlaFlags }: BackendInfo): string {
+function numericsFingerprint(
+  { version, device, instructionSet, threads, xlaFlags }: BackendInfo,
+  path: string,
+): string {
   const flags = xlaFlags === "" ? [] : [xlaFlags];
-  return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, "eager", ...flags]
-    .join(", ");
+  return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, path, ...flags].join(
+    ", ",
+  );
+}
+
+/** A micro-batch of zeros in which no token counts. */
+function emptyBatch(shape: [number, number], masked: boolean): MicroBatch {
+  const size = shape[0] * shape[1];
+  const mask = masked ? new Uint8Array(size).fill(1) : undefined;
+  return { ids: new Int32Array(size), labels: new Int32Array(size).fill(-1), mask, shape };
 }
 
 function tensorsOf({ ids, labels, mask, shape }: MicroBatch): Batch {

@@ -9,8 +9,9 @@ import { createRequire } from "node:module";
 import type { NodeJSKernelBackend } from "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js";
 import { RunError } from "../errors.ts";
 import { TensorFlowBinding, type TensorMetadata } from "./binding.ts";
+import { CompileCache } from "./compile_cache.ts";
 import { newContext } from "./context.ts";
-import { type Device, findLibrary, hasGpu } from "./library.ts";
+import { type Device, findLibrary, hasGpu, LIBRARY_FILE } from "./library.ts";
 import { instructionSet, processorName } from "./machine.ts";
 import { RecordingError } from "./recording.ts";
 import { openTensorFlow } from "./symbols.ts";
@@ -151,6 +152,7 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
   const device = options.device ?? (await hasGpu() ? "gpu" : "cpu");
   const { folder } = await findLibrary(device, options);
   setEnvironment(device, folder);
+  await openCompileCache(folder);
   const gpu = device === "gpu" ? options.gpu ?? 0 : undefined;
   const context = newContext(openTensorFlow(folder), { threads: options.threads, gpu });
   if (device === "gpu" && !context.hasGpu) {
@@ -173,7 +175,9 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
 
 /** Variables that TensorFlow reads as its library is opened. What the user set stays. */
 function setEnvironment(device: Device, folder: string): void {
-  const defaults: Record<string, string> = { TF_CPP_MIN_LOG_LEVEL: "2" }; // errors only
+  const defaults: Record<string, string> = {
+    TF_CPP_MIN_LOG_LEVEL: "3", // what goes wrong comes back as an error; XLA warns at each start of its own file format
+  };
   if (device === "gpu") {
     defaults.NVIDIA_TF32_OVERRIDE = "0"; // float32 products are rounded to 10 bits otherwise
     defaults.TF_DETERMINISTIC_OPS = "1";
@@ -183,6 +187,28 @@ function setEnvironment(device: Device, folder: string): void {
   for (const [name, value] of Object.entries(defaults)) {
     if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
   }
+}
+
+let compileCache: CompileCache | undefined;
+
+/** XLA keeps what it compiles. Its folder depends on the library, the processor and the flags. */
+async function openCompileCache(folder: string): Promise<void> {
+  const { size, mtime } = await Deno.stat(`${folder}/${LIBRARY_FILE}`);
+  const flags = Deno.env.get("XLA_FLAGS") ?? "";
+  compileCache = new CompileCache([folder, size, mtime?.getTime(), instructionSet(), flags].join(" "));
+  await compileCache.open();
+  Deno.env.set("TF_XLA_FLAGS", `${Deno.env.get("TF_XLA_FLAGS") ?? ""} ${compileCache.xlaFlag}`);
+}
+
+/**
+ * Runs what compiles functions for the first time: one process of this machine compiles, others that come meanwhile load what it
+ * has compiled. Elsewhere than on TensorFlow it just runs.
+ */
+export async function compileOnce(
+  compile: () => Promise<void>,
+  options: { signal?: AbortSignal; onWait?: () => void } = {},
+): Promise<void> {
+  await (compileCache ? compileCache.compileOnce(compile, options) : compile());
 }
 
 /** Registers tfjs-node-gpu's kernels on our binding. Its index is not imported: that would load its native addon. */

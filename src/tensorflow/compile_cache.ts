@@ -1,0 +1,92 @@
+/**
+ * What XLA compiled, kept on the disk: the second start, and all workers of a machine but the first, load it. XLA writes and
+ * reads the files itself and takes what it finds there for granted, so a list of checksums says which files are as they were
+ * written; others are deleted, and compiled again.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { type LockOptions, tryLock, waitForLock } from "../file_lock.ts";
+import { cacheFolder } from "../packages.ts";
+
+/** SHA-256 by file name. */
+type Checksums = Record<string, string>;
+
+/** The files compiled by one TensorFlow for one kind of processor. */
+export class CompileCache {
+  readonly #folder: string;
+
+  /**
+   * @param identity all that compiled code depends on besides the function: versions, instruction set, flags
+   */
+  constructor(identity: string) {
+    const name = createHash("sha256").update(identity).digest("hex").slice(0, 16);
+    this.#folder = `${cacheFolder()}/xla/${name}`;
+  }
+
+  /** The flag that tells XLA where the files are; it is read when the library is opened. */
+  get xlaFlag(): string {
+    return `--tf_xla_persistent_cache_directory=${this.#folder}`;
+  }
+
+  /** Makes the folder, and deletes damaged files unless another process is compiling. */
+  async open(): Promise<void> {
+    await Deno.mkdir(this.#folder, { recursive: true });
+    using lock = await tryLock(this.#lock);
+    if (lock) await this.#deleteDamaged();
+  }
+
+  /**
+   * Runs what compiles. The first process on this machine compiles alone; those that come meanwhile wait, and then load what it
+   * has compiled, all at once.
+   */
+  async compileOnce(compile: () => Promise<void>, options: LockOptions = {}): Promise<void> {
+    let waited: boolean;
+    {
+      using lock = await waitForLock(this.#lock, options);
+      waited = lock.waited;
+      await this.#deleteDamaged();
+      if (!waited) {
+        await compile();
+        await Deno.writeTextFile(this.#list, JSON.stringify(await this.#checksums()));
+      }
+    }
+    if (waited) await compile();
+  }
+
+  get #lock(): string {
+    return `${this.#folder}/lock`;
+  }
+
+  get #list(): string {
+    return `${this.#folder}/checksums.json`;
+  }
+
+  async #deleteDamaged(): Promise<void> {
+    const known = await this.#knownChecksums();
+    for (const [name, sha256] of Object.entries(await this.#checksums())) {
+      if (known[name] !== sha256) await Deno.remove(`${this.#folder}/${name}`);
+    }
+  }
+
+  /** The checksums as they were written; none where the list itself is damaged. */
+  async #knownChecksums(): Promise<Checksums> {
+    try {
+      return JSON.parse(await Deno.readTextFile(this.#list)) as Checksums;
+    } catch {
+      return {};
+    }
+  }
+
+  /** The checksums of the files that are there. */
+  async #checksums(): Promise<Checksums> {
+    const checksums: Checksums = {};
+    for await (const { name } of Deno.readDir(this.#folder)) {
+      if (!name.endsWith(".pb")) continue;
+      const bytes = await Deno.readFile(`${this.#folder}/${name}`);
+      checksums[name] = createHash("sha256").update(bytes).digest("hex");
+    }
+    return checksums;
+  }
+}

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { CompileCache } from "../../src/tensorflow/compile_cache.ts";
+
+/** A cache in a folder of its own, and the path of a file in it. */
+async function withCache(
+  test: (cache: CompileCache, file: (name: string) => string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const before = Deno.env.get("FLASHMOB_CACHE");
+  Deno.env.set("FLASHMOB_CACHE", folder);
+  try {
+    const cache = new CompileCache("a library");
+    await cache.open();
+    await test(cache, (name) => `${cache.xlaFlag.replace(/^.*=/, "")}/${name}`);
+  } finally {
+    if (before === undefined) Deno.env.delete("FLASHMOB_CACHE");
+    else Deno.env.set("FLASHMOB_CACHE", before);
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const names = (file: (name: string) => string) =>
+  [...Deno.readDirSync(file("."))].map(({ name }) => name).filter((name) => name.endsWith(".pb")).sort();
+
+Deno.test("what was compiled stays, what is damaged or of unknown origin is deleted", () =>
+  withCache(async (cache, file) => {
+    await cache.compileOnce(async () => {
+      for (const name of ["a.pb", "b.pb", "c.pb"]) await Deno.writeTextFile(file(name), `code ${name}`);
+    });
+    await cache.open();
+    assert.deepEqual(names(file), ["a.pb", "b.pb", "c.pb"]);
+    await Deno.truncate(file("a.pb"), 3);
+    await Deno.writeTextFile(file("b.pb"), "code B.pb");
+    await Deno.writeTextFile(file("d.pb"), "half written by a process that died");
+    await cache.open();
+    assert.deepEqual(names(file), ["c.pb"]);
+  }));
+
+Deno.test("without a readable list nothing in the cache is trusted", () =>
+  withCache(async (cache, file) => {
+    await cache.compileOnce(() => Deno.writeTextFile(file("a.pb"), "code"));
+    await Deno.writeTextFile(file("checksums.json"), "{");
+    await cache.open();
+    assert.deepEqual(names(file), []);
+  }));
+
+Deno.test("one process compiles while the others wait; then they load at the same time", () =>
+  withCache(async (cache) => {
+    const events: string[] = [];
+    const work = (name: string, milliseconds: number) => async () => {
+      events.push(`${name} starts`);
+      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      events.push(`${name} ends`);
+    };
+    const waits: string[] = [];
+    const first = cache.compileOnce(work("first", 300), { onWait: () => waits.push("first") });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const others = ["second", "third"].map((name) =>
+      cache.compileOnce(work(name, 400), { onWait: () => waits.push(name) })
+    );
+    await Promise.all([first, ...others]);
+    assert.deepEqual(waits, ["second", "third"]);
+    assert.deepEqual(events.slice(0, 2), ["first starts", "first ends"]);
+    assert.deepEqual(events.slice(2, 4).map((event) => event.split(" ")[1]), ["starts", "starts"]);
+  }));
+
+Deno.test("waiting for another process ends with the signal", () =>
+  withCache(async (cache) => {
+    const stop = new AbortController();
+    let end = () => {};
+    const first = cache.compileOnce(() => new Promise((resolve) => end = resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const second = cache.compileOnce(() => assert.fail("it did not wait"), { signal: stop.signal });
+    stop.abort();
+    await assert.rejects(second, { name: "AbortError" });
+    end();
+    await first;
+  }));
