@@ -67,7 +67,7 @@ export class FlashReplica implements Replica {
     this.#data = microBatchesOf(config, corpus);
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
-    this.#steps = compileSteps(this.#model, this.#optimizer, config.data.documents);
+    this.#steps = compileSteps(this.#model, this.#optimizer);
     const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
     const params = tf.tensor1d(initialParameters(definition, config.train.seed));
     this.#state = { params, m: zeros(), v: zeros() };
@@ -78,7 +78,7 @@ export class FlashReplica implements Replica {
     return {
       layout: this.layout.entries.map(({ name, shape }) => [name, shape] as const),
       layoutFingerprint: this.layout.fingerprint,
-      numericsFingerprint: numericsFingerprint(this.backend, this.#steps.path ?? "not compiled yet"),
+      numericsFingerprint: numericsFingerprint(this.backend, this.#steps.path),
       corpus: { bytes, sha256 },
     };
   }
@@ -231,9 +231,8 @@ export class FlashReplica implements Replica {
     tf.dispose({ ...this.#state });
   }
 
-  /** The same dropout whoever computes the micro-batch, another one every step; undefined where nothing is dropped. */
-  #dropoutSeed(step: number, microBatch: number): tf.Tensor1D | undefined {
-    if (this.#model.options.attnDropout === 0) return;
+  /** Decides the dropout: the same whoever computes the micro-batch, another one every step. */
+  #dropoutSeed(step: number, microBatch: number): tf.Tensor1D {
     return tf.tensor1d(dropoutSeed(this.config.train.seed, `dropout ${step} ${microBatch}`), "int32");
   }
 }

@@ -10,57 +10,50 @@ import { type Batch, evalStep, gradStep, type LossSums, type TransformerModel } 
 
 /** A replica's functions; results belong to the caller, inputs may be disposed once a call has returned its promise. */
 export interface Steps {
-  /** Loss sum and gradient of a micro-batch ({@linkcode gradStep}). */
+  /** Loss sum and gradient of a micro-batch ({@linkcode gradStep}); seed [2], int32, is that of the dropout. */
   gradient(
     params: tf.Tensor1D,
     batch: Batch,
-    seed?: tf.Tensor1D,
+    seed: tf.Tensor1D,
   ): Promise<LossSums & { gradient: tf.Tensor1D }>;
   /** Loss sum of a micro-batch ({@linkcode evalStep}). */
   evaluate(params: tf.Tensor1D, batch: Batch): Promise<LossSums>;
   /** One update of the optimizer ({@linkcode applyStep}). */
   apply(state: OptimizerState, mean: tf.Tensor1D, scalars: tf.Tensor1D): Promise<OptimizerState>;
-  /** How the gradient is computed, a part of the numerics fingerprint; undefined before the first call. */
-  readonly path: ExecutionPath | undefined;
-  /** Why it is not compiled. */
+  /** How the functions run, a part of the numerics fingerprint: "compiled", or each where they differ. Known once all have run. */
+  readonly path: string;
+  /** Why not all of them are compiled, where that is so. */
   readonly reason: string | undefined;
   /** Frees what was recorded and compiled. */
   dispose(): void;
 }
 
-/** Compiled functions take tensors by place: a batch, and the seed of the dropout behind it, as a list of tensors. */
-const listed = ({ ids, labels, mask }: Batch, seed?: tf.Tensor1D): tf.Tensor[] =>
-  [ids, labels, mask, seed].filter((tensor) => tensor !== undefined);
+/** Compiled functions take tensors by place: the mask, which not every batch has, comes last. */
+const listed = ({ ids, labels, mask }: Batch): tf.Tensor[] => mask ? [ids, labels, mask] : [ids, labels];
 
-/**
- * The functions of a model.
- *
- * @param masked whether batches have a mask
- */
-export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions, masked: boolean): Steps {
-  const batchOf = ([ids, labels, ...others]: tf.Tensor[]): [Batch, tf.Tensor1D | undefined] => {
-    const mask = masked ? others.shift() : undefined;
-    return [{ ids, labels, mask }, others[0] as tf.Tensor1D | undefined];
-  };
-  const gradient = compile((params: tf.Tensor1D, ...inputs: tf.Tensor[]) => ({
-    ...gradStep(model, params, ...batchOf(inputs)),
+/** The functions of a model. */
+export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions): Steps {
+  const gradient = compile((params: tf.Tensor1D, seed: tf.Tensor1D, ...[ids, labels, mask]: tf.Tensor[]) => ({
+    ...gradStep(model, params, { ids, labels, mask }, seed),
   }));
-  const evaluate = compile((params: tf.Tensor1D, ...inputs: tf.Tensor[]) => ({
-    ...evalStep(model, params, batchOf(inputs)[0]),
+  const evaluate = compile((params: tf.Tensor1D, ...[ids, labels, mask]: tf.Tensor[]) => ({
+    ...evalStep(model, params, { ids, labels, mask }),
   }));
   const apply = compile((...[params, m, v, mean, scalars]: tf.Tensor1D[]) => ({
     ...applyStep({ params, m, v }, mean, scalars, optimizer, model.definition),
   }));
+  const all = [gradient, evaluate, apply];
   return {
-    gradient: (params, batch, seed) => gradient(params, ...listed(batch, seed)),
+    gradient: (params, batch, seed) => gradient(params, seed, ...listed(batch)),
     evaluate: (params, batch) => evaluate(params, ...listed(batch)),
     apply: ({ params, m, v }, mean, scalars) => apply(params, m, v, mean, scalars),
     get path() {
-      return gradient.path;
+      const paths = all.map(({ path }) => path ?? "not run yet");
+      return paths.every((path) => path === paths[0]) ? paths[0] : paths.join(" ");
     },
     get reason() {
-      return gradient.reason;
+      return all.find(({ reason }) => reason !== undefined)?.reason;
     },
-    dispose: () => [gradient, evaluate, apply].forEach((one) => one.dispose()),
+    dispose: () => all.forEach((one) => one.dispose()),
   };
 }
