@@ -39,10 +39,12 @@ export function planOf(config: Config, corpus: Corpus, startStep: number): Coord
     microBatches: perStep,
     evaluation: { every, microBatches: perEvaluation },
     saveEvery: checkpoint.every,
+    startWorkers: machine.minWorkers,
     minWorkers: machine.minWorkers,
     partBytes: dist.partBytes,
     windowBytes: dist.windowBytes,
     heartbeatSeconds: dist.heartbeatSeconds,
+    patienceSeconds: dist.patienceSeconds,
     silenceSeconds: dist.silenceSeconds,
   };
 }

@@ -16,6 +16,8 @@ class Paper {
   readonly pulls: { sum: (typeof SUMS)[number]; part: number }[] = [];
   readonly sent: { part: number; member?: string; payload: Uint8Array }[] = [];
   readonly heard: Record<string, number> = { a: 0, b: 0 };
+  /** Sums that were pulled as a whole. */
+  readonly pulled: [number, number][] = [];
   norm: number | undefined;
   readonly averaging: Averaging;
 
@@ -29,11 +31,8 @@ class Paper {
     };
     this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, {
       pull: (sum, part) => this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo)!, part }),
-      encodeMean: (part, payload) => encodeFrame({ kind: "mean", run: "r", sender: "c", part, payload }),
-      sendMean: (bytes, member) => {
-        const { part, payload } = decode(bytes);
-        this.sent.push({ part, member, payload });
-      },
+      sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
+      pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
       heardAt: (member) => this.heard[member],
       done: (norm) => this.norm = norm,
     });

@@ -1,12 +1,13 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { advance, GONE_SECONDS, LEAVE_SECONDS } from "../../src/dist/membership.ts";
+import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
+import { advance, LEAVE_SECONDS } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { type Action, initialState, isAwaited, orderOf, type RunState } from "../../src/dist/run_state.ts";
-import { proceed } from "../../src/dist/stages.ts";
+import { proceed } from "../../src/dist/boundary.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
 
 /** A run on paper: events at times that the test chooses. */
@@ -16,7 +17,7 @@ class Paper {
   readonly actions: Action[] = [];
 
   constructor(changes: Partial<CoordinationPlan> = {}) {
-    this.state = initialState(toyPlan({ minWorkers: 2, microBatches: 4, ...changes }), 1);
+    this.state = initialState(toyPlan({ startWorkers: 2, microBatches: 4, ...changes }), 1);
   }
 
   /** Handles an event; returns what it led to. */
@@ -84,6 +85,15 @@ function reasons(actions: Action[]): string {
   return actions.flatMap((action) => action.do === "refuse" ? action.reasons : []).join("\n");
 }
 
+/** Who was lost among these actions, and why. */
+function lostNames(actions: Action[]): string {
+  return actions.flatMap((action) =>
+    action.do === "report" && action.event.kind === "left"
+      ? [`${action.event.member}: ${action.event.error}`]
+      : []
+  ).join("\n");
+}
+
 function errorOf(paper: Paper): string | undefined {
   return paper.state.stage.kind === "ended" ? paper.state.stage.error : undefined;
 }
@@ -100,7 +110,7 @@ Deno.test("training starts when enough workers are there, and says what it waits
   assert.deepEqual(orderOf(paper.state), {
     kind: "assign",
     step: 1,
-    message: { ranges: { a: [0, 2], b: [2, 4] } },
+    message: { ranges: { a: [[0, 2]], b: [[2, 4]] } },
   });
 });
 
@@ -119,7 +129,7 @@ Deno.test("a member at home writes the checkpoints, and where none is there, the
 Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
   const paper = begun();
   const before = paper.state;
-  assert.deepEqual(paper.join("a"), [{ do: "welcome" }]);
+  assert.deepEqual(paper.join("a"), [{ do: "welcome", member: "a" }]);
   assert.deepEqual(paper.state, before);
 });
 
@@ -152,10 +162,6 @@ Deno.test("a refused join names what differs", () => {
   assert.match(reasons(paper.join("a", {}, 3)), /step: the run has 0, you have 3/);
   paper.join("a");
   assert.match(reasons(paper.join("a", { nonce: "another a" })), /there is a member a already/);
-});
-
-Deno.test("who comes after training has begun is refused, and told by whom it is done", () => {
-  assert.match(reasons(begun().join("c")), /has begun with a fixed set of workers: a, b/);
 });
 
 Deno.test("a step is pulled when all sums are in, committed when averaged, over when all have applied it", () => {
@@ -282,11 +288,10 @@ Deno.test("replicas that differ at the end fail the run, and it says who has wha
   assert.match(errorOf(paper)!, /replicas differ after step 1.*a: one; b: two/);
 });
 
-Deno.test("a worker that fails ends the run with its message; others have a few seconds to leave", () => {
+Deno.test("members have a few seconds to leave a run that has ended", () => {
   const paper = begun();
-  paper.do({ kind: "leave", member: "b", error: "out of memory" });
-  assert.equal(errorOf(paper), "b failed: out of memory");
-  assert.deepEqual(orderOf(paper.state)?.message, { error: "b failed: out of memory" });
+  paper.do({ kind: "failed", error: "the coordinator has failed" });
+  assert.deepEqual(orderOf(paper.state)?.message, { error: "the coordinator has failed" });
   assert.deepEqual(paper.do({ kind: "tick" }), []);
   paper.now = LEAVE_SECONDS;
   assert.deepEqual(paper.do({ kind: "tick" }), [{ do: "end" }]);
@@ -310,45 +315,89 @@ Deno.test("a worker whose connection has ended is lost after seconds, one that c
   probe(true);
   paper.now = GONE_SECONDS;
   paper.do({ kind: "tick" });
-  assert.equal(paper.stage, "computing");
+  assert.equal(paper.state.members.size, 2);
   probe(false);
   paper.now = 2 * GONE_SECONDS;
+  paper.beat(0);
   probe(false);
-  paper.do({ kind: "tick" });
-  assert.match(errorOf(paper)!, /b failed: its connection has ended/);
+  assert.match(lostNames(paper.do({ kind: "tick" })), /b: its connection has ended/);
 });
 
-Deno.test("a silent worker is lost at the deadline, one that is only slow is not", () => {
+Deno.test("before anything is known of the pace a silent worker has the ceiling, one that is only slow stays", () => {
   const paper = begun({ silenceSeconds: 60 });
   for (let time = 0; time <= 3600; time += 10) {
     paper.now = time;
     paper.beat(0, "computing micro-batch 0", time); // progress, though one step takes an hour
     paper.do({ kind: "tick" });
   }
-  assert.equal(paper.stage, "computing");
+  assert.equal(paper.state.members.size, 2);
   paper.now += 50;
   paper.do({ kind: "heard", member: "a" });
   paper.now += 10;
-  paper.do({ kind: "tick" });
-  assert.match(errorOf(paper)!, /b failed: nothing was heard of it for 60 s; it was last seen computing/);
+  assert.match(
+    lostNames(paper.do({ kind: "tick" })),
+    /b: nothing was heard of it for 60 s; it was last seen computing/,
+  );
+});
+
+Deno.test("deadlines follow the pace, within a floor and a ceiling", () => {
+  const deadlineAfter = (seconds: number) => {
+    const paper = begun({ patienceSeconds: 10, silenceSeconds: 60 });
+    paper.now = seconds; // for a result
+    paper.step();
+    const since = paper.now;
+    for (;; paper.now++) {
+      paper.do({ kind: "heard", member: "a" });
+      paper.do({ kind: "status", member: "a", step: 1, status: { phase: "computing", progress: paper.now } });
+      if (lostNames(paper.do({ kind: "tick" }))) return paper.now - since;
+    }
+  };
+  assert.equal(deadlineAfter(0.5), 10, "the floor");
+  assert.equal(deadlineAfter(3), 30, "ten times");
+  assert.equal(deadlineAfter(20), 60, "the ceiling");
 });
 
 Deno.test("a worker that lives without progress is lost later, but not while it saves", () => {
   const beatFor = (paper: Paper, seconds: number, step: number) => {
+    let lost = "";
     for (const end = paper.now + seconds; paper.now < end; paper.now += 10) {
       paper.beat(step);
-      paper.do({ kind: "tick" });
+      lost += lostNames(paper.do({ kind: "tick" }));
     }
+    return lost;
   };
   const stuck = begun({ silenceSeconds: 60 });
-  beatFor(stuck, 590, 0);
-  assert.equal(stuck.stage, "computing");
-  beatFor(stuck, 30, 0);
-  assert.match(errorOf(stuck)!, /a failed: it made no progress for 600 s/);
+  assert.equal(beatFor(stuck, 590, 0), "");
+  assert.match(beatFor(stuck, 30, 0), /a: it made no progress for 600 s/);
   const saving = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   saving.step();
   beatFor(saving, 3600, 1);
   assert.equal(saving.stage, "saving");
+});
+
+Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  assert.equal(paper.stage, "averaging");
+  for (paper.now = 1; paper.now < 10; paper.now++) {
+    paper.beat(0);
+    const lost = lostNames(paper.do({ kind: "tick", owing: new Map([["b", 1]]) }));
+    if (lost) {
+      assert.match(lost, /^b: it made no progress for 6 s/);
+      break;
+    }
+  }
+  assert.equal(paper.now, 7);
+});
+
+Deno.test("a coordinator that was held up itself blames nobody for its silence", () => {
+  const paper = begun({ silenceSeconds: 60 });
+  paper.now = 100;
+  paper.do({ kind: "deaf" });
+  assert.equal(lostNames(paper.do({ kind: "tick" })), "");
+  paper.now = 160;
+  assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
 });
 
 Deno.test("waiting long for others does not count as a lack of progress", () => {
