@@ -129,10 +129,11 @@ export function isWaitingForWorkers({ stage, generation }: RunState): boolean {
 }
 
 /** Why no step can open yet, in words; undefined where one can. */
-export function reasonToWait({ members, plan, generation, step }: RunState): string | undefined {
+export function reasonToWait({ members, plan, generation, step, stage }: RunState): string | undefined {
   const wanted = generation === 0 ? Math.max(plan.startWorkers, plan.minWorkers) : plan.minWorkers;
   if (members.size >= wanted) return undefined;
-  const after = generation === 0 ? "" : `step ${step} is done, `;
+  const last = stage.kind === "committing" ? step + 1 : step;
+  const after = generation === 0 ? "" : `step ${last} is done, `;
   return `${after}waiting for workers: ${members.size} of ${wanted} are here`;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { proceed, settle } from "./boundary.ts";
+import { proceed, reasonToWait, settle } from "./boundary.ts";
 import type { Range } from "./messages.ts";
 import {
   lacking,
@@ -87,7 +87,7 @@ function waitForSomebody(state: RunState, now: number): Transition {
   if (stage.kind === "evaluating") return proceed({ ...state, duties: ["evaluate", ...duties] }, now);
   if (stage.kind === "saving") return proceed({ ...state, duties: ["save", ...duties] }, now);
   if (stage.kind === "committing") {
-    return reportAnd({ kind: "waiting", reason: "waiting for workers: none is left" }, stay(state));
+    return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));
   }
   // The first member set the standard for the others; with nobody there, the next one sets it.
   return state.generation === 0 ? stay({ ...state, credentials: undefined }) : proceed(state, now);

@@ -1,6 +1,7 @@
 /** Real processes and a real NATS server. @module */
 
 import assert from "node:assert/strict";
+import type { DistEvent } from "../../src/dist/plan.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { runProcesses } from "./run_processes.ts";
@@ -26,4 +27,57 @@ Deno.test("a worker whose event loop is blocked for 3 s while vectors travel los
   assert.equal(outcome.paramsHash, expected.paramsHash);
   assert.ok(slowest > 3, "it was blocked");
   assert.ok(slowest < 10, `${slowest} s`);
+});
+
+Deno.test("a worker that was frozen finds itself out, takes over what it missed, and computes again", async () => {
+  const size = 150_000;
+  const plan = toyPlan({
+    steps: 60,
+    startWorkers: 2,
+    evaluation: { every: 0, microBatches: 0 },
+    heartbeatSeconds: 0.2,
+    patienceSeconds: 1,
+    silenceSeconds: 2,
+  });
+  const pause = 15; // ms for each micro-batch: time to come back
+  const expected = await runSingle(new ToyReplica({ size }), plan);
+  const events: DistEvent[] = [];
+  await using server = await startNatsServer();
+  const outcome = await runProcesses(server.url, plan, [
+    { member: "steady", size, pause },
+    { member: "frozen", size, pause, fault: { point: "mid-upload", step: 3, way: "SIGSTOP" } },
+  ], (event, workers) => {
+    events.push(event);
+    const alone = events.filter((each) => each.kind === "step" && each.committed.workers === 1);
+    if (event.kind === "step" && alone.length === 3) workers.get("frozen")!.kill("SIGCONT");
+  });
+  assert.equal(outcome.paramsHash, expected.paramsHash);
+  const left = events.find((event) => event.kind === "left");
+  assert.match(left!.error!, /nothing was heard of it for \d/);
+  assert.ok(events.some((event) => event.kind === "joining" && event.member === "frozen"));
+  const last = events.findLast((event) => event.kind === "step")!.committed;
+  assert.deepEqual(last.computed, { frozen: [0, 1, 2, 3], steady: [4, 5, 6, 7] });
+  assert.ok(outcome.dropped.stale > 0, "what it had sent before was not taken");
+});
+
+Deno.test("the only worker freezes: the run waits, and goes on with its state when it wakes up", async () => {
+  const plan = toyPlan({ steps: 6, heartbeatSeconds: 0.2, patienceSeconds: 1, silenceSeconds: 2 });
+  for (const point of ["mid-upload", "before-apply"] as const) {
+    const size = 150_000;
+    const expected = await runSingle(new ToyReplica({ size }), plan);
+    await using server = await startNatsServer();
+    const reasons: string[] = [];
+    const outcome = await runProcesses(
+      server.url,
+      plan,
+      [{ member: "only", size, fault: { point, step: 3, way: "SIGSTOP" } }],
+      (event, workers) => {
+        if (event.kind === "waiting") reasons.push(event.reason);
+        if (event.kind === "left" && event.error) workers.get("only")!.kill("SIGCONT");
+      },
+    );
+    assert.equal(outcome.paramsHash, expected.paramsHash);
+    assert.match(reasons.at(-1)!, /^step [23] is done, waiting for workers: 0 of 1 are here/);
+    assert.equal(outcome.stateBytes, 0);
+  }
 });

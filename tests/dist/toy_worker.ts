@@ -17,6 +17,8 @@ export interface ToyOrder {
   run: string;
   member: string;
   size: number;
+  /** Milliseconds before each gradient. */
+  pause?: number;
   /** Blocks the event loop for so many seconds, soon after this step's last gradient. */
   block?: { step: number; seconds: number };
   /** What happens to this process when it first comes to a fault point of this step or a later one. */
@@ -31,7 +33,7 @@ function blockEventLoop(seconds: number): void {
 }
 
 if (import.meta.main) {
-  const { url, run, member, size, block, fault }: ToyOrder = JSON.parse(Deno.args[0]);
+  const { url, run, member, size, pause = 0, block, fault }: ToyOrder = JSON.parse(Deno.args[0]);
   const stop = new AbortController();
   Deno.addSignalListener("SIGTERM", () => stop.abort());
   let isDue = fault !== undefined;
@@ -43,7 +45,8 @@ if (import.meta.main) {
   };
   const replica = new ToyReplica({
     size,
-    beforeGradient: (step) => {
+    beforeGradient: async (step) => {
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
       if (step === block?.step) setTimeout(() => blockEventLoop(block.seconds), 100);
     },
   });
