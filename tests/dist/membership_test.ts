@@ -6,7 +6,14 @@ import { advance, LEAVE_SECONDS } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import { type Action, initialState, isAwaited, orderOf, type RunState } from "../../src/dist/run_state.ts";
+import {
+  type Action,
+  initialState,
+  isAwaited,
+  orderOf,
+  type Ranges,
+  type RunState,
+} from "../../src/dist/run_state.ts";
 import { proceed } from "../../src/dist/boundary.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
 
@@ -435,6 +442,234 @@ Deno.test("an interrupt before training has begun ends the run at once", () => {
   paper.do({ kind: "interrupt" });
   assert.equal(paper.stage, "ended");
   assert.deepEqual(paper.do({ kind: "leave", member: "a" }), [{ do: "end" }]);
+});
+
+/** Nothing but steps. */
+const longRun = { steps: 20, evaluation: { every: 0, microBatches: 0 } };
+
+/** The ranges of the open step. */
+function rangesOf({ state }: Paper): Ranges {
+  assert.ok(state.stage.kind === "computing");
+  return state.stage.ranges;
+}
+
+Deno.test("a lost member's sums are computed again, those of the living and those that were pulled are kept", () => {
+  const paper = begun({ microBatches: 8, startWorkers: 4 });
+  paper.join("c");
+  paper.join("d");
+  assert.deepEqual(rangesOf(paper), { a: [[0, 2]], b: [[2, 4]], c: [[4, 6]], d: [[6, 8]] });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  const actions = paper.do({ kind: "leave", member: "b", error: "out of memory" });
+  assert.equal(lostNames(actions), "b: out of memory");
+  assert.deepEqual(rangesOf(paper), { a: [[0, 2], [2, 3]], c: [[4, 6], [3, 4]], d: [[6, 8]] });
+  assert.equal(paper.state.generation, 2);
+  assert.ok(isAwaited(paper.state, paper.state.members.get("a")!));
+  paper.offer("a", 2, 3);
+  paper.offer("c", 3, 4);
+  paper.offer("c", 4, 6);
+  const average = paper.offer("d", 6, 8).find((action) => action.do === "average");
+  assert.deepEqual(average?.sums.map(({ member, lo, hi }) => [member, lo, hi]), [
+    ["a", 0, 2],
+    ["a", 2, 3],
+    ["c", 3, 4],
+    ["c", 4, 6],
+    ["d", 6, 8],
+  ]);
+});
+
+Deno.test("a member that is lost while its sums are pulled takes with it what was not pulled as a whole", () => {
+  const lossAfter = (pulled: boolean) => {
+    const paper = begun();
+    paper.offer("a", 0, 2);
+    paper.offer("b", 2, 4);
+    if (pulled) paper.do({ kind: "pulled", lo: 2, hi: 4 });
+    return { paper, actions: paper.do({ kind: "leave", member: "b" }) };
+  };
+  const half = lossAfter(false);
+  assert.equal(half.paper.stage, "computing");
+  assert.deepEqual(rangesOf(half.paper), { a: [[0, 2], [2, 4]] });
+  assert.deepEqual(half.actions.find(({ do: what }) => what === "reform"), {
+    do: "reform",
+    sums: [{ member: "a", lo: 0, hi: 2 }],
+  });
+  const whole = lossAfter(true);
+  assert.equal(whole.paper.stage, "averaging");
+  const actions = whole.paper.do({ kind: "averaged", norm: 1 });
+  const step = actions.find((action) => action.do === "report" && action.event.kind === "step");
+  assert.match(
+    JSON.stringify(step),
+    /"computed":{"a":\[0,1\],"b":\[2,3\]}/,
+    "who computed it, though it is gone",
+  );
+});
+
+Deno.test("a commit that a lost member has not carried out is over when the others have", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  paper.do({ kind: "status", member: "a", step: 1, status: { phase: "ready", progress: 1 } });
+  assert.equal(paper.state.step, 0);
+  paper.do({ kind: "leave", member: "b" });
+  assert.equal(paper.state.step, 1);
+  assert.deepEqual(rangesOf(paper), { a: [[0, 4]] });
+});
+
+Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes goes to the others", () => {
+  const paper = begun({ steps: 1, evaluation: { every: 1, microBatches: 4 } });
+  paper.step();
+  paper.do({
+    kind: "evaluated",
+    member: "a",
+    step: 1,
+    losses: [0, 1].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
+  });
+  paper.join("c", {}, 1);
+  paper.do({ kind: "leave", member: "b" });
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "evaluate",
+    step: 1,
+    message: { ranges: { a: [[0, 2], [2, 4]] } },
+  });
+  paper.do({
+    kind: "evaluated",
+    member: "a",
+    step: 1,
+    losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
+  });
+  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" });
+});
+
+Deno.test("a checkpoint whose writer is lost is written by another member", () => {
+  const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
+  paper.step();
+  paper.do({ kind: "leave", member: "a" });
+  assert.deepEqual(orderOf(paper.state)?.message, { writer: "b" });
+  paper.do({ kind: "saved", member: "b", step: 1, place: "there" });
+  paper.do({
+    kind: "hashes",
+    member: "b",
+    step: 1,
+    hashes: { state: "s", params: "p", bytesSent: 0, bytesReceived: 0 },
+  });
+  assert.equal(paper.stage, "ended");
+  assert.equal(paper.state.paramsHash, "p");
+});
+
+Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {
+  const paper = begun(longRun);
+  const status = (step: number) =>
+    paper.do({ kind: "status", member: "c", step, status: { phase: "ready", progress: step } });
+  assert.deepEqual(paper.join("c"), [{ do: "welcome", member: "c" }]);
+  assert.equal(paper.state.members.size, 2);
+  paper.step();
+  assert.equal(paper.stage, "pinning");
+  assert.deepEqual(
+    orderOf(paper.state),
+    { kind: "pin", step: 1, message: { donor: "b" } },
+    "b writes no checkpoints",
+  );
+  const told = paper.do({ kind: "pinned", member: "b", step: 1 });
+  assert.ok(told.some((action) => action.do === "tell" && action.candidate === "c"));
+  assert.equal(paper.stage, "computing", "the run goes on meanwhile");
+  paper.step();
+  assert.equal(paper.stage, "computing");
+  paper.do({ kind: "restored", member: "c", step: 1, bytes: 80 });
+  status(2);
+  paper.step();
+  assert.equal(paper.stage, "computing", "it is one step behind: the first time nobody waits for it");
+  assert.equal(paper.state.members.size, 2);
+  status(3);
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  status(4);
+  for (const member of ["a", "b"]) {
+    paper.do({ kind: "status", member, step: 4, status: { phase: "ready", progress: 9 } });
+  }
+  assert.deepEqual(Object.keys(rangesOf(paper)), ["a", "b", "c"]);
+  assert.equal(paper.state.generation, 2);
+  assert.equal(paper.state.stateBytes, 80);
+});
+
+Deno.test("the second time a boundary waits for a newcomer, for one step at most; then it gets a newer state", () => {
+  const paper = begun({ ...longRun, heartbeatSeconds: 0.1, silenceSeconds: 100 });
+  const step = () => {
+    paper.now += 5;
+    paper.step();
+  };
+  paper.join("c");
+  paper.step();
+  paper.do({ kind: "pinned", member: "b", step: 1 });
+  paper.do({ kind: "restored", member: "c", step: 1, bytes: 0 });
+  step();
+  assert.equal(paper.stage, "computing");
+  step();
+  assert.equal(paper.stage, "admitting");
+  paper.now += 4.9;
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "admitting");
+  const late = paper.state;
+  paper.now += 0.2;
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "pinning", "5 s are over");
+  paper.state = late;
+  paper.do({ kind: "status", member: "c", step: 3, status: { phase: "ready", progress: 1 } });
+  assert.deepEqual(Object.keys(rangesOf(paper)), ["a", "b", "c"]);
+});
+
+Deno.test("a newcomer whose donor is lost gets another one", () => {
+  const paper = begun(longRun);
+  paper.join("c");
+  paper.step();
+  paper.do({ kind: "leave", member: "b" });
+  assert.deepEqual(
+    orderOf(paper.state)?.message,
+    { donor: "a" },
+    "it was lost before it had pinned its state",
+  );
+  paper.do({ kind: "pinned", member: "a", step: 1 });
+  paper.join("d");
+  assert.equal(paper.state.candidates.get("c")?.source?.donor, "a");
+  paper.do({ kind: "leave", member: "a" });
+  assert.equal(paper.state.candidates.get("c")?.source, undefined);
+});
+
+Deno.test("what a lost member says is nothing until it has joined again", () => {
+  const paper = begun();
+  paper.do({ kind: "leave", member: "b", error: "silence" });
+  const before = paper.state;
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "status", member: "b", step: 1, status: { phase: "ready", progress: 9 } });
+  assert.deepEqual(paper.state, before);
+  paper.join("b");
+  assert.ok(paper.state.candidates.has("b"));
+});
+
+Deno.test("a name is free again when its member was silent for a while and is lost, not before", () => {
+  const paper = begun();
+  assert.match(reasons(paper.join("b", { nonce: "new" })), /there is a member b already/);
+  paper.now = 1;
+  assert.deepEqual(paper.join("b", { nonce: "new" }), [], "it may be dead: it is asked to wait, by silence");
+  paper.do({ kind: "leave", member: "b", error: "gone" });
+  paper.join("b", { nonce: "new" });
+  assert.equal(paper.state.candidates.get("b")?.nonce, "new");
+});
+
+Deno.test("the last member is lost in a commit: it is carried out when it comes back, done or not", () => {
+  for (const step of [0, 1]) {
+    const paper = new Paper({ startWorkers: 1 });
+    paper.join("a");
+    paper.offer("a", 0, 4);
+    paper.do({ kind: "averaged", norm: 1 });
+    paper.do({ kind: "leave", member: "a", error: "silence" });
+    paper.join("stranger", { nonce: "x" }, 0);
+    assert.ok(paper.state.candidates.has("stranger"), "nobody knows what state it has");
+    paper.join("a", {}, step);
+    assert.equal(paper.stage, step === 0 ? "committing" : "pinning");
+    assert.equal(paper.state.step, step);
+  }
 });
 
 Deno.test("advance() changes neither the state nor the event that it is given", () => {
