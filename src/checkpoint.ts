@@ -7,23 +7,14 @@
  */
 
 import { createHash } from "node:crypto";
+import type { ReplicaState } from "./dist/replica.ts";
 import type { Layout } from "./layout.ts";
 import { encodeSafetensors, type FlatTensor, parseSafetensors, writeSafetensors } from "./safetensors.ts";
 
+export type { ReplicaState };
+
 /** The version of this format; another one is refused. */
 const FORMAT = 1;
-
-/** All that a replica has. */
-export interface ReplicaState {
-  /** The last step that was ended. */
-  step: number;
-  /** How many steps were applied: skipped ones don't count. */
-  updates: number;
-  /** Counted tokens of all steps so far. */
-  tokens: number;
-  /** Flat vectors in Layout order: `params`, and what the optimizer keeps. */
-  vectors: { params: Float32Array } & Record<string, Float32Array>;
-}
 
 /** What `state.json` holds. */
 interface StateFile {

@@ -138,11 +138,7 @@ export function parseTrain(args: string[]): TrainOrder {
   }
   if (problems.length > 0) throw new ConfigError(problems);
   if (resume !== undefined) {
-    // The folder's configuration says how many workers the run waited for: with another number it waits for that.
-    const minWorkers = "machine.workers" in overrides
-      ? { "machine.minWorkers": overrides["machine.workers"] }
-      : {};
-    return { action: "resume", folder: resume, overrides: { ...minWorkers, ...overrides }, json };
+    return { action: "resume", folder: resume, overrides, json };
   }
   if (join !== undefined) return { action: "join", url: join, overrides, json };
   return { action: "train", configPath, overrides, json };

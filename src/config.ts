@@ -112,14 +112,18 @@ const dist = z.strictObject({
   windowBytes: z.int().min(256 * 1024).default(16 * 1024 * 1024)
     .describe("Bytes on their way at once: a NATS server drops a connection with 64 MiB pending."),
   heartbeatSeconds: z.number().gt(0).default(1).describe("Seconds between two signs of life of a worker."),
+  patienceSeconds: z.number().gt(0).default(10)
+    .describe(
+      "A worker is never given up for less than so many seconds of silence, however quick steps are.",
+    ),
   silenceSeconds: z.number().gt(0).default(60)
-    .describe("Seconds without one until a worker is lost; it may be busy with a micro-batch meanwhile."),
+    .describe("Seconds of silence until a worker is lost, however slow steps are; the others do its work."),
 });
 
 const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
-  minWorkers: count().optional().describe(
-    "Workers that a run waits for before it starts. Default: machine.workers.",
+  minWorkers: count().default(1).describe(
+    "Workers without which a run waits. Before the first step it also waits for all workers of its own machine.",
   ),
   out: z.string().min(1).optional().describe("Folder of the run. Default: runs/ and the time."),
   run: name().optional().describe(
@@ -256,7 +260,6 @@ function fillIn(settings: Settings): Config {
     machine: {
       ...machine,
       out,
-      minWorkers: machine.minWorkers ?? Math.max(1, machine.workers),
       run: machine.run ?? asName(out.replace(/\/+$/, "").split("/").at(-1)!),
       name: machine.name ?? asName(Deno.hostname()),
     },

@@ -30,7 +30,13 @@ export type RunConfig = {
   /** When checkpoints are written, and how many are kept. */
   checkpoint: { every: number; keepLast: number };
   /** How members talk. */
-  dist: { partBytes: number; windowBytes: number; heartbeatSeconds: number; silenceSeconds: number };
+  dist: {
+    partBytes: number;
+    windowBytes: number;
+    heartbeatSeconds: number;
+    patienceSeconds: number;
+    silenceSeconds: number;
+  };
 };
 
 /** A whole configuration, checked and complete. */
@@ -63,6 +69,6 @@ export type Settings = Omit<Config, "data" | "machine"> & {
   data: Omit<Config["data"], "lengths"> & { lengths?: number[] };
   /** As in {@linkcode Config}; names and the folder only as given. */
   machine:
-    & Pick<Config["machine"], "workers" | "backend" | "device">
-    & Partial<Pick<Config["machine"], "minWorkers" | "out" | "run" | "name">>;
+    & Pick<Config["machine"], "workers" | "minWorkers" | "backend" | "device">
+    & Partial<Pick<Config["machine"], "out" | "run" | "name">>;
 };

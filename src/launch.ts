@@ -8,12 +8,17 @@ import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { Config } from "./config.ts";
 import { startNatsServer } from "./dist/server.ts";
 import { RunError } from "./errors.ts";
-import type { ChildEvent, ChildOrder, CoordinatorOptions, WorkerOptions } from "./participants.ts";
+import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./run_events.ts";
 import type { Summary } from "./run_folder.ts";
 
 /** Milliseconds that children have to leave by themselves once the run has ended, and again after they were asked to. */
 const GRACE = 3000;
+/** How often in a row a worker that crashes is started again, and after how many milliseconds, doubled each time. */
+const RESTARTS = 3;
+const FIRST_PAUSE = 2500;
+/** A worker that has lived so many milliseconds counts as sound: its earlier crashes are forgotten. */
+const SOUND_AFTER = 60_000;
 
 /** What all launches take. */
 export interface LaunchOptions {
@@ -24,10 +29,12 @@ export interface LaunchOptions {
 }
 
 /**
- * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal.
+ * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A worker that
+ * crashes after the first step is started again, a few times.
  *
  * @param startStep the step that the run goes on after; 0 starts a new one
- * @throws {RunError} where a participant dies or fails, with its words
+ * @throws {RunError} where the coordinator fails, a worker fails before the first step, or no worker can be kept alive: with
+ *   its words
  */
 export async function launchRun(
   config: Config,
@@ -41,25 +48,29 @@ export async function launchRun(
   });
   const url = server.url;
   let summary: Summary | undefined;
+  let isUnderWay = false; // after the first step
   const listening = Promise.withResolvers<void>();
   const family = new Family((event) => {
     if (event.kind === "listening") return listening.resolve();
     if (event.kind === "finished") summary = event.summary;
+    isUnderWay ||= event.kind === "step";
     onEvent(event);
   });
   try {
-    const coordinator = family.start("coordinator", {
-      role: "coordinator",
-      config,
-      options: { url, startStep } satisfies Pick<CoordinatorOptions, "url" | "startStep">,
-    });
+    const { machine, data: { source } } = config;
+    const options = { url, startStep, startWorkers: Math.max(machine.workers, machine.minWorkers) };
+    const coordinator = family.start("coordinator", { role: "coordinator", config, options });
+    coordinator.done.catch(family.fail);
     const interrupt = () => coordinator.child.stop("SIGTERM");
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();
-    const started = listening.promise.then(() =>
-      startWorkers(family, config.machine, { url, startStep, source: config.data.source, atHome: true })
-    );
-    await Promise.race([started.then(() => coordinator.done), family.failure]);
+    listening.promise.then(() => {
+      const orders = workerOrders(machine, { url, startStep, source, atHome: true });
+      const kept = orders.map((order) => keepAlive(family, order, () => isUnderWay, onEvent));
+      // One that is left is enough for the others' work.
+      Promise.any(kept).catch(({ errors }: AggregateError) => family.fail(errors.at(-1)));
+    });
+    await Promise.race([coordinator.done, family.failure]);
     signal?.removeEventListener("abort", interrupt);
   } finally {
     await family.end();
@@ -81,7 +92,8 @@ export async function launchWorkers(
 ): Promise<void> {
   const family = new Family((event) => event.kind !== "listening" && onEvent(event));
   try {
-    const workers = startWorkers(family, machine, where);
+    const workers = workerOrders(machine, where).map((order) => family.start(order.options.member, order));
+    for (const { done } of workers) done.catch(family.fail);
     const leave = () => workers.forEach(({ child }) => child.stop("SIGTERM"));
     signal?.addEventListener("abort", leave);
     if (signal?.aborted) leave();
@@ -93,19 +105,54 @@ export async function launchWorkers(
 }
 
 /** Worker i of this machine computes on GPU i where there are GPUs. */
-function startWorkers(
-  family: Family,
+function workerOrders(
   { run, workers, backend, device, name, out: folder }: Config["machine"],
   common: Pick<WorkerOptions, "url" | "source" | "startStep" | "atHome">,
-): Participant[] {
-  return Array.from({ length: workers }, (_, gpu) => {
-    const member = `${name}-${gpu}`;
-    return family.start(member, {
-      role: "worker",
-      options: { ...common, run, member, backend, device, gpu, folder },
-    });
-  });
+): WorkerOrder[] {
+  return Array.from({ length: workers }, (_, gpu) => ({
+    role: "worker",
+    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu, folder },
+  }));
 }
+
+/**
+ * Starts a worker, and again when it crashes in a run that is under way, until it ends well.
+ *
+ * @throws {RunError} where it crashes too often; before the first step, at once for the whole family
+ */
+async function keepAlive(
+  family: Family,
+  order: WorkerOrder,
+  isUnderWay: () => boolean,
+  onEvent: RunListener,
+): Promise<void> {
+  const { member } = order.options;
+  for (let crashes = 0, startStep = order.options.startStep;; startStep = 0) { // later it takes over the state
+    const startedAt = performance.now();
+    try {
+      return await family.start(member, { ...order, options: { ...order.options, startStep } }).done;
+    } catch (error) {
+      if (family.isEnding) return;
+      if (!isUnderWay()) {
+        family.fail(error);
+        throw error;
+      }
+      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
+      if (crashes >= RESTARTS) {
+        onEvent({ kind: "status", text: `${member} crashed ${crashes + 1} times and is not started again` });
+        throw error;
+      }
+      const pause = FIRST_PAUSE * 2 ** crashes++;
+      const words = error instanceof Error ? error.message : String(error);
+      onEvent({ kind: "status", text: `${words}; starting it again in ${pause / 1000} s` });
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (family.isEnding) return;
+    }
+  }
+}
+
+/** What a worker process is to be. */
+type WorkerOrder = ChildOrder & { role: "worker" };
 
 /** A process of a launch; `done` rejects with its words where it failed. */
 interface Participant {
@@ -113,17 +160,20 @@ interface Participant {
   done: Promise<void>;
 }
 
-/** The processes of one launch: one that fails ends all. */
+/** The processes of one launch. */
 class Family {
-  /** Rejects with the words of the first that failed. */
+  /** Rejects with the error that ends the launch. */
   readonly failure: Promise<never>;
-  readonly #fail: (error: unknown) => void;
+  /** Ends the launch. */
+  readonly fail: (error: unknown) => void;
+  /** Whether no process is to be started any more. */
+  isEnding = false;
   readonly #children: Child[] = [];
 
   constructor(private readonly onEvent: (event: ChildEvent) => void) {
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
-    this.#fail = reject;
+    this.fail = reject;
     promise.catch(() => {}); // heard by whoever awaits it
   }
 
@@ -141,12 +191,12 @@ class Family {
     const done = child.exited.then((exit) => {
       if (!exit.success) throw new RunError(`${name}: ${words ?? describe(exit)}`);
     });
-    done.catch(this.#fail);
     return { child, done };
   }
 
   /** Waits for all to end; asks, then ends those that don't. */
   async end(): Promise<void> {
+    this.isEnding = true;
     const all = Promise.all(this.#children.map((child) => child.exited));
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       const timer = Promise.withResolvers<"late">();

@@ -23,6 +23,8 @@ export interface CoordinatorOptions {
   url: string;
   /** The step that the run in `machine.out` goes on after. Without it the folder of a new run is made. */
   startStep?: number;
+  /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
+  startWorkers?: number;
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
   signal?: AbortSignal;
   /** Gets what happens. */
@@ -32,7 +34,7 @@ export interface CoordinatorOptions {
 }
 
 /**
- * Coordinates a run: waits for `machine.minWorkers` workers, averages what they compute, and writes the run's metrics and summary
+ * Coordinates a run: waits for workers, averages what they compute, and writes the run's metrics and summary
  * into its folder.
  *
  * @throws {ConfigError} where the corpus or the folder can't be used
@@ -44,10 +46,10 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, startStep, signal, onEvent = () => {}, onListening } = options;
+  const { url, startStep, startWorkers, signal, onEvent = () => {}, onListening } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress });
-  const plan = planOf(config, corpus, startStep ?? 0);
+  const plan = planOf(config, corpus, startStep ?? 0, startWorkers);
   if (startStep === undefined) await RunFolder.create(config.machine.out, stringifyConfig(config));
   const log = new RunLog(
     RunFolder.at(config.machine.out),
@@ -146,7 +148,11 @@ export async function openReplica(
 
 /** What a child process is to be (src/children.ts). */
 export type ChildOrder =
-  | { role: "coordinator"; config: Config; options: Pick<CoordinatorOptions, "url" | "startStep"> }
+  | {
+    role: "coordinator";
+    config: Config;
+    options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers">;
+  }
   | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus"> };
 
 /** What a child process tells its launcher. */

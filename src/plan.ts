@@ -25,9 +25,15 @@ export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, co
  * The plan of a run.
  *
  * @param startStep the step that replicas are at when it starts: 0, or a checkpoint's
+ * @param startWorkers workers that it waits for before the first step
  * @throws {ConfigError} where the corpus is too short
  */
-export function planOf(config: Config, corpus: Corpus, startStep: number): CoordinationPlan {
+export function planOf(
+  config: Config,
+  corpus: Corpus,
+  startStep: number,
+  startWorkers: number = config.machine.minWorkers,
+): CoordinationPlan {
   const { perStep, perEvaluation } = microBatchesOf(config, corpus);
   const { train, eval: { every }, checkpoint, dist, machine } = config;
   return {
@@ -39,10 +45,12 @@ export function planOf(config: Config, corpus: Corpus, startStep: number): Coord
     microBatches: perStep,
     evaluation: { every, microBatches: perEvaluation },
     saveEvery: checkpoint.every,
+    startWorkers,
     minWorkers: machine.minWorkers,
     partBytes: dist.partBytes,
     windowBytes: dist.windowBytes,
     heartbeatSeconds: dist.heartbeatSeconds,
+    patienceSeconds: dist.patienceSeconds,
     silenceSeconds: dist.silenceSeconds,
   };
 }

@@ -6,12 +6,19 @@
  */
 
 import { crc32 } from "node:zlib";
-import { createHash } from "node:crypto";
-import { type CheckpointContext, loadCheckpoint, type ReplicaState, saveCheckpoint } from "./checkpoint.ts";
+import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import type { Corpus } from "./data/corpus.ts";
 import type { MicroBatch, MicroBatches } from "./data/microbatch.ts";
-import type { GradientSum, LossSum, Replica, ReplicaIdentity, StepOutcome } from "./dist/replica.ts";
+import type {
+  GradientSum,
+  LossSum,
+  Replica,
+  ReplicaIdentity,
+  ReplicaState,
+  StepOutcome,
+} from "./dist/replica.ts";
+import { hashesOf } from "./dist/replica_state.ts";
 import type { Layout } from "./layout.ts";
 import { dropoutSeed } from "./model/dropout.ts";
 import { resolveTransformer } from "./model/options.ts";
@@ -173,11 +180,7 @@ export class FlashReplica implements Replica {
   }
 
   async hashes(): Promise<{ state: string; params: string }> {
-    const { vectors, updates } = await this.state();
-    const hash = (vector: Float32Array) => createHash("sha256").update(vector).digest("hex");
-    const names = Object.keys(vectors).sort();
-    const all = names.map((name) => `${name} ${hash(vectors[name])}\n`).join("") + `updates ${updates}\n`;
-    return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
+    return hashesOf(await this.state());
   }
 
   /** All that this replica has, copied out of TensorFlow. */
@@ -199,10 +202,10 @@ export class FlashReplica implements Replica {
    */
   async load(step: number): Promise<void> {
     const { state } = await loadCheckpoint(this.place.folder, step, this.layout);
-    this.#restore(state);
+    this.restore(state);
   }
 
-  #restore({ step, updates, tokens, vectors }: ReplicaState): void {
+  restore({ step, updates, tokens, vectors }: ReplicaState): void {
     tf.dispose({ ...this.#state });
     const { params, m, v } = vectors;
     this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };

@@ -83,7 +83,11 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} joined, ${event.members} there`;
     case "refused":
       return `${event.member} was refused: ${event.reasons.join("; ")}`;
-    case "left":
-      return `${event.member} left${event.error === undefined ? "" : `: ${event.error}`}`;
+    case "joining":
+      return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
+    case "left": {
+      const { member, members, error } = event;
+      return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;
+    }
   }
 }

@@ -29,12 +29,12 @@ export interface AveragingSizes {
 export interface AveragingEffects {
   /** Asks a member for one part of a sum. */
   pull(sum: OfferedSum, part: number): void;
-  /** Makes a frame of one part of the mean. */
-  encodeMean(part: number, payload: Uint8Array): Uint8Array;
-  /** Sends a frame of the mean to all, or again to one. */
-  sendMean(frame: Uint8Array, member?: string): void;
+  /** Sends a part of the mean to all, or again to one. */
+  sendMean(part: number, payload: Uint8Array, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
+  /** All parts of a sum are here. */
+  pulled(sum: OfferedSum): void;
   /** All members have the whole mean. */
   done(norm: number): void;
 }
@@ -44,16 +44,18 @@ interface Pull {
   sum: OfferedSum;
   part: number;
   bytes: number;
-  /** When it was last asked for, how long to wait for it. */
+  /** When it was first and when it was last asked for, how long to wait for it. */
+  askedAt: number;
   sentAt: number;
   patience: number;
 }
 
 /** A part of the mean that some members have not acknowledged. */
 interface Published {
-  frame: Uint8Array;
-  bytes: number;
+  part: number;
+  payload: Uint8Array;
   missing: Set<string>;
+  askedAt: number;
   sentAt: number;
   patience: number;
 }
@@ -74,6 +76,10 @@ export class Averaging {
   #nextPart = 0;
   #nextSum = 0;
   #acknowledged = 0;
+  #sums: readonly OfferedSum[];
+  #members: ReadonlySet<string>;
+  /** When each member last delivered what it was asked for. */
+  readonly #deliveredAt = new Map<string, number>();
 
   /**
    * An averaging that begins with the first call of {@linkcode Averaging.advance}.
@@ -83,14 +89,16 @@ export class Averaging {
    * @param tokens counted tokens of the batch
    */
   constructor(
-    readonly sums: readonly OfferedSum[],
-    readonly members: readonly string[],
+    sums: readonly OfferedSum[],
+    members: Iterable<string>,
     readonly tokens: number,
     readonly sizes: AveragingSizes,
     readonly effects: AveragingEffects,
   ) {
     this.parts = Math.ceil(sizes.values / sizes.partElements);
     this.#step = new OpenStep(sizes.microBatches);
+    this.#sums = sums;
+    this.#members = new Set(members);
   }
 
   /** Bytes on their way, waiting to be added, or waiting to be sent. */
@@ -102,23 +110,44 @@ export class Averaging {
   /** Asks for what the window has room for. Called once to begin, then it goes on by itself. */
   advance(now: number): void {
     this.#publishReady(now);
-    while (this.#nextPart < this.parts && this.#partsInFlight() < this.#partsAllowed()) {
-      const sum = this.sums[this.#nextSum];
-      const bytes = this.#bytesOf(this.#nextPart);
-      if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
-      const pull: Pull = {
-        sum,
-        part: this.#nextPart,
-        bytes,
-        sentAt: now,
-        patience: this.sizes.patienceSeconds,
-      };
-      this.#pulls.set(keyOf(sum.lo, sum.hi, pull.part), pull);
-      this.#bytesPulled += bytes;
-      this.effects.pull(sum, pull.part);
-      this.#nextSum = (this.#nextSum + 1) % this.sums.length;
+    while (
+      this.#sums.length > 0 && this.#nextPart < this.parts && this.#partsInFlight() < this.#partsAllowed()
+    ) {
+      const sum = this.#sums[this.#nextSum];
+      const part = this.#nextPart;
+      if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
+        const bytes = this.#bytesOf(part);
+        if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
+        this.#pull({ sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds });
+      }
+      this.#nextSum = (this.#nextSum + 1) % this.#sums.length;
       if (this.#nextSum === 0) this.#nextPart++;
     }
+  }
+
+  /**
+   * Goes on with other sums and fewer members: one was lost. What has arrived is kept; what was asked of it is asked of those
+   * who have it now.
+   */
+  reform(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
+    this.#sums = sums;
+    this.#members = new Set(members);
+    const wanted = new Map(sums.map((sum) => [`${sum.lo}-${sum.hi}`, sum.member]));
+    for (const [key, { sum, bytes }] of this.#pulls) {
+      if (wanted.get(`${sum.lo}-${sum.hi}`) === sum.member) continue;
+      this.#pulls.delete(key);
+      this.#bytesPulled -= bytes;
+    }
+    this.#nextSum = 0;
+    this.#nextPart = 0;
+    while (this.#nextPart < this.parts && this.#step.isComplete(this.#nextPart)) this.#nextPart++;
+    for (const published of [...this.#published.values()]) {
+      for (const member of published.missing) {
+        if (!this.#members.has(member)) published.missing.delete(member);
+      }
+      this.#retire(published, now);
+    }
+    this.advance(now);
   }
 
   /**
@@ -127,17 +156,19 @@ export class Averaging {
    * @returns false where it is not needed (any more), or not of the size that was asked for
    */
   receive(frame: Frame, now: number): boolean {
-    const key = keyOf(frame.lo, frame.hi, frame.part);
+    const key = keyOf(frame, frame.part);
     const pull = this.#pulls.get(key);
     if (!pull || frame.codec !== "float32" || frame.payload.length !== pull.bytes) return false;
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
+    this.#deliveredAt.set(frame.sender, now);
     const whole = this.#step.add(frame.lo, frame.hi, frame.part, floatsOf(frame.payload));
     if (whole) {
       divideBy(whole, this.tokens);
       this.#squares[frame.part] = blockSquares(whole);
       this.#ready.push({ part: frame.part, payload: floatBytes(whole) });
     }
+    if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
     this.advance(now);
     return true;
   }
@@ -145,12 +176,23 @@ export class Averaging {
   /** A member has a part of the mean. */
   acknowledge(member: string, part: number, now: number): void {
     const published = this.#published.get(part);
-    if (!published?.missing.delete(member) || published.missing.size > 0) return;
-    this.#published.delete(part);
-    this.#bytesPublished -= published.bytes;
-    this.#acknowledged++;
-    if (this.#acknowledged === this.parts) this.effects.done(normOf(this.#squares.flat()));
-    else this.advance(now);
+    if (!published?.missing.delete(member)) return;
+    this.#deliveredAt.set(member, now);
+    this.#retire(published, now);
+  }
+
+  /** Since when each member has kept the averaging waiting, without delivering anything. */
+  owing(): Map<string, number> {
+    const since = new Map<string, number>();
+    const note = (member: string, askedAt: number) => {
+      const waited = Math.max(askedAt, this.#deliveredAt.get(member) ?? 0);
+      since.set(member, Math.min(waited, since.get(member) ?? Infinity));
+    };
+    for (const { sum, askedAt } of this.#pulls.values()) note(sum.member, askedAt);
+    for (const { missing, askedAt } of this.#published.values()) {
+      missing.forEach((member) => note(member, askedAt));
+    }
+    return since;
   }
 
   /** Sends again what got no answer from members that were heard of since: to others it would only pile up. */
@@ -166,27 +208,42 @@ export class Averaging {
       const due = [...published.missing].filter((member) => isDue(published, member));
       if (due.length === 0) continue;
       postpone(published, now);
-      for (const member of due) this.effects.sendMean(published.frame, member);
+      for (const member of due) this.effects.sendMean(published.part, published.payload, member);
     }
+  }
+
+  #pull(pull: Pull): void {
+    this.#pulls.set(keyOf(pull.sum, pull.part), pull);
+    this.#bytesPulled += pull.bytes;
+    this.effects.pull(pull.sum, pull.part);
+  }
+
+  #hasAllOf({ lo, hi }: OfferedSum): boolean {
+    for (let part = this.parts - 1; part >= 0; part--) if (!this.#step.has(lo, hi, part)) return false;
+    return true;
   }
 
   #publishReady(now: number): void {
     for (let next = this.#ready[0]; next; next = this.#ready[0]) {
-      const bytes = next.payload.length;
-      if (this.#bytesPublished > 0 && this.#bytesPublished + bytes > this.sizes.windowBytes) return;
+      const { part, payload } = next;
+      if (this.#bytesPublished > 0 && this.#bytesPublished + payload.length > this.sizes.windowBytes) return;
       this.#ready.shift();
-      const frame = this.effects.encodeMean(next.part, next.payload);
-      const missing = new Set(this.members);
-      this.#published.set(next.part, {
-        frame,
-        bytes,
-        missing,
-        sentAt: now,
-        patience: this.sizes.patienceSeconds,
-      });
-      this.#bytesPublished += bytes;
-      this.effects.sendMean(frame);
+      const missing = new Set(this.#members);
+      const patience = this.sizes.patienceSeconds;
+      this.#published.set(part, { part, payload, missing, askedAt: now, sentAt: now, patience });
+      this.#bytesPublished += payload.length;
+      this.effects.sendMean(part, payload);
     }
+  }
+
+  /** Makes room for more where all members have a part. */
+  #retire({ part, payload, missing }: Published, now: number): void {
+    if (missing.size > 0) return;
+    this.#published.delete(part);
+    this.#bytesPublished -= payload.length;
+    this.#acknowledged++;
+    if (this.#acknowledged === this.parts) this.effects.done(normOf(this.#squares.flat()));
+    else this.advance(now);
   }
 
   /** Parts that were asked for and are not with all members yet. */
@@ -209,6 +266,6 @@ function postpone(sent: { sentAt: number; patience: number }, now: number): void
   sent.patience *= 2;
 }
 
-function keyOf(lo: number, hi: number, part: number): string {
+function keyOf({ lo, hi }: { lo: number; hi: number }, part: number): string {
   return `${lo}-${hi}/${part}`;
 }

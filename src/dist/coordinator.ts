@@ -10,16 +10,28 @@ import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
 import { Averaging } from "./averaging.ts";
 import { decodeFrame, encodeFrame, type Frame, MAX_HEADER_BYTES, type Refusal } from "./frames.ts";
-import { advance, reasonToWait } from "./membership.ts";
+import { reasonToWait } from "./boundary.ts";
+import { advance } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "./plan.ts";
 import { BLOCK } from "./reduction.ts";
-import { type Action, initialState, isAwaited, orderOf, type RunState } from "./run_state.ts";
+import {
+  type Action,
+  initialState,
+  isAwaited,
+  type OfferedSum,
+  type Order,
+  orderForCandidate,
+  orderOf,
+  type RunState,
+} from "./run_state.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;
+/** Seconds between two looks after which this process itself was held up, and can't tell who was silent. */
+const DEAF_SECONDS = 1;
 /** Seconds that another coordinator has to answer. */
 const RIVAL_TIMEOUT = 0.5;
 /** Name of the sender of the coordinator's frames. */
@@ -39,8 +51,8 @@ export interface CoordinateOptions {
  * Coordinates a run until its last step, or until the signal.
  *
  * @returns how it ended
- * @throws {RunError} where another coordinator serves the run, the server's messages are too small, or a member dies,
- *   leaves, fails or ends with another state: with its own words
+ * @throws {RunError} where another coordinator serves the run, the server's messages are too small, members end with
+ *   different states, or nobody is left who has the run's state
  * @throws {RangeError} where the name of the run is not one
  *
  * @example
@@ -82,6 +94,7 @@ async function refuseRival(transport: Transport, run: string): Promise<void> {
 class Coordinator {
   #state: RunState;
   #averaging: Averaging | undefined;
+  #tickedAt = now();
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
@@ -136,10 +149,21 @@ class Coordinator {
     const frame = decodeFrame(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
     if (message.subject !== subjects.from(frame.run, frame.sender)) return this.#count("foreign");
+    if (this.#isStale(frame)) {
+      this.#count("stale");
+      return this.#answer(frame, message);
+    }
     if (frame.kind === "sum" || frame.kind === "ack") this.#transfer(frame);
     const event = this.#eventOf(frame);
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") this.#answer(frame, message);
+  }
+
+  /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */
+  #isStale({ kind, sender, generation }: Frame): boolean {
+    if (kind === "join" || kind === "hello" || kind === "sum") return false;
+    const participant = this.#state.members.get(sender) ?? this.#state.candidates.get(sender);
+    return !participant || generation < participant.since;
   }
 
   /** Answers of another version of the protocol tell the sender which one is spoken here. */
@@ -172,17 +196,29 @@ class Coordinator {
       const { config, configHash } = this.plan;
       respond?.(encodeControl(this.#fields("run"), { config, configHash }));
     } else if (frame.kind === "status") {
-      const member = this.#state.members.get(frame.sender);
-      const isOwed = member !== undefined && isAwaited(this.#state, member);
-      respond?.((isOwed ? this.#order() : undefined) ?? encodeFrame(this.#fields("alive")));
+      respond?.(this.#orderFor(frame.sender));
     } else {
       respond?.(encodeFrame(this.#fields("alive")));
     }
   }
 
+  /** What a worker still has to do; without anything, that somebody is here. */
+  #orderFor(name: string): Uint8Array {
+    const member = this.#state.members.get(name);
+    const candidate = this.#state.candidates.get(name);
+    if (!member && !candidate) return encodeFrame(this.#fields("out"));
+    const order = candidate
+      ? orderForCandidate(this.#state, candidate)
+      : member && isAwaited(this.#state, member)
+      ? orderOf(this.#state)
+      : undefined;
+    return order ? this.#encodeOrder(order) : encodeFrame(this.#fields("alive"));
+  }
+
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
+    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#averaging = undefined;
     for (const action of actions) this.#perform(action, message);
   }
 
@@ -190,8 +226,10 @@ class Coordinator {
     switch (action.do) {
       case "welcome":
         message?.respond?.(encodeControl(this.#fields("welcome"), {
+          admitted: this.#state.members.has(action.member),
           microBatches: this.plan.microBatches,
           partElements: this.partElements,
+          windowBytes: this.plan.windowBytes,
           heartbeatSeconds: this.plan.heartbeatSeconds,
           silenceSeconds: this.plan.silenceSeconds,
         }));
@@ -202,8 +240,17 @@ class Coordinator {
       case "announce":
         this.#announce();
         break;
+      case "tell": {
+        const candidate = this.#state.candidates.get(action.candidate);
+        const order = candidate && orderForCandidate(this.#state, candidate);
+        if (order) this.#tell(action.candidate, this.#encodeOrder(order));
+        break;
+      }
       case "average":
         this.#average(action);
+        break;
+      case "reform":
+        this.#reform(action.sums);
         break;
       case "report":
         this.options.onEvent?.(action.event);
@@ -214,60 +261,64 @@ class Coordinator {
   }
 
   #announce(): void {
-    if (this.#state.stage.kind === "ended") this.#averaging = undefined;
-    const order = this.#order();
-    if (order) this.transport.publish(subjects.all(this.plan.run), order);
+    const order = orderOf(this.#state);
+    if (order) this.transport.publish(subjects.all(this.plan.run), this.#encodeOrder(order));
   }
 
-  /** Starts pulling the sums of the open step. */
+  /** Pulls the sums of the open step, or goes on with them after a member was lost. */
   #average({ sums, tokens, lossSum }: Action & { do: "average" }): void {
-    const { plan, partElements, transport } = this;
-    const { run, microBatches, windowBytes } = plan;
+    if (this.#averaging) return this.#reform(sums);
+    const { plan, partElements } = this;
+    const { microBatches, windowBytes } = plan;
     const step = this.#state.step + 1;
     const values = layoutOf(this.#state.credentials?.identity.layout ?? []).size;
     const parts = Math.ceil(values / partElements);
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     const sizes = { microBatches, values, partElements, windowBytes, patienceSeconds };
-    this.#averaging = new Averaging(sums, [...this.#state.members.keys()], tokens, sizes, {
+    const whole = { step, parts, lo: 0, hi: microBatches, tokens, lossSum, finite: true };
+    this.#averaging = new Averaging(sums, this.#state.members.keys(), tokens, sizes, {
       pull: ({ member, lo, hi }, part) =>
-        transport.publish(
-          subjects.to(run, member),
-          encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts }),
-        ),
-      encodeMean: (part, payload) => {
-        const sum = { lo: 0, hi: microBatches, tokens, lossSum, finite: true };
-        return encodeFrame({ ...this.#fields("mean"), ...sum, step, part, parts, codec: "float32", payload });
+        this.#tell(member, encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts })),
+      sendMean: (part, payload, member) => {
+        const frame = encodeFrame({ ...this.#fields("mean"), ...whole, part, codec: "float32", payload });
+        if (member) this.#tell(member, frame);
+        else this.transport.publish(subjects.all(plan.run), frame);
       },
-      sendMean: (frame, member) =>
-        transport.publish(member ? subjects.to(run, member) : subjects.all(run), frame),
       heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
-      done: (norm) => {
-        this.#averaging = undefined;
-        this.#handle({ kind: "averaged", norm });
-      },
+      pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
+      done: (norm) => this.#handle({ kind: "averaged", norm }),
     });
     this.#averaging.advance(now());
   }
 
+  #reform(sums: readonly OfferedSum[]): void {
+    this.#averaging?.reform(sums, this.#state.members.keys(), now());
+  }
+
   #tick(): void {
-    this.#averaging?.tick(now());
-    this.#handle({ kind: "tick" });
+    const time = now();
+    if (time - this.#tickedAt >= DEAF_SECONDS) this.#handle({ kind: "deaf" });
+    this.#tickedAt = time;
+    this.#averaging?.tick(time);
+    this.#handle({ kind: "tick", owing: this.#averaging?.owing() });
   }
 
   /** A process that died has nobody listening in its place, which the server knows at once. */
   #probe(): void {
     const { run, heartbeatSeconds } = this.plan;
     const alive = encodeFrame(this.#fields("alive"));
-    for (const name of this.#state.members.keys()) {
+    for (const name of [...this.#state.members.keys(), ...this.#state.candidates.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
     }
   }
 
-  /** The order of the present stage, as a frame. */
-  #order(): Uint8Array | undefined {
-    const order = orderOf(this.#state);
-    return order && encodeControl({ ...this.#fields(order.kind), step: order.step }, order.message);
+  #tell(name: string, frame: Uint8Array): void {
+    this.transport.publish(subjects.to(this.plan.run, name), frame);
+  }
+
+  #encodeOrder(order: Order): Uint8Array {
+    return encodeControl({ ...this.#fields(order.kind), step: order.step }, order.message);
   }
 
   #fields<K extends Frame["kind"]>(kind: K) {
@@ -282,7 +333,7 @@ class Coordinator {
 
 function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
   if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
-  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived } = state;
+  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived, stateBytes } = state;
   return {
     steps: step,
     loss,
@@ -290,7 +341,7 @@ function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome
     tokens,
     bytesSent,
     bytesReceived,
-    stateBytes: 0,
+    stateBytes,
     paramsHash,
     dropped,
     interrupted: state.interrupted && step < state.plan.steps,

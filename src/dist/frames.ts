@@ -34,7 +34,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -49,6 +49,8 @@ export const KINDS = {
   saved: 8, //      the checkpoint is complete
   hashes: 9, //     hashes of the state
   leave: 10, //     the member goes, with its error if that is why; answered with `alive`
+  pinned: 11, //    the state of this step is kept for candidates
+  restored: 12, //  the candidate has taken over the state of this step
   // from the coordinator
   run: 32, //       the configuration
   welcome: 33, //   the sender of `join` is a member
@@ -62,6 +64,14 @@ export const KINDS = {
   hash: 41, //      asks for hashes
   finish: 42, //    the run ends, with its error if that is why
   alive: 43, //     nothing to be done; whoever can receive it is there
+  pin: 44, //       who keeps a copy of its state for candidates
+  takeover: 45, //  tells a candidate who has pinned the state
+  out: 46, //       answers the status of one who is no member (any more): join again
+  // between members, about a pinned state
+  inspect: 64, //   asks what it consists of; answered with `manifest`
+  manifest: 65, //  its vectors and its hash
+  fetch: 66, //     asks for part `part` of its vector number `lo`; answered with `piece`
+  piece: 67, //     one part of a vector
 } as const;
 
 /** Kind of a frame. */

@@ -36,16 +36,16 @@ export async function fetchRun(transport: Transport, run: string, member: string
 export async function join(
   transport: Transport,
   replica: Replica,
-  { run, member, configHash, atHome }: {
+  { run, member, nonce, configHash, atHome }: {
     run: string;
     member: string;
+    nonce: string;
     configHash: string;
     atHome: boolean;
   },
 ): Promise<Welcome> {
   const { state: stateHash } = await replica.hashes();
   const { identity, step } = replica;
-  const nonce = crypto.randomUUID();
   const request = encodeControl(
     { kind: "join", run, sender: member, step },
     { nonce, identity, configHash, stateHash, atHome },

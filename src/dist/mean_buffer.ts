@@ -1,52 +1,77 @@
 /**
- * Where a worker collects the parts of a mean until the commit.
+ * Where a worker collects the parts of means until their commits.
  *
  * @module
  */
 
 import { floatBytes, type Frame } from "./frames.ts";
 
+/** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
+const MOST_BYTES = 64 * 1024 * 1024;
+const LEAST_BUFFERS = 4;
+
 /** The mean of one step, part by part. */
-export class MeanBuffer {
-  /** The mean, once it is complete. */
-  readonly values: Float32Array;
-  #step = 0;
-  readonly #have = new Set<number>();
+interface MeanBuffer {
+  values: Float32Array;
+  have: Set<number>;
+}
+
+/** Means by step. */
+export class Means {
+  readonly #buffers = new Map<number, MeanBuffer>();
+  /** Buffers of steps that are over, to be used again. */
+  readonly #spare: MeanBuffer[] = [];
   readonly #parts: number;
+  readonly #most: number;
 
   /**
-   * An empty buffer.
+   * No means.
    *
-   * @param size values of the vector
+   * @param size values of a mean
    * @param partElements values of a part
    */
-  constructor(size: number, readonly partElements: number) {
-    this.values = new Float32Array(size);
+  constructor(readonly size: number, readonly partElements: number) {
     this.#parts = Math.ceil(size / partElements);
+    this.#most = Math.max(LEAST_BUFFERS, Math.floor(MOST_BYTES / (4 * size)));
   }
 
-  /** Whether all parts of the mean of a step are here. */
-  isComplete(step: number): boolean {
-    return this.#step === step && this.#have.size === this.#parts;
+  /** The mean of a step; undefined where parts are missing. */
+  of(step: number): Float32Array | undefined {
+    const buffer = this.#buffers.get(step);
+    return buffer?.have.size === this.#parts ? buffer.values : undefined;
   }
 
   /**
-   * Takes a part. The first part of a later step begins that step's mean.
+   * Takes a part.
    *
-   * @returns false where it is not a part of this vector
+   * @returns false where it is not a part of this vector, or there are too many means already
    */
   take(frame: Frame): boolean {
     const from = frame.part * this.partElements;
-    const to = Math.min(from + this.partElements, this.values.length);
+    const to = Math.min(from + this.partElements, this.size);
     const fits = frame.codec === "float32" && frame.parts === this.#parts && frame.part < this.#parts &&
-      frame.payload.length === 4 * (to - from) && frame.step >= this.#step;
-    if (!fits) return false;
-    if (frame.step > this.#step) {
-      this.#step = frame.step;
-      this.#have.clear();
-    }
-    floatBytes(this.values.subarray(from, to)).set(frame.payload);
-    this.#have.add(frame.part);
+      frame.payload.length === 4 * (to - from);
+    const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
+    if (!buffer) return false;
+    floatBytes(buffer.values.subarray(from, to)).set(frame.payload);
+    buffer.have.add(frame.part);
     return true;
+  }
+
+  /** Forgets the means up to a step. */
+  forgetThrough(step: number): void {
+    for (const [of, buffer] of this.#buffers) {
+      if (of > step) continue;
+      this.#buffers.delete(of);
+      buffer.have.clear();
+      if (this.#spare.length === 0) this.#spare.push(buffer);
+    }
+  }
+
+  #begin(step: number): MeanBuffer | undefined {
+    if (this.#buffers.size >= this.#most) return undefined;
+    const buffer = this.#spare.pop() ?? { values: new Float32Array(this.size), have: new Set() };
+    this.#buffers.set(step, buffer);
+    return buffer;
   }
 }

@@ -1,22 +1,22 @@
 /**
- * Membership as a pure function: (state, event, now) → (state, actions). It admits workers, follows their signs of life,
- * and decides who is lost; `stages.ts` has what a step consists of. The set of members is fixed once training starts: a member
- * that is lost, or leaves, ends the run.
+ * Membership as a pure function: (state, event, now) → (state, actions). It follows the workers' signs of life and hands
+ * each event to who decides about it: `welcoming.ts` about joins, `stages.ts` about the step, `boundary.ts` about what is
+ * between steps, `deadlines.ts` about who is lost, and `reformation.ts` about how the others go on.
  *
  * @module
  */
 
-import { refusalReasons } from "./admission.ts";
+import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
+import { delivered, reasonLost } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import { isAwaited, type Member, type RunState, type Transition } from "./run_state.ts";
-import { averaged, closeStep, endRun, evaluated, hashed, offer, proceed, saved, stay } from "./stages.ts";
+import { lose } from "./reformation.ts";
+import type { Participant, RunState, Transition } from "./run_state.ts";
+import { averaged, closeStep, evaluated, hashed, offer, pulled, saved } from "./stages.ts";
+import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { welcomeOrRefuse } from "./welcoming.ts";
 
-/** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
-export const GONE_SECONDS = 5;
 /** Seconds that members have to leave when the run has ended. */
 export const LEAVE_SECONDS = 5;
-/** A member that lives but makes no progress is lost after so many times the silence allowed. */
-const STALL_FACTOR = 10;
 
 /**
  * The new state after an event, and what has to be done.
@@ -30,41 +30,62 @@ export function advance(state: RunState, event: MembershipEvent, now: number): T
 }
 
 function react(state: RunState, event: MembershipEvent, now: number): Transition {
-  if (event.kind === "join") return join(state, event, now);
+  if (event.kind === "join") return welcomeOrRefuse(state, event, now);
   if ("member" in event) {
-    const member = state.members.get(event.member);
-    if (!member) return stay(state);
-    state = withMember(state, { ...member, heardAt: now });
-    if ("step" in event && event.kind !== "status" && event.step !== openStep(state)) return stay(state);
+    if (!isHere(state, event.member)) return stay(state);
+    state = heard(state, event.member, now);
+    const isResult = "step" in event && event.kind !== "status" && event.kind !== "restored";
+    if (isResult && event.step !== openStep(state)) return stay(state);
+    if (isResult && !state.members.has(event.member)) return stay(state);
   }
   switch (event.kind) {
     case "heard":
       return stay(state);
     case "status":
-      return closeStep(progress(state, event, now), now);
+      return status(state, event, now);
     case "offer": {
       const { member, lo, hi, reports } = event;
-      return offer(state, { member, lo, hi }, reports, now);
+      return offer(delivered(state, state.members.get(member)!, now), { member, lo, hi }, reports, now);
     }
     case "evaluated":
-      return evaluated(state, event.losses, now);
+      return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
     case "saved":
       return saved(state, event.member, event.place, now);
+    case "pinned":
+      return pinned(state, event.member, now);
+    case "restored":
+      return restored(state, event, now);
     case "hashes":
       return hashed(state, event.member, event.hashes, now);
-    case "leave":
-      return leave(state, event.member, event.error, now);
+    case "leave": {
+      const lost = lose(state, event.member, event.error, now);
+      return state.stage.kind === "ended" ? endWhenEmpty(lost.state, now) : lost;
+    }
     case "probed":
       return probed(state, event.name, event.there, now);
+    case "pulled":
+      return pulled(state, event.lo, event.hi);
     case "averaged":
       return averaged(state, event.norm, now);
     case "interrupt":
       return interrupt(state, now);
     case "failed":
       return state.stage.kind === "ended" ? stay(state) : endRun(state, now, event.error);
+    case "deaf":
+      return forgive(state, now);
     case "tick":
-      return tick(state, now);
+      return tick(state, event, now);
   }
+}
+
+function isHere({ members, candidates }: RunState, name: string): boolean {
+  return members.has(name) || candidates.has(name);
+}
+
+function heard(state: RunState, name: string, now: number): RunState {
+  const member = state.members.get(name);
+  if (member) return withMember(state, { ...member, heardAt: now });
+  return withCandidate(state, { ...state.candidates.get(name)!, heardAt: now });
 }
 
 /** The step that members' results belong to now. */
@@ -72,164 +93,86 @@ export function openStep({ stage, step }: RunState): number {
   return ["computing", "averaging", "committing"].includes(stage.kind) ? step + 1 : step;
 }
 
-function join(
-  state: RunState,
-  event: MembershipEvent & { kind: "join" },
-  now: number,
-): Transition {
-  const { member: name, request } = event;
-  const present = state.members.get(name);
-  if (present?.nonce === request.nonce) {
-    return { state: withMember(state, { ...present, heardAt: now }), actions: [{ do: "welcome" }] };
+function status(state: RunState, event: MembershipEvent & { kind: "status" }, now: number): Transition {
+  const { member: name, status: { phase, progress } } = event;
+  const member = state.members.get(name);
+  if (!member) {
+    const candidate = state.candidates.get(name)!;
+    return caughtUp(withCandidate(state, { ...candidate, phase, progress, step: event.step }), now);
   }
-  const reasons = refusalReasons(
-    { configHash: state.plan.configHash, ...state.credentials },
-    request,
-    { run: state.step, candidate: event.step },
-  );
-  if (state.stage.kind !== "waiting") {
-    const names = [...state.members.keys()].join(", ");
-    reasons.push(`members: the run has begun with a fixed set of workers: ${names}`);
-  } else if (present) reasons.push(`name: there is a member ${name} already`);
-  if (reasons.length > 0) {
-    return {
-      state,
-      actions: [{ do: "refuse", reasons }, {
-        do: "report",
-        event: { kind: "refused", member: name, reasons },
-      }],
-    };
-  }
-  return admit(state, event, now);
-}
-
-function admit(state: RunState, event: MembershipEvent & { kind: "join" }, now: number): Transition {
-  const { member: name, request, step } = event;
-  const { nonce, atHome, identity, configHash, stateHash } = request;
-  const member: Member = {
-    name,
-    nonce,
-    atHome,
-    step,
-    phase: "ready",
-    progress: 0,
-    heardAt: now,
-    progressAt: now,
-  };
-  const admitted: RunState = {
-    ...withMember(state, member),
-    credentials: state.credentials ?? { identity, configHash, stateHash },
-  };
-  const started = startWhenReady(admitted, now);
-  const joined = { kind: "joined", member: name, members: admitted.members.size } as const;
-  return {
-    state: started.state,
-    actions: [{ do: "welcome" }, { do: "report", event: joined }, ...started.actions],
-  };
-}
-
-function startWhenReady(state: RunState, now: number): Transition {
-  const reason = reasonToWait(state);
-  if (reason) return { state, actions: [{ do: "report", event: { kind: "waiting", reason } }] };
-  return proceed({ ...state, generation: 1 }, now);
-}
-
-/** Why training can't start yet, in words; undefined where it can. */
-export function reasonToWait({ members, plan }: RunState): string | undefined {
-  if (members.size < plan.minWorkers) {
-    return `waiting for workers: ${members.size} of ${plan.minWorkers} are here`;
-  }
-}
-
-function progress(
-  state: RunState,
-  event: MembershipEvent & { kind: "status" },
-  now: number,
-): RunState {
-  const member = state.members.get(event.member)!;
-  const { phase, progress } = event.status;
+  const next = event.step > member.step ? delivered(state, member, now) : state;
   const moved = phase !== member.phase || progress !== member.progress;
   const progressAt = moved ? now : member.progressAt;
-  return withMember(state, {
-    ...member,
-    phase,
-    progress,
-    progressAt,
-    step: Math.max(member.step, event.step),
-  });
+  const step = Math.max(member.step, event.step);
+  return closeStep(withMember(next, { ...next.members.get(name)!, phase, progress, progressAt, step }), now);
 }
 
-function leave(state: RunState, name: string, error: string | undefined, now: number): Transition {
-  const members = new Map(state.members);
-  members.delete(name);
-  const left: RunState = { ...state, members };
-  if (left.stage.kind === "ended") return endWhenEmpty(left, now);
-  const { state: next, actions } = afterLeaving(left, name, error, now);
-  return {
-    state: next,
-    actions: [
-      { do: "report", event: { kind: "left", member: name, ...(error ? { error } : {}) } },
-      ...actions,
-    ],
-  };
-}
-
-function afterLeaving(left: RunState, name: string, error: string | undefined, now: number): Transition {
-  if (left.stage.kind === "waiting" && !error) {
-    // The first member set the standard for the others; with nobody there, the next one sets it.
-    return stay(left.members.size > 0 ? left : { ...left, credentials: undefined });
-  }
-  return endRun(left, now, error ? `${name} failed: ${error}` : `${name} left before the run had ended`);
+/** A candidate has the state that was pinned for it. */
+function restored(state: RunState, event: MembershipEvent & { kind: "restored" }, now: number): Transition {
+  const candidate = state.candidates.get(event.member);
+  if (!candidate || candidate.ready || candidate.source?.step !== event.step) return stay(state);
+  const step = Math.max(candidate.step, event.step);
+  const taken = withCandidate(state, { ...candidate, ready: true, step });
+  return caughtUp({ ...taken, stateBytes: state.stateBytes + event.bytes }, now);
 }
 
 function probed(state: RunState, name: string, there: boolean, now: number): Transition {
+  const since = (participant: Participant) => there ? undefined : participant.goneSince ?? now;
   const member = state.members.get(name);
-  if (!member) return stay(state);
-  const goneSince = there ? undefined : member.goneSince ?? now;
-  return stay(withMember(state, { ...member, goneSince }));
+  if (member) return stay(withMember(state, { ...member, goneSince: since(member) }));
+  const candidate = state.candidates.get(name);
+  return stay(candidate ? withCandidate(state, { ...candidate, goneSince: since(candidate) }) : state);
 }
 
 /** The open step is finished first, so that nothing of it is lost. */
 function interrupt(state: RunState, now: number): Transition {
   if (state.stage.kind === "ended") return stay(state);
   const interrupted: RunState = { ...state, interrupted: true };
-  if (state.stage.kind === "waiting") return endRun(interrupted, now);
+  if (state.members.size === 0 || (state.stage.kind === "waiting" && state.generation === 0)) {
+    return endRun(interrupted, now);
+  }
+  if (state.stage.kind === "waiting") return proceed({ ...interrupted, duties: ["save"] }, now);
   if (state.stage.kind === "evaluating") return stay({ ...interrupted, duties: ["save"] });
   return stay(interrupted);
 }
 
-function tick(state: RunState, now: number): Transition {
-  if (state.stage.kind === "ended") return endWhenEmpty(state, now);
-  for (const member of state.members.values()) {
-    const reason = reasonLost(state, member, now);
-    if (reason) return leave(state, member.name, reason, now);
+function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: number): Transition {
+  const { stage } = state;
+  if (stage.kind === "ended") return endWhenEmpty(state, now);
+  for (const participant of [...state.members.values(), ...state.candidates.values()]) {
+    const reason = reasonLost(state, participant, now, event.owing);
+    if (reason) return lose(state, participant.name, reason, now);
+  }
+  if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
+  if (isStateLost(state, now)) {
+    return endRun(
+      state,
+      now,
+      `all workers that had the state of step ${state.step} are gone; go on from the last checkpoint with --resume`,
+    );
   }
   return stay(state);
 }
 
-/** Why a member counts as lost, in words; undefined where it does not. */
-function reasonLost(state: RunState, member: Member, now: number): string | undefined {
-  const { silenceSeconds } = state.plan;
-  const doing = `it was last seen ${member.phase} after step ${member.step}`;
-  if (member.goneSince !== undefined && now - member.goneSince >= GONE_SECONDS) {
-    return `its connection has ended, its process is probably dead; ${doing}`;
-  }
-  if (now - member.heardAt >= silenceSeconds) {
-    return `nothing was heard of it for ${silenceSeconds} s; ${doing}`;
-  }
-  const stall = STALL_FACTOR * silenceSeconds;
-  const still = now - Math.max(member.progressAt, state.stageSince);
-  if (state.stage.kind !== "saving" && isAwaited(state, member) && still >= stall) {
-    return `it made no progress for ${stall} s; ${doing}`;
-  }
+/** Whether there are only workers with older states, and nobody who had the present one has come back. */
+function isStateLost({ members, candidates, generation, stageSince, plan }: RunState, now: number): boolean {
+  return generation > 0 && members.size === 0 && candidates.size > 0 &&
+    now - stageSince >= plan.silenceSeconds;
+}
+
+/** The clock starts anew for everybody. */
+function forgive(state: RunState, now: number): Transition {
+  const renew = <P extends Participant>(all: ReadonlyMap<string, P>) =>
+    new Map(
+      [...all].map((
+        [name, each],
+      ) => [name, { ...each, heardAt: now, progressAt: now, goneSince: undefined }]),
+    );
+  return stay({ ...state, members: renew(state.members), candidates: renew(state.candidates) });
 }
 
 function endWhenEmpty(state: RunState, now: number): Transition {
   if (state.stage.kind !== "ended") return stay(state);
   const over = state.members.size === 0 || now - state.stage.since >= LEAVE_SECONDS;
   return { state, actions: over ? [{ do: "end" }] : [] };
-}
-
-function withMember(state: RunState, member: Member): RunState {
-  return { ...state, members: new Map(state.members).set(member.name, member) };
 }

@@ -15,16 +15,23 @@ export type MembershipEvent =
   | { kind: "heard"; member: string }
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "saved"; member: string; step: number; place: string }
+  | { kind: "pinned"; member: string; step: number }
+  | { kind: "restored"; member: string; step: number; bytes: number }
   | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
   | { kind: "leave"; member: string; error?: string }
   /** Whether anybody listens at a member's place. */
   | { kind: "probed"; name: string; there: boolean }
+  /** The coordinator has all parts of a sum of the open step. */
+  | { kind: "pulled"; lo: number; hi: number }
   /** All members have the mean. */
   | { kind: "averaged"; norm: number }
   | { kind: "interrupt" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
-  | { kind: "tick" };
+  /** The coordinator could not listen for a while: nobody's silence counts. */
+  | { kind: "deaf" }
+  /** Time goes by; since when each member owes a part that was asked for, or the acknowledgement of one of the mean. */
+  | { kind: "tick"; owing?: ReadonlyMap<string, number> };
 
 /** What a frame from a member means; undefined where it has no meaning for the coordinator. */
 export function eventOf(frame: Frame): MembershipEvent | undefined {
@@ -40,6 +47,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
       return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
     case "saved":
       return { kind: "saved", member, step, place: messageOf(frame, "saved").place };
+    case "pinned":
+      return { kind: "pinned", member, step };
+    case "restored":
+      return { kind: "restored", member, step, bytes: messageOf(frame, "restored").bytes };
     case "hashes":
       return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
     case "leave":

@@ -51,6 +51,10 @@ export interface Messages {
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
   /** Where the checkpoint is, on the member's machine. */
   saved: { place: string };
+  /** The state of the step is pinned: it can be taken over. */
+  pinned: Record<never, never>;
+  /** The state of the step was taken over; bytes that came for it. */
+  restored: { bytes: number };
   /** Hashes of the state, and averaging payload of the whole run. */
   hashes: { state: string; params: string; bytesSent: number; bytesReceived: number };
   /** Why, where it is an error. */
@@ -58,21 +62,41 @@ export interface Messages {
   /** The run part of the configuration. */
   run: { config: unknown; configHash: string };
   /** What a member has to know. */
-  welcome: { microBatches: number; partElements: number; heartbeatSeconds: number; silenceSeconds: number };
+  welcome: {
+    /** Whether it is a member at once: then it has the run's state. */
+    admitted: boolean;
+    microBatches: number;
+    partElements: number;
+    windowBytes: number;
+    heartbeatSeconds: number;
+    silenceSeconds: number;
+  };
   /** What differs, one line each. */
   refuse: { reasons: string[] };
-  /** Micro-batches of each member. */
-  assign: { ranges: Record<string, Range> };
+  /** Whole subtrees of each member. Who is not named is no member. */
+  assign: { ranges: Readonly<Record<string, readonly Range[]>> };
   /** What all do with the mean. */
   commit: { apply: boolean; norm: number; loss: number; tokens: number; crcs: number[] };
   /** Validation micro-batches of each member. */
-  evaluate: { ranges: Record<string, Range> };
+  evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
   /** The member that writes the checkpoint. */
   save: { writer: string };
+  /** The member that pins its state. */
+  pin: { donor: string };
+  /** The member that has pinned its state. */
+  takeover: { donor: string };
   /** Nothing has to be said. */
   hash: Record<never, never>;
   /** Why, where it is an error. */
   finish: { error?: string };
+  /** What a pinned state consists of: vectors by name, with their lengths. */
+  manifest: {
+    step: number;
+    updates: number;
+    tokens: number;
+    vectors: [name: string, size: number][];
+    stateHash: string;
+  };
 }
 
 /** A kind of frame whose payload is JSON. */

@@ -31,6 +31,19 @@ export class OpenStep {
     return bytes;
   }
 
+  /** Whether this part of the sum over all micro-batches was complete once. */
+  isComplete(part: number): boolean {
+    return this.#complete.has(part);
+  }
+
+  /** Whether this part of the sum over [lo, hi) is here, by itself or within a larger one. */
+  has(lo: number, hi: number, part: number): boolean {
+    if (this.#complete.has(part)) return true;
+    const nodes = this.#waiting.get(part);
+    return nodes !== undefined &&
+      (pathTo(lo, hi, this.microBatches) ?? []).some((node) => nodes.has(keyOf(node)));
+  }
+
   /**
    * Takes one part of the sum over [lo, hi).
    *

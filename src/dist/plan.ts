@@ -27,7 +27,9 @@ export interface RunPlan {
 
 /** How a run with workers is coordinated. */
 export interface CoordinationPlan extends RunPlan {
-  /** Training starts when so many members are there. */
+  /** The first step opens when so many members are there. */
+  startWorkers: number;
+  /** Later steps open when so many members are there. */
   minWorkers: number;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
@@ -35,7 +37,9 @@ export interface CoordinationPlan extends RunPlan {
   windowBytes: number;
   /** Seconds between two signs of life of a member. */
   heartbeatSeconds: number;
-  /** Seconds without a sign of life after which a member is lost. A worker's event loop may be blocked for a micro-batch. */
+  /** A member is never given up for less than so many seconds of silence, however quick micro-batches are. */
+  patienceSeconds: number;
+  /** Seconds of silence after which a member is lost even if nothing is known of its pace, or it is very slow. */
   silenceSeconds: number;
 }
 
@@ -44,6 +48,7 @@ export const COORDINATION_DEFAULTS = {
   partBytes: 512 * 1024,
   windowBytes: 16 * 1024 * 1024, // a NATS server drops a connection with 64 MiB pending
   heartbeatSeconds: 1,
+  patienceSeconds: 10,
   silenceSeconds: 60,
 } as const;
 
@@ -78,7 +83,10 @@ export type DistEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "joined"; member: string; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
-  | { kind: "left"; member: string; error?: string }
+  /** A worker takes over the state of a step from a member, to become one. */
+  | { kind: "joining"; member: string; donor: string; step: number }
+  /** A member left by itself, or was lost, and why; `members` are left. */
+  | { kind: "left"; member: string; members: number; error?: string }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */

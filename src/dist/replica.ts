@@ -47,6 +47,18 @@ export interface ReplicaIdentity {
   corpus: { bytes: number; sha256: string };
 }
 
+/** All that a replica has: what a newcomer takes over, what is hashed, and what a checkpoint holds. */
+export interface ReplicaState {
+  /** The last step that was ended. */
+  step: number;
+  /** How many steps were applied: skipped ones don't count. */
+  updates: number;
+  /** Counted tokens of all steps so far. */
+  tokens: number;
+  /** Flat vectors in Layout order: `params`, and what the optimizer keeps. */
+  vectors: { params: Float32Array } & Record<string, Float32Array>;
+}
+
 /** One copy of the model with its optimizer and its data, at some step. */
 export interface Replica {
   /** What other members must agree with. */
@@ -67,6 +79,10 @@ export interface Replica {
    * The vector is empty where the step is skipped, and only borrowed: it is overwritten by the next step.
    */
   apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
+  /** A copy of all that this replica has, that stays as it is while the replica goes on. */
+  state(): Promise<ReplicaState>;
+  /** Goes on from a state of another replica. */
+  restore(state: ReplicaState): void;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
   hashes(): Promise<{ state: string; params: string }>;
   /** Writes a checkpoint of the present step, on the member that writes for the run, and says where. */

@@ -10,12 +10,14 @@ import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.
 import type { CoordinationPlan, DistEvent, Duty } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
-/** A worker that was admitted. */
-export interface Member {
-  /** Unique among the members. */
+/** A worker as the coordinator sees it. */
+export interface Participant {
+  /** Unique among members and candidates. */
   readonly name: string;
   /** Tells it apart from another of that name. */
   readonly nonce: string;
+  /** The generation in which it joined: what it said in an earlier one is void. */
+  readonly since: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
   /** The last step that it has ended. */
@@ -32,6 +34,19 @@ export interface Member {
   readonly goneSince?: number;
 }
 
+/** A worker that was admitted. */
+export type Member = Participant;
+
+/** A worker that asked to be a member of a run that has begun. It first takes over the run's state. */
+export interface Candidate extends Participant {
+  /** The member that has pinned its state for it, and at which step. */
+  readonly source?: { readonly donor: string; readonly step: number };
+  /** Whether it has that state, checked, and goes along with the steps that followed. */
+  readonly ready: boolean;
+  /** Boundaries between steps that it came too late for since. */
+  readonly misses: number;
+}
+
 /** A sum that a member has and the coordinator may pull. */
 export interface OfferedSum {
   /** Who has it. */
@@ -40,14 +55,19 @@ export interface OfferedSum {
   readonly lo: number;
   /** One past the last. */
   readonly hi: number;
+  /** Whether the coordinator has all of it: then it outlives its member. */
+  readonly pulled?: true;
 }
+
+/** Ranges of micro-batches by member. */
+export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
 /** The open step. */
 export interface StepInProgress {
   /** When, in seconds. */
   readonly openedAt: number;
-  /** Micro-batches of each member. */
-  readonly ranges: Readonly<Record<string, Range>>;
+  /** Whole subtrees of each member. */
+  readonly ranges: Ranges;
   /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
   /** Of each micro-batch, once it is computed. */
@@ -62,11 +82,15 @@ export type Stage =
   | { readonly kind: "committing"; readonly commit: Messages["commit"] }
   | {
     readonly kind: "evaluating";
-    readonly ranges: Readonly<Record<string, Range>>;
+    readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
   | { readonly kind: "saving"; readonly writer: string }
   | { readonly kind: "hashing"; readonly hashes: ReadonlyMap<string, Messages["hashes"]> }
+  /** A member pins its state for candidates. */
+  | { readonly kind: "pinning"; readonly donor: string }
+  /** The next step waits for candidates that are almost there, until a time. */
+  | { readonly kind: "admitting"; readonly until: number }
   | { readonly kind: "ended"; readonly since: number; readonly error?: string };
 
 /** Everything the coordinator knows. */
@@ -81,12 +105,20 @@ export interface RunState {
   readonly step: number;
   /** Those who were admitted and have not left, by name. */
   readonly members: ReadonlyMap<string, Member>;
+  /** Those who want to be members, by name. */
+  readonly candidates: ReadonlyMap<string, Candidate>;
+  /** Nonces of members that were lost since the last commit: they have the state of the present step, or of the next. */
+  readonly former: ReadonlySet<string>;
   /** What all members have in common, once there is one. */
   readonly credentials?: Credentials;
   /** What is being waited for. */
   readonly stage: Stage;
   /** When the stage began, in seconds. */
   readonly stageSince: number;
+  /** The longest that a member was seen to take for a result, in seconds, by stage. */
+  readonly pace: Readonly<Partial<Record<Stage["kind"], number>>>;
+  /** How long the last step took, in seconds. */
+  readonly stepSeconds: number;
   /** What is still to be done before the next step opens. */
   readonly duties: readonly Duty[];
   /** Whether the run is to stop after this step. */
@@ -103,17 +135,23 @@ export interface RunState {
   readonly bytesSent: number;
   /** Averaging payload that members received, from their last words. */
   readonly bytesReceived: number;
+  /** State transferred to candidates. */
+  readonly stateBytes: number;
 }
 
 /** What the coordinator has to do. */
 export type Action =
   /** Answer the join that is being handled. */
-  | { do: "welcome" }
+  | { do: "welcome"; member: string }
   | { do: "refuse"; reasons: string[] }
   /** Publish the order of the stage to all. */
   | { do: "announce" }
+  /** Tell a candidate where it gets the state. */
+  | { do: "tell"; candidate: string }
   /** Pull these sums, and publish their mean. */
   | { do: "average"; sums: readonly OfferedSum[]; tokens: number; lossSum: number }
+  /** A member was lost while its sums were pulled: only these are still there, others will come. */
+  | { do: "reform"; sums: readonly OfferedSum[] }
   | { do: "report"; event: DistEvent }
   /** Nobody is left to be told anything: return. */
   | { do: "end" };
@@ -134,8 +172,12 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     generation: 0,
     step: plan.startStep,
     members: new Map(),
+    candidates: new Map(),
+    former: new Set(),
     stage: { kind: "waiting" },
     stageSince: 0,
+    pace: {},
+    stepSeconds: 0,
     duties: [],
     interrupted: false,
     loss: NaN,
@@ -144,6 +186,7 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     paramsHash: "",
     bytesSent: 0,
     bytesReceived: 0,
+    stateBytes: 0,
   };
 }
 
@@ -163,35 +206,56 @@ export function orderOf({ stage, step }: RunState): Order | undefined {
       return { kind: "save", step, message: { writer: stage.writer } };
     case "hashing":
       return { kind: "hash", step, message: {} };
+    case "pinning":
+      return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":
       return { kind: "finish", step, message: { error: stage.error } };
     case "waiting":
     case "averaging":
+    case "admitting":
       return undefined;
   }
+}
+
+/** What a candidate has to do; undefined where it can only go along. */
+export function orderForCandidate(
+  { stage, step }: RunState,
+  { source, ready }: Candidate,
+): Order | undefined {
+  if (stage.kind === "ended") return { kind: "finish", step, message: { error: stage.error } };
+  return source && !ready
+    ? { kind: "takeover", step: source.step, message: { donor: source.donor } }
+    : undefined;
 }
 
 /** Whether a member still has to carry out the order of this stage. */
 export function isAwaited({ stage, step }: RunState, member: Member): boolean {
   switch (stage.kind) {
     case "computing":
-      return lacks(stage.reports, stage.ranges[member.name]);
+      return lacking(stage.reports, stage.ranges[member.name]) > 0;
     case "committing":
       return member.step <= step;
     case "evaluating":
-      return lacks(stage.losses, stage.ranges[member.name]);
+      return lacking(stage.losses, stage.ranges[member.name]) > 0;
     case "saving":
       return stage.writer === member.name;
     case "hashing":
       return !stage.hashes.has(member.name);
+    case "pinning":
+      return stage.donor === member.name;
     case "averaging":
     case "ended":
       return true;
     case "waiting":
+    case "admitting":
       return false;
   }
 }
 
-function lacks(results: readonly unknown[], [lo, hi]: Range): boolean {
-  return results.slice(lo, hi).some((result) => result === undefined);
+/** How many micro-batches of these ranges have no result yet. */
+export function lacking(results: readonly unknown[], ranges: readonly Range[] = []): number {
+  return ranges.reduce(
+    (sum, [lo, hi]) => sum + results.slice(lo, hi).filter((result) => result === undefined).length,
+    0,
+  );
 }

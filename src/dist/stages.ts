@@ -1,49 +1,19 @@
 /**
- * How a run goes from step to step: open, all sums in, averaged, committed, evaluated, saved. Pure functions from a state
- * and what members report to a new state and actions.
+ * How a step goes: all sums in, averaged, committed; then evaluated, saved and at the end hashed. Pure functions from a
+ * state and what members report to a new state and actions.
  *
  * @module
  */
 
-import type { Messages, MicroBatchReport, Range } from "./messages.ts";
+import { proceed } from "./boundary.ts";
+import type { Messages, MicroBatchReport } from "./messages.ts";
 import { type DistEvent, dutiesAfter } from "./plan.ts";
 import { reasonNotFinite, reasonToSkip } from "./skipping.ts";
 import { addLosses } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
-import type { Action, OfferedSum, RunState, Stage, StepInProgress, Transition } from "./run_state.ts";
-import { assignRanges, pathTo } from "./tree.ts";
-
-/** Ends the run: with an error, or well. */
-export function endRun(state: RunState, now: number, error?: string): Transition {
-  return enter(state, { kind: "ended", since: now, error });
-}
-
-/** What comes next when a step, or a duty after it, is done. */
-export function proceed(state: RunState, now: number): Transition {
-  const [duty, ...duties] = state.duties;
-  const next = { ...state, duties };
-  if (duty === "evaluate") {
-    const { microBatches } = state.plan.evaluation;
-    const losses = Array.from({ length: microBatches }, () => undefined);
-    return enter(next, { kind: "evaluating", ranges: rangesOf(state, microBatches), losses });
-  }
-  if (duty === "save") {
-    const members = [...state.members.values()];
-    const writer = members.find((member) => member.atHome) ?? members[0];
-    return enter(next, { kind: "saving", writer: writer.name });
-  }
-  if (state.step >= state.plan.steps || state.interrupted) {
-    return enter(next, { kind: "hashing", hashes: new Map() });
-  }
-  const { microBatches } = state.plan;
-  return enter(next, {
-    kind: "computing",
-    openedAt: now,
-    ranges: rangesOf(state, microBatches),
-    sums: [],
-    reports: Array.from({ length: microBatches }, () => undefined),
-  });
-}
+import type { OfferedSum, RunState, StepInProgress, Transition } from "./run_state.ts";
+import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
+import { pathTo } from "./tree.ts";
 
 /** A member has a sum over [lo, hi). Sums of what others have computed already are not needed. */
 export function offer(
@@ -69,6 +39,16 @@ export function offer(
     state: { ...state, stage: { ...progress, kind: "averaging" } },
     actions: [{ do: "average", sums: progress.sums, ...total }],
   };
+}
+
+/** The coordinator has all of a sum: it need not be computed again, whatever happens to its member. */
+export function pulled(state: RunState, lo: number, hi: number): Transition {
+  const { stage } = state;
+  if (stage.kind !== "computing" && stage.kind !== "averaging") return stay(state);
+  const sums = stage.sums.map((sum) =>
+    sum.lo === lo && sum.hi === hi ? { ...sum, pulled: true as const } : sum
+  );
+  return stay({ ...state, stage: { ...stage, sums } });
 }
 
 /** All members have the mean, and its norm is known. */
@@ -111,7 +91,13 @@ function commit(
       samples: order.crcs,
     },
   };
-  const next = { ...state, loss, tokens: state.tokens + total.tokens };
+  const next: RunState = {
+    ...state,
+    loss,
+    tokens: state.tokens + total.tokens,
+    stepSeconds: event.committed.seconds,
+    former: new Set(), // who was lost before may lack the mean
+  };
   const { state: committing, actions } = enter(next, { kind: "committing", commit: order });
   return { state: committing, actions: [...actions, { do: "report", event }] };
 }
@@ -119,7 +105,8 @@ function commit(
 /** When all members have ended the step, it is over. */
 export function closeStep(state: RunState, now: number): Transition {
   const step = state.step + 1;
-  const ended = [...state.members.values()].every((member) => member.step >= step);
+  const members = [...state.members.values()];
+  const ended = members.length > 0 && members.every((member) => member.step >= step);
   if (state.stage.kind !== "committing" || !ended) return stay(state);
   const duties = dutiesAfter(state.plan, step, state.interrupted);
   return proceed({ ...state, step, duties }, now);
@@ -162,7 +149,14 @@ export function hashed(
 ): Transition {
   if (state.stage.kind !== "hashing") return stay(state);
   const all = new Map(state.stage.hashes).set(member, hashes);
-  if (all.size < state.members.size) return stay({ ...state, stage: { ...state.stage, hashes: all } });
+  return endWhenHashed({ ...state, stage: { kind: "hashing", hashes: all } }, now);
+}
+
+/** Ends the run when all members have said their last words. */
+export function endWhenHashed(state: RunState, now: number): Transition {
+  if (state.stage.kind !== "hashing" || state.stage.hashes.size < state.members.size) return stay(state);
+  const all = state.stage.hashes;
+  const [hashes] = all.values();
   const error = differenceOf(all, state.step);
   const sum = (count: (hashes: Messages["hashes"]) => number) =>
     [...all.values()].reduce((total, each) => total + count(each), 0);
@@ -193,29 +187,4 @@ function computedBy(sums: readonly OfferedSum[]): Record<string, number[]> {
     computed[member] = [...(computed[member] ?? []), ...Array.from({ length: hi - lo }, (_, i) => lo + i)];
   }
   return computed;
-}
-
-/** Equal speeds, members in the order of their names. */
-function rangesOf(state: RunState, microBatches: number): Record<string, Range> {
-  const names = [...state.members.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const ranges = assignRanges(microBatches, names.map(() => 1));
-  return Object.fromEntries(names.map((name, i) => [name, ranges[i]]));
-}
-
-function known<T>(values: readonly (T | undefined)[]): T[] {
-  return values.filter((value) => value !== undefined);
-}
-
-/** Nothing follows. */
-export function stay(state: RunState): Transition {
-  return { state, actions: [] };
-}
-
-function enter(state: RunState, stage: Stage): Transition {
-  return { state: { ...state, stage }, actions: [{ do: "announce" }] };
-}
-
-function reportAnd(event: DistEvent, { state, actions }: Transition): Transition {
-  const report: Action = { do: "report", event };
-  return { state, actions: [report, ...actions] };
 }

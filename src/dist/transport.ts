@@ -49,6 +49,8 @@ export const subjects = {
   from: (run: string, member: string): string => `flashmob.${run}.from.${member}`,
   /** What only one member gets. */
   to: (run: string, member: string): string => `flashmob.${run}.to.${member}`,
+  /** Where a member answers about the state that it has pinned. */
+  state: (run: string, member: string): string => `flashmob.${run}.state.${member}`,
   /** What all members get. */
   all: (run: string): string => `flashmob.${run}.all`,
 };

@@ -1,28 +1,42 @@
 /**
- * A worker's vectors: the sums that it hands out when they are pulled, and the mean that it collects.
+ * A worker's vectors: the sums that it hands out when they are pulled, and the means that it collects.
  *
  * @module
  */
 
 import { setImmediate } from "node:timers";
-import { RunError } from "../errors.ts";
+import type { ReportedSum } from "./compute.ts";
 import { floatBytes, type Frame } from "./frames.ts";
-import { MeanBuffer } from "./mean_buffer.ts";
+import { Means } from "./mean_buffer.ts";
+import type { Range } from "./messages.ts";
+import type { FaultPoint } from "./fault_points.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
 export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
 
-/** Sums and mean of the open step. */
+/** What an exchange does to the world. */
+export interface ExchangeEffects {
+  /** Sends a frame to the coordinator. */
+  send(fields: VectorFields): void;
+  /** A place has come where a worker can die. */
+  reach(point: FaultPoint, step: number): void;
+  /** Something went wrong outside of any call. */
+  fail(error: unknown): void;
+}
+
+/** Sums of the open step, and means. */
 export class VectorExchange {
   /** Averaging payload sent, in bytes; what was sent twice counts twice. */
   bytesSent = 0;
   /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
-  readonly #mean: MeanBuffer;
+  readonly #means: Means;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
-  readonly #sums = new Map<string, Float32Array>();
+  readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
   readonly #pulls = new Map<string, Frame>();
+  /** Parts of each sum that were handed out. */
+  readonly #handedOut = new Set<string>();
   /** The step that the sums belong to. */
   #step = 0;
 
@@ -31,58 +45,71 @@ export class VectorExchange {
    *
    * @param size values of a vector
    * @param partElements values of a part
-   * @param send sends a frame to the coordinator
    */
-  constructor(
-    size: number,
-    readonly partElements: number,
-    readonly send: (fields: VectorFields) => void,
-  ) {
-    this.#mean = new MeanBuffer(size, partElements);
+  constructor(size: number, readonly partElements: number, readonly effects: ExchangeEffects) {
+    this.#means = new Means(size, partElements);
   }
 
   /** Keeps a sum of a step, to be pulled. */
-  keep(step: number, lo: number, hi: number, sum: Float32Array): void {
+  keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
+    if (step !== this.#step) this.#forgetSums();
     this.#step = step;
     this.#sums.set(`${lo}-${hi}`, sum);
   }
 
-  /** Forgets the sums: their step is committed. */
-  clear(): void {
-    this.#sums.clear();
+  /** The sum over a range of a step, where it was computed. */
+  sumOf(step: number, [lo, hi]: Range): ReportedSum | undefined {
+    return step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
+  }
+
+  /** Forgets what belongs to steps up to this one: it is over. */
+  forgetThrough(step: number): void {
+    if (this.#step <= step) this.#forgetSums();
+    this.#means.forgetThrough(step);
   }
 
   /** Answers a pull as soon as the messages that have arrived are read. */
   pull(frame: Frame): void {
-    if (this.#pulls.size === 0) setImmediate(() => this.#answerPulls());
+    if (this.#pulls.size === 0) {
+      setImmediate(() => {
+        try {
+          this.#answerPulls();
+        } catch (error) {
+          this.effects.fail(error); // in a callback it would be lost
+        }
+      });
+    }
     this.#pulls.set(`${frame.lo}-${frame.hi}/${frame.part}`, frame);
   }
 
   #answerPulls(): void {
-    for (const { step, lo, hi, part, parts } of this.#pulls.values()) {
-      const sum = step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
+    for (const [key, { step, lo, hi, part, parts }] of this.#pulls) {
+      const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
       const payload = floatBytes(sum.subarray(part * this.partElements, (part + 1) * this.partElements));
+      this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
-      this.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec: "float32", payload });
+      this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec: "float32", payload });
+      this.#handedOut.add(key);
+      if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
     }
     this.#pulls.clear();
   }
 
-  /** Takes a part of the mean and acknowledges it, again where it was acknowledged before. */
-  takeMean(frame: Frame): void {
-    if (!this.#mean.take(frame)) return;
-    this.bytesReceived += frame.payload.length;
-    this.send({ kind: "ack", step: frame.step, part: frame.part });
+  /** Takes a part of a mean. */
+  takeMean(frame: Frame): boolean {
+    const taken = this.#means.take(frame);
+    if (taken) this.bytesReceived += frame.payload.length;
+    return taken;
   }
 
-  /**
-   * The mean of a step that was committed.
-   *
-   * @throws {RunError} where parts are missing: the coordinator commits only what all have acknowledged
-   */
-  meanOf(step: number): Float32Array {
-    if (this.#mean.isComplete(step)) return this.#mean.values;
-    throw new RunError(`step ${step} was committed before all of its mean had arrived here`);
+  /** The mean of a step; undefined where parts are missing. */
+  meanOf(step: number): Float32Array | undefined {
+    return this.#means.of(step);
+  }
+
+  #forgetSums(): void {
+    this.#sums.clear();
+    this.#handedOut.clear();
   }
 }

@@ -1,24 +1,27 @@
 /**
  * A worker: serves a replica to a run. It joins, carries out the coordinator's orders one after the other, hands out its
- * sums when they are pulled, collects the mean, and leaves when the run ends.
+ * sums when they are pulled, collects the mean, and leaves when the run ends. One that finds itself out, because it was
+ * frozen or cut off for a while, joins again.
  *
  * @module
  */
 
 import { RunError } from "../errors.ts";
-import { computeLosses, computeSum } from "./compute.ts";
+import { GONE_SECONDS } from "./deadlines.ts";
+import type { ReachFaultPoint } from "./fault_points.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
 import { askCoordinator, join, type Welcome } from "./joining.ts";
-import { GONE_SECONDS } from "./membership.ts";
+import type { ReportedSum } from "./compute.ts";
 import { encodeControl, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import { subjects, type Transport } from "./transport.ts";
-import { subtrees } from "./tree.ts";
-import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
+import type { Donor } from "./replica_state.ts";
+import { type Message, subjects, type Transport } from "./transport.ts";
+import { Halted, Workbench } from "./workbench.ts";
 
 /** What a worker tells while it works. */
 export type WorkerEvent =
   | { kind: "joined" }
+  | { kind: "out" }
   | { kind: "applied"; step: number; apply: boolean; loss: number };
 
 /** How a worker takes part. */
@@ -31,10 +34,12 @@ export interface WorkerOptions {
   configHash: string;
   /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
   atHome: boolean;
-  /** Leaves the run. A run with a fixed set of workers ends by it. */
+  /** Leaves the run, which goes on without this worker. */
   signal?: AbortSignal;
   /** Gets what happens. */
   onEvent?: (event: WorkerEvent) => void;
+  /** For tests: called at each fault point. */
+  onFaultPoint?: ReachFaultPoint;
 }
 
 /**
@@ -56,8 +61,9 @@ export async function runWorker(
 ): Promise<void> {
   const { signal } = options;
   if (signal?.aborted) return;
-  const welcome = await join(transport, replica, options);
-  const worker = new Worker(transport, replica, options, welcome);
+  const nonce = crypto.randomUUID();
+  const welcome = await join(transport, replica, { ...options, nonce });
+  const worker = new Worker(transport, replica, options, nonce, welcome);
   const leave = () => worker.stop();
   signal?.addEventListener("abort", leave);
   try {
@@ -76,51 +82,67 @@ interface Task {
   ended: Promise<void>;
 }
 
+/**
+ * A candidate has no state of the run yet; one that is ready has it and goes along; a member computes, too. Who is out was a
+ * member, or a candidate, and does not know yet whether it will be one again.
+ */
+type Standing = "candidate" | "ready" | "member" | "out";
+
 class Worker {
-  readonly #vectors: VectorExchange;
+  readonly #bench: Workbench;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
+  #standing: Standing;
   #task: Task | undefined;
+  /** Subtrees to be computed in the open step. */
+  #wanted: readonly Range[] = [];
+  /** The takeover that was ordered last, and the answer to one that is done. */
+  #takeover = "";
+  #restored: { key: string; frame: Uint8Array } | undefined;
   #term: number;
   #generation: number;
   #phase = "ready";
   #progress = 0;
-  #heardAt = now();
+  /** Signs of life without an answer, one after the other. */
+  #unanswered = 0;
   #goneSince: number | undefined;
 
   constructor(
     readonly transport: Transport,
     readonly replica: Replica,
     readonly options: WorkerOptions,
+    readonly nonce: string,
     readonly welcome: Welcome,
   ) {
-    const send = (fields: VectorFields) => {
-      this.#progress++;
-      this.#publish(encodeFrame({ ...this.#fields(fields.kind), ...fields }));
-    };
-    this.#vectors = new VectorExchange(replica.size, welcome.partElements, send);
     this.#term = welcome.term;
     this.#generation = welcome.generation;
+    this.#standing = welcome.admitted ? "member" : "candidate";
+    this.#bench = new Workbench(replica, welcome, {
+      begin: (phase) => this.#begin(phase),
+      send: (fields) => {
+        this.#progress++;
+        this.#publish(encodeFrame({ ...this.#fields(fields.kind), ...fields }));
+      },
+      reach: (point, step) => options.onFaultPoint?.(point, step),
+      fail: (error) => this.#fail(error),
+    });
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
-    const { transport, options } = this;
-    const receive = ({ data }: { data: Uint8Array }) => {
-      try {
-        this.#receive(data);
-      } catch (error) {
-        this.#fail(error); // in a callback it would be lost
-      }
-    };
-    const unsubscribes = [subjects.to(options.run, options.member), subjects.all(options.run)]
-      .map((subject) => transport.subscribe(subject, receive));
+    const { transport, options: { run, member, onEvent } } = this;
+    const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
+    const unsubscribes = [
+      transport.subscribe(subjects.to(run, member), receive),
+      transport.subscribe(subjects.all(run), receive),
+      transport.subscribe(subjects.state(run, member), (message) => this.#guard(() => this.#answer(message))),
+    ];
     const heartbeats = setInterval(() => this.#beat(), this.welcome.heartbeatSeconds * 1000);
     transport.closed.then((error) =>
       this.#fail(error ?? new RunError("the connection to the NATS server was closed"))
     );
     try {
-      options.onEvent?.({ kind: "joined" });
+      onEvent?.({ kind: "joined" });
       this.#beat(); // what was ordered before this worker listened comes with the answer
       await this.#ended.promise;
       await this.#leave();
@@ -144,6 +166,15 @@ class Worker {
     this.#ended.reject(error);
   }
 
+  /** An exception in a callback would be lost. */
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   /** Lets the last micro-batch end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
     const message = error === undefined ? {} : { error: wordsOf(error) };
@@ -160,66 +191,198 @@ class Worker {
     if (frame.term < this.#term || frame.generation < this.#generation) return;
     this.#term = frame.term;
     this.#generation = frame.generation;
-    this.#heardAt = now();
+    this.#unanswered = 0;
+    const { step } = this.replica;
     switch (frame.kind) {
       case "pull":
-        return this.#vectors.pull(frame);
+        return this.#bench.vectors.pull(frame);
       case "mean":
-        return frame.step === this.replica.step + 1 ? this.#vectors.takeMean(frame) : undefined;
+        return this.#takeMean(frame);
       case "finish": {
         const { error } = messageOf(frame, "finish");
         return error ? this.#fail(new RunError(`the run was ended: ${error}`)) : this.stop();
       }
+      case "out":
+        return this.#comeBack();
+      case "takeover":
+        return this.#follow(frame);
       case "assign":
+        return this.#assign(frame);
       case "commit":
-        return this.#obey(frame, this.replica.step + 1);
+        this.#bench.note(frame.step, messageOf(frame, "commit"));
+        return this.#goAlong();
       case "evaluate":
+        return this.#obey(frame, step, String(frame.generation));
       case "save":
+        return this.#obey(frame, step, messageOf(frame, "save").writer);
+      case "pin":
+        return this.#obey(frame, step, messageOf(frame, "pin").donor);
       case "hash":
-        return this.#obey(frame, this.replica.step);
+        return this.#obey(frame, step);
     }
+  }
+
+  /** Members collect the mean of the step that they compute, candidates those of all steps that they don't have yet. */
+  #takeMean(frame: Frame): void {
+    const next = this.replica.step + 1;
+    if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
+    if (!this.#bench.vectors.takeMean(frame)) return;
+    this.#publish(encodeFrame({ ...this.#fields("ack"), step: frame.step, part: frame.part }));
+    this.#progress++;
+  }
+
+  /** Computes what is assigned. Who is not named is no member. */
+  #assign(order: Frame): void {
+    const ranges = messageOf(order, "assign").ranges[this.options.member];
+    if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
+    if (this.#standing === "candidate" || this.#standing === "out") return;
+    this.#standing = "member";
+    if (order.step !== this.replica.step + 1) return;
+    this.#wanted = ranges; // more may have come: a task that computes already sees it
+    this.#start(
+      "assign",
+      () => this.#bench.compute(() => this.#wanted, (range, sum) => this.#offer(range, sum)),
+    );
+  }
+
+  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports }: ReportedSum): void {
+    const finite = reports.every((report) => report.finite);
+    const named = { ...this.#fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
+    this.#publish(encodeControl(named, { microBatches: reports }));
+  }
+
+  /** Ends the steps that are committed and complete. */
+  #goAlong(): void {
+    if (this.#standing === "candidate" || this.#standing === "out" || !this.#bench.canApply) return;
+    this.#wanted = [];
+    this.#start("commit", async () => {
+      this.#begin("updating");
+      const { step, apply, loss } = await this.#bench.apply();
+      this.#setPhase("ready");
+      this.#publish(this.#status());
+      this.options.onEvent?.({ kind: "applied", step, apply, loss });
+    });
+  }
+
+  /** Takes over a member's state. A later order ends an earlier one, whose donor is gone or whose state is too old. */
+  #follow(order: Frame): void {
+    if (this.#standing === "member" || this.#standing === "out") return;
+    const { donor } = messageOf(order, "takeover");
+    const key = `${order.step} ${donor}`;
+    if (this.#restored?.key === key) return this.#publish(this.#restored.frame);
+    this.#standing = "candidate";
+    this.#takeover = key;
+    this.#start("takeover", async () => {
+      const isWanted = () => this.#takeover === key && !this.#isEnding;
+      const bytes = await this.#bench.takeOver(this.#askDonor(donor, order.step, isWanted));
+      if (!isWanted()) return;
+      this.#standing = "ready";
+      const frame = encodeControl({ ...this.#fields("restored"), step: order.step }, { bytes });
+      this.#restored = { key, frame };
+      this.#publish(frame);
+    });
+  }
+
+  #askDonor(donor: string, step: number, isWanted: () => boolean): Donor {
+    const { transport, options: { run, member: sender }, welcome: { heartbeatSeconds } } = this;
+    const ask = async (fields: Pick<Frame, "kind"> & Partial<Frame>): Promise<Frame> => {
+      const question = encodeFrame({ run, sender, step, ...fields });
+      for (;;) {
+        if (!isWanted()) throw new Halted();
+        const answer = await transport.request(subjects.state(run, donor), question, 2 * heartbeatSeconds);
+        const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
+        if (frame && !("refused" in frame)) return frame;
+        // The coordinator notices if the donor is gone, and names another one.
+        if (answer === "nobody") await new Promise((resolve) => setTimeout(resolve, 1000 * heartbeatSeconds));
+      }
+    };
+    return {
+      inspect: () => ask({ kind: "inspect" }),
+      fetch: (vector, part) => {
+        this.#begin(`taking over vector ${vector}, part ${part}, from ${donor}`);
+        return ask({ kind: "fetch", lo: vector, part });
+      },
+    };
+  }
+
+  /** Answers a newcomer. */
+  #answer({ data, respond }: Message): void {
+    const { run, member } = this.options;
+    const question = decodeFrame(data, run);
+    if ("refused" in question) return;
+    const answer = this.#bench.answer(question, { run, sender: member, step: question.step });
+    if (answer) respond?.(answer);
+  }
+
+  /** Joins again: the run went on without this worker. */
+  #comeBack(): void {
+    if (this.#standing === "out" || this.#isEnding) return;
+    this.#standing = "out";
+    this.#wanted = [];
+    this.#takeover = "";
+    this.#restored = undefined;
+    this.options.onEvent?.({ kind: "out" });
+    this.#rejoin().catch((error) => this.#fail(error));
+  }
+
+  async #rejoin(): Promise<void> {
+    await this.#task?.ended;
+    if (this.#isEnding) return;
+    const { term, generation, admitted } = await join(this.transport, this.replica, {
+      ...this.options,
+      nonce: this.nonce,
+    });
+    this.#term = term;
+    this.#generation = generation;
+    this.#standing = admitted ? "member" : "candidate";
+    this.#beat();
   }
 
   /** Carries out an order for the step named once, however often it comes. */
-  #obey(order: Frame, step: number): void {
-    const key = `${order.kind} ${order.step}`;
+  #obey(order: Frame, step: number, variant = ""): void {
+    const key = `${order.kind} ${order.step} ${variant}`;
     const task = this.#task;
-    if (task?.key === key) {
-      if (task.done) { for (const answer of task.answers) this.#publish(answer); }
-      return;
-    }
-    const isBusy = task !== undefined && !task.done;
-    if (isBusy || order.step !== step || this.#isEnding) return; // it comes again while it is wanted
-    const begun: Task = { key, done: false, answers: [], ended: Promise.resolve() };
-    this.#task = begun;
-    begun.ended = this.#carryOut(order, begun)
-      .then(() => this.#setPhase("ready"), (error) => this.#fail(error))
-      .finally(() => begun.done = true);
+    if (task?.done && task.key === key) { for (const answer of task.answers) this.#publish(answer); }
+    else if (order.step === step) this.#start(key, (answer) => this.#carryOut(order, answer));
   }
 
-  async #carryOut(order: Frame, task: Task): Promise<void> {
+  /** Begins a task, where none is going on: an order comes again while it is wanted. */
+  #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
+    if ((this.#task && !this.#task.done) || this.#isEnding) return;
+    const task: Task = { key, done: false, answers: [], ended: Promise.resolve() };
+    this.#task = task;
     const answer = (frame: Uint8Array) => {
       task.answers.push(frame);
       this.#publish(frame);
     };
+    task.ended = work(answer)
+      .catch((error) => error instanceof Halted || this.#fail(error))
+      .then(() => {
+        task.done = true;
+        this.#setPhase("ready");
+        this.#goAlong();
+      });
+  }
+
+  async #carryOut(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {
+    const { member } = this.options;
     switch (order.kind) {
-      case "assign":
-        return await this.#compute(messageOf(order, "assign").ranges[this.options.member] ?? [0, 0], answer);
-      case "commit":
-        return await this.#apply(order, answer);
       case "evaluate": {
-        const [lo, hi] = messageOf(order, "evaluate").ranges[this.options.member] ?? [0, 0];
-        const each = (microBatch: number) => this.#begin(`evaluating micro-batch ${microBatch}`);
-        const losses = await computeLosses(this.replica, lo, hi, each);
+        const losses = await this.#bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
         return answer(encodeControl(this.#fields("evaluated"), { losses }));
       }
       case "save":
-        if (messageOf(order, "save").writer !== this.options.member) return;
+        if (messageOf(order, "save").writer !== member) return;
         this.#setPhase("saving");
         return answer(encodeControl(this.#fields("saved"), { place: await this.replica.save() }));
+      case "pin":
+        if (messageOf(order, "pin").donor !== member) return;
+        this.#setPhase("copying its state for others");
+        await this.#bench.pin();
+        return answer(encodeControl(this.#fields("pinned"), {}));
       case "hash": {
         this.#setPhase("hashing");
-        const { bytesSent, bytesReceived } = this.#vectors;
+        const { bytesSent, bytesReceived } = this.#bench.vectors;
         return answer(
           encodeControl(this.#fields("hashes"), { ...await this.replica.hashes(), bytesSent, bytesReceived }),
         );
@@ -227,42 +390,20 @@ class Worker {
     }
   }
 
-  /** Computes the subtrees of a range and offers each. */
-  async #compute([lo, hi]: Range, answer: (frame: Uint8Array) => void): Promise<void> {
-    const step = this.replica.step + 1;
-    const each = (microBatch: number) => this.#begin(`computing micro-batch ${microBatch}`);
-    for (const [from, to] of subtrees(lo, hi, this.welcome.microBatches)) {
-      const { sum, reports } = await computeSum(this.replica, from, to, each);
-      this.#vectors.keep(step, from, to, sum.gradient);
-      const { lossSum, tokens } = sum;
-      const finite = reports.every((report) => report.finite);
-      const named = { ...this.#fields("offer"), step, lo: from, hi: to, lossSum, tokens, finite };
-      answer(encodeControl(named, { microBatches: reports }));
-    }
-  }
-
-  async #apply(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {
-    const { apply, norm, loss, tokens } = messageOf(order, "commit");
-    const { step } = order;
-    const mean = apply ? this.#vectors.meanOf(step) : new Float32Array();
-    this.#setPhase("updating");
-    await this.replica.apply(mean, { step, apply, norm, tokens });
-    this.#vectors.clear();
-    answer(this.#status());
-    this.options.onEvent?.({ kind: "applied", step, apply, loss });
-  }
-
   /** Tells that this worker lives; the answer is the order that it still has to carry out. */
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
+    this.#bench.release(silenceSeconds);
+    if (this.#standing === "out") return;
+    this.#unanswered++;
     const answer = await this.transport.request(subjects.from(run, member), this.#status(), heartbeatSeconds);
     if (this.#isEnding) return;
     this.#goneSince = answer === "nobody" ? this.#goneSince ?? now() : undefined;
-    if (answer instanceof Uint8Array) return this.#receive(answer);
+    if (answer instanceof Uint8Array) return this.#guard(() => this.#receive(answer));
     if (this.#goneSince !== undefined && now() - this.#goneSince >= GONE_SECONDS) {
       this.#fail(new RunError(`the coordinator of the run "${run}" is gone`));
-    } else if (now() - this.#heardAt >= silenceSeconds) {
+    } else if (this.#unanswered * heartbeatSeconds >= silenceSeconds) { // counted: a frozen worker hears nothing either
       this.#fail(
         new RunError(`nothing was heard of the coordinator of the run "${run}" for ${silenceSeconds} s`),
       );
@@ -270,7 +411,7 @@ class Worker {
   }
 
   #begin(phase: string): void {
-    if (this.#isEnding) throw new RunError("the run has ended");
+    if (this.#isEnding || this.#standing === "out") throw new Halted();
     this.#setPhase(phase);
   }
 

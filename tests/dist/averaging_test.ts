@@ -14,8 +14,11 @@ const TOKENS = 7;
 /** An averaging on paper: what it asks for and sends is kept. */
 class Paper {
   readonly pulls: { sum: (typeof SUMS)[number]; part: number }[] = [];
+  readonly asked: { lo: number; part: number }[] = [];
   readonly sent: { part: number; member?: string; payload: Uint8Array }[] = [];
   readonly heard: Record<string, number> = { a: 0, b: 0 };
+  /** Sums that were pulled as a whole. */
+  readonly pulled: [number, number][] = [];
   norm: number | undefined;
   readonly averaging: Averaging;
 
@@ -28,12 +31,12 @@ class Paper {
       patienceSeconds: 2,
     };
     this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, {
-      pull: (sum, part) => this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo)!, part }),
-      encodeMean: (part, payload) => encodeFrame({ kind: "mean", run: "r", sender: "c", part, payload }),
-      sendMean: (bytes, member) => {
-        const { part, payload } = decode(bytes);
-        this.sent.push({ part, member, payload });
+      pull: (sum, part) => {
+        this.asked.push({ lo: sum.lo, part });
+        this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
       },
+      sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
+      pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
       heardAt: (member) => this.heard[member],
       done: (norm) => this.norm = norm,
     });
@@ -164,4 +167,39 @@ Deno.test("an averaging takes each part once, and only what it asked for", () =>
   assert.ok(!paper.averaging.receive(decode(encodeFrame(short)), 0), "not of its size");
   assert.ok(paper.answer(paper.pulls[0]));
   assert.ok(!paper.answer(paper.pulls[0]), "doubled");
+});
+
+Deno.test("an averaging goes on without a lost member: what it has is kept, the rest comes from others", () => {
+  const paper = new Paper(4);
+  const [a0, b0, a1] = paper.pulls.splice(0);
+  paper.answer(a0);
+  paper.answer(b0);
+  paper.answer(a1);
+  // b is lost with part 1 of its sum [2, 4) on its way: a has [2, 3) now, and c [3, 4).
+  paper.pulls.length = 0;
+  const halves = [{ member: "a", lo: 2, hi: 3 }, { member: "a", lo: 3, hi: 4 }];
+  paper.averaging.acknowledge("a", 0, 0);
+  paper.averaging.reform([SUMS[0]], ["a"], 1);
+  assert.ok(!paper.answer(b0, 1), "what was asked of the lost member is not wanted any more");
+  const asked = paper.asked.length;
+  const ahead = paper.pulls.splice(0);
+  paper.averaging.reform([SUMS[0], ...halves], ["a"], 1);
+  for (const pull of ahead) paper.answer(pull, 1); // that gives room
+  const after = paper.asked.slice(asked);
+  assert.ok(!after.some(({ part }) => part === 0), "part 0 is complete, and a has acknowledged it");
+  assert.ok(!after.some(({ lo, part }) => lo === 0 && part === 1), "part 1 of the other sum is kept");
+  assert.ok(
+    after.some(({ lo, part }) => lo === 2 && part === 1) &&
+      after.some(({ lo, part }) => lo === 3 && part === 1),
+  );
+});
+
+Deno.test("an averaging tells which sums it has as a whole, and who owes what since when", () => {
+  const paper = new Paper(100);
+  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0], ["b", 0]]));
+  for (const pull of paper.pulls.filter(({ sum }) => sum.member === "b")) paper.answer(pull, 3);
+  assert.deepEqual(paper.pulled, [[2, 4]]);
+  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0]]));
+  paper.answer(paper.pulls[0], 5);
+  assert.deepEqual(paper.averaging.owing(), new Map([["a", 5], ["b", 5]]), "b has not acknowledged part 0");
 });

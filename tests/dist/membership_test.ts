@@ -1,12 +1,20 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { advance, GONE_SECONDS, LEAVE_SECONDS } from "../../src/dist/membership.ts";
+import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
+import { advance, LEAVE_SECONDS } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import { type Action, initialState, isAwaited, orderOf, type RunState } from "../../src/dist/run_state.ts";
-import { proceed } from "../../src/dist/stages.ts";
+import {
+  type Action,
+  initialState,
+  isAwaited,
+  orderOf,
+  type Ranges,
+  type RunState,
+} from "../../src/dist/run_state.ts";
+import { proceed } from "../../src/dist/boundary.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
 
 /** A run on paper: events at times that the test chooses. */
@@ -16,7 +24,7 @@ class Paper {
   readonly actions: Action[] = [];
 
   constructor(changes: Partial<CoordinationPlan> = {}) {
-    this.state = initialState(toyPlan({ minWorkers: 2, microBatches: 4, ...changes }), 1);
+    this.state = initialState(toyPlan({ startWorkers: 2, microBatches: 4, ...changes }), 1);
   }
 
   /** Handles an event; returns what it led to. */
@@ -84,6 +92,15 @@ function reasons(actions: Action[]): string {
   return actions.flatMap((action) => action.do === "refuse" ? action.reasons : []).join("\n");
 }
 
+/** Who was lost among these actions, and why. */
+function lostNames(actions: Action[]): string {
+  return actions.flatMap((action) =>
+    action.do === "report" && action.event.kind === "left"
+      ? [`${action.event.member}: ${action.event.error}`]
+      : []
+  ).join("\n");
+}
+
 function errorOf(paper: Paper): string | undefined {
   return paper.state.stage.kind === "ended" ? paper.state.stage.error : undefined;
 }
@@ -100,7 +117,7 @@ Deno.test("training starts when enough workers are there, and says what it waits
   assert.deepEqual(orderOf(paper.state), {
     kind: "assign",
     step: 1,
-    message: { ranges: { a: [0, 2], b: [2, 4] } },
+    message: { ranges: { a: [[0, 2]], b: [[2, 4]] } },
   });
 });
 
@@ -119,7 +136,7 @@ Deno.test("a member at home writes the checkpoints, and where none is there, the
 Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
   const paper = begun();
   const before = paper.state;
-  assert.deepEqual(paper.join("a"), [{ do: "welcome" }]);
+  assert.deepEqual(paper.join("a"), [{ do: "welcome", member: "a" }]);
   assert.deepEqual(paper.state, before);
 });
 
@@ -152,10 +169,6 @@ Deno.test("a refused join names what differs", () => {
   assert.match(reasons(paper.join("a", {}, 3)), /step: the run has 0, you have 3/);
   paper.join("a");
   assert.match(reasons(paper.join("a", { nonce: "another a" })), /there is a member a already/);
-});
-
-Deno.test("who comes after training has begun is refused, and told by whom it is done", () => {
-  assert.match(reasons(begun().join("c")), /has begun with a fixed set of workers: a, b/);
 });
 
 Deno.test("a step is pulled when all sums are in, committed when averaged, over when all have applied it", () => {
@@ -282,11 +295,10 @@ Deno.test("replicas that differ at the end fail the run, and it says who has wha
   assert.match(errorOf(paper)!, /replicas differ after step 1.*a: one; b: two/);
 });
 
-Deno.test("a worker that fails ends the run with its message; others have a few seconds to leave", () => {
+Deno.test("members have a few seconds to leave a run that has ended", () => {
   const paper = begun();
-  paper.do({ kind: "leave", member: "b", error: "out of memory" });
-  assert.equal(errorOf(paper), "b failed: out of memory");
-  assert.deepEqual(orderOf(paper.state)?.message, { error: "b failed: out of memory" });
+  paper.do({ kind: "failed", error: "the coordinator has failed" });
+  assert.deepEqual(orderOf(paper.state)?.message, { error: "the coordinator has failed" });
   assert.deepEqual(paper.do({ kind: "tick" }), []);
   paper.now = LEAVE_SECONDS;
   assert.deepEqual(paper.do({ kind: "tick" }), [{ do: "end" }]);
@@ -310,45 +322,89 @@ Deno.test("a worker whose connection has ended is lost after seconds, one that c
   probe(true);
   paper.now = GONE_SECONDS;
   paper.do({ kind: "tick" });
-  assert.equal(paper.stage, "computing");
+  assert.equal(paper.state.members.size, 2);
   probe(false);
   paper.now = 2 * GONE_SECONDS;
+  paper.beat(0);
   probe(false);
-  paper.do({ kind: "tick" });
-  assert.match(errorOf(paper)!, /b failed: its connection has ended/);
+  assert.match(lostNames(paper.do({ kind: "tick" })), /b: its connection has ended/);
 });
 
-Deno.test("a silent worker is lost at the deadline, one that is only slow is not", () => {
+Deno.test("before anything is known of the pace a silent worker has the ceiling, one that is only slow stays", () => {
   const paper = begun({ silenceSeconds: 60 });
   for (let time = 0; time <= 3600; time += 10) {
     paper.now = time;
     paper.beat(0, "computing micro-batch 0", time); // progress, though one step takes an hour
     paper.do({ kind: "tick" });
   }
-  assert.equal(paper.stage, "computing");
+  assert.equal(paper.state.members.size, 2);
   paper.now += 50;
   paper.do({ kind: "heard", member: "a" });
   paper.now += 10;
-  paper.do({ kind: "tick" });
-  assert.match(errorOf(paper)!, /b failed: nothing was heard of it for 60 s; it was last seen computing/);
+  assert.match(
+    lostNames(paper.do({ kind: "tick" })),
+    /b: nothing was heard of it for 60 s; it was last seen computing/,
+  );
+});
+
+Deno.test("deadlines follow the pace, within a floor and a ceiling", () => {
+  const deadlineAfter = (seconds: number) => {
+    const paper = begun({ patienceSeconds: 10, silenceSeconds: 60 });
+    paper.now = seconds; // for a result
+    paper.step();
+    const since = paper.now;
+    for (;; paper.now++) {
+      paper.do({ kind: "heard", member: "a" });
+      paper.do({ kind: "status", member: "a", step: 1, status: { phase: "computing", progress: paper.now } });
+      if (lostNames(paper.do({ kind: "tick" }))) return paper.now - since;
+    }
+  };
+  assert.equal(deadlineAfter(0.5), 10, "the floor");
+  assert.equal(deadlineAfter(3), 30, "ten times");
+  assert.equal(deadlineAfter(20), 60, "the ceiling");
 });
 
 Deno.test("a worker that lives without progress is lost later, but not while it saves", () => {
   const beatFor = (paper: Paper, seconds: number, step: number) => {
+    let lost = "";
     for (const end = paper.now + seconds; paper.now < end; paper.now += 10) {
       paper.beat(step);
-      paper.do({ kind: "tick" });
+      lost += lostNames(paper.do({ kind: "tick" }));
     }
+    return lost;
   };
   const stuck = begun({ silenceSeconds: 60 });
-  beatFor(stuck, 590, 0);
-  assert.equal(stuck.stage, "computing");
-  beatFor(stuck, 30, 0);
-  assert.match(errorOf(stuck)!, /a failed: it made no progress for 600 s/);
+  assert.equal(beatFor(stuck, 590, 0), "");
+  assert.match(beatFor(stuck, 30, 0), /a: it made no progress for 600 s/);
   const saving = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   saving.step();
   beatFor(saving, 3600, 1);
   assert.equal(saving.stage, "saving");
+});
+
+Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  assert.equal(paper.stage, "averaging");
+  for (paper.now = 1; paper.now < 10; paper.now++) {
+    paper.beat(0);
+    const lost = lostNames(paper.do({ kind: "tick", owing: new Map([["b", 1]]) }));
+    if (lost) {
+      assert.match(lost, /^b: it made no progress for 6 s/);
+      break;
+    }
+  }
+  assert.equal(paper.now, 7);
+});
+
+Deno.test("a coordinator that was held up itself blames nobody for its silence", () => {
+  const paper = begun({ silenceSeconds: 60 });
+  paper.now = 100;
+  paper.do({ kind: "deaf" });
+  assert.equal(lostNames(paper.do({ kind: "tick" })), "");
+  paper.now = 160;
+  assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
 });
 
 Deno.test("waiting long for others does not count as a lack of progress", () => {
@@ -386,6 +442,234 @@ Deno.test("an interrupt before training has begun ends the run at once", () => {
   paper.do({ kind: "interrupt" });
   assert.equal(paper.stage, "ended");
   assert.deepEqual(paper.do({ kind: "leave", member: "a" }), [{ do: "end" }]);
+});
+
+/** Nothing but steps. */
+const longRun = { steps: 20, evaluation: { every: 0, microBatches: 0 } };
+
+/** The ranges of the open step. */
+function rangesOf({ state }: Paper): Ranges {
+  assert.ok(state.stage.kind === "computing");
+  return state.stage.ranges;
+}
+
+Deno.test("a lost member's sums are computed again, those of the living and those that were pulled are kept", () => {
+  const paper = begun({ microBatches: 8, startWorkers: 4 });
+  paper.join("c");
+  paper.join("d");
+  assert.deepEqual(rangesOf(paper), { a: [[0, 2]], b: [[2, 4]], c: [[4, 6]], d: [[6, 8]] });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  const actions = paper.do({ kind: "leave", member: "b", error: "out of memory" });
+  assert.equal(lostNames(actions), "b: out of memory");
+  assert.deepEqual(rangesOf(paper), { a: [[0, 2], [2, 3]], c: [[4, 6], [3, 4]], d: [[6, 8]] });
+  assert.equal(paper.state.generation, 2);
+  assert.ok(isAwaited(paper.state, paper.state.members.get("a")!));
+  paper.offer("a", 2, 3);
+  paper.offer("c", 3, 4);
+  paper.offer("c", 4, 6);
+  const average = paper.offer("d", 6, 8).find((action) => action.do === "average");
+  assert.deepEqual(average?.sums.map(({ member, lo, hi }) => [member, lo, hi]), [
+    ["a", 0, 2],
+    ["a", 2, 3],
+    ["c", 3, 4],
+    ["c", 4, 6],
+    ["d", 6, 8],
+  ]);
+});
+
+Deno.test("a member that is lost while its sums are pulled takes with it what was not pulled as a whole", () => {
+  const lossAfter = (pulled: boolean) => {
+    const paper = begun();
+    paper.offer("a", 0, 2);
+    paper.offer("b", 2, 4);
+    if (pulled) paper.do({ kind: "pulled", lo: 2, hi: 4 });
+    return { paper, actions: paper.do({ kind: "leave", member: "b" }) };
+  };
+  const half = lossAfter(false);
+  assert.equal(half.paper.stage, "computing");
+  assert.deepEqual(rangesOf(half.paper), { a: [[0, 2], [2, 4]] });
+  assert.deepEqual(half.actions.find(({ do: what }) => what === "reform"), {
+    do: "reform",
+    sums: [{ member: "a", lo: 0, hi: 2 }],
+  });
+  const whole = lossAfter(true);
+  assert.equal(whole.paper.stage, "averaging");
+  const actions = whole.paper.do({ kind: "averaged", norm: 1 });
+  const step = actions.find((action) => action.do === "report" && action.event.kind === "step");
+  assert.match(
+    JSON.stringify(step),
+    /"computed":{"a":\[0,1\],"b":\[2,3\]}/,
+    "who computed it, though it is gone",
+  );
+});
+
+Deno.test("a commit that a lost member has not carried out is over when the others have", () => {
+  const paper = begun();
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  paper.do({ kind: "status", member: "a", step: 1, status: { phase: "ready", progress: 1 } });
+  assert.equal(paper.state.step, 0);
+  paper.do({ kind: "leave", member: "b" });
+  assert.equal(paper.state.step, 1);
+  assert.deepEqual(rangesOf(paper), { a: [[0, 4]] });
+});
+
+Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes goes to the others", () => {
+  const paper = begun({ steps: 1, evaluation: { every: 1, microBatches: 4 } });
+  paper.step();
+  paper.do({
+    kind: "evaluated",
+    member: "a",
+    step: 1,
+    losses: [0, 1].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
+  });
+  paper.join("c", {}, 1);
+  paper.do({ kind: "leave", member: "b" });
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "evaluate",
+    step: 1,
+    message: { ranges: { a: [[0, 2], [2, 4]] } },
+  });
+  paper.do({
+    kind: "evaluated",
+    member: "a",
+    step: 1,
+    losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
+  });
+  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" });
+});
+
+Deno.test("a checkpoint whose writer is lost is written by another member", () => {
+  const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
+  paper.step();
+  paper.do({ kind: "leave", member: "a" });
+  assert.deepEqual(orderOf(paper.state)?.message, { writer: "b" });
+  paper.do({ kind: "saved", member: "b", step: 1, place: "there" });
+  paper.do({
+    kind: "hashes",
+    member: "b",
+    step: 1,
+    hashes: { state: "s", params: "p", bytesSent: 0, bytesReceived: 0 },
+  });
+  assert.equal(paper.stage, "ended");
+  assert.equal(paper.state.paramsHash, "p");
+});
+
+Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {
+  const paper = begun(longRun);
+  const status = (step: number) =>
+    paper.do({ kind: "status", member: "c", step, status: { phase: "ready", progress: step } });
+  assert.deepEqual(paper.join("c"), [{ do: "welcome", member: "c" }]);
+  assert.equal(paper.state.members.size, 2);
+  paper.step();
+  assert.equal(paper.stage, "pinning");
+  assert.deepEqual(
+    orderOf(paper.state),
+    { kind: "pin", step: 1, message: { donor: "b" } },
+    "b writes no checkpoints",
+  );
+  const told = paper.do({ kind: "pinned", member: "b", step: 1 });
+  assert.ok(told.some((action) => action.do === "tell" && action.candidate === "c"));
+  assert.equal(paper.stage, "computing", "the run goes on meanwhile");
+  paper.step();
+  assert.equal(paper.stage, "computing");
+  paper.do({ kind: "restored", member: "c", step: 1, bytes: 80 });
+  status(2);
+  paper.step();
+  assert.equal(paper.stage, "computing", "it is one step behind: the first time nobody waits for it");
+  assert.equal(paper.state.members.size, 2);
+  status(3);
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  status(4);
+  for (const member of ["a", "b"]) {
+    paper.do({ kind: "status", member, step: 4, status: { phase: "ready", progress: 9 } });
+  }
+  assert.deepEqual(Object.keys(rangesOf(paper)), ["a", "b", "c"]);
+  assert.equal(paper.state.generation, 2);
+  assert.equal(paper.state.stateBytes, 80);
+});
+
+Deno.test("the second time a boundary waits for a newcomer, for one step at most; then it gets a newer state", () => {
+  const paper = begun({ ...longRun, heartbeatSeconds: 0.1, silenceSeconds: 100 });
+  const step = () => {
+    paper.now += 5;
+    paper.step();
+  };
+  paper.join("c");
+  paper.step();
+  paper.do({ kind: "pinned", member: "b", step: 1 });
+  paper.do({ kind: "restored", member: "c", step: 1, bytes: 0 });
+  step();
+  assert.equal(paper.stage, "computing");
+  step();
+  assert.equal(paper.stage, "admitting");
+  paper.now += 4.9;
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "admitting");
+  const late = paper.state;
+  paper.now += 0.2;
+  paper.do({ kind: "tick" });
+  assert.equal(paper.stage, "pinning", "5 s are over");
+  paper.state = late;
+  paper.do({ kind: "status", member: "c", step: 3, status: { phase: "ready", progress: 1 } });
+  assert.deepEqual(Object.keys(rangesOf(paper)), ["a", "b", "c"]);
+});
+
+Deno.test("a newcomer whose donor is lost gets another one", () => {
+  const paper = begun(longRun);
+  paper.join("c");
+  paper.step();
+  paper.do({ kind: "leave", member: "b" });
+  assert.deepEqual(
+    orderOf(paper.state)?.message,
+    { donor: "a" },
+    "it was lost before it had pinned its state",
+  );
+  paper.do({ kind: "pinned", member: "a", step: 1 });
+  paper.join("d");
+  assert.equal(paper.state.candidates.get("c")?.source?.donor, "a");
+  paper.do({ kind: "leave", member: "a" });
+  assert.equal(paper.state.candidates.get("c")?.source, undefined);
+});
+
+Deno.test("what a lost member says is nothing until it has joined again", () => {
+  const paper = begun();
+  paper.do({ kind: "leave", member: "b", error: "silence" });
+  const before = paper.state;
+  paper.offer("b", 2, 4);
+  paper.do({ kind: "status", member: "b", step: 1, status: { phase: "ready", progress: 9 } });
+  assert.deepEqual(paper.state, before);
+  paper.join("b");
+  assert.ok(paper.state.candidates.has("b"));
+});
+
+Deno.test("a name is free again when its member was silent for a while and is lost, not before", () => {
+  const paper = begun();
+  assert.match(reasons(paper.join("b", { nonce: "new" })), /there is a member b already/);
+  paper.now = 1;
+  assert.deepEqual(paper.join("b", { nonce: "new" }), [], "it may be dead: it is asked to wait, by silence");
+  paper.do({ kind: "leave", member: "b", error: "gone" });
+  paper.join("b", { nonce: "new" });
+  assert.equal(paper.state.candidates.get("b")?.nonce, "new");
+});
+
+Deno.test("the last member is lost in a commit: it is carried out when it comes back, done or not", () => {
+  for (const step of [0, 1]) {
+    const paper = new Paper({ startWorkers: 1 });
+    paper.join("a");
+    paper.offer("a", 0, 4);
+    paper.do({ kind: "averaged", norm: 1 });
+    paper.do({ kind: "leave", member: "a", error: "silence" });
+    paper.join("stranger", { nonce: "x" }, 0);
+    assert.ok(paper.state.candidates.has("stranger"), "nobody knows what state it has");
+    paper.join("a", {}, step);
+    assert.equal(paper.stage, step === 0 ? "committing" : "pinning");
+    assert.equal(paper.state.step, step);
+  }
 });
 
 Deno.test("advance() changes neither the state nor the event that it is given", () => {

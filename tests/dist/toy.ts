@@ -4,11 +4,17 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { COORDINATION_DEFAULTS, type CoordinationPlan } from "../../src/dist/plan.ts";
-import { floatBytes } from "../../src/dist/frames.ts";
-import type { GradientSum, LossSum, Replica, ReplicaIdentity, StepOutcome } from "../../src/dist/replica.ts";
+import type {
+  GradientSum,
+  LossSum,
+  Replica,
+  ReplicaIdentity,
+  ReplicaState,
+  StepOutcome,
+} from "../../src/dist/replica.ts";
+import { hashesOf } from "../../src/dist/replica_state.ts";
 import { layoutOf } from "../../src/layout.ts";
 
 /** What may be different about a toy replica. */
@@ -39,7 +45,11 @@ export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
   readonly size: number;
   step = 0;
-  readonly params: Float32Array;
+  params: Float32Array;
+  /** A state vector besides the parameters. */
+  momentum: Float32Array;
+  updates = 0;
+  tokens = 0;
   readonly saves: number[] = [];
   /** Every [step, micro-batch] that was computed. */
   readonly computed: (readonly [step: number, microBatch: number])[] = [];
@@ -48,6 +58,7 @@ export class ToyReplica implements Replica {
     this.size = options.size ?? 1000;
     this.identity = { ...toyIdentity(this.size), ...options.identity };
     this.params = noise(this.size, options.seed ?? 1);
+    this.momentum = new Float32Array(this.size);
   }
 
   async gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
@@ -72,21 +83,36 @@ export class ToyReplica implements Replica {
     });
   }
 
-  async apply(mean: Float32Array, { step, apply, norm }: StepOutcome): Promise<void> {
+  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
     await this.options.beforeApply?.(step);
+    this.tokens += tokens;
     if (apply) {
+      this.updates++;
       const rate = 0.1 / Math.max(1, norm);
-      for (let i = 0; i < this.size; i++) this.params[i] -= rate * mean[i];
+      for (let i = 0; i < this.size; i++) {
+        this.momentum[i] = 0.5 * this.momentum[i] + mean[i];
+        this.params[i] -= rate * this.momentum[i];
+      }
     }
     this.step = step;
   }
 
-  hashes(): Promise<{ state: string; params: string }> {
-    const params = createHash("sha256").update(floatBytes(this.params)).digest("hex");
+  state(): Promise<ReplicaState> {
+    const { step, updates, tokens } = this;
     return Promise.resolve({
-      state: createHash("sha256").update(`${this.step} ${params}`).digest("hex"),
-      params,
+      step,
+      updates,
+      tokens,
+      vectors: { params: this.params.slice(), momentum: this.momentum.slice() },
     });
+  }
+
+  restore({ step, updates, tokens, vectors }: ReplicaState): void {
+    Object.assign(this, { step, updates, tokens, params: vectors.params, momentum: vectors.momentum });
+  }
+
+  async hashes(): Promise<{ state: string; params: string }> {
+    return hashesOf(await this.state());
   }
 
   save(): Promise<string> {
@@ -116,6 +142,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     microBatches: 8,
     evaluation: { every: 2, microBatches: 5 },
     saveEvery: 0,
+    startWorkers: 1,
     minWorkers: 1,
     heartbeatSeconds: 0.1,
     silenceSeconds: 10,

@@ -66,20 +66,32 @@ Deno.test("a killed launcher leaves no process behind", async () => {
   await until("all children are gone", () => isGone(children), 10);
 });
 
-Deno.test("a worker that is killed ends the run within seconds, by name, with exit code 1", async () => {
+Deno.test("a worker that is killed is started again and joins again; the bits are those of one process", async () => {
   await using place = await Workplace.open();
   const run = train(place, "run", "--workers=2", "--steps=100000", "--machine.name=here");
-  await reach(place, "run", 1);
-  const children = descendants(run.pid);
-  const worker = children.find(({ command }) => command.endsWith("child.ts here-1"));
+  await reach(place, "run", 2);
+  const worker = descendants(run.pid).find(({ command }) => command.endsWith("child.ts here-1"));
   assert.ok(worker);
-  const killed = Date.now();
   Deno.kill(worker.pid, "SIGKILL");
+  const counts = () => metricsOf(place.run("run")).steps.map(({ workers }) => workers);
+  await until(
+    "it computes again",
+    () => run.stderr().split("here-1 joined").length === 3 && counts().at(-1) === 2,
+    60,
+  );
+  const children = descendants(run.pid).map(({ pid }) => pid);
+  run.kill("SIGINT");
   const { code, stderr } = await run.ended;
-  assert.equal(code, 1);
-  assert.match(stderr, /here-1/);
-  assert.ok(Date.now() - killed < 10_000);
-  await until("all children are gone", () => isGone(children.map(({ pid }) => pid)), 5);
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /here-1: the process ended with SIGKILL; starting it again in 2.5 s/);
+  assert.match(stderr, /here-1 left, 1 there: its connection has ended/);
+  assert.match(stderr, /here-1 takes over the state of step \d+ from here-0/);
+  assert.deepEqual([...new Set(counts())], [2, 1]);
+  await until("all children are gone", () => isGone(children), 5);
+  const summaryOf = (name: string) => JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
+  const { steps, paramsHash } = summaryOf("run");
+  assert.equal((await train(place, "calm", "--workers=0", `--steps=${steps}`).ended).code, 0);
+  assert.equal(summaryOf("calm").paramsHash, paramsHash);
 });
 
 Deno.test("wrong arguments are all named at once, with exit code 2, and start nothing", async () => {

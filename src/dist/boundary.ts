@@ -1,0 +1,196 @@
+/**
+ * What happens between two steps: duties, newcomers, waiting for workers, and the opening of the next step. Pure
+ * functions.
+ *
+ * @module
+ */
+
+import type { Range } from "./messages.ts";
+import type { Candidate, Participant, RunState, Transition } from "./run_state.ts";
+import {
+  andThen,
+  enter,
+  reportAnd,
+  stay,
+  withCandidate,
+  withMember,
+  withoutCandidate,
+} from "./transitions.ts";
+import { assignRanges, subtrees } from "./tree.ts";
+
+/** A candidate that came too late for so many boundaries is waited for at the last of them. */
+const PATIENT_AFTER = 2;
+
+/** What comes next when a step, or a duty after it, is done. */
+export function proceed(state: RunState, now: number): Transition {
+  if (state.members.size === 0) return wait(state);
+  const [duty, ...duties] = state.duties;
+  const next = { ...state, duties };
+  if (duty === "evaluate") {
+    const { microBatches } = state.plan.evaluation;
+    const losses = Array.from({ length: microBatches }, () => undefined);
+    const ranges = rangesOf(state, microBatches, (range) => [range]);
+    return enter(next, { kind: "evaluating", ranges, losses });
+  }
+  if (duty === "save") {
+    const members = [...state.members.values()];
+    const writer = members.find((member) => member.atHome) ?? members[0];
+    return enter(next, { kind: "saving", writer: writer.name });
+  }
+  if (state.step >= state.plan.steps || state.interrupted) {
+    return enter(next, { kind: "hashing", hashes: new Map() });
+  }
+  return andThen(admitReady(next, now), (admitted) => settle(countMisses(admitted), now));
+}
+
+/** Serves the candidates of this boundary, then opens the next step. */
+export function settle(state: RunState, now: number): Transition {
+  const { members, plan } = state;
+  if (members.size === 0) return wait(state);
+  const candidates = [...state.candidates.values()];
+  if (candidates.some(({ source }) => !source)) {
+    return enter(state, { kind: "pinning", donor: donorOf(state) });
+  }
+  if (candidates.some((candidate) => isWaitedFor(state, candidate))) {
+    // One step at most, or one heartbeat where steps are shorter than it takes to hear of each other.
+    return enter(state, {
+      kind: "admitting",
+      until: now + Math.max(state.stepSeconds, plan.heartbeatSeconds),
+    });
+  }
+  if (members.size < plan.minWorkers) return wait(state);
+  return openStep(state, now);
+}
+
+/** The donor has pinned its state: the candidates take it over while the run goes on. */
+export function pinned(state: RunState, donor: string, now: number): Transition {
+  if (state.stage.kind !== "pinning" || state.stage.donor !== donor) return stay(state);
+  const source = { donor, step: state.step };
+  let told: Transition = stay(state);
+  for (const candidate of state.candidates.values()) {
+    if (candidate.source) continue;
+    told = andThen(told, (state) => ({
+      state: withCandidate(state, { ...candidate, source, ready: false }),
+      actions: [
+        { do: "report", event: { kind: "joining", member: candidate.name, ...source } },
+        { do: "tell", candidate: candidate.name },
+      ],
+    }));
+  }
+  return andThen(told, (state) => settle(state, now));
+}
+
+/** A candidate has taken a step, or the pinned state: it may be what this boundary waits for. */
+export function caughtUp(state: RunState, now: number): Transition {
+  if (state.stage.kind !== "admitting" && !isWaitingForWorkers(state)) return stay(state);
+  const admitted = admitReady(state, now);
+  if (admitted.actions.length === 0) return stay(state);
+  if ([...admitted.state.candidates.values()].some((candidate) => isWaitedFor(state, candidate))) {
+    return admitted;
+  }
+  return andThen(admitted, (state) => settle(state, now));
+}
+
+/** The boundary has waited long enough. Who came too late even so gets a newer state. */
+export function giveUpWaiting(state: RunState, now: number): Transition {
+  let next = state;
+  for (const candidate of state.candidates.values()) {
+    if (isWaitedFor(state, candidate)) {
+      next = withCandidate(next, { ...candidate, source: undefined, ready: false, misses: 1 });
+    }
+  }
+  return settle(next, now);
+}
+
+/** Makes a candidate a member. */
+export function admit(state: RunState, participant: Participant, now: number): Transition {
+  const { name, nonce, atHome, since, step, phase, progress, goneSince } = participant;
+  const member: Participant = {
+    name,
+    nonce,
+    atHome,
+    since,
+    step,
+    phase,
+    progress,
+    goneSince,
+    heardAt: now,
+    progressAt: now,
+  };
+  const generation = state.generation === 0 ? 0 : state.generation + 1; // counted from the first step on
+  const admitted = withMember({ ...withoutCandidate(state, name), generation }, member);
+  const event = { kind: "joined", member: name, members: admitted.members.size } as const;
+  return reportAnd(event, stay(admitted));
+}
+
+/** Whether the run has begun and there are too few workers to go on. */
+export function isWaitingForWorkers({ stage, generation }: RunState): boolean {
+  return stage.kind === "waiting" && generation > 0;
+}
+
+/** Why no step can open yet, in words; undefined where one can. */
+export function reasonToWait({ members, plan, generation, step, stage }: RunState): string | undefined {
+  const wanted = generation === 0 ? Math.max(plan.startWorkers, plan.minWorkers) : plan.minWorkers;
+  if (members.size >= wanted) return undefined;
+  const last = stage.kind === "committing" ? step + 1 : step;
+  const after = generation === 0 ? "" : `step ${last} is done, `;
+  return `${after}waiting for workers: ${members.size} of ${wanted} are here`;
+}
+
+function wait(state: RunState): Transition {
+  const waiting: RunState = { ...state, stage: { kind: "waiting" } };
+  return reportAnd(
+    { kind: "waiting", reason: reasonToWait(waiting) ?? "waiting for workers" },
+    stay(waiting),
+  );
+}
+
+function admitReady(state: RunState, now: number): Transition {
+  let admitted = stay(state);
+  for (const candidate of state.candidates.values()) {
+    if (!candidate.ready || candidate.step !== state.step) continue;
+    admitted = andThen(admitted, (state) => admit(state, candidate, now));
+  }
+  return admitted;
+}
+
+/** Who has the pinned state and is behind has missed this boundary. */
+function countMisses(state: RunState): RunState {
+  let next = state;
+  for (const candidate of state.candidates.values()) {
+    if (candidate.ready) next = withCandidate(next, { ...candidate, misses: candidate.misses + 1 });
+  }
+  return next;
+}
+
+function isWaitedFor({ step }: RunState, { ready, misses, step: at }: Candidate): boolean {
+  return ready && misses >= PATIENT_AFTER && at < step;
+}
+
+/** Rather not the member that writes the checkpoints, which has enough to do. */
+function donorOf(state: RunState): string {
+  const members = [...state.members.values()];
+  return (members.find(({ atHome }) => !atHome) ?? members.at(-1)!).name;
+}
+
+function openStep(state: RunState, now: number): Transition {
+  const { microBatches } = state.plan;
+  return enter(state, {
+    kind: "computing",
+    openedAt: now,
+    ranges: rangesOf(state, microBatches, ([lo, hi]) => subtrees(lo, hi, microBatches)),
+    sums: [],
+    reports: Array.from({ length: microBatches }, () => undefined),
+  });
+}
+
+/** Equal speeds, members in the order of their names. */
+function rangesOf(
+  state: RunState,
+  microBatches: number,
+  cut: (range: Range) => Range[],
+): Record<string, Range[]> {
+  const names = [...state.members.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const ranges = assignRanges(microBatches, names.map(() => 1));
+  return Object.fromEntries(names.map((name, i) => [name, cut(ranges[i])]));
+}

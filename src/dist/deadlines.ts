@@ -1,0 +1,89 @@
+/**
+ * When a worker counts as lost. Deadlines follow what was seen of the pace: many times the longest that anybody took for
+ * a result in such a stage, within a floor and a ceiling. What was never seen (something may be compiled first) has the
+ * ceiling.
+ *
+ * @module
+ */
+
+import { isAwaited, type Member, type Participant, type RunState } from "./run_state.ts";
+import { withMember } from "./transitions.ts";
+
+/** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
+export const GONE_SECONDS = 5;
+/** A silent member is lost after so many times the longest that a result took. */
+const SILENCE_FACTOR = 10;
+/** One that lives without progress, after so many times the silence allowed; the ceiling is higher, too. */
+const STALL_FACTOR = 3;
+const STALL_CEILING_FACTOR = 10;
+
+/** The state after a member has delivered a result: that is progress, and shows the pace. */
+export function delivered(state: RunState, member: Member, now: number): RunState {
+  const moved = withMember(state, { ...member, progressAt: now });
+  const { kind } = state.stage;
+  if (!isAwaited(state, member)) return moved;
+  return {
+    ...moved,
+    pace: { ...state.pace, [kind]: Math.max(state.pace[kind] ?? 0, now - state.stageSince) },
+  };
+}
+
+/**
+ * Why a participant counts as lost, in words; undefined where it does not.
+ *
+ * @param owing since when each member owes parts of a vector or acknowledgements
+ */
+export function reasonLost(
+  state: RunState,
+  participant: Participant,
+  now: number,
+  owing?: ReadonlyMap<string, number>,
+): string | undefined {
+  const { patienceSeconds } = state.plan;
+  const { name, goneSince, heardAt, phase, step } = participant;
+  const doing = `it was last seen ${phase} after step ${step}`;
+  if (goneSince !== undefined && now - goneSince >= Math.min(GONE_SECONDS, patienceSeconds)) {
+    return `its connection has ended, its process is probably dead; ${doing}`;
+  }
+  const silence = silenceAllowed(state);
+  if (now - heardAt >= silence) return `nothing was heard of it for ${inWords(silence)}; ${doing}`;
+  const member = state.members.get(name);
+  if (!member) return undefined;
+  const stall = stallAllowed(state);
+  if (now - stillSince(state, member, owing) >= stall) {
+    return `it made no progress for ${inWords(stall)}; ${doing}`;
+  }
+}
+
+/** Since when a member has kept the others waiting without progress; Infinity where it does not. */
+function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
+  const { stage, stageSince } = state;
+  if (stage.kind === "averaging") return owing?.get(member.name) ?? Infinity;
+  if (stage.kind === "saving" || !isAwaited(state, member)) return Infinity; // saving may take its time
+  return Math.max(member.progressAt, stageSince);
+}
+
+function silenceAllowed(state: RunState): number {
+  const { patienceSeconds, silenceSeconds } = state.plan;
+  return within(patienceSeconds, SILENCE_FACTOR * paceOf(state), silenceSeconds);
+}
+
+function stallAllowed(state: RunState): number {
+  const { patienceSeconds, silenceSeconds } = state.plan;
+  const seconds = STALL_FACTOR * SILENCE_FACTOR * paceOf(state);
+  return within(STALL_FACTOR * patienceSeconds, seconds, STALL_CEILING_FACTOR * silenceSeconds);
+}
+
+/** The longest seen in this stage; vectors travel at the pace of the slowest of all. */
+function paceOf({ stage, pace }: RunState): number {
+  const seen = stage.kind === "averaging" ? Math.max(-Infinity, ...Object.values(pace)) : pace[stage.kind];
+  return seen === undefined || seen < 0 ? Infinity : seen;
+}
+
+function within(floor: number, value: number, ceiling: number): number {
+  return Math.min(Math.max(floor, value), ceiling);
+}
+
+function inWords(seconds: number): string {
+  return `${Number(seconds.toPrecision(3))} s`;
+}

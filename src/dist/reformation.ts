@@ -1,0 +1,136 @@
+/**
+ * How a run goes on without a member: the others get its work within the same step. Pure functions.
+ *
+ * @module
+ */
+
+import { proceed, reasonToWait, settle } from "./boundary.ts";
+import type { Range } from "./messages.ts";
+import {
+  lacking,
+  type Ranges,
+  type RunState,
+  type Stage,
+  type StepInProgress,
+  type Transition,
+} from "./run_state.ts";
+import { shareOut } from "./sharing.ts";
+import { closeStep, endWhenHashed } from "./stages.ts";
+import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
+
+/**
+ * The run without a member, or without a candidate.
+ *
+ * @param error why, where it did not leave by itself
+ */
+export function lose(state: RunState, name: string, error: string | undefined, now: number): Transition {
+  const members = new Map(state.members);
+  const member = members.get(name);
+  members.delete(name);
+  const event = { kind: "left", member: name, members: members.size, ...(error ? { error } : {}) } as const;
+  if (!member) return reportAnd(event, stay(withoutCandidate(state, name)));
+  if (state.stage.kind === "ended") return stay({ ...state, members });
+  const left: RunState = withoutDonor({
+    ...state,
+    members,
+    generation: state.generation + (state.generation > 0 ? 1 : 0),
+    former: new Set(state.former).add(member.nonce),
+  }, name);
+  return reportAnd(event, goOn(left, name, now));
+}
+
+/** Candidates that took over the state of a member that is lost need another one. */
+function withoutDonor(state: RunState, donor: string): RunState {
+  let next = state;
+  for (const candidate of state.candidates.values()) {
+    if (candidate.source?.donor !== donor || candidate.ready) continue;
+    next = withCandidate(next, { ...candidate, source: undefined });
+  }
+  return next;
+}
+
+function goOn(state: RunState, lost: string, now: number): Transition {
+  const { stage } = state;
+  if (state.members.size === 0) return waitForSomebody(state, now);
+  switch (stage.kind) {
+    case "computing":
+    case "averaging":
+      return reshare(state, stage, lost);
+    case "committing":
+      return closeStep(state, now);
+    case "evaluating": {
+      const orphans = runsOf(stage.losses, stage.ranges[lost] ?? []);
+      const ranges = withShares(state, stage.ranges, orphans, stage.losses);
+      return enter(state, { ...stage, ranges });
+    }
+    case "saving":
+      return stage.writer === lost
+        ? proceed({ ...state, duties: ["save", ...state.duties] }, now)
+        : stay(state);
+    case "hashing": {
+      const hashes = new Map(stage.hashes);
+      hashes.delete(lost);
+      return endWhenHashed({ ...state, stage: { kind: "hashing", hashes } }, now);
+    }
+    case "pinning":
+      return stage.donor === lost ? settle(state, now) : stay(state);
+    case "waiting":
+    case "admitting":
+    case "ended":
+      return stay(state);
+  }
+}
+
+/** Nobody is left. A commit stays: who comes back may have carried it out. An open step is opened anew. */
+function waitForSomebody(state: RunState, now: number): Transition {
+  const { stage, duties } = state;
+  if (stage.kind === "evaluating") return proceed({ ...state, duties: ["evaluate", ...duties] }, now);
+  if (stage.kind === "saving") return proceed({ ...state, duties: ["save", ...duties] }, now);
+  if (stage.kind === "committing") {
+    return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));
+  }
+  // The first member set the standard for the others; with nobody there, the next one sets it.
+  return state.generation === 0 ? stay({ ...state, credentials: undefined }) : proceed(state, now);
+}
+
+/** Sums that the coordinator has are kept, as are those of living members; the others compute what is missing. */
+function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): Transition {
+  const sums = stage.sums.filter(({ member, pulled }) => member !== lost || pulled);
+  const orphans = (stage.ranges[lost] ?? []).filter(([lo, hi]) =>
+    !sums.some((sum) => sum.lo <= lo && hi <= sum.hi)
+  );
+  const reports = stage.reports.map((report, i) =>
+    orphans.some(([lo, hi]) => lo <= i && i < hi) ? undefined : report
+  );
+  const ranges = withShares(state, stage.ranges, orphans, reports);
+  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
+  const open: StepInProgress = { openedAt: stage.openedAt, ranges, sums, reports };
+  const reformed = { state, actions: [{ do: "reform", sums }] } satisfies Transition;
+  return andThen(reformed, (state) => enter(state, { kind, ...open }));
+}
+
+/** The ranges of those who are left, with shares of what is orphaned. */
+function withShares(
+  { members }: RunState,
+  ranges: Ranges,
+  orphans: readonly Range[],
+  results: readonly unknown[],
+): Ranges {
+  const names = [...members.keys()];
+  const shares = shareOut(orphans, new Map(names.map((name) => [name, lacking(results, ranges[name])])));
+  return Object.fromEntries(names.map((name) => [name, [...(ranges[name] ?? []), ...(shares[name] ?? [])]]));
+}
+
+/** The parts of ranges that have no result, as ranges. */
+function runsOf(results: readonly unknown[], ranges: readonly Range[]): Range[] {
+  const runs: [number, number][] = [];
+  for (const [lo, hi] of ranges) {
+    for (let i = lo; i < hi; i++) {
+      if (results[i] !== undefined) continue;
+      const last = runs.at(-1);
+      if (last?.[1] === i) last[1]++;
+      else runs.push([i, i + 1]);
+    }
+  }
+  return runs;
+}

@@ -1,0 +1,111 @@
+/**
+ * How the state of a replica gets to another one: the donor pins a copy and answers requests for its parts, the newcomer asks for
+ * all of them, a window at a time, and checks their hash.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { RunError } from "../errors.ts";
+import { floatBytes, type Frame } from "./frames.ts";
+import { messageOf, type Messages } from "./messages.ts";
+import type { ReplicaState } from "./replica.ts";
+
+/**
+ * SHA-256 over all that a replica has, and over the parameters alone, in hexadecimal.
+ *
+ * @example
+ * ```ts
+ * import { hashesOf } from "./replica_state.ts";
+ * const state = { step: 1, updates: 1, tokens: 10, vectors: { params: new Float32Array(3) } };
+ * console.assert(hashesOf(state).state !== hashesOf({ ...state, updates: 2 }).state);
+ * ```
+ */
+export function hashesOf({ vectors, updates }: ReplicaState): { state: string; params: string } {
+  const hash = (vector: Float32Array) => createHash("sha256").update(floatBytes(vector)).digest("hex");
+  const names = Object.keys(vectors).sort();
+  const all = names.map((name) => `${name} ${hash(vectors[name])}\n`).join("") + `updates ${updates}\n`;
+  return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
+}
+
+/** A state that waits for newcomers. */
+export class PinnedState {
+  readonly #names: string[];
+  #manifest: Messages["manifest"] | undefined;
+
+  /**
+   * Keeps a state.
+   *
+   * @param state a copy that nobody changes
+   * @param partElements values of a part
+   */
+  constructor(readonly state: ReplicaState, readonly partElements: number) {
+    this.#names = Object.keys(state.vectors).sort();
+  }
+
+  /** What the state consists of. */
+  get manifest(): Messages["manifest"] {
+    const { step, updates, tokens, vectors } = this.state;
+    return this.#manifest ??= {
+      step,
+      updates,
+      tokens,
+      vectors: this.#names.map((name) => [name, vectors[name].length]),
+      stateHash: hashesOf(this.state).state, // only now: the boundary does not wait for it
+    };
+  }
+
+  /** One part of a vector; undefined where there is none. */
+  part(vector: number, part: number): Uint8Array | undefined {
+    const values = this.state.vectors[this.#names[vector]];
+    const from = part * this.partElements;
+    return values && from < values.length
+      ? floatBytes(values.subarray(from, from + this.partElements))
+      : undefined;
+  }
+}
+
+/** What a newcomer asks a donor, again where question or answer was lost. */
+export interface Donor {
+  /** Asks what the state consists of. */
+  inspect(): Promise<Frame>;
+  /** Asks for one part of a vector. */
+  fetch(vector: number, part: number): Promise<Frame>;
+}
+
+/**
+ * Takes over a state.
+ *
+ * @param own hash of the newcomer's own state, and its step: where they are the donor's, nothing is transferred
+ * @param partElements values of a part
+ * @param window parts that are asked for at once
+ * @returns the state with the bytes that came for it; undefined where the newcomer has it already
+ * @throws {RunError} where what came has another hash
+ */
+export async function takeOver(
+  donor: Donor,
+  own: { step: number; stateHash: string },
+  partElements: number,
+  window: number,
+): Promise<{ state: ReplicaState; bytes: number } | undefined> {
+  const { vectors: sizes, stateHash, ...counts } = messageOf(await donor.inspect(), "manifest");
+  if (own.step === counts.step && own.stateHash === stateHash) return undefined;
+  const all = sizes.map(([, size]) => new Float32Array(size));
+  const parts = all.flatMap(({ length }, vector) =>
+    Array.from({ length: Math.ceil(length / partElements) }, (_, part) => ({ vector, part }))
+  );
+  let bytes = 0;
+  const next = parts.values();
+  const lane = async () => {
+    for (const { vector, part } of next) {
+      const { payload } = await donor.fetch(vector, part);
+      floatBytes(all[vector]).set(payload, 4 * part * partElements);
+      bytes += payload.length;
+    }
+  };
+  await Promise.all(Array.from({ length: window }, lane));
+  const { params, ...others } = Object.fromEntries(sizes.map(([name], i) => [name, all[i]]));
+  const state = { ...counts, vectors: { params, ...others } };
+  if (hashesOf(state).state === stateHash) return { state, bytes };
+  throw new RunError(`the state of step ${counts.step} has arrived with another hash than its donor's`);
+}

@@ -1,0 +1,106 @@
+/**
+ * Who asks to be a member: admitted at once before training begins, a candidate afterwards, or refused. Pure functions.
+ *
+ * @module
+ */
+
+import { refusalReasons } from "./admission.ts";
+import { admit, isWaitingForWorkers, proceed, reasonToWait, settle } from "./boundary.ts";
+import type { MembershipEvent } from "./membership_events.ts";
+import type { Participant, RunState, Transition } from "./run_state.ts";
+import { closeStep } from "./stages.ts";
+import { andThen, enter, stay, withCandidate, withMember } from "./transitions.ts";
+
+type Join = MembershipEvent & { kind: "join" };
+
+/** A member of that name which was heard of within so many heartbeats is no dead one whose place is free. */
+const LIVELY_HEARTBEATS = 2;
+
+/** Answers a join. */
+export function welcomeOrRefuse(state: RunState, event: Join, now: number): Transition {
+  const { member: name, request: { nonce } } = event;
+  const present = state.members.get(name) ?? state.candidates.get(name);
+  if (present?.nonce === nonce) {
+    return { state: heardAgain(state, name, now), actions: [{ do: "welcome", member: name }] };
+  }
+  const reasons = reasonsToRefuse(state, event, present, now);
+  if (reasons.length > 0) {
+    const refused = { kind: "refused", member: name, reasons } as const;
+    return { state, actions: [{ do: "refuse", reasons }, { do: "report", event: refused }] };
+  }
+  // Perhaps the process of that name is dead, and nobody has noticed yet. Without an answer the other asks again.
+  if (present) return stay(state);
+  return andThen({ state, actions: [{ do: "welcome", member: name }] }, (state) => take(state, event, now));
+}
+
+function reasonsToRefuse(
+  state: RunState,
+  { member: name, request, step }: Join,
+  present: Participant | undefined,
+  now: number,
+): string[] {
+  const { plan, credentials, stage, generation } = state;
+  if (stage.kind === "ended") return ["members: the run has ended"];
+  const hasBegun = generation > 0;
+  const last = stage.kind === "committing" ? state.step + 1 : state.step;
+  const reasons = refusalReasons(
+    { configHash: plan.configHash, ...credentials, ...(hasBegun ? { stateHash: undefined } : {}) },
+    request,
+    hasBegun
+      ? { run: Math.max(last, step), candidate: Math.max(last, step) }
+      : { run: last, candidate: step },
+  );
+  if (hasBegun && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
+  if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
+    reasons.push(`name: there is a member ${name} already`);
+  }
+  return reasons;
+}
+
+function take(state: RunState, event: Join, now: number): Transition {
+  const { identity, configHash, stateHash } = event.request;
+  const newcomer = participantOf(state, event, now);
+  if (state.generation === 0) {
+    const credentials = state.credentials ?? { identity, configHash, stateHash };
+    const admitted = admit({ ...state, credentials }, newcomer, now);
+    return andThen(admitted, (state) => startWhenReady(state, now));
+  }
+  if (hasTheState(state, newcomer)) return takeBack(state, newcomer, now);
+  const joined = withCandidate(state, { ...newcomer, ready: false, misses: 0 });
+  return isWaitingForWorkers(state) ? settle(joined, now) : stay(joined);
+}
+
+function participantOf(
+  state: RunState,
+  { member: name, step, request: { nonce, atHome } }: Join,
+  now: number,
+): Participant {
+  const since = state.generation;
+  return { name, nonce, atHome, since, step, phase: "joining", progress: 0, heardAt: now, progressAt: now };
+}
+
+/** Nobody is left, and one comes back who was there at the last commit, and has carried it out or can do so. */
+function hasTheState({ members, former, stage, step }: RunState, { nonce, step: at }: Participant): boolean {
+  if (members.size > 0 || !former.has(nonce)) return false;
+  return at === step || (stage.kind === "committing" && at === step + 1);
+}
+
+function takeBack(state: RunState, newcomer: Participant, now: number): Transition {
+  return andThen(admit(state, newcomer, now), (state) => {
+    if (state.stage.kind !== "committing") return proceed(state, now);
+    return andThen(enter(state, state.stage), (state) => closeStep(state, now));
+  });
+}
+
+function startWhenReady(state: RunState, now: number): Transition {
+  const reason = reasonToWait(state);
+  if (reason) return { state, actions: [{ do: "report", event: { kind: "waiting", reason } }] };
+  return proceed({ ...state, generation: 1 }, now);
+}
+
+function heardAgain(state: RunState, name: string, now: number): RunState {
+  const member = state.members.get(name);
+  if (member) return withMember(state, { ...member, heardAt: now });
+  const candidate = state.candidates.get(name)!;
+  return withCandidate(state, { ...candidate, heardAt: now });
+}

@@ -1,0 +1,166 @@
+/**
+ * What a worker does with its replica: sums, updates, losses, copies of the state for newcomers, and the state of another
+ * one for itself. How orders and answers travel is in `worker.ts`.
+ *
+ * @module
+ */
+
+import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
+import type { FaultPoint } from "./fault_points.ts";
+import { encodeFrame, type Frame } from "./frames.ts";
+import { encodeControl, type Messages, type Range } from "./messages.ts";
+import type { Replica } from "./replica.ts";
+import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
+import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
+
+/** Thrown to end what a worker is doing, because it is not wanted any more. No error. */
+export class Halted extends Error {
+  override name = "Halted";
+}
+
+/** What a workbench does to the world. */
+export interface WorkbenchEffects {
+  /** Says what is being done now; throws {@linkcode Halted} where it is not wanted any more. */
+  begin(phase: string): void;
+  /** Sends part of a vector, or its acknowledgement. */
+  send(fields: VectorFields): void;
+  /** A fault point has come. */
+  reach(point: FaultPoint, step: number): void;
+  /** Something went wrong outside of any call. */
+  fail(error: unknown): void;
+}
+
+/** Sizes that a worker is told. */
+export interface WorkbenchSizes {
+  /** Micro-batches of the global batch. */
+  microBatches: number;
+  /** Values of a part of a vector. */
+  partElements: number;
+  /** Bytes that may be on their way at once. */
+  windowBytes: number;
+}
+
+/** A replica, and what is in hand for the open step. */
+export class Workbench {
+  /** Sums to hand out, and means. */
+  readonly vectors: VectorExchange;
+  readonly #commits = new Map<number, Messages["commit"]>();
+  #pinned: PinnedState | undefined;
+  #pinnedUsedAt = 0;
+
+  /** Nothing in hand. */
+  constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
+    this.vectors = new VectorExchange(replica.size, sizes.partElements, effects);
+  }
+
+  /**
+   * Computes the sums over subtrees of the next step that are not there yet, and offers all.
+   *
+   * @param wanted the subtrees; more may come while one is computed
+   */
+  async compute(
+    wanted: () => readonly Range[],
+    offer: (range: Range, sum: ReportedSum) => void,
+  ): Promise<void> {
+    const { replica, effects, vectors } = this;
+    const step = replica.step + 1;
+    const offered = new Set<string>();
+    const next = () => wanted().find((range) => !offered.has(String(range)));
+    for (let range = next(); range; range = next()) {
+      let sum = vectors.sumOf(step, range);
+      if (!sum) {
+        const isWanted = () => wanted().some((other) => String(other) === String(range));
+        sum = await computeSum(replica, range[0], range[1], (microBatch) => {
+          if (!isWanted()) throw new Halted();
+          effects.begin(`computing micro-batch ${microBatch}`);
+          effects.reach("before-forward", step);
+        });
+        vectors.keep(step, range, sum);
+      }
+      offered.add(String(range));
+      offer(range, sum);
+    }
+  }
+
+  /** Takes a commit, which may have to wait for the state of the step before. */
+  note(step: number, commit: Messages["commit"]): void {
+    if (step > this.replica.step) this.#commits.set(step, commit);
+  }
+
+  /** Whether the next step is committed and can be ended: nothing is missing. */
+  get canApply(): boolean {
+    const step = this.replica.step + 1;
+    const commit = this.#commits.get(step);
+    return commit !== undefined && (!commit.apply || this.vectors.meanOf(step) !== undefined);
+  }
+
+  /**
+   * Ends the next step, for which {@linkcode Workbench.canApply} holds.
+   *
+   * @returns what was committed
+   */
+  async apply(): Promise<Messages["commit"] & { step: number }> {
+    const { replica, effects, vectors } = this;
+    const step = replica.step + 1;
+    const commit = this.#commits.get(step)!;
+    const { apply, norm, tokens } = commit;
+    effects.reach("before-apply", step);
+    await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), { step, apply, norm, tokens });
+    this.#forgetThrough(step);
+    return { step, ...commit };
+  }
+
+  /** Losses of validation micro-batches. */
+  async evaluate(ranges: readonly Range[]): Promise<Messages["evaluated"]["losses"]> {
+    const losses: Messages["evaluated"]["losses"] = [];
+    for (const [lo, hi] of ranges) {
+      const each = (microBatch: number) => this.effects.begin(`evaluating micro-batch ${microBatch}`);
+      losses.push(...await computeLosses(this.replica, lo, hi, each));
+    }
+    return losses;
+  }
+
+  /** Keeps a copy of the present state for newcomers. */
+  async pin(): Promise<void> {
+    if (this.#pinned?.state.step === this.replica.step) return;
+    this.#pinnedUsedAt = performance.now();
+    this.#pinned = new PinnedState(await this.replica.state(), this.sizes.partElements);
+  }
+
+  /** The answer to a newcomer's question about the pinned state; undefined where there is none. */
+  answer(question: Frame, from: Pick<Frame, "run" | "sender" | "step">): Uint8Array | undefined {
+    const { kind, step, lo, part } = question;
+    if (this.#pinned?.state.step !== step) return undefined;
+    this.#pinnedUsedAt = performance.now();
+    if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, this.#pinned.manifest);
+    const payload = this.#pinned.part(lo, part);
+    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+  }
+
+  /** Lets go of a pinned state that nobody has asked about for so long. */
+  release(unusedSeconds: number): void {
+    const isOld = this.#pinned && this.#pinned.state.step < this.replica.step;
+    if (isOld && performance.now() - this.#pinnedUsedAt >= 1000 * unusedSeconds) this.#pinned = undefined;
+  }
+
+  /**
+   * Takes over the state that a donor has pinned, where it is not this replica's own.
+   *
+   * @returns bytes that came for it
+   */
+  async takeOver(donor: Donor): Promise<number> {
+    const { replica, sizes: { partElements, windowBytes } } = this;
+    const own = { step: replica.step, stateHash: (await replica.hashes()).state };
+    const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
+    const taken = await takeOver(donor, own, partElements, window);
+    if (!taken) return 0;
+    replica.restore(taken.state);
+    this.#forgetThrough(replica.step);
+    return taken.bytes;
+  }
+
+  #forgetThrough(step: number): void {
+    this.vectors.forgetThrough(step);
+    for (const of of this.#commits.keys()) if (of <= step) this.#commits.delete(of);
+  }
+}

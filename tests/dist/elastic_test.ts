@@ -1,0 +1,216 @@
+/** Workers come and go, over a bus in memory; the bits stay those of a single process. @module */
+
+import assert from "node:assert/strict";
+import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { runSingle } from "../../src/dist/single.ts";
+import { ElasticRun } from "./elastic_toys.ts";
+import { MemoryBus } from "./memory_bus.ts";
+import { toyPlan, ToyReplica } from "./toy.ts";
+import { storm } from "./weather.ts";
+
+/** Steps take a few milliseconds, so that there is time to join. */
+const slow = (milliseconds = 3) => ({
+  beforeGradient: () => new Promise<void>((resolve) => setTimeout(resolve, milliseconds)),
+});
+
+const longPlan = (changes: Partial<CoordinationPlan> = {}) =>
+  toyPlan({ steps: 30, evaluation: { every: 0, microBatches: 2 }, patienceSeconds: 1, ...changes });
+
+/** A run's outcome and its members' states against a single process. */
+async function assertSame(run: ElasticRun, replicas: ToyReplica[]): Promise<void> {
+  const alone = new ToyReplica({ size: replicas[0].size });
+  const expected = await runSingle(alone, run.plan);
+  const outcome = await run.outcome;
+  assert.equal(outcome.paramsHash, expected.paramsHash);
+  assert.equal(outcome.loss, expected.loss);
+  assert.equal(outcome.valLoss, expected.valLoss);
+  const states = await Promise.all(replicas.map((replica) => replica.hashes()));
+  assert.deepEqual(states, states.map(() => states[0]));
+  assert.equal(states[0].state, (await alone.hashes()).state);
+  assert.deepEqual(
+    run.steps.map(({ step }) => step),
+    Array.from({ length: run.plan.steps }, (_, i) => i + 1),
+  );
+  for (const { computed } of run.steps) {
+    assert.deepEqual(Object.values(computed).flat().sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+  }
+}
+
+Deno.test("a worker that joins at step 5 takes over the state, computes, and changes nothing in the result", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan());
+  const replicas = [new ToyReplica(slow()), new ToyReplica(slow())];
+  await run.start("first", replicas[0]);
+  await run.step(5);
+  await run.start("late", replicas[1]);
+  await run.joined("late");
+  await assertSame(run, replicas);
+  const { stateBytes } = await run.outcome;
+  assert.equal(stateBytes, 2 * 4 * 1000, "both vectors, once");
+  const joining = run.events.find((event) => event.kind === "joining");
+  assert.ok(joining?.kind === "joining" && joining.donor === "first" && joining.step >= 5);
+  const last = run.steps.at(-1)!;
+  assert.deepEqual(last.computed, { first: [0, 1, 2, 3], late: [4, 5, 6, 7] });
+  assert.equal(last.workers, 2);
+  assert.ok(last.generation > run.steps[0].generation);
+});
+
+Deno.test("a worker joins a run of quick steps, too", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ steps: 400, heartbeatSeconds: 0.05 }));
+  const replicas = [new ToyReplica(), new ToyReplica(), new ToyReplica()];
+  await Promise.all([run.start("a", replicas[0]), run.start("b", replicas[1])]);
+  await run.step(5);
+  await run.start("c", replicas[2]);
+  await run.joined("c");
+  await assertSame(run, replicas);
+});
+
+Deno.test("4 workers, then 2, then 3: the same bits", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 4 }));
+  const replicas = Array.from({ length: 5 }, () => new ToyReplica(slow()));
+  const workers = await Promise.all(replicas.slice(0, 4).map((replica, i) => run.start(`w${i}`, replica)));
+  await run.step(3);
+  workers[1].leave();
+  await workers[2].end.close(); // dies
+  await run.until((event) => event.kind === "left" && event.member === "w2");
+  await run.start("w4", replicas[4]);
+  await run.joined("w4");
+  await assertSame(run, [replicas[0], replicas[3], replicas[4]]);
+  const counts = run.steps.map(({ workers }) => workers);
+  assert.deepEqual([counts[0], Math.min(...counts), counts.at(-1)], [4, 2, 3]);
+});
+
+Deno.test("workers join while messages are lost, doubled, delayed and damaged", async () => {
+  for (let seed = 0; seed < 2; seed++) {
+    using bus = new MemoryBus(storm(seed, { lose: 0.03, double: 0.1, delay: 0.1, damage: 0.02 }));
+    const plan = longPlan({ steps: 40, heartbeatSeconds: 0.03, silenceSeconds: 10, patienceSeconds: 5 });
+    const run = new ElasticRun(bus, plan);
+    const replicas = [new ToyReplica(slow(1)), new ToyReplica(slow(1)), new ToyReplica(slow(1))];
+    await run.start("a", replicas[0]);
+    await run.step(2);
+    await run.start("b", replicas[1]);
+    await run.start("c", replicas[2]);
+    await Promise.all([run.joined("b"), run.joined("c")]);
+    await assertSame(run, replicas);
+  }
+});
+
+Deno.test("a donor that dies while its state is taken over is replaced", async () => {
+  using bus = new MemoryBus();
+  const size = 500_000; // 16 parts of two vectors
+  const run = new ElasticRun(
+    bus,
+    longPlan({ startWorkers: 2, steps: 6, partBytes: 256 * 1024, windowBytes: 256 * 1024 }),
+  );
+  const replicas = Array.from({ length: 3 }, () => new ToyReplica({ size, ...slow(20) }));
+  const workers = [await run.start("a", replicas[0]), await run.start("b", replicas[1])];
+  await run.step(2);
+  await run.start("c", replicas[2]);
+  const joining = await run.until((event) => event.kind === "joining");
+  assert.ok(joining.kind === "joining");
+  await workers["ab".indexOf(joining.donor)].end.close();
+  const survivor = joining.donor === "a" ? "b" : "a";
+  await run.until((event) => event.kind === "joining" && event.donor === survivor);
+  await run.joined("c");
+  await assertSame(run, [replicas["ab".indexOf(survivor)], replicas[2]]);
+});
+
+Deno.test("who comes back with the current step and state needs no transfer", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 2, minWorkers: 2, steps: 10 }));
+  const replicas = [new ToyReplica(slow()), new ToyReplica(slow())];
+  await run.start("a", replicas[0]);
+  const b = await run.start("b", replicas[1], {
+    onEvent: (event) => event.kind === "applied" && event.step === 4 && b.leave(),
+  });
+  await b.done;
+  await run.until((event) =>
+    event.kind === "waiting" && /step [45] is done, waiting for workers: 1 of 2/.test(event.reason)
+  );
+  const { step } = replicas[0];
+  if (replicas[1].step < step) replicas[1].restore(await replicas[0].state());
+  await run.start("b", replicas[1]);
+  await assertSame(run, replicas);
+  assert.equal((await run.outcome).stateBytes, 0);
+});
+
+Deno.test("below minWorkers a run says what it waits for, and goes on when they are there", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 3, minWorkers: 2, steps: 8 }));
+  const replicas = Array.from({ length: 4 }, () => new ToyReplica(slow()));
+  const workers = await Promise.all(replicas.slice(0, 3).map((replica, i) => run.start(`w${i}`, replica)));
+  await run.step(2);
+  workers[0].leave();
+  workers[1].leave();
+  await run.until((event) =>
+    event.kind === "waiting" && /waiting for workers: 1 of 2 are here/.test(event.reason) &&
+    event.reason.startsWith("step")
+  );
+  const before = run.steps.length;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(run.steps.length, before);
+  await run.start("w3", replicas[3]);
+  await assertSame(run, replicas.slice(2));
+});
+
+Deno.test("two members are lost in one step, the second while it computes for the first", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 4, steps: 5 }));
+  const failing = (which: (microBatch: number) => boolean) =>
+    new ToyReplica({
+      beforeGradient: async (step, microBatch) => {
+        await new Promise((resolve) => setTimeout(resolve, 3));
+        if (step === 3 && which(microBatch)) throw new Error(`fails at ${microBatch}`);
+      },
+    });
+  // The third has micro-batches 4 and 5; the second fails on whatever it gets of those.
+  const replicas = [
+    new ToyReplica(slow()),
+    failing((i) => i >= 4),
+    failing((i) => i === 5),
+    new ToyReplica(slow()),
+  ];
+  const workers = await Promise.all(replicas.map((replica, i) => run.start(`w${i}`, replica)));
+  await assertSame(run, [replicas[0], replicas[3]]);
+  assert.match((await workers[2].done)!.message, /fails at 5/);
+  assert.match((await workers[1].done)!.message, /fails at [45]/);
+});
+
+Deno.test("a worker that differs is refused by name in the middle of a run, too", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan());
+  const replica = new ToyReplica(slow());
+  await run.start("a", replica);
+  await run.step(2);
+  const refused = async (member: string, other: ToyReplica) =>
+    (await (await run.start(member, other)).done)!.message;
+  const identity = { numericsFingerprint: "toy on a GPU" };
+  assert.match(
+    await refused("b", new ToyReplica({ identity })),
+    /numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
+  );
+  assert.match(await refused("b", new ToyReplica({ size: 7 })), /parameters .* weight \[7\]/);
+  const ahead = new ToyReplica();
+  ahead.step = 1000;
+  assert.match(await refused("b", ahead), /step: the run has \d+, you have 1000/);
+  assert.match(await refused("a", new ToyReplica()), /there is a member a already/);
+  await assertSame(run, [replica]);
+});
+
+Deno.test("when all who had the state are gone, the run says so, and that a checkpoint has it", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ silenceSeconds: 1 }));
+  const only = await run.start("only", new ToyReplica(slow()));
+  await run.step(2);
+  only.leave();
+  await run.until((event) =>
+    event.kind === "waiting" && /0 of 1/.test(event.reason) && event.reason.startsWith("step")
+  );
+  await run.start("new", new ToyReplica());
+  await assert.rejects(
+    run.outcome,
+    /all workers that had the state of step \d+ are gone; go on from the last checkpoint/,
+  );
+});

@@ -1,0 +1,85 @@
+/**
+ * A run of toys whose workers come and go while it goes on.
+ *
+ * @module
+ */
+
+import { coordinate } from "../../src/dist/coordinator.ts";
+import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { Transport } from "../../src/dist/transport.ts";
+import { runWorker, type WorkerOptions } from "../../src/dist/worker.ts";
+import type { MemoryBus } from "./memory_bus.ts";
+import type { ToyReplica } from "./toy.ts";
+
+/** A worker of an elastic run. */
+export interface ElasticWorker {
+  /** Its end of the bus; closing it is as if the process died. */
+  end: Transport;
+  /** Lets it leave. */
+  leave(): void;
+  /** How it ended: undefined, or its error. */
+  done: Promise<Error | undefined>;
+}
+
+/** A coordinator, and workers that the test starts when it wants. */
+export class ElasticRun {
+  readonly events: DistEvent[] = [];
+  readonly outcome: Promise<RunOutcome>;
+  readonly #listeners = new Set<() => void>();
+  readonly #listening = Promise.withResolvers<void>();
+
+  constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan) {
+    this.outcome = coordinate(bus.connect(), plan, {
+      onListening: this.#listening.resolve,
+      onEvent: (event) => {
+        this.events.push(event);
+        for (const listener of this.#listeners) listener();
+      },
+    });
+    this.outcome.catch(() => {}); // seen by who awaits it
+  }
+
+  /** Starts a worker once the coordinator listens. */
+  async start(
+    member: string,
+    replica: ToyReplica,
+    changes: Partial<WorkerOptions> = {},
+  ): Promise<ElasticWorker> {
+    await this.#listening.promise;
+    const end = this.bus.connect();
+    const stop = new AbortController();
+    const { run, configHash } = this.plan;
+    const options = { run, member, configHash, atHome: true, signal: stop.signal, ...changes };
+    const done = runWorker(end, replica, options).then(() => undefined, (error: Error) => error);
+    return { end, leave: () => stop.abort(), done };
+  }
+
+  /** Waits until something has happened; fails where the run ends before. */
+  async until(what: (event: DistEvent) => boolean): Promise<DistEvent> {
+    const { promise, resolve } = Promise.withResolvers<DistEvent>();
+    const look = () => {
+      const event = this.events.find(what);
+      if (event) resolve(event);
+    };
+    this.#listeners.add(look);
+    look();
+    const over = this.outcome.then(() => Promise.reject(new Error("the run ended before")));
+    over.catch(() => {});
+    return await Promise.race([promise, over]).finally(() => this.#listeners.delete(look));
+  }
+
+  /** Waits until a step was committed. */
+  async step(step: number): Promise<void> {
+    await this.until((event) => event.kind === "step" && event.committed.step === step);
+  }
+
+  /** Waits until a worker was admitted. */
+  async joined(member: string): Promise<void> {
+    await this.until((event) => event.kind === "joined" && event.member === member);
+  }
+
+  /** The steps so far. */
+  get steps(): CommittedStep[] {
+    return this.events.flatMap((event) => event.kind === "step" ? [event.committed] : []);
+  }
+}
