@@ -4,7 +4,7 @@
  * @module
  */
 
-import { compile, type ExecutionPath, type tf } from "../tensorflow/mod.ts";
+import { compile, type tf } from "../tensorflow/mod.ts";
 import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
 import { type Batch, evalStep, gradStep, type LossSums, type TransformerModel } from "./training.ts";
 
