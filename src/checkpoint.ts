@@ -49,6 +49,8 @@ export interface ReplicaState {
 export interface CheckpointConfig {
   /** Options of the transformer. */
   model: object;
+  /** How the text was cut. */
+  data?: { seqLen: number };
 }
 
 /** What `state.json` holds. */

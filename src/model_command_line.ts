@@ -7,6 +7,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import type { HelpOrder } from "./command_line.ts";
+import type { UntoldOptions } from "./convert.ts";
 import { ConfigError } from "./errors.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
 import type { GenerateOptions } from "./model/generation.ts";
@@ -25,6 +26,28 @@ export type GenerateOrder =
     samples: number;
     options: GenerateOptions;
   };
+
+/** What `deno task evaluate` was told to do. */
+export type EvaluateOrder =
+  | HelpOrder
+  | {
+    action: "evaluate";
+    /** A run's folder, a checkpoint's or a model.safetensors. */
+    checkpoint: string;
+    /** The text, as in the configuration's `data.source`. */
+    data: string;
+    /** Tokens of a window; undefined: as many as the model was trained with. */
+    context?: number;
+    json: boolean;
+  };
+
+/** What `deno task convert` was told to do. */
+export type ConvertOrder =
+  | HelpOrder
+  /** A state dict from a checkpoint. */
+  | { action: "export"; source: string; out: string }
+  /** The folder of a run from a state dict. */
+  | { action: "import"; source: string; out: string; untold: UntoldOptions };
 
 /** A flag with what its value has to be. */
 interface Flag extends FlagHelp {
@@ -100,8 +123,8 @@ const GENERATE: Command = {
  * ```
  */
 export function parseGenerate(args: string[]): GenerateOrder {
-  const { help, texts, numbers, positional: [checkpoint] } = readArguments(args, GENERATE);
-  if (help) return { action: "help", text: helpText(GENERATE) };
+  const { switches, texts, numbers, positional: [checkpoint] } = readArguments(args, GENERATE);
+  if (switches.help) return { action: "help", text: helpText(GENERATE) };
   const { tokens, temperature, seed, samples = 1 } = numbers;
   const options = {
     tokens,
@@ -114,21 +137,83 @@ export function parseGenerate(args: string[]): GenerateOrder {
   return { action: "generate", checkpoint, prompt: texts.prompt, samples, options };
 }
 
+const EVALUATE: Command = {
+  usage: ["deno task evaluate CHECKPOINT --data TEXT [options]   loss over a whole text"],
+  positional: ["CHECKPOINT"],
+  short: {},
+  flags: [
+    { name: "data", value: "TEXT", text: "A file, a folder, sotu or enwik8: all of it is evaluated." },
+    {
+      name: "context",
+      value: "N",
+      text:
+        "Tokens of a window. All but the text's first window predict with half of it or more before them. " +
+        "Default: the windows that the model was trained with.",
+      number: wholeFrom(2),
+    },
+    { name: "json", text: "Print the result as JSON." },
+    HELP,
+  ],
+};
+
+/** What `deno task evaluate` is to do; throws as {@linkcode parseGenerate}. */
+export function parseEvaluate(args: string[]): EvaluateOrder {
+  const { switches, texts, numbers, positional: [checkpoint] } = readArguments(args, EVALUATE, ["data"]);
+  if (switches.help) return { action: "help", text: helpText(EVALUATE) };
+  return { action: "evaluate", checkpoint, data: texts.data!, context: numbers.context, json: switches.json };
+}
+
+const CONVERT: Command = {
+  usage: [
+    "deno task convert CHECKPOINT OUT.safetensors        a state_dict for FLASH-pytorch",
+    "deno task convert IN.safetensors FOLDER [options]   the folder of a run from FLASH-pytorch's state_dict",
+  ],
+  positional: ["CHECKPOINT or IN.safetensors", "OUT.safetensors or FOLDER"],
+  short: {},
+  flags: [
+    {
+      name: "causal",
+      text: "The model is causal. FLASH-pytorch's arguments, where they are not its defaults:",
+    },
+    { name: "group-size", value: "N", text: "Its group_size. Default 256.", number: wholeFrom(1) },
+    { name: "laplace-attn-fn", text: "It has laplace_attn_fn = True." },
+    { name: "no-shift-tokens", text: "It has shift_tokens = False." },
+    { name: "no-reduce-group-non-causal-attn", text: "It has reduce_group_non_causal_attn = False." },
+    HELP,
+  ],
+};
+
+/** What `deno task convert` is to do; throws as {@linkcode parseGenerate}. */
+export function parseConvert(args: string[]): ConvertOrder {
+  const { switches, numbers, positional: [source, out] } = readArguments(args, CONVERT);
+  if (switches.help) return { action: "help", text: helpText(CONVERT) };
+  if (out.endsWith(".safetensors")) return { action: "export", source, out };
+  const untold = {
+    causal: switches.causal,
+    groupSize: numbers["group-size"],
+    laplaceAttnFn: switches["laplace-attn-fn"],
+    shiftTokens: !switches["no-shift-tokens"],
+    reduceGroupNonCausalAttn: !switches["no-reduce-group-non-causal-attn"],
+  };
+  return { action: "import", source, out, untold };
+}
+
 /** Arguments taken apart; flags that were not given are undefined. */
 interface Arguments {
-  help: boolean;
+  switches: Record<string, boolean>;
   texts: Record<string, string | undefined>;
   numbers: Record<string, number | undefined>;
   positional: string[];
 }
 
-/** Throws a ConfigError with all problems, unless help was asked for. */
-function readArguments(args: string[], command: Command): Arguments {
+/** Throws a ConfigError with all problems, missing `required` flags among them, unless help was asked for. */
+function readArguments(args: string[], command: Command, required: readonly string[] = []): Arguments {
   const problems: string[] = [];
   const names = command.flags.map(({ name }) => name);
+  const switches = command.flags.filter(({ value }) => !value).map(({ name }) => name);
   const parsed = parseArgs(args, {
-    boolean: command.flags.filter(({ value }) => !value).map(({ name }) => name),
-    string: ["_", ...command.flags.filter(({ value }) => value).map(({ name }) => name)],
+    boolean: switches,
+    string: ["_", ...names.filter((name) => !switches.includes(name))],
     alias: { help: "h" },
     unknown: (arg) => {
       if (!arg.startsWith("-")) return true;
@@ -139,7 +224,7 @@ function readArguments(args: string[], command: Command): Arguments {
     },
   });
   const found: Arguments = {
-    help: parsed.help === true,
+    switches: Object.fromEntries(switches.map((name) => [name, parsed[name] === true])),
     texts: {},
     numbers: {},
     positional: parsed._.map(String),
@@ -152,7 +237,8 @@ function readArguments(args: string[], command: Command): Arguments {
     const given = found.positional.length === 0 ? "none" : found.positional.join(", ");
     problems.push(`expected ${positional.join(" and ")}, found ${given}; usage: ${usage[0]}`);
   }
-  if (problems.length > 0 && !found.help) throw new ConfigError(problems);
+  for (const name of required) if (parsed[name] === undefined) problems.push(`--${name} is missing`);
+  if (problems.length > 0 && !found.switches.help) throw new ConfigError(problems);
   return found;
 }
 

@@ -16,6 +16,8 @@ import { tf } from "./tensorflow/mod.ts";
 export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
   /** Options of the transformer. */
   options: FLASHTransformerOptions;
+  /** Tokens of the windows that it was trained with; four groups where that is not known. */
+  trainedLength: number;
   /** The file that the parameters are from. */
   path: string;
 }
@@ -23,13 +25,16 @@ export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
 /**
  * Opens a model, as {@linkcode readModel} reads it. It belongs to the caller, who disposes it. The backend has to be ready.
  */
-export async function openModel(path: string, onDamaged: (text: string) => void): Promise<FLASHTransformer> {
-  const { options, tensors, path: file } = await readModel(path, onDamaged);
+export async function openModel(
+  path: string,
+  onDamaged: (text: string) => void,
+): Promise<{ model: FLASHTransformer; trainedLength: number }> {
+  const { options, tensors, trainedLength, path: file } = await readModel(path, onDamaged);
   const model = new FLASHTransformer(options);
   const state = toTensors(tensors, file);
   model.loadStateDict(state);
   tf.dispose(state);
-  return model;
+  return { model, trainedLength };
 }
 
 /**
@@ -47,11 +52,9 @@ export async function readModel(path: string, onDamaged: (text: string) => void)
   const folder = await checkpointIn(path, onDamaged);
   const about = await readStateFile(folder);
   const { tensors } = await readTensors(folder, "model.safetensors", about);
-  return {
-    options: about.config.model as FLASHTransformerOptions,
-    tensors,
-    path: `${folder}/model.safetensors`,
-  };
+  const options = about.config.model as FLASHTransformerOptions;
+  const trainedLength = about.config.data?.seqLen ?? fourGroups(options);
+  return { options, tensors, trainedLength, path: `${folder}/model.safetensors` };
 }
 
 /** The checkpoint that a folder is, or the newest whole one of the run that it is of. */
@@ -76,5 +79,8 @@ async function readModelFile(path: string): Promise<TrainedModel> {
       "make a checkpoint of it: deno task convert --help",
     ]);
   }
-  return { options: JSON.parse(metadata.model) as FLASHTransformerOptions, tensors, path };
+  const options = JSON.parse(metadata.model) as FLASHTransformerOptions;
+  return { options, tensors, trainedLength: fourGroups(options), path };
 }
+
+const fourGroups = ({ groupSize = 256 }: FLASHTransformerOptions) => 4 * groupSize;

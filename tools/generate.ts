@@ -19,7 +19,7 @@ await runTool(async ({ signal }) => {
   if (order.action === "help") return console.log(order.text);
   const onStatus = (text: string) => console.error(text);
   await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
-  const model = await openModel(order.checkpoint, onStatus);
+  const { model } = await openModel(order.checkpoint, onStatus);
   try {
     for await (const prompt of order.prompt === undefined ? promptsFromInput() : [order.prompt]) {
       const texts = generateText(model, prompt, order.samples, order.options);
