@@ -15,11 +15,11 @@ import { RunFolder } from "./run_folder.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "./safetensors.ts";
 import { readModel } from "./trained_model.ts";
 
-/** What a state dict does not tell of its model; FLASH-pytorch's defaults where not given. */
-export type UntoldOptions = Pick<
-  FLASHTransformerOptions,
-  "causal" | "groupSize" | "laplaceAttnFn" | "shiftTokens" | "reduceGroupNonCausalAttn"
->;
+/**
+ * What a state dict does not tell of its model; FLASH-pytorch's defaults where not given. That the model is causal is taken
+ * for granted: no other one is trained here.
+ */
+export type UntoldOptions = Pick<FLASHTransformerOptions, "groupSize" | "laplaceAttnFn" | "shiftTokens">;
 
 /**
  * Makes the folder of a run of a state dict: with a configuration and a checkpoint of step 1, so that `generate` and
@@ -44,7 +44,6 @@ export async function importStateDict(
   const given = Object.entries(untold).filter(([, value]) => value !== undefined);
   const model = {
     groupSize: 256,
-    causal: false,
     laplaceAttnFn: false,
     ...told,
     ...Object.fromEntries(given),

@@ -172,13 +172,14 @@ const CONVERT: Command = {
   short: {},
   flags: [
     {
-      name: "causal",
-      text: "The model is causal. FLASH-pytorch's arguments, where they are not its defaults:",
+      name: "group-size",
+      value: "N",
+      text:
+        "The model's group_size, which a state_dict does not tell; it is taken to be causal. Default 256.",
+      number: wholeFrom(1),
     },
-    { name: "group-size", value: "N", text: "Its group_size. Default 256.", number: wholeFrom(1) },
-    { name: "laplace-attn-fn", text: "It has laplace_attn_fn = True." },
-    { name: "no-shift-tokens", text: "It has shift_tokens = False." },
-    { name: "no-reduce-group-non-causal-attn", text: "It has reduce_group_non_causal_attn = False." },
+    { name: "laplace-attn-fn", text: "The model has laplace_attn_fn = True." },
+    { name: "no-shift-tokens", text: "The model has shift_tokens = False." },
     HELP,
   ],
 };
@@ -189,11 +190,9 @@ export function parseConvert(args: string[]): ConvertOrder {
   if (switches.help) return { action: "help", text: helpText(CONVERT) };
   if (out.endsWith(".safetensors")) return { action: "export", source, out };
   const untold = {
-    causal: switches.causal,
     groupSize: numbers["group-size"],
     laplaceAttnFn: switches["laplace-attn-fn"],
     shiftTokens: !switches["no-shift-tokens"],
-    reduceGroupNonCausalAttn: !switches["no-reduce-group-non-causal-attn"],
   };
   return { action: "import", source, out, untold };
 }

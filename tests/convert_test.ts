@@ -23,7 +23,7 @@ const OPTIONS = {
 } satisfies FLASHTransformerOptions;
 
 /** What the state dict of `OPTIONS` does not tell. */
-const UNTOLD = { causal: true, groupSize: 8, laplaceAttnFn: true };
+const UNTOLD = { groupSize: 8, laplaceAttnFn: true };
 
 const [ids] = [randomIds(2, 21, 256)];
 
@@ -133,7 +133,7 @@ Deno.test("what can't be converted is refused by name, and nothing is overwritte
   const state = randomState();
   delete state["layers.1.to_out.bias"];
   await writeSafetensors(source, state);
-  await refuses(importStateDict(source, place.run("a")), /layers.1.to_out.bias \[16\] is missing/);
+  await refuses(importStateDict(source, place.run("a"), UNTOLD), /layers.1.to_out.bias \[16\] is missing/);
   assert.deepEqual([...Deno.readDirSync(place.folder)].map(({ name }) => name).sort(), [
     "state.safetensors",
     "text.txt",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../src/errors.ts";
-import { parseGenerate } from "../src/model_command_line.ts";
+import { parseConvert, parseEvaluate, parseGenerate } from "../src/model_command_line.ts";
 
 function problemsOf(parse: () => unknown): readonly string[] {
   try {
@@ -59,4 +59,36 @@ Deno.test("--help lists every flag of generate", () => {
     assert.match(order.text, new RegExp(`--${flag} `));
   }
   assert.doesNotMatch(order.text, /CONFIG.yaml/);
+});
+
+Deno.test("evaluate takes a checkpoint and a text", () => {
+  assert.deepEqual(parseEvaluate(["run", "--data", "book.txt", "--context=1024", "--json"]), {
+    action: "evaluate",
+    checkpoint: "run",
+    data: "book.txt",
+    context: 1024,
+    json: true,
+  });
+  assert.deepEqual(problemsOf(() => parseEvaluate(["run", "--context=1"])), [
+    '--context: expected a whole number of at least 2, found "1"',
+    "--data is missing",
+  ]);
+});
+
+Deno.test("convert writes a file where the second name is one, else the folder of a run", () => {
+  assert.deepEqual(parseConvert(["run", "out.safetensors"]), {
+    action: "export",
+    source: "run",
+    out: "out.safetensors",
+  });
+  assert.deepEqual(parseConvert(["in.safetensors", "run", "--group-size=64", "--laplace-attn-fn"]), {
+    action: "import",
+    source: "in.safetensors",
+    out: "run",
+    untold: { groupSize: 64, laplaceAttnFn: true, shiftTokens: true },
+  });
+  assert.match(
+    problemsOf(() => parseConvert(["in.safetensors"]))[0],
+    /expected CHECKPOINT or IN.safetensors and OUT/,
+  );
 });
