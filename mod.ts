@@ -17,6 +17,8 @@ export {
 export type * from "./src/tensorflow/mod.ts";
 export { FLASH, FLASHTransformer, GAU } from "./src/model/mod.ts";
 export type * from "./src/model/mod.ts";
+export { generate, type GenerateOptions, generateSamples } from "./src/model/generation.ts";
+export type { Sampling } from "./src/model/generation_sampling.ts";
 export { readSafetensors } from "./src/safetensors.ts";
 export { train, type TrainOptions } from "./src/train.ts";
 export { startCoordinator, startWorker } from "./src/participants.ts";

@@ -33,6 +33,8 @@ const WIDTH = 100;
 /**
  * The help of a command.
  *
+ * @param options of the configuration that the command takes too; none for a command that has no configuration
+ *
  * @example
  * ```ts
  * import { helpText } from "./help.ts";
@@ -40,7 +42,7 @@ const WIDTH = 100;
  * console.assert(helpText(command, []).includes("--help"));
  * ```
  */
-export function helpText(command: CommandHelp, options: readonly ConfigOption[]): string {
+export function helpText(command: CommandHelp, options: readonly ConfigOption[] = []): string {
   const flags = command.flags.map(({ name, value, text }) =>
     entry(value ? `--${name} ${value}` : `--${name}`, text)
   );
@@ -55,6 +57,7 @@ export function helpText(command: CommandHelp, options: readonly ConfigOption[])
     section = own;
     sections.push(describe(option));
   }
+  const title = "Options that are also keys of CONFIG.yaml, with their defaults (configs/ has examples):";
   return [
     "Usage:",
     ...command.usage.map((line) => `  ${line}`),
@@ -62,9 +65,7 @@ export function helpText(command: CommandHelp, options: readonly ConfigOption[])
     "Options:",
     ...flags,
     ...short,
-    "",
-    "Options that are also keys of CONFIG.yaml, with their defaults (configs/ has examples):",
-    ...sections.slice(1),
+    ...(options.length === 0 ? [] : ["", title, ...sections.slice(1)]),
     "",
   ].join("\n");
 }

@@ -139,7 +139,9 @@ export async function openReplica(
   const corpus = await loadCorpus(source ?? config.data.source, config.data, install);
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
-  const place = { folder: RunFolder.at(folder).checkpoints, keepLast: config.checkpoint.keepLast };
+  const run = RunFolder.at(folder);
+  const { keepLast } = config.checkpoint;
+  const place = { folder: run.checkpoints, keepLast, losses: () => run.validationLosses() };
   const replica = new FlashReplica(config, corpus, info, place);
   if (startStep > 0) await replica.load(startStep);
   await replica.prepare({ onStatus, signal });

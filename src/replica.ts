@@ -25,10 +25,10 @@ import { resolveTransformer } from "./model/options.ts";
 import { type OptimizerOptions, type OptimizerState, stepScalars } from "./model/optimizer.ts";
 import { initialParameters } from "./model/parameters.ts";
 import { learningRate } from "./model/schedule.ts";
+import { buffersOf, frequenciesIn } from "./model/state_dict.ts";
 import { compileSteps, type Steps } from "./model/steps.ts";
 import { type Batch, type TransformerModel, transformerModel } from "./model/training.ts";
 import { microBatchesOf } from "./plan.ts";
-import type { FlatTensor } from "./safetensors.ts";
 import { type BackendInfo, compileOnce, tf } from "./tensorflow/mod.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,6 +36,8 @@ import { VERSION } from "./version.ts";
 export interface CheckpointPlace {
   folder: string;
   keepLast: number;
+  /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
+  losses?: () => Promise<ReadonlyMap<number, number>>;
 }
 
 /** How a replica is prepared. */
@@ -48,8 +50,8 @@ export interface PrepareOptions {
 
 /** One copy of the model with its optimizer and its data. */
 export class FlashReplica implements Replica {
-  readonly #model: TransformerModel;
-  readonly #steps: Steps;
+  #model: TransformerModel;
+  #steps: Steps;
   readonly #data: MicroBatches;
   readonly #optimizer: OptimizerOptions;
   #state: OptimizerState;
@@ -201,7 +203,11 @@ export class FlashReplica implements Replica {
    * @throws {SyntaxError} where it is damaged or of another model
    */
   async load(step: number): Promise<void> {
-    const { state } = await loadCheckpoint(this.place.folder, step, this.layout);
+    const { state, buffers } = await loadCheckpoint(this.place.folder, step, this.layout);
+    const { options, definition } = this.#model;
+    this.#model = transformerModel(options, frequenciesIn(definition, buffers)); // imported weights bring their own
+    this.#steps.dispose();
+    this.#steps = compileSteps(this.#model, this.#optimizer);
     this.restore(state);
   }
 
@@ -218,14 +224,11 @@ export class FlashReplica implements Replica {
     const { definition, frequencies } = this.#model;
     const context: CheckpointContext = {
       layout: this.layout,
-      buffers: Object.fromEntries(definition.frozen.map(({ name, holds }) => {
-        const values = frequencies[holds] ?? new Float32Array();
-        return [name, { dtype: "F32", shape: [values.length], values } satisfies FlatTensor];
-      })),
+      buffers: buffersOf(definition, frequencies),
       config: this.config,
     };
-    const { folder, keepLast } = this.place;
-    return await saveCheckpoint(folder, await this.state(), context, keepLast);
+    const { folder, keepLast, losses } = this.place;
+    return await saveCheckpoint(folder, await this.state(), context, keepLast, await losses?.());
   }
 
   /** Frees the state's tensors and the compiled functions. */

@@ -85,6 +85,18 @@ export class RunFolder {
     Deno.writeTextFileSync(this.file("metrics.jsonl"), JSON.stringify(metrics) + "\n", { append: true });
   }
 
+  /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
+  async validationLosses(): Promise<Map<number, number>> {
+    const losses = new Map<number, number>();
+    const text = await Deno.readTextFile(this.file("metrics.jsonl")).catch(() => "");
+    for (const line of text.split("\n").filter((line) => line.includes('"valLoss"'))) {
+      if (stepOf(line) === Infinity) continue; // half a line
+      const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
+      losses.set(step, valLoss);
+    }
+    return losses;
+  }
+
   /** Writes `summary.json`. */
   async writeSummary(summary: Summary): Promise<void> {
     await replaceFile(this.file("summary.json"), JSON.stringify(summary, null, 2) + "\n");

@@ -276,12 +276,17 @@ export async function readSafetensors(
   path: string,
 ): Promise<{ tensors: Record<string, tf.Tensor>; metadata: Record<string, string> }> {
   const { tensors, metadata } = parseSafetensors(await Deno.readFile(path), path);
-  return {
-    tensors: Object.fromEntries(
-      Object.entries(tensors).map(([name, flat]) => [name, tensorOf(flat, `"${name}" of ${path}`)]),
-    ),
-    metadata,
-  };
+  return { tensors: toTensors(tensors, path), metadata };
+}
+
+/** Tensors of what a file holds; `where` is its name for error messages. Throws as {@linkcode readSafetensors}. */
+export function toTensors(
+  tensors: Readonly<Record<string, FlatTensor>>,
+  where: string,
+): Record<string, tf.Tensor> {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, flat]) => [name, tensorOf(flat, `"${name}" of ${where}`)]),
+  );
 }
 
 function tensorOf({ dtype, shape, values }: FlatTensor, name: string): tf.Tensor {

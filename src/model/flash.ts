@@ -72,15 +72,59 @@ export function flash(
   constants: FLASHConstants,
   { mask, seed }: FLASHInputs = {},
 ): tf.Tensor {
+  const projections = project(parameters, x, options, constants.rotary);
+  return attend(parameters, x, projections, options, constants, { mask, seed });
+}
+
+/** What a layer makes of each token by itself, and of the one before it where tokens shift. */
+export interface Projections {
+  /** The norm of the input, before any shift [b, n, d]. */
+  normed: tf.Tensor;
+  /** What the attended values are multiplied by [b, n, e]. */
+  gate: tf.Tensor;
+  /** [b, n, e] */
+  value: tf.Tensor;
+  /** Quadratic query, linear query, quadratic key, linear key, turned to their positions [4, b, n, s]. */
+  queriesAndKeys: tf.Tensor;
+}
+
+/**
+ * The part of a layer before any token looks at another.
+ *
+ * @param x [b, n, d]
+ * @param rotary tables for the positions of x
+ * @param before features of the token before x that its first one takes where tokens shift [b, 1, d / 2]; zeros by default
+ */
+export function project(
+  parameters: LayerParameters<tf.Tensor>,
+  x: tf.Tensor,
+  options: Required<FLASHOptions>,
+  rotary: RotaryTables | undefined,
+  before?: tf.Tensor,
+): Projections {
+  const normed = normalize(x, parameters.norm); // [b, n, d]
+  const shifted = options.shiftTokens ? shiftTokens(normed, before) : normed;
+  const [value, gate] = tf.split(silu(linear(shifted, parameters.toHidden)), 2, -1); // [b, n, e] each
+  const unturned = heads(silu(linear(shifted, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
+  return { normed, gate, value, queriesAndKeys: rotary ? rotate(unturned, rotary) : unturned };
+}
+
+/**
+ * The part of a layer where tokens look at each other, and what follows.
+ *
+ * @param x the layer's input [b, n, d]
+ * @returns the layer's output [b, n, d]
+ */
+export function attend(
+  parameters: LayerParameters<tf.Tensor>,
+  x: tf.Tensor,
+  { gate, value, queriesAndKeys }: Projections,
+  options: Required<FLASHOptions>,
+  constants: FLASHConstants,
+  { mask, seed }: FLASHInputs = {},
+): tf.Tensor {
   const n = x.shape[1]!;
-  const { c, rotary } = constants;
-  let normed = normalize(x, parameters.norm); // [b, n, d]
-  if (options.shiftTokens) normed = shiftTokens(normed);
-
-  const [value, gate] = tf.split(silu(linear(normed, parameters.toHidden)), 2, -1); // [b, n, e] each
-  let queriesAndKeys = heads(silu(linear(normed, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
-  if (rotary) queriesAndKeys = rotate(queriesAndKeys, rotary);
-
+  const { c } = constants;
   const [quadQuery, linQuery, quadKey, linKey] = tf.unstack(grouped(queriesAndKeys, c)); // [b, g, c, s] each
   const v = grouped(maskValues(value, mask), c); // [b, g, c, e]
 

@@ -27,12 +27,17 @@ export function heads(x: tf.Tensor, { gamma, beta }: OffsetScale<tf.Tensor>): tf
   return tf.add(tf.mul(tf.expandDims(x, 0), tf.reshape(gamma, perHead)), tf.reshape(beta, perHead));
 }
 
-/** Takes the first half of the features of x [b, n, d] from the token before, zeros for the first token. */
-export function shiftTokens(x: tf.Tensor): tf.Tensor {
+/**
+ * Takes the first half of the features of x [b, n, d] from the token before.
+ *
+ * @param before what the first token takes [b, 1, d / 2]; zeros by default
+ */
+export function shiftTokens(x: tf.Tensor, before?: tf.Tensor): tf.Tensor {
   const [b, n, d] = x.shape;
   const [moving, staying] = tf.split(x, 2, -1);
-  const before = tf.slice(moving, [0, 0, 0], [b, n - 1, d / 2]);
-  return tf.concat([tf.concat([tf.zeros([b, 1, d / 2]), before], 1), staying], -1);
+  const first = before ?? tf.zeros([b, 1, d / 2]);
+  const moved = n === 1 ? first : tf.concat([first, tf.slice(moving, [0, 0, 0], [b, n - 1, d / 2])], 1);
+  return tf.concat([moved, staying], -1);
 }
 
 /**

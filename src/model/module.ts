@@ -91,8 +91,8 @@ export abstract class Module<Tree> {
     return this.#definition.tree(this.tensors);
   }
 
-  /** The positions that the model computes with. */
-  protected get frequencies(): Frequencies {
+  /** The positions that the model computes with: those of the state dict it took last, else a new model's. */
+  get frequencies(): Frequencies {
     return this.#frequencies;
   }
 

@@ -24,15 +24,16 @@ export function inverseFrequencies(dim: number): Float32Array {
   return Float32Array.from({ length: dim / 2 }, (_, i) => 10000 ** (-2 * i / dim));
 }
 
-/** Angle of each frequency at each position; the product is rounded to float32, as PyTorch does. */
-function angles(n: number, frequencies: Float32Array): Float32Array {
+/** Angle of each frequency at n positions from `first` on; the product is rounded to float32, as PyTorch does. */
+function angles(n: number, frequencies: Float32Array, first: number): Float32Array {
   const width = frequencies.length;
-  return Float32Array.from({ length: n * width }, (_, i) => Math.floor(i / width) * frequencies[i % width]);
+  const size = { length: n * width };
+  return Float32Array.from(size, (_, i) => (first + Math.floor(i / width)) * frequencies[i % width]);
 }
 
-/** Sinusoidal positions [n, d]: the sines of all frequencies, then their cosines. */
-export function sinusoidalPositions(n: number, frequencies: Float32Array): tf.Tensor2D {
-  const angle = angles(n, frequencies);
+/** Sinusoidal positions [n, d] from `first` on: the sines of all frequencies, then their cosines. */
+export function sinusoidalPositions(n: number, frequencies: Float32Array, first = 0): tf.Tensor2D {
+  const angle = angles(n, frequencies, first);
   const half: [number, number] = [n, frequencies.length];
   return tf.concat([tf.tensor2d(angle.map(Math.sin), half), tf.tensor2d(angle.map(Math.cos), half)], 1);
 }
@@ -45,9 +46,9 @@ export interface RotaryTables {
   sin: tf.Tensor2D;
 }
 
-/** The tables for positions 0 to n − 1. */
-export function rotaryTables(n: number, frequencies: Float32Array): RotaryTables {
-  const angle = angles(n, frequencies);
+/** The tables for n positions from `first` on. */
+export function rotaryTables(n: number, frequencies: Float32Array, first = 0): RotaryTables {
+  const angle = angles(n, frequencies, first);
   const shape: [number, number] = [n, frequencies.length];
   return { cos: tf.tensor2d(angle.map(Math.cos), shape), sin: tf.tensor2d(angle.map(Math.sin), shape) };
 }
@@ -110,15 +111,22 @@ export function bucketRows(c: number, causal: boolean, buckets: number): tf.Tens
 }
 
 /**
- * Bias of every query for every key [c, c], from one learned value per bucket. Entry (i, j) depends on j − i only: the 2c
- * values by distance, repeated row after row and cut into rows one shorter, shift by one from row to row.
+ * Bias of a key by its distance from the query [2c, 1], from one learned value per bucket; in the order of the rows.
  *
  * @param table [buckets, 1]
  * @param rows of {@linkcode bucketRows} [2c, buckets]
  */
+export function biasByDistance(table: tf.Tensor, rows: tf.Tensor2D, scale: number): tf.Tensor2D {
+  return tf.mul(tf.matMul(rows, table as tf.Tensor2D), scale);
+}
+
+/**
+ * Bias of every query for every key [c, c]. Entry (i, j) depends on j − i only: the 2c values by distance, repeated row after
+ * row and cut into rows one shorter, shift by one from row to row. Parameters as in {@linkcode biasByDistance}.
+ */
 export function relativeBias(table: tf.Tensor, rows: tf.Tensor2D, scale: number): tf.Tensor2D {
   const c = rows.shape[0] / 2;
-  const byDistance = tf.mul(tf.matMul(rows, table as tf.Tensor2D), scale); // [2c, 1]
+  const byDistance = biasByDistance(table, rows, scale); // [2c, 1]
   // adding zeros repeats the row; tile's gradient would be an op for every repetition
   const repeated = tf.add(tf.reshape(byDistance, [1, 2 * c]), tf.zeros([c, 1])); // [c, 2c]
   const shifted = tf.reshape(tf.slice(tf.reshape(repeated, [2 * c * c]), 0, 2 * c * c - c), [c, 2 * c - 1]);

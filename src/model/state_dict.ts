@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { LayoutEntry } from "../layout.ts";
 import { type FlatTensor, toFloat32 } from "../safetensors.ts";
 import type { Definition } from "./parameters.ts";
 import type { Frequencies } from "./positions.ts";
@@ -22,9 +23,39 @@ export interface LoadedState {
  * @throws {TypeError} when it doesn't fit the model: names all that is missing, unexpected or of another shape
  */
 export function fromStateDict(
-  { layout, frozen, frequencies }: Pick<Definition<unknown>, "layout" | "frozen" | "frequencies">,
+  definition: Pick<Definition<unknown>, "layout" | "frozen" | "frequencies">,
   state: Readonly<Record<string, FlatTensor>>,
 ): LoadedState {
+  const { layout } = definition;
+  const params = new Float32Array(layout.size);
+  const frequencies = read(
+    definition,
+    state,
+    layout.entries,
+    (values, { offset }) => params.set(values, offset),
+  );
+  return { params, frequencies };
+}
+
+/**
+ * Reads the part of a state dict that is not trained.
+ *
+ * @throws {TypeError} as {@linkcode fromStateDict}
+ */
+export function frequenciesIn(
+  definition: Pick<Definition<unknown>, "frozen" | "frequencies">,
+  buffers: Readonly<Record<string, FlatTensor>>,
+): Frequencies {
+  return read(definition, buffers, [], () => {});
+}
+
+/** Reads parameters, each handed to `use`, and frequencies, and nothing else may be there. */
+function read(
+  { frozen, frequencies }: Pick<Definition<unknown>, "frozen" | "frequencies">,
+  state: Readonly<Record<string, FlatTensor>>,
+  entries: readonly LayoutEntry[],
+  use: (values: Float32Array, entry: LayoutEntry) => void,
+): Frequencies {
   const problems: string[] = [];
   const unexpected = new Set(Object.keys(state));
   const take = (name: string, shape: readonly number[]): Float32Array | undefined => {
@@ -40,10 +71,9 @@ export function fromStateDict(
     } else return toFloat32(found.dtype, found.values);
   };
 
-  const params = new Float32Array(layout.size);
-  for (const { name, shape, offset } of layout.entries) {
-    const values = take(name, shape);
-    if (values) params.set(values, offset);
+  for (const entry of entries) {
+    const values = take(entry.name, entry.shape);
+    if (values) use(values, entry);
   }
   const loaded: { -readonly [Key in keyof Frequencies]: Frequencies[Key] } = {};
   for (const { name, holds } of frozen) {
@@ -57,5 +87,16 @@ export function fromStateDict(
   if (problems.length > 0) {
     throw new TypeError(`The state dict does not fit the model:\n${problems.join("\n")}`);
   }
-  return { params, frequencies: loaded };
+  return loaded;
+}
+
+/** The values of a state dict that are not trained, under all their names. */
+export function buffersOf(
+  { frozen }: Pick<Definition<unknown>, "frozen">,
+  frequencies: Frequencies,
+): Record<string, FlatTensor> {
+  return Object.fromEntries(frozen.map(({ name, holds }) => {
+    const values = frequencies[holds]!;
+    return [name, { dtype: "F32", shape: [values.length], values }];
+  }));
 }

@@ -29,14 +29,26 @@ export function transformer(
   { mask, seed }: FLASHInputs = {},
 ): tf.Tensor {
   const n = ids.shape[1]!;
-  const positions = tf.mul(sinusoidalPositions(n, frequencies.sinusoidal!), parameters.positionScale); // [n, d]
-  let x = tf.add(gatherRows(parameters.tokenEmb, ids), positions); // [b, n, d]
-
+  let x = embed(parameters, ids, sinusoidalPositions(n, frequencies.sinusoidal!)); // [b, n, d]
   const layer = layerOptions(options);
   const constants = flashConstants(layer, n, frequencies);
   parameters.layers.forEach((layerParameters, index) => {
     x = flash(layerParameters, x, layer, constants, { mask, seed: seedAt(seed, index) });
   });
 
-  return linear(normalize(x, parameters.finalNorm), parameters.toLogits); // [b, n, v]
+  return logitsOf(parameters, x); // [b, n, v]
+}
+
+/** Token ids [b, n] at their positions [n, d], as the layers take them: [b, n, d]. */
+export function embed(
+  { tokenEmb, positionScale }: TransformerParameters<tf.Tensor>,
+  ids: tf.Tensor,
+  positions: tf.Tensor2D,
+): tf.Tensor {
+  return tf.add(gatherRows(tokenEmb, ids), tf.mul(positions, positionScale));
+}
+
+/** Logits [b, n, v] from what the layers gave [b, n, d]. */
+export function logitsOf({ finalNorm, toLogits }: TransformerParameters<tf.Tensor>, x: tf.Tensor): tf.Tensor {
+  return linear(normalize(x, finalNorm), toLogits);
 }

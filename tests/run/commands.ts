@@ -12,12 +12,19 @@ export interface Command {
   kill(signal: Deno.Signal): void;
 }
 
+type Task = "train" | "coordinator" | "setup" | "generate" | "evaluate" | "convert";
+
 interface Settings {
   tasks: Record<string, { command: string }>;
 }
 
 /** The command behind `deno task NAME`, without the shell between, so that signals reach it. */
-export function start(task: "train" | "coordinator" | "setup", ...args: string[]): Command {
+export function start(task: Task, ...args: string[]): Command {
+  return startWith("", task, ...args);
+}
+
+/** The same with a text on standard input. */
+export function startWith(input: string, task: Task, ...args: string[]): Command {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const settings = JSON.parse(Deno.readTextFileSync(`${root}deno.json`)) as Settings;
   const [, ...command] = settings.tasks[task].command.split(" ");
@@ -25,10 +32,11 @@ export function start(task: "train" | "coordinator" | "setup", ...args: string[]
     args: [...command, ...args],
     cwd: root,
     env: { NO_COLOR: "1" },
-    stdin: "null",
+    stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  new Blob([input]).stream().pipeTo(process.stdin).catch(() => {}); // it may end without reading
   const out = collect(process.stdout), err = collect(process.stderr);
   const ended = Promise.all([process.status, out.done, err.done])
     .then(([{ code }]) => ({ code, stdout: out.text(), stderr: err.text() }));

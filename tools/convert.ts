@@ -1,0 +1,31 @@
+/**
+ * `deno task convert`: weights from and to FLASH-pytorch.
+ *
+ * @module
+ */
+
+import { exportStateDict, importStateDict } from "../src/convert.ts";
+import { parseConvert } from "../src/model_command_line.ts";
+import { runTool } from "./tool.ts";
+
+await runTool(async () => {
+  const order = parseConvert(Deno.args);
+  if (order.action === "help") return console.log(order.text);
+  const { source, out } = order;
+  if (order.action === "import") {
+    await importStateDict(source, out, order.untold);
+    console.log(`${out}: deno task generate ${out}, or deno task train --resume ${out}`);
+  } else {
+    const options = await exportStateDict(source, out, (text) => console.error(text));
+    console.log(`${out}: FLASHTransformer(${pythonArguments(options)})`);
+  }
+});
+
+/** Our options as FLASH-pytorch's arguments. */
+function pythonArguments(options: object): string {
+  return Object.entries(options).map(([name, value]) => {
+    const snake = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    const python = typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value);
+    return `${snake} = ${python}`;
+  }).join(", ");
+}

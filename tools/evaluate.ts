@@ -1,0 +1,40 @@
+/**
+ * `deno task evaluate`: how well a trained model predicts a whole text.
+ *
+ * @module
+ */
+
+import { loadCorpus } from "../src/data/corpus.ts";
+import { evaluate } from "../src/evaluate.ts";
+import { parseEvaluate } from "../src/model_command_line.ts";
+import { initBackend } from "../src/tensorflow/mod.ts";
+import { openModel } from "../src/trained_model.ts";
+import { runTool } from "./tool.ts";
+
+await runTool(async ({ signal }) => {
+  const order = parseEvaluate(Deno.args);
+  if (order.action === "help") return console.log(order.text);
+  const onStatus = (text: string) => console.error(text);
+  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
+  const { model, trainedLength } = await openModel(order.checkpoint, onStatus);
+  const { train: text } = await loadCorpus(order.data, { validation: 0 }, { signal, onProgress: onStatus });
+  const context = order.context ?? trainedLength;
+  const found = await evaluate(model, text, { context, signal, onProgress: progress(text.length - 1) });
+  if (order.json) return console.log(JSON.stringify(found));
+  const { loss, bitsPerByte, perplexity, tokens } = found;
+  console.log(
+    `loss ${loss.toFixed(4)} nats, ${bitsPerByte.toFixed(4)} bits per byte, perplexity ${
+      perplexity.toFixed(3)
+    }, ` +
+      `over ${tokens.toLocaleString("en")} bytes in windows of ${context}`,
+  );
+});
+
+/** One redrawn line on a terminal, nothing elsewhere. */
+function progress(all: number): (tokens: number) => void {
+  return (tokens) => {
+    if (!Deno.stderr.isTerminal()) return;
+    const text = tokens < all ? `\r${Math.floor(100 * tokens / all)} %` : "\r\x1b[K";
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  };
+}
