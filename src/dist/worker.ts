@@ -245,10 +245,10 @@ class Worker {
     );
   }
 
-  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports }: ReportedSum): void {
+  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
     const finite = reports.every((report) => report.finite);
     const named = { ...this.#fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
-    this.#publish(encodeControl(named, { microBatches: reports }));
+    this.#publish(encodeControl(named, { microBatches: reports, seconds }));
   }
 
   /** Ends the steps that are committed and complete. */

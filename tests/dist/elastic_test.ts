@@ -214,3 +214,36 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
     /all workers that had the state of step \d+ are gone; go on from the last checkpoint/,
   );
 });
+
+Deno.test("a flipped bit in one replica is found at the next comparison and mended from the majority", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 3, hashEvery: 4 }));
+  const replicas = Array.from({ length: 3 }, () => new ToyReplica(slow()));
+  await Promise.all(replicas.map((replica, i) =>
+    run.start(`w${i}`, replica, {
+      onEvent: (event) => {
+        if (i === 1 && event.kind === "applied" && event.step === 5) replica.momentum[7] += 1e-6;
+      },
+    })
+  ));
+  await run.outcome;
+  const left = run.events.filter((event) => event.kind === "left");
+  assert.deepEqual(left.map(({ member }) => member), ["w1"]);
+  assert.match(left[0].error!, /its state after step 8 is not that of the majority/);
+  assert.ok(
+    run.events.filter((event) => event.kind === "joined" && event.member === "w1").length === 2,
+    "it came back",
+  );
+  const states = await Promise.all(replicas.map((replica) => replica.hashes()));
+  assert.deepEqual(states, states.map(() => states[0]));
+});
+
+Deno.test("states that differ without a majority stop the run", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 2, hashEvery: 4 }));
+  const replicas = [new ToyReplica(), new ToyReplica()];
+  await Promise.all(replicas.map((replica, i) => run.start(`w${i}`, replica)));
+  await run.step(5);
+  replicas[0].params[3] += 1;
+  await assert.rejects(run.outcome, /the replicas differ after step \d+; hashes of their states: w/);
+});

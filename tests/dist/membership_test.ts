@@ -54,7 +54,13 @@ class Paper {
     }
   }
 
-  offer(member: string, lo: number, hi: number, changes: Partial<MicroBatchReport> = {}): Action[] {
+  offer(
+    member: string,
+    lo: number,
+    hi: number,
+    changes: Partial<MicroBatchReport> = {},
+    seconds: number = hi - lo,
+  ): Action[] {
     const report = (microBatch: number) => ({
       crc: microBatch,
       lossSum: 6,
@@ -63,7 +69,7 @@ class Paper {
       ...changes,
     });
     const reports = Array.from({ length: hi - lo }, (_, i) => report(lo + i));
-    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports });
+    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports, seconds });
   }
 
   /** One whole step of two workers. */
@@ -225,7 +231,7 @@ Deno.test("results of another step are not taken", () => {
   const paper = begun();
   const report = { crc: 0, lossSum: 1, tokens: 1, finite: true };
   for (const step of [0, 2]) {
-    paper.do({ kind: "offer", member: "a", step, lo: 0, hi: 2, reports: [report, report] });
+    paper.do({ kind: "offer", member: "a", step, lo: 0, hi: 2, reports: [report, report], seconds: 1 });
   }
   assert.equal(paper.state.stage.kind === "computing" && paper.state.stage.sums.length, 0);
 });
