@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { encodeControl } from "../../src/dist/messages.ts";
 import { runSingle } from "../../src/dist/single.ts";
+import { subjects } from "../../src/dist/transport.ts";
 import { ElasticRun } from "./elastic_toys.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
@@ -246,4 +248,24 @@ Deno.test("states that differ without a majority stop the run", async () => {
   await run.step(5);
   replicas[0].params[3] += 1;
   await assert.rejects(run.outcome, /the replicas differ after step \d+; hashes of their states: w/);
+});
+
+Deno.test("what a worker sent before it joined again changes nothing, and is counted", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 2 }));
+  const replicas = [new ToyReplica(slow()), new ToyReplica(slow()), new ToyReplica(slow())];
+  await run.start("a", replicas[0]);
+  const b = await run.start("b", replicas[1]);
+  await run.step(2);
+  b.leave();
+  await b.done;
+  await run.start("b", replicas[2]);
+  await run.until((event) =>
+    event.kind === "joined" && run.events.filter((each) => each.kind === "joined").length === 3
+  );
+  const late = encodeControl({ kind: "leave", run: "toy", sender: "b", generation: 1 }, { error: "late" });
+  bus.connect().publish(subjects.from("toy", "b"), late);
+  await assertSame(run, [replicas[0], replicas[2]]);
+  assert.equal(run.events.filter((event) => event.kind === "left").length, 1);
+  assert.ok((await run.outcome).dropped.stale > 0);
 });

@@ -663,6 +663,28 @@ Deno.test("a name is free again when its member was silent for a while and is lo
   assert.equal(paper.state.candidates.get("b")?.nonce, "new");
 });
 
+Deno.test("who joins at the run's step is not admitted before its state was compared", () => {
+  const paper = begun(longRun);
+  paper.step();
+  paper.join("c", { stateHash: "whatever" }, 1);
+  paper.do({ kind: "status", member: "c", step: 2, status: { phase: "ready", progress: 1 } });
+  paper.step();
+  assert.equal(paper.stage, "pinning");
+  assert.ok(!paper.state.members.has("c"));
+});
+
+Deno.test("who was lost before the last commit is not trusted with its mean", () => {
+  const paper = begun(longRun);
+  paper.do({ kind: "leave", member: "b", error: "silence" });
+  paper.offer("a", 0, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  paper.do({ kind: "leave", member: "a", error: "silence" });
+  paper.join("b");
+  assert.ok(paper.state.candidates.has("b"));
+  paper.join("a");
+  assert.ok(paper.state.members.has("a"));
+});
+
 Deno.test("the last member is lost in a commit: it is carried out when it comes back, done or not", () => {
   for (const step of [0, 1]) {
     const paper = new Paper({ startWorkers: 1 });
