@@ -11,6 +11,8 @@ import { assignRanges } from "./tree.ts";
 
 /** Weight of the newest measurement. */
 const NEWEST = 0.3;
+/** How much of what it lacks to the average speed a member without work gets back each step. */
+const TRUST = 0.2;
 /** A new cut must be quicker than the old one by this share of a step's time, and by so many seconds. */
 const LEAST_GAIN = 0.2;
 const LEAST_GAIN_SECONDS = 0.05;
@@ -31,6 +33,8 @@ export function cut({ members, plan, lastCut }: RunState): Record<string, Range>
   const last = names.map((name) => lastCut[name]);
   const isSame = Object.keys(lastCut).length === names.length && last.every((range) => range !== undefined);
   const isWorthIt = () => {
+    // Who had nothing and is trusted again needs no gain: otherwise it would never get any work.
+    if (last.some(([lo, hi], i) => lo === hi && best[i][0] < best[i][1])) return true;
     const before = slowest(last, speeds);
     const gain = before - slowest(best, speeds);
     return gain >= LEAST_GAIN * before && gain >= LEAST_GAIN_SECONDS;
@@ -59,7 +63,7 @@ export function trusted(
   return new Map([...state.members].map(([name, member]) => {
     const [lo, hi] = ranges[name];
     if (lo < hi || member.speed === undefined) return [name, member];
-    return [name, { ...member, speed: (member.speed + average) / 2 }];
+    return [name, { ...member, speed: member.speed + TRUST * (average - member.speed) }];
   }));
 }
 
