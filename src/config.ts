@@ -65,6 +65,8 @@ const train = z.strictObject({
   microBatch: count().default(1).describe(
     "Sequences computed at once; divides batch. Part of the result's last bits.",
   ),
+  maxSkips: count().default(10)
+    .describe("A run stops when so many steps in a row had a loss or gradient that is not finite."),
   seed: z.int().min(0).default(1).describe("Decides initial values, the order of the data and dropout."),
   threads: count().default(1)
     .describe("Threads of TensorFlow in each worker. Part of the run: another number gives other last bits."),
@@ -118,6 +120,8 @@ const dist = z.strictObject({
     ),
   silenceSeconds: z.number().gt(0).default(60)
     .describe("Seconds of silence until a worker is lost, however slow steps are; the others do its work."),
+  hashEvery: z.int().min(0).default(100)
+    .describe("Steps between comparisons of the workers' states; 0: only after the last step."),
 });
 
 const machine = z.strictObject({

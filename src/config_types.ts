@@ -14,7 +14,14 @@ export type RunConfig = {
   /** The text and how it is cut. `source` is only a hint where another machine may find the text. */
   data: { source: string; seqLen: number; validation: number; documents: boolean; lengths: number[] };
   /** Length of the run, batches, seed. */
-  train: { steps: number; batch: number; microBatch: number; seed: number; threads: number };
+  train: {
+    steps: number;
+    batch: number;
+    microBatch: number;
+    maxSkips: number;
+    seed: number;
+    threads: number;
+  };
   /** AdamW, clipping and the learning rate's schedule. */
   optimizer: {
     learningRate: number;
@@ -36,6 +43,7 @@ export type RunConfig = {
     heartbeatSeconds: number;
     patienceSeconds: number;
     silenceSeconds: number;
+    hashEvery: number;
   };
 };
 

@@ -6,7 +6,7 @@
 
 import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { Config } from "./config.ts";
-import { startNatsServer } from "./dist/server.ts";
+import { keepNatsServer } from "./dist/server.ts";
 import { RunError } from "./errors.ts";
 import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./run_events.ts";
@@ -42,10 +42,11 @@ export async function launchRun(
   options: LaunchOptions,
 ): Promise<Summary> {
   const { signal, onEvent } = options;
-  await using server = await startNatsServer({
-    signal,
-    onProgress: (text) => onEvent({ kind: "status", text }),
-  });
+  const say = (text: string) => onEvent({ kind: "status", text });
+  await using server = await keepNatsServer(
+    { signal, onProgress: say },
+    () => say("the NATS server has ended and is started again"),
+  );
   const url = server.url;
   let summary: Summary | undefined;
   let isUnderWay = false; // after the first step

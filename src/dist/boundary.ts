@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Range } from "./messages.ts";
 import type { Candidate, Participant, RunState, Transition } from "./run_state.ts";
+import { cut, evenCut, trusted } from "./speeds.ts";
 import {
   andThen,
   enter,
@@ -16,7 +16,7 @@ import {
   withMember,
   withoutCandidate,
 } from "./transitions.ts";
-import { assignRanges, subtrees } from "./tree.ts";
+import { subtrees } from "./tree.ts";
 
 /** A candidate that came too late for so many boundaries is waited for at the last of them. */
 const PATIENT_AFTER = 2;
@@ -29,7 +29,7 @@ export function proceed(state: RunState, now: number): Transition {
   if (duty === "evaluate") {
     const { microBatches } = state.plan.evaluation;
     const losses = Array.from({ length: microBatches }, () => undefined);
-    const ranges = rangesOf(state, microBatches, (range) => [range]);
+    const ranges = mapValues(evenCut(state, microBatches), (range) => [range]);
     return enter(next, { kind: "evaluating", ranges, losses });
   }
   if (duty === "save") {
@@ -37,8 +37,9 @@ export function proceed(state: RunState, now: number): Transition {
     const writer = members.find((member) => member.atHome) ?? members[0];
     return enter(next, { kind: "saving", writer: writer.name });
   }
-  if (state.step >= state.plan.steps || state.interrupted) {
-    return enter(next, { kind: "hashing", hashes: new Map() });
+  const isLast = state.step >= state.plan.steps || state.interrupted;
+  if (duty === "compare" || isLast) {
+    return enter(next, { kind: "hashing", hashes: new Map(), isLast: duty !== "compare" });
   }
   return andThen(admitReady(next, now), (admitted) => settle(countMisses(admitted), now));
 }
@@ -175,22 +176,17 @@ function donorOf(state: RunState): string {
 
 function openStep(state: RunState, now: number): Transition {
   const { microBatches } = state.plan;
-  return enter(state, {
+  const lastCut = cut(state);
+  const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
+  return enter({ ...state, members: trusted(state, lastCut), lastCut }, {
     kind: "computing",
     openedAt: now,
-    ranges: rangesOf(state, microBatches, ([lo, hi]) => subtrees(lo, hi, microBatches)),
+    ranges,
     sums: [],
     reports: Array.from({ length: microBatches }, () => undefined),
   });
 }
 
-/** Equal speeds, members in the order of their names. */
-function rangesOf(
-  state: RunState,
-  microBatches: number,
-  cut: (range: Range) => Range[],
-): Record<string, Range[]> {
-  const names = [...state.members.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const ranges = assignRanges(microBatches, names.map(() => 1));
-  return Object.fromEntries(names.map((name, i) => [name, cut(ranges[i])]));
+function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

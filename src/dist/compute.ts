@@ -16,6 +16,8 @@ export interface ReportedSum {
   sum: GradientSum;
   /** One for each, in order. */
   reports: MicroBatchReport[];
+  /** How long it took. */
+  seconds: number;
 }
 
 /**
@@ -30,6 +32,7 @@ export async function computeSum(
   beforeEach: (microBatch: number) => void = () => {},
 ): Promise<ReportedSum> {
   const reports: MicroBatchReport[] = [];
+  const startedAt = performance.now();
   const sum = await sumSubtree(
     async (microBatch) => {
       await setImmediate(); // messages and heartbeats get their turn
@@ -42,7 +45,7 @@ export async function computeSum(
     lo,
     hi,
   );
-  return { sum, reports };
+  return { sum, reports, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** Losses of the validation micro-batches [lo, hi). */

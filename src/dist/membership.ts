@@ -9,8 +9,9 @@
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import { lose } from "./reformation.ts";
-import type { Participant, RunState, Transition } from "./run_state.ts";
+import { compare, lose } from "./reformation.ts";
+import { lacking, type Participant, type RunState, type Transition } from "./run_state.ts";
+import { measured } from "./speeds.ts";
 import { averaged, closeStep, evaluated, hashed, offer, pulled, saved } from "./stages.ts";
 import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
@@ -44,8 +45,11 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "status":
       return status(state, event, now);
     case "offer": {
-      const { member, lo, hi, reports } = event;
-      return offer(delivered(state, state.members.get(member)!, now), { member, lo, hi }, reports, now);
+      const { member, lo, hi, reports, seconds } = event;
+      const isNew = state.stage.kind === "computing" && lacking(state.stage.reports, [[lo, hi]]) === hi - lo;
+      const sender = state.members.get(member)!;
+      const next = delivered(state, isNew ? measured(sender, hi - lo, seconds) : sender, now);
+      return offer(next, { member, lo, hi }, reports, now);
     }
     case "evaluated":
       return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
@@ -56,7 +60,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "restored":
       return restored(state, event, now);
     case "hashes":
-      return hashed(state, event.member, event.hashes, now);
+      return compare(hashed(state, event.member, event.hashes), now);
     case "leave": {
       const lost = lose(state, event.member, event.error, now);
       return state.stage.kind === "ended" ? endWhenEmpty(lost.state, now) : lost;

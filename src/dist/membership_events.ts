@@ -11,7 +11,15 @@ import { messageOf, type Messages, type MicroBatchReport } from "./messages.ts";
 export type MembershipEvent =
   | { kind: "join"; member: string; step: number; request: Messages["join"] }
   | { kind: "status"; member: string; step: number; status: Messages["status"] }
-  | { kind: "offer"; member: string; step: number; lo: number; hi: number; reports: MicroBatchReport[] }
+  | {
+    kind: "offer";
+    member: string;
+    step: number;
+    lo: number;
+    hi: number;
+    reports: MicroBatchReport[];
+    seconds: number;
+  }
   | { kind: "heard"; member: string }
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "saved"; member: string; step: number; place: string }
@@ -41,8 +49,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
       return { kind: "join", member, step, request: messageOf(frame, "join") };
     case "status":
       return { kind: "status", member, step, status: messageOf(frame, "status") };
-    case "offer":
-      return { kind: "offer", member, step, lo, hi, reports: messageOf(frame, "offer").microBatches };
+    case "offer": {
+      const { microBatches: reports, seconds } = messageOf(frame, "offer");
+      return { kind: "offer", member, step, lo, hi, reports, seconds };
+    }
     case "evaluated":
       return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
     case "saved":

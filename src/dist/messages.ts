@@ -45,8 +45,8 @@ export interface Messages {
   };
   /** What a member does. */
   status: StatusMessage;
-  /** What each micro-batch of the sum added. */
-  offer: { microBatches: MicroBatchReport[] };
+  /** What each micro-batch of the sum added, and how long all of them took. */
+  offer: { microBatches: MicroBatchReport[]; seconds: number };
   /** Losses of validation micro-batches. */
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
   /** Where the checkpoint is, on the member's machine. */

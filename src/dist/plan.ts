@@ -21,6 +21,8 @@ export interface RunPlan {
   microBatches: number;
   /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
   evaluation: { every: number; microBatches: number };
+  /** A run stops with an error when so many steps in a row were skipped. */
+  maxSkips: number;
   /** Save after every so many steps; 0: only after the last, which is always saved. */
   saveEvery: number;
 }
@@ -31,6 +33,8 @@ export interface CoordinationPlan extends RunPlan {
   startWorkers: number;
   /** Later steps open when so many members are there. */
   minWorkers: number;
+  /** Members' states are compared after every so many steps; 0: only after the last. */
+  hashEvery: number;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */

@@ -15,7 +15,7 @@ import {
   type Transition,
 } from "./run_state.ts";
 import { shareOut } from "./sharing.ts";
-import { closeStep, endWhenHashed } from "./stages.ts";
+import { closeStep, endWhenHashed, minorityOf } from "./stages.ts";
 import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
 
 /**
@@ -37,6 +37,20 @@ export function lose(state: RunState, name: string, error: string | undefined, n
     former: new Set(state.former).add(member.nonce),
   }, name);
   return reportAnd(event, goOn(left, name, now));
+}
+
+/**
+ * Goes on when all hashes are there. Who is in the minority is put out: it joins again, and takes over the others' state.
+ */
+export function compare(state: RunState, now: number): Transition {
+  const [odd] = minorityOf(state);
+  if (odd === undefined) return endWhenHashed(state, now);
+  return lose(
+    state,
+    odd,
+    `its state after step ${state.step} is not that of the majority; it gets that one`,
+    now,
+  );
 }
 
 /** Candidates that took over the state of a member that is lost need another one. */
@@ -70,7 +84,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
     case "hashing": {
       const hashes = new Map(stage.hashes);
       hashes.delete(lost);
-      return endWhenHashed({ ...state, stage: { kind: "hashing", hashes } }, now);
+      return compare({ ...state, stage: { ...stage, hashes } }, now);
     }
     case "pinning":
       return stage.donor === lost ? settle(state, now) : stay(state);
@@ -85,6 +99,9 @@ function goOn(state: RunState, lost: string, now: number): Transition {
 function waitForSomebody(state: RunState, now: number): Transition {
   const { stage, duties } = state;
   if (stage.kind === "evaluating") return proceed({ ...state, duties: ["evaluate", ...duties] }, now);
+  if (stage.kind === "hashing" && !stage.isLast) {
+    return proceed({ ...state, duties: ["compare", ...duties] }, now);
+  }
   if (stage.kind === "saving") return proceed({ ...state, duties: ["save", ...duties] }, now);
   if (stage.kind === "committing") {
     return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));

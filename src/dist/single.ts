@@ -5,11 +5,12 @@
  * @module
  */
 
+import { RunError } from "../errors.ts";
 import { computeLosses, computeSum } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
 import { addLosses, blockSquares, divideBy, normOf } from "./reduction.ts";
 import type { Replica } from "./replica.ts";
-import { reasonNotFinite, reasonToSkip } from "./skipping.ts";
+import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
 /** Name under which a single process appears in `computed`. */
 const MEMBER = "single";
@@ -26,6 +27,7 @@ export interface SingleOptions {
  * Trains a replica until the plan's last step, or until the signal.
  *
  * @throws what the replica throws
+ * @throws {RunError} where too many steps in a row were skipped
  *
  * @example
  * ```ts ignore
@@ -50,6 +52,7 @@ export async function runSingle(
     interrupted: false,
   };
   let savedStep = replica.step;
+  let skips = 0;
   const save = async () => {
     await replica.save();
     savedStep = replica.step;
@@ -61,6 +64,9 @@ export async function runSingle(
     outcome.loss = committed.loss;
     outcome.tokens += committed.tokens;
     onEvent({ kind: "step", committed });
+    skips = committed.applied ? 0 : skips + 1;
+    const error = reasonToStop(skips, plan.maxSkips, committed.reason);
+    if (error) throw new RunError(error);
     for (const duty of dutiesAfter(plan, committed.step, signal?.aborted ?? false)) {
       if (duty === "save") {
         await save();

@@ -27,3 +27,13 @@ export function reasonToSkip(
 export function reasonNotFinite(norm: number): string | undefined {
   return Number.isFinite(norm) ? undefined : "the sum of the gradients is not finite";
 }
+
+/** Why a run stops that skips one step after the other; undefined where it goes on. */
+export function reasonToStop(
+  skips: number,
+  maxSkips: number,
+  reason: string | undefined,
+): string | undefined {
+  if (skips < maxSkips) return undefined;
+  return `${skips} steps in a row were skipped, the last because ${reason}; a lower learning rate may help`;
+}

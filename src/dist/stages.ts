@@ -8,7 +8,7 @@
 import { proceed } from "./boundary.ts";
 import type { Messages, MicroBatchReport } from "./messages.ts";
 import { type DistEvent, dutiesAfter } from "./plan.ts";
-import { reasonNotFinite, reasonToSkip } from "./skipping.ts";
+import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
 import type { OfferedSum, RunState, StepInProgress, Transition } from "./run_state.ts";
@@ -96,6 +96,8 @@ function commit(
     loss,
     tokens: state.tokens + total.tokens,
     stepSeconds: event.committed.seconds,
+    skips: order.apply ? 0 : state.skips + 1,
+    skipReason: reason,
     former: new Set(), // who was lost before may lack the mean
   };
   const { state: committing, actions } = enter(next, { kind: "committing", commit: order });
@@ -108,8 +110,12 @@ export function closeStep(state: RunState, now: number): Transition {
   const members = [...state.members.values()];
   const ended = members.length > 0 && members.every((member) => member.step >= step);
   if (state.stage.kind !== "committing" || !ended) return stay(state);
-  const duties = dutiesAfter(state.plan, step, state.interrupted);
-  return proceed({ ...state, step, duties }, now);
+  const { plan, skips, skipReason } = state;
+  const error = reasonToStop(skips, plan.maxSkips, skipReason);
+  if (error) return endRun({ ...state, step }, now, error);
+  const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
+  const duties = dutiesAfter(plan, step, state.interrupted);
+  return proceed({ ...state, step, duties: isCompared ? ["compare", ...duties] : duties }, now);
 }
 
 /** Losses of validation micro-batches; the last ones end the evaluation. */
@@ -140,36 +146,38 @@ export function saved(state: RunState, member: string, place: string, now: numbe
   return reportAnd({ kind: "saved", step: state.step, ...elsewhere }, proceed(state, now));
 }
 
-/** A member's last words; all of them end the run. */
-export function hashed(
-  state: RunState,
-  member: string,
-  hashes: Messages["hashes"],
-  now: number,
-): Transition {
-  if (state.stage.kind !== "hashing") return stay(state);
-  const all = new Map(state.stage.hashes).set(member, hashes);
-  return endWhenHashed({ ...state, stage: { kind: "hashing", hashes: all } }, now);
+/** The state with the hashes of a member. */
+export function hashed(state: RunState, member: string, hashes: Messages["hashes"]): RunState {
+  const { stage } = state;
+  if (stage.kind !== "hashing") return state;
+  return { ...state, stage: { ...stage, hashes: new Map(stage.hashes).set(member, hashes) } };
 }
 
-/** Ends the run when all members have said their last words. */
+/** When all hashes are there and equal, the run goes on, or ends. */
 export function endWhenHashed(state: RunState, now: number): Transition {
-  if (state.stage.kind !== "hashing" || state.stage.hashes.size < state.members.size) return stay(state);
-  const all = state.stage.hashes;
-  const [hashes] = all.values();
-  const error = differenceOf(all, state.step);
+  const { stage } = state;
+  if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
+  const all = [...stage.hashes.values()];
+  const error = differenceOf(stage.hashes, state.step);
+  if (!stage.isLast) return error ? endRun(state, now, error) : proceed(state, now);
   const sum = (count: (hashes: Messages["hashes"]) => number) =>
-    [...all.values()].reduce((total, each) => total + count(each), 0);
-  return endRun(
-    {
-      ...state,
-      paramsHash: hashes.params,
-      bytesSent: sum((each) => each.bytesSent),
-      bytesReceived: sum((each) => each.bytesReceived),
-    },
-    now,
-    error,
-  );
+    all.reduce((total, each) => total + count(each), 0);
+  const last: RunState = {
+    ...state,
+    paramsHash: all[0].params,
+    bytesSent: sum(({ bytesSent }) => bytesSent),
+    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
+  };
+  return endRun(last, now, error);
+}
+
+/** Who has another state than more than half of all; none where there is no such majority, or all are equal. */
+export function minorityOf({ stage, members }: RunState): string[] {
+  if (stage.kind !== "hashing" || stage.isLast || stage.hashes.size < members.size) return [];
+  const all = [...stage.hashes].map(([name, { state }]) => ({ name, state }));
+  const isMajority = (hash: string) => 2 * all.filter(({ state }) => state === hash).length > all.length;
+  const majority = all.find(({ state }) => isMajority(state))?.state;
+  return majority === undefined ? [] : all.filter(({ state }) => state !== majority).map(({ name }) => name);
 }
 
 /** Who has another state than the others, in words; undefined where all are equal. */

@@ -8,15 +8,11 @@
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
+import { Halted } from "./halted.ts";
 import { encodeControl, type Messages, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
-
-/** Thrown to end what a worker is doing, because it is not wanted any more. No error. */
-export class Halted extends Error {
-  override name = "Halted";
-}
 
 /** What a workbench does to the world. */
 export interface WorkbenchEffects {

@@ -9,14 +9,16 @@
 import { RunError } from "../errors.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
 import type { ReachFaultPoint } from "./fault_points.ts";
+import { donorOver } from "./donor_requests.ts";
+import { Halted } from "./halted.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
 import { askCoordinator, join, type Welcome } from "./joining.ts";
 import type { ReportedSum } from "./compute.ts";
 import { encodeControl, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import type { Donor } from "./replica_state.ts";
+import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
-import { Halted, Workbench } from "./workbench.ts";
+import { Workbench } from "./workbench.ts";
 
 /** What a worker tells while it works. */
 export type WorkerEvent =
@@ -73,15 +75,6 @@ export async function runWorker(
   }
 }
 
-/** An order that is being carried out, or the last one that was. */
-interface Task {
-  key: string;
-  done: boolean;
-  /** What was sent to the coordinator; sent again when the order comes again. */
-  answers: Uint8Array[];
-  ended: Promise<void>;
-}
-
 /**
  * A candidate has no state of the run yet; one that is ready has it and goes along; a member computes, too. Who is out was a
  * member, or a candidate, and does not know yet whether it will be one again.
@@ -93,7 +86,7 @@ class Worker {
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
-  #task: Task | undefined;
+  readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
   /** The takeover that was ordered last, and the answer to one that is done. */
@@ -117,6 +110,14 @@ class Worker {
     this.#term = welcome.term;
     this.#generation = welcome.generation;
     this.#standing = welcome.admitted ? "member" : "candidate";
+    this.#tasks = new Tasks(
+      (answer) => this.#publish(answer),
+      (error) => this.#fail(error),
+      () => {
+        this.#setPhase("ready");
+        this.#goAlong();
+      },
+    );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
       send: (fields) => {
@@ -180,7 +181,7 @@ class Worker {
     const message = error === undefined ? {} : { error: wordsOf(error) };
     const { run, member } = this.options;
     const leave = encodeControl(this.#fields("leave"), message);
-    await this.#task?.ended;
+    await this.#tasks.idle();
     await askCoordinator(this.transport, run, member, leave).catch(() => {}); // nobody is left to be told
   }
 
@@ -245,10 +246,10 @@ class Worker {
     );
   }
 
-  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports }: ReportedSum): void {
+  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
     const finite = reports.every((report) => report.finite);
     const named = { ...this.#fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
-    this.#publish(encodeControl(named, { microBatches: reports }));
+    this.#publish(encodeControl(named, { microBatches: reports, seconds }));
   }
 
   /** Ends the steps that are committed and complete. */
@@ -274,35 +275,17 @@ class Worker {
     this.#takeover = key;
     this.#start("takeover", async () => {
       const isWanted = () => this.#takeover === key && !this.#isEnding;
-      const bytes = await this.#bench.takeOver(this.#askDonor(donor, order.step, isWanted));
+      const { run, member: newcomer } = this.options;
+      const patienceSeconds = 2 * this.welcome.heartbeatSeconds;
+      const asked = { run, newcomer, donor, step: order.step, patienceSeconds, isWanted };
+      this.#begin(`taking over the state of ${donor}`);
+      const bytes = await this.#bench.takeOver(donorOver(this.transport, asked));
       if (!isWanted()) return;
       this.#standing = "ready";
       const frame = encodeControl({ ...this.#fields("restored"), step: order.step }, { bytes });
       this.#restored = { key, frame };
       this.#publish(frame);
     });
-  }
-
-  #askDonor(donor: string, step: number, isWanted: () => boolean): Donor {
-    const { transport, options: { run, member: sender }, welcome: { heartbeatSeconds } } = this;
-    const ask = async (fields: Pick<Frame, "kind"> & Partial<Frame>): Promise<Frame> => {
-      const question = encodeFrame({ run, sender, step, ...fields });
-      for (;;) {
-        if (!isWanted()) throw new Halted();
-        const answer = await transport.request(subjects.state(run, donor), question, 2 * heartbeatSeconds);
-        const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
-        if (frame && !("refused" in frame)) return frame;
-        // The coordinator notices if the donor is gone, and names another one.
-        if (answer === "nobody") await new Promise((resolve) => setTimeout(resolve, 1000 * heartbeatSeconds));
-      }
-    };
-    return {
-      inspect: () => ask({ kind: "inspect" }),
-      fetch: (vector, part) => {
-        this.#begin(`taking over vector ${vector}, part ${part}, from ${donor}`);
-        return ask({ kind: "fetch", lo: vector, part });
-      },
-    };
   }
 
   /** Answers a newcomer. */
@@ -326,7 +309,7 @@ class Worker {
   }
 
   async #rejoin(): Promise<void> {
-    await this.#task?.ended;
+    await this.#tasks.idle();
     if (this.#isEnding) return;
     const { term, generation, admitted } = await join(this.transport, this.replica, {
       ...this.options,
@@ -341,27 +324,12 @@ class Worker {
   /** Carries out an order for the step named once, however often it comes. */
   #obey(order: Frame, step: number, variant = ""): void {
     const key = `${order.kind} ${order.step} ${variant}`;
-    const task = this.#task;
-    if (task?.done && task.key === key) { for (const answer of task.answers) this.#publish(answer); }
-    else if (order.step === step) this.#start(key, (answer) => this.#carryOut(order, answer));
+    if (this.#tasks.repeat(key) || order.step !== step) return;
+    this.#start(key, (answer) => this.#carryOut(order, answer));
   }
 
-  /** Begins a task, where none is going on: an order comes again while it is wanted. */
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
-    if ((this.#task && !this.#task.done) || this.#isEnding) return;
-    const task: Task = { key, done: false, answers: [], ended: Promise.resolve() };
-    this.#task = task;
-    const answer = (frame: Uint8Array) => {
-      task.answers.push(frame);
-      this.#publish(frame);
-    };
-    task.ended = work(answer)
-      .catch((error) => error instanceof Halted || this.#fail(error))
-      .then(() => {
-        task.done = true;
-        this.#setPhase("ready");
-        this.#goAlong();
-      });
+    if (!this.#isEnding) this.#tasks.start(key, work);
   }
 
   async #carryOut(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {

@@ -190,6 +190,29 @@ Deno.test("a bad gradient on one worker makes all skip the step, as a single pro
   assert.match(steps[1].reason!, /micro-batch 5, computed by worker-1, is not finite/);
 });
 
+Deno.test("a run stops when too many steps in a row are skipped, with and without workers", async () => {
+  const alter: ConstructorParameters<typeof ToyReplica>[0] = {
+    alter: (sum, step) => {
+      if (step === 1 || step >= 3) sum.gradient[7] = Infinity;
+    },
+  };
+  const plan = toyPlan({ steps: 20, maxSkips: 3 });
+  const stopped =
+    /^3 steps in a row were skipped, the last because loss or gradient of micro-batch 0, computed by /;
+  const stopsAfter5 = async (run: (onEvent: (event: DistEvent) => void) => Promise<unknown>) => {
+    let last = 0;
+    await assert.rejects(run((event) => event.kind === "step" && (last = event.committed.step)), {
+      message: stopped,
+    });
+    assert.equal(last, 5);
+  };
+  await stopsAfter5((onEvent) => runSingle(new ToyReplica(alter), plan, { onEvent }));
+  using bus = new MemoryBus();
+  await stopsAfter5((onEvent) =>
+    runToys(() => bus.connect(), toys(2, alter), { ...plan, minWorkers: 2 }, { onEvent })
+  );
+});
+
 Deno.test("micro-batches with subnormal gradients give a single process's bits", async () => {
   const alter: ConstructorParameters<typeof ToyReplica>[0] = {
     alter: ({ gradient }, _step, microBatch) => gradient.set(noise(1000, microBatch).map((x) => x * 1e-38)),

@@ -54,7 +54,13 @@ class Paper {
     }
   }
 
-  offer(member: string, lo: number, hi: number, changes: Partial<MicroBatchReport> = {}): Action[] {
+  offer(
+    member: string,
+    lo: number,
+    hi: number,
+    changes: Partial<MicroBatchReport> = {},
+    seconds: number = hi - lo,
+  ): Action[] {
     const report = (microBatch: number) => ({
       crc: microBatch,
       lossSum: 6,
@@ -63,7 +69,7 @@ class Paper {
       ...changes,
     });
     const reports = Array.from({ length: hi - lo }, (_, i) => report(lo + i));
-    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports });
+    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports, seconds });
   }
 
   /** One whole step of two workers. */
@@ -225,7 +231,7 @@ Deno.test("results of another step are not taken", () => {
   const paper = begun();
   const report = { crc: 0, lossSum: 1, tokens: 1, finite: true };
   for (const step of [0, 2]) {
-    paper.do({ kind: "offer", member: "a", step, lo: 0, hi: 2, reports: [report, report] });
+    paper.do({ kind: "offer", member: "a", step, lo: 0, hi: 2, reports: [report, report], seconds: 1 });
   }
   assert.equal(paper.state.stage.kind === "computing" && paper.state.stage.sums.length, 0);
 });
@@ -655,6 +661,28 @@ Deno.test("a name is free again when its member was silent for a while and is lo
   paper.do({ kind: "leave", member: "b", error: "gone" });
   paper.join("b", { nonce: "new" });
   assert.equal(paper.state.candidates.get("b")?.nonce, "new");
+});
+
+Deno.test("who joins at the run's step is not admitted before its state was compared", () => {
+  const paper = begun(longRun);
+  paper.step();
+  paper.join("c", { stateHash: "whatever" }, 1);
+  paper.do({ kind: "status", member: "c", step: 2, status: { phase: "ready", progress: 1 } });
+  paper.step();
+  assert.equal(paper.stage, "pinning");
+  assert.ok(!paper.state.members.has("c"));
+});
+
+Deno.test("who was lost before the last commit is not trusted with its mean", () => {
+  const paper = begun(longRun);
+  paper.do({ kind: "leave", member: "b", error: "silence" });
+  paper.offer("a", 0, 4);
+  paper.do({ kind: "averaged", norm: 1 });
+  paper.do({ kind: "leave", member: "a", error: "silence" });
+  paper.join("b");
+  assert.ok(paper.state.candidates.has("b"));
+  paper.join("a");
+  assert.ok(paper.state.members.has("a"));
 });
 
 Deno.test("the last member is lost in a commit: it is carried out when it comes back, done or not", () => {

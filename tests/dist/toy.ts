@@ -141,6 +141,8 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     startStep: 0,
     microBatches: 8,
     evaluation: { every: 2, microBatches: 5 },
+    maxSkips: 10,
+    hashEvery: 0,
     saveEvery: 0,
     startWorkers: 1,
     minWorkers: 1,

@@ -1,0 +1,46 @@
+/**
+ * How a newcomer asks the member that has pinned its state, directly, until it gets an answer.
+ *
+ * @module
+ */
+
+import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
+import { Halted } from "./halted.ts";
+import type { Donor } from "./replica_state.ts";
+import { subjects, type Transport } from "./transport.ts";
+
+/** Who asks whom for what. */
+export interface DonorRequests {
+  /** Name of the run. */
+  run: string;
+  /** Who asks. */
+  newcomer: string;
+  /** Who is asked. */
+  donor: string;
+  /** The step of the pinned state. */
+  step: number;
+  /** Seconds that an answer may take before the question is repeated. */
+  patienceSeconds: number;
+  /** Whether the state is still wanted from this donor: the coordinator may name another one. */
+  isWanted: () => boolean;
+}
+
+/** A donor, asked over the bus. */
+export function donorOver(transport: Transport, requests: DonorRequests): Donor {
+  const { run, newcomer: sender, donor, step, patienceSeconds, isWanted } = requests;
+  const ask = async (fields: Pick<Frame, "kind"> & Partial<Frame>): Promise<Frame> => {
+    const question = encodeFrame({ run, sender, step, ...fields });
+    for (;;) {
+      if (!isWanted()) throw new Halted();
+      const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
+      const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
+      if (frame && !("refused" in frame)) return frame;
+      // The coordinator notices if the donor is gone, and names another one.
+      if (answer === "nobody") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
+    }
+  };
+  return {
+    inspect: () => ask({ kind: "inspect" }),
+    fetch: (vector, part) => ask({ kind: "fetch", lo: vector, part }),
+  };
+}
