@@ -18,49 +18,22 @@ import {
   STATE_FILE,
   sync,
 } from "./checkpoint_folder.ts";
+import {
+  checkFiles,
+  type CheckpointConfig,
+  FORMAT,
+  readStateFile,
+  readTensors,
+  type StateFile,
+} from "./checkpoint_files.ts";
 import type { ReplicaState } from "./dist/replica.ts";
 import { RunError } from "./errors.ts";
 import type { Layout } from "./layout.ts";
-import {
-  encodeSafetensors,
-  type FlatTensor,
-  type FlatTensors,
-  parseSafetensors,
-  writeSafetensors,
-} from "./safetensors.ts";
+import { encodeSafetensors, type FlatTensor, writeSafetensors } from "./safetensors.ts";
 
-export { checkpointSteps };
+export { type CheckpointConfig, checkpointSteps };
 
 export type { ReplicaState };
-
-/** The version of this format; another one is refused. */
-const FORMAT = 1;
-
-/** The run part of a configuration, as far as a checkpoint looks into it. */
-export interface CheckpointConfig {
-  /** Options of the transformer. */
-  model: object;
-  /** How the text was cut. */
-  data?: { seqLen: number };
-}
-
-/** What `state.json` holds. */
-export interface StateFile {
-  /** Version of this format. */
-  format: number;
-  /** As in {@linkcode ReplicaState}. */
-  step: number;
-  /** As in {@linkcode ReplicaState}. */
-  updates: number;
-  /** As in {@linkcode ReplicaState}. */
-  tokens: number;
-  /** Fingerprint of the layout. */
-  layout: string;
-  /** The run part of the configuration. */
-  config: CheckpointConfig;
-  /** SHA-256 of the other two files. */
-  sha256: Record<string, string>;
-}
 
 /** What belongs in a checkpoint besides the state. */
 export interface CheckpointContext {
@@ -190,7 +163,7 @@ export async function newestCheckpoint(
 }
 
 /**
- * Reads the checkpoint of a step. One file is in memory at a time, so that it takes one copy of the state.
+ * Reads the checkpoint of a step. The state's vectors are views of what was read: it takes one copy of the state.
  *
  * @param layout of the model that is to go on
  * @throws {SyntaxError} when it is damaged, or of another model
@@ -206,71 +179,12 @@ export async function loadCheckpoint(
   if (about.layout !== layout.fingerprint) {
     throw new SyntaxError(`Can't use ${path}: it holds a model of other shapes than the configuration's.`);
   }
-  const { params, buffers } = flatten(layout, (await readTensors(path, "model.safetensors", about)).tensors);
+  const model = await readTensors(path, "model.safetensors", about);
+  const { params, buffers } = flatten(layout, model.tensors);
   const optimizer = await readTensors(path, "optimizer.safetensors", about);
   const others = mapValues(optimizer.tensors, ({ values }) => values as Float32Array);
   const { updates, tokens, config } = about;
   return { state: { step, updates, tokens, vectors: { ...others, params } }, buffers, config, path };
-}
-
-/**
- * What vouches for a checkpoint.
- *
- * @throws {SyntaxError} when it is missing or damaged
- * @throws {RunError} when it is of another format
- */
-export async function readStateFile(path: string): Promise<StateFile> {
-  let about: unknown;
-  try {
-    about = JSON.parse(await Deno.readTextFile(`${path}/${STATE_FILE}`));
-  } catch (error) {
-    const isMissing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
-    const problem = isMissing
-      ? "is missing: it was being deleted"
-      : `can't be read (${(error as Error).message})`;
-    throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} ${problem}.`);
-  }
-  const { format, sha256 } = (about ?? {}) as Partial<StateFile>;
-  if (typeof format === "number" && format !== FORMAT) {
-    throw new RunError(
-      `Can't use ${path}: it has format ${format}, this version reads ${FORMAT}; take the flashmob that wrote it.`,
-    );
-  }
-  if (format !== FORMAT || typeof sha256 !== "object") {
-    throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} is not one of a checkpoint.`);
-  }
-  return about as StateFile;
-}
-
-/**
- * A safetensors file of a checkpoint, its checksum found right.
- *
- * @throws {SyntaxError} when it is missing or damaged
- */
-export async function readTensors(path: string, name: string, about: StateFile): Promise<FlatTensors> {
-  return parseSafetensors(await readChecked(path, name, about), `${path}/${name}`);
-}
-
-/** Throws a SyntaxError for the first file that is missing or damaged. */
-async function checkFiles(path: string, about: StateFile): Promise<void> {
-  for (const name of ["model.safetensors", "optimizer.safetensors"]) await readChecked(path, name, about);
-}
-
-async function readChecked(
-  path: string,
-  name: string,
-  { sha256 }: StateFile,
-): Promise<Uint8Array<ArrayBuffer>> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(`${path}/${name}`);
-  } catch (error) {
-    throw new SyntaxError(`Can't use ${path}: ${name} can't be read (${(error as Error).message}).`);
-  }
-  if (hashOf([bytes]) === sha256[name]) return bytes;
-  throw new SyntaxError(
-    `Can't use ${path}: ${name} is damaged, its SHA-256 is not the one in ${STATE_FILE}.`,
-  );
 }
 
 /** Views of a flat vector, one per parameter. */
@@ -283,17 +197,18 @@ export function unflatten(layout: Layout, vector: Float32Array): Record<string, 
   );
 }
 
-/** The flat vector of the parameters in a file, and copies of what else is in it. */
+/** The flat vector of the parameters, and what else is in the file: views of it, in which the parameters lie in order. */
 function flatten(layout: Layout, tensors: Record<string, FlatTensor>) {
-  const params = new Float32Array(layout.size);
-  for (const { name, offset } of layout.entries) params.set(tensors[name].values as Float32Array, offset);
-  const parameters = new Set(layout.entries.map(({ name }) => name));
-  const others = Object.entries(tensors).filter(([name]) => !parameters.has(name));
-  const buffers = mapValues(
-    Object.fromEntries(others),
-    (tensor): FlatTensor => ({ ...tensor, values: tensor.values.slice() }),
-  );
-  return { params, buffers };
+  const first = tensors[layout.entries[0].name].values;
+  const params = new Float32Array(first.buffer as ArrayBuffer, first.byteOffset, layout.size);
+  const others = { ...tensors };
+  for (const { name, offset } of layout.entries) {
+    if (tensors[name].values.byteOffset !== params.byteOffset + 4 * offset) {
+      throw new SyntaxError(`The parameter ${name} is not where saveCheckpoint() puts it.`);
+    }
+    delete others[name];
+  }
+  return { params, buffers: others };
 }
 
 function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { newestCheckpoint, readStateFile, readTensors } from "./checkpoint.ts";
+import { newestCheckpoint } from "./checkpoint.ts";
+import { readStateFile, readTensors } from "./checkpoint_files.ts";
 import { checkpointSteps, exists, placeOf, STATE_FILE } from "./checkpoint_folder.ts";
 import { ConfigError } from "./errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "./model/mod.ts";
