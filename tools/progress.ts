@@ -24,7 +24,7 @@ export function stepLine(metrics: StepMetrics, steps: number, secondsPerStep: nu
   return [
     `step ${String(step).padStart(String(steps).length)}/${steps}`,
     applied ? `loss ${loss.toFixed(4)}` : "skipped",
-    `norm ${gradNorm.toPrecision(3)}`,
+    ...(Number.isFinite(gradNorm) ? [`norm ${gradNorm.toPrecision(3)}`] : []),
     `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
     workers === 0 ? "in one process" : `${workers} worker${workers === 1 ? "" : "s"}`,
     `${clock((steps - step) * secondsPerStep)} left`,
@@ -42,11 +42,13 @@ function otherLine(event: Exclude<RunEvent, { kind: "step" }>): string | undefin
       return; // of interest only when it fails
     case "finished": {
       const { steps, loss, valLoss, seconds, paramsHash, interrupted } = event.summary;
-      const validation = valLoss === null ? "" : `, validation loss ${valLoss.toFixed(4)}`;
-      return `${interrupted ? "stopped" : "done"} after step ${steps}: loss ${
-        loss.toFixed(4)
-      }${validation}, ` +
-        `${clock(seconds)}, parameters ${paramsHash.slice(0, 16)}`;
+      // A run that was stopped before its first step has no loss: NaN, or null when it came from another process.
+      const losses = Number.isFinite(loss) ? [`loss ${loss.toFixed(4)}`] : [];
+      if (valLoss !== null) losses.push(`validation loss ${valLoss.toFixed(4)}`);
+      return [
+        `${interrupted ? "stopped" : "done"} after step ${steps}: ${[...losses, clock(seconds)].join(", ")}`,
+        ...(paramsHash === "" ? [] : [`parameters ${paramsHash.slice(0, 16)}`]),
+      ].join(", ");
     }
   }
 }
