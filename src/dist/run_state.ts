@@ -34,6 +34,8 @@ export interface Participant {
   readonly speed?: number;
   /** Whether it has computed a sum, so that the next one shows its speed. */
   readonly isWarm?: boolean;
+  /** Whether its speed is a guess, because it had nothing to compute for a while. */
+  readonly isTrusted?: boolean;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
 }

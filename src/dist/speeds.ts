@@ -12,17 +12,18 @@ import { assignRanges } from "./tree.ts";
 /** Weight of the newest measurement. */
 const NEWEST = 0.3;
 /** How much of what it lacks to the average speed a member without work gets back each step. */
-const TRUST = 0.2;
+const TRUST = 0.05;
 /** A new cut must be quicker than the old one by this share of a step's time, and by so many seconds. */
 const LEAST_GAIN = 0.2;
 const LEAST_GAIN_SECONDS = 0.05;
 
 /** A member after it has computed micro-batches. The first time something may have been compiled: it counts for nothing. */
 export function measured(member: Member, microBatches: number, seconds: number): Member {
-  const { speed, isWarm } = member;
+  const { speed, isWarm, isTrusted } = member;
   if (!isWarm) return { ...member, isWarm: true };
   const newest = microBatches / Math.max(seconds, 1e-6);
-  return { ...member, speed: speed === undefined ? newest : (1 - NEWEST) * speed + NEWEST * newest };
+  const isKnown = speed !== undefined && !isTrusted; // what was only trusted is forgotten
+  return { ...member, speed: isKnown ? (1 - NEWEST) * speed + NEWEST * newest : newest, isTrusted: false };
 }
 
 /** The cut of the next step, for members in the order of their names: the last one, unless another is clearly quicker. */
@@ -63,7 +64,7 @@ export function trusted(
   return new Map([...state.members].map(([name, member]) => {
     const [lo, hi] = ranges[name];
     if (lo < hi || member.speed === undefined) return [name, member];
-    return [name, { ...member, speed: member.speed + TRUST * (average - member.speed) }];
+    return [name, { ...member, isTrusted: true, speed: member.speed + TRUST * (average - member.speed) }];
   }));
 }
 

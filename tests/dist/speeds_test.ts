@@ -50,7 +50,7 @@ Deno.test("a speed is a running mean, without the first sum, for which something
 
 Deno.test("a worker that was too slow for any micro-batch gets some again after a while", () => {
   let state = stateOf({ a: 10, b: 0.1 });
-  for (let step = 0; step < 20; step++) {
+  for (let step = 0; step < 100; step++) {
     const ranges = cut(state);
     if (ranges.b[0] < ranges.b[1]) return;
     state = { ...state, members: trusted(state, ranges), lastCut: ranges };
@@ -69,6 +69,6 @@ Deno.test("the others don't wait for a worker that is ten times slower, and the 
   assert.equal(paramsHash, (await runSingle(new ToyReplica(), plan)).paramsHash);
   const counts = run.steps.map(({ computed }) => computed.w2?.length ?? 0);
   assert.equal(counts[0], 2);
-  assert.ok(counts.at(-1)! <= 1, counts.join());
+  assert.ok(counts.slice(3).every((count) => count <= 1), counts.join());
   assert.ok(run.steps.at(-1)!.seconds < 0.7 * run.steps[0].seconds);
 });
