@@ -11,18 +11,14 @@ import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
 import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
 import {
   CHANGED_BY_TOKEN,
-  type Decoded,
-  decodeToken,
   flattenCaches,
   isFull,
   type LayerCache,
-  type Place,
-  placeOf,
-  prefill,
-  settle,
   type Settled,
   unflattenCaches,
-} from "./generation_step.ts";
+} from "./generation_cache.ts";
+import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
+import { type Decoded, decodeToken, type Place, placeOf, prefill, settle } from "./generation_step.ts";
 import { idsTensor } from "./inputs.ts";
 import type { FLASHTransformer } from "./mod.ts";
 import { type TransformerModel, transformerModel } from "./training.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { generate, generateSamples } from "../../src/model/generation.ts";
-import { decodeToken, isFull, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
+import { isFull } from "../../src/model/generation_cache.ts";
+import { decodeToken, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
 import { transformerModel } from "../../src/model/training.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
