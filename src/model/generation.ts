@@ -8,7 +8,6 @@
 
 import { randomStream } from "../prng.ts";
 import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
-import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
 import {
   CHANGED_BY_TOKEN,
   flattenCaches,
