@@ -8,18 +8,16 @@
 
 import { randomStream } from "../prng.ts";
 import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
-import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
 import {
-  closeGroup,
-  type Decoded,
-  decodeToken,
+  CHANGED_BY_TOKEN,
   flattenCaches,
+  isFull,
   type LayerCache,
-  type Place,
-  placeOf,
-  prefill,
+  type Settled,
   unflattenCaches,
-} from "./generation_step.ts";
+} from "./generation_cache.ts";
+import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
+import { type Decoded, decodeToken, type Place, placeOf, prefill, settle } from "./generation_step.ts";
 import { idsTensor } from "./inputs.ts";
 import type { FLASHTransformer } from "./mod.ts";
 import { type TransformerModel, transformerModel } from "./training.ts";
@@ -116,15 +114,15 @@ function wholeNumber(name: string, value: number, low: number, high = Number.MAX
 interface Compiled {
   /** Parameters, ids, place, caches → logits, and per layer what a token changes of its cache. */
   token: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
-  /** Linear keys, values, past → past. */
-  close: CompiledFunction<tf.Tensor[], tf.Tensor>;
+  /** Row, a layer's cache → what settling changes of it. */
+  settle: CompiledFunction<tf.Tensor[], Settled>;
 }
 
 /** What is compiled for each model, from its first text on: parameters and positions are inputs, so it stays valid. */
 const compiled = new WeakMap<FLASHTransformer, Compiled>();
-const collected = new FinalizationRegistry<Compiled>(({ token, close }) => {
+const collected = new FinalizationRegistry<Compiled>(({ token, settle }) => {
   token.dispose();
-  close.dispose();
+  settle.dispose();
 });
 
 function compiledFor(model: FLASHTransformer): Compiled {
@@ -145,14 +143,12 @@ function compileFor(model: TransformerModel): Compiled {
     const place = { sinusoid, cos, sin, row } as Place;
     const tree = definition.tree(inputs.slice(0, count));
     const { logits, caches } = decodeToken(model, tree, ids, place, unflattenCaches(flat));
-    return [logits, ...caches.flatMap(changing)];
+    return [logits, ...caches.flatMap((cache) => CHANGED_BY_TOKEN.map((key) => cache[key]))];
   };
-  const close = (...[linKeys, values, past]: tf.Tensor[]) => closeGroup({ linKeys, values, past }, groupSize);
-  return { token: compile(token), close: compile(close) };
+  const settleLayer = (...[row, ...cache]: tf.Tensor[]) =>
+    settle(unflattenCaches(cache)[0], row as tf.Tensor1D, groupSize);
+  return { token: compile(token), settle: compile(settleLayer) };
 }
-
-/** What each token changes of a cache. */
-const changing = ({ before, quadKeys, linKeys, values }: LayerCache) => [before, quadKeys, linKeys, values];
 
 /** Reads a prompt: logits and caches for each sample. It runs once for this length: compiling would take longer. */
 async function readPrompt(
@@ -174,6 +170,12 @@ async function readPrompt(
     ids.dispose();
     read.dispose();
   }
+}
+
+/** Puts new tensors into a cache and frees those that were there. */
+function replace(cache: LayerCache, changed: Partial<LayerCache>): void {
+  tf.dispose(Object.keys(changed).map((key) => cache[key as keyof LayerCache]));
+  Object.assign(cache, changed);
 }
 
 /** A text as far as it is, for some samples at once. */
@@ -218,25 +220,28 @@ class Decoder implements Disposable {
   async advance(tokens: readonly number[]): Promise<void> {
     const ids = tf.tensor2d([...tokens], [tokens.length, 1], "int32");
     const { sinusoid, cos, sin, row } = placeOf(this.#model, this.#position);
-    const small = [ids, sinusoid, cos, sin, row];
-    const running = this.#compiled.token(...this.#parameters, ...small, ...flattenCaches(this.#caches));
-    tf.dispose(small);
+    const running = this.#compiled.token(
+      ...this.#parameters,
+      ...[ids, sinusoid, cos, sin, row],
+      ...flattenCaches(this.#caches),
+    );
+    tf.dispose([ids, sinusoid, cos, sin]);
     const [logits, ...next] = await running;
-    tf.dispose([this.#logits, ...this.#caches.flatMap(changing)]);
+    this.#logits.dispose();
     this.#logits = logits as tf.Tensor2D;
     this.#caches.forEach((cache, layer) => {
-      const [before, quadKeys, linKeys, values] = next.slice(4 * layer);
-      Object.assign(cache, { before, quadKeys, linKeys, values });
+      const changed = CHANGED_BY_TOKEN.map((key, i) => [key, next[CHANGED_BY_TOKEN.length * layer + i]]);
+      replace(cache, Object.fromEntries(changed));
     });
+    const { groupSize } = this.#model.options;
+    if (isFull(this.#position % groupSize, groupSize)) await this.#settle(row);
+    row.dispose();
     this.#position++;
-    if (this.#position % this.#model.options.groupSize === 0) await this.#closeGroups();
   }
 
-  async #closeGroups(): Promise<void> {
+  async #settle(row: tf.Tensor1D): Promise<void> {
     for (const cache of this.#caches) {
-      const past = await this.#compiled.close(cache.linKeys, cache.values, cache.past);
-      cache.past.dispose();
-      cache.past = past;
+      replace(cache, await this.#compiled.settle(row, ...flattenCaches([cache])));
     }
   }
 

@@ -1,8 +1,7 @@
 /**
- * Decoding one token at a time: what a causal transformer keeps of the tokens before, how a prompt fills it in one pass, and
- * what one more token does. A token costs the same at every position.
+ * Decoding one token at a time: how a prompt fills the caches in one pass, and what one more token does.
  *
- * Legend: b batch, n sequence, c tokens in a group, d model, s query/key, e hidden, v vocabulary.
+ * Legend: b batch, n sequence, c tokens in a group, r recent tokens, d model, s query/key, e hidden, v vocabulary.
  *
  * @module
  */
@@ -10,6 +9,7 @@
 import { gatherRows, tf } from "../tensorflow/mod.ts";
 import { attentionFunction } from "./attention.ts";
 import { attend, flashConstants, project, type Projections } from "./flash.ts";
+import { type LayerCache, recentOf, type Settled } from "./generation_cache.ts";
 import { linear } from "./layers.ts";
 import { type FLASHOptions, hiddenDim, layerOptions } from "./options.ts";
 import { BUCKETS, type LayerParameters, type TransformerParameters } from "./parameters.ts";
@@ -22,43 +22,6 @@ import {
 } from "./positions.ts";
 import type { TransformerModel } from "./training.ts";
 import { embed, logitsOf } from "./transformer.ts";
-
-/**
- * What a layer keeps of the tokens so far. Rows of the open group that no token has filled yet hold anything finite. The rows of
- * all sequences are one matrix: XLA multiplies by a matrix that it is given as it lies in memory, one that is reshaped
- * first it reads column by column, six times slower.
- */
-export interface LayerCache {
-  /** The half of the last token's normed features that the next one takes over [b, 1, d / 2]. */
-  before: tf.Tensor;
-  /** Quadratic keys of the open group [b · c, s]. */
-  quadKeys: tf.Tensor;
-  /** Linear keys of the open group [b · c, s]. */
-  linKeys: tf.Tensor;
-  /** Values of the open group [b · c, e]. */
-  values: tf.Tensor;
-  /** Sum over the closed groups of linear keysᵀ · values / c [b · s, e]. */
-  past: tf.Tensor;
-}
-
-/** Caches one after the other, as recorded functions take and return them. */
-export function flattenCaches(caches: readonly LayerCache[]): tf.Tensor[] {
-  return caches.flatMap(({ before, quadKeys, linKeys, values, past }) => [
-    before,
-    quadKeys,
-    linKeys,
-    values,
-    past,
-  ]);
-}
-
-/** The inverse of {@linkcode flattenCaches}. */
-export function unflattenCaches(tensors: readonly tf.Tensor[]): LayerCache[] {
-  return Array.from({ length: tensors.length / 5 }, (_, layer) => {
-    const [before, quadKeys, linKeys, values, past] = tensors.slice(5 * layer);
-    return { before, quadKeys, linKeys, values, past };
-  });
-}
 
 /** Where a token stands: its rotary position [1, pairs], and the others. */
 export interface Place extends RotaryTables {
@@ -107,7 +70,7 @@ export function prefill(
 }
 
 /**
- * One token more. The caches' `past` is left as it is: a group that this token fills is for {@linkcode closeGroup}.
+ * One token more. Where {@linkcode isFull} says so after it, the caches have to be settled.
  *
  * @param ids the token of each sequence [b, 1], int32
  */
@@ -129,13 +92,57 @@ export function decodeToken(
   return { logits: nextLogits(parameters, x), caches: next };
 }
 
-/** `past` once the open group is full: with that group's sum added. c is the group's size. */
-export function closeGroup(
-  { linKeys, values, past }: Pick<LayerCache, "linKeys" | "values" | "past">,
+/**
+ * Moves the recent tokens to the others of the open group; a group that is full is closed.
+ *
+ * @param row of the last token in its group [1], int32
+ */
+export function settle(
+  { recentQuadKeys, recentLinKeys, recentValues, quadKeys, values, open, past }: LayerCache,
+  row: tf.Tensor1D,
   c: number,
-): tf.Tensor {
-  const groups = (x: tf.Tensor) => tf.reshape(x, [-1, c, x.shape[1]!]); // [b, c, …]
-  return tf.add(past, tf.reshape(contextOf(groups(linKeys), groups(values), c), past.shape));
+): Settled {
+  const r = recentOf(c);
+  const { start, slot } = slotOf(row, c);
+  const b = quadKeys.shape[0] / c;
+  const inGroup = (x: tf.Tensor) => tf.sub(tf.range(0, c, 1, "int32"), x); // [c]
+  const isRecent = tf.reshape(
+    tf.logicalAnd(tf.greaterEqual(inGroup(start), scalar(0)), tf.less(inGroup(start), scalar(r))),
+    [1, c, 1],
+  );
+  const from = tf.clipByValue(inGroup(start), 0, r - 1); // [c]
+  const sequence = tf.mul(tf.reshape(tf.range(0, b, 1, "int32"), [b, 1]), scalar(r));
+  const rows = tf.reshape(tf.add(sequence, tf.cast(from, "int32")), [-1]); // [b · c]
+  const moved = (cached: tf.Tensor, recent: tf.Tensor) => {
+    const grouped = [b, c, cached.shape[1]!];
+    const there = tf.where(
+      isRecent,
+      tf.reshape(gatherRows(recent, rows), grouped),
+      tf.reshape(cached, grouped),
+    );
+    return tf.reshape(there, cached.shape);
+  };
+  const filled = tf.lessEqual(tf.range(0, r, 1, "int32"), slot); // [r]
+  const linKeys = tf.mul(grouped(recentLinKeys, r), tf.reshape(tf.cast(filled, "float32"), [1, r, 1]));
+  const sum = tf.add(open, tf.reshape(contextOf(linKeys, grouped(recentValues, r), c), open.shape));
+  const closes = tf.cast(tf.equal(row, scalar(c - 1)), "float32"); // [1]
+  return {
+    quadKeys: moved(quadKeys, recentQuadKeys),
+    values: moved(values, recentValues),
+    open: tf.mul(sum, tf.sub(1, closes)),
+    past: tf.add(past, tf.mul(sum, closes)),
+  };
+}
+
+/** Rows of all sequences [b · n, f] by sequence [b, n, f]. */
+const grouped = (x: tf.Tensor, n: number) => tf.reshape(x, [-1, n, x.shape[1]!]);
+
+const scalar = (value: number) => tf.scalar(value, "int32");
+
+/** Row of the first recent token, and the place among them of the one at a row of its group: [1] each. */
+function slotOf(row: tf.Tensor1D, c: number): { start: tf.Tensor; slot: tf.Tensor } {
+  const slot = tf.mod(row, scalar(recentOf(c)));
+  return { start: tf.sub(row, slot), slot };
 }
 
 /** Linear keysᵀ · values / c: [b, s, e] from [b, n, s] and [b, n, e]. */
@@ -155,46 +162,67 @@ function cacheOf(
 ): LayerCache {
   const { dim, groupSize: c, queryKeyDim: s } = options;
   const [b, n] = value.shape;
-  const closed = n! - n! % c;
+  const r = recentOf(c), e = hiddenDim(options);
+  const closed = n! - n! % c, recent = n! - (n! % c) % r;
   const [, , quadKey, linKey] = tf.unstack(queriesAndKeys); // [b, n, s] each
-  const open = (x: tf.Tensor): tf.Tensor => {
-    const width = x.shape[2]!;
-    if (closed === n) return tf.zeros([b * c, width]);
-    const rows = tf.slice(x, [0, closed, 0], [b, n! - closed, width]);
-    return tf.reshape(tf.pad(rows, [[0, 0], [0, c - (n! - closed)], [0, 0]]), [b * c, width]);
+  const rows = (x: tf.Tensor, begin: number, end: number) =>
+    tf.slice(x, [0, begin, 0], [b, end - begin, x.shape[2]!]);
+  const padded = (x: tf.Tensor, begin: number, end: number, size: number) => {
+    const all = begin === end
+      ? tf.zeros([b, size, x.shape[2]!])
+      : tf.pad(rows(x, begin, end), [[0, 0], [0, size - (end - begin)], [0, 0]]);
+    return tf.reshape(all, [b * size, x.shape[2]!]);
   };
-  const full = (x: tf.Tensor) => tf.slice(x, [0, 0, 0], [b, closed, x.shape[2]!]);
-  const e = hiddenDim(options);
-  const past = closed === 0 ? tf.zeros([b, s, e]) : contextOf(full(linKey), full(value), c);
+  const context = (begin: number, end: number) => {
+    if (begin === end) return tf.zeros([b * s, e]);
+    return tf.reshape(contextOf(rows(linKey, begin, end), rows(value, begin, end), c), [b * s, e]);
+  };
   return {
     before: tf.slice(normed, [0, n! - 1, 0], [b, 1, dim / 2]),
-    quadKeys: open(quadKey),
-    linKeys: open(linKey),
-    values: open(value),
-    past: tf.reshape(past, [b * s, e]),
+    recentQuadKeys: padded(quadKey, recent, n!, r),
+    recentLinKeys: padded(linKey, recent, n!, r),
+    recentValues: padded(value, recent, n!, r),
+    quadKeys: padded(quadKey, closed, recent, c),
+    values: padded(value, closed, recent, c),
+    open: context(closed, recent),
+    past: context(0, closed),
   };
+}
+
+/** Some keys of the open group as the token sees them, n of them. */
+interface Seen {
+  /** Ones for those before the token, then zeros [1, 1, n]. */
+  visible: tf.Tensor;
+  /** Which row of the buckets is for each one's distance from the token [n], int32. */
+  distances: tf.Tensor;
 }
 
 /** The open group as the token at one of its rows sees it. */
 interface OpenGroup {
-  /** True at the token's row [1, c, 1]. */
+  /** Those before the recent tokens, c of them. */
+  others: Seen;
+  /** The recent tokens, r of them. */
+  recent: Seen;
+  /** True where the token goes among the recent ones [1, r, 1]. */
   here: tf.Tensor;
-  /** Ones before the token's row, then zeros [1, 1, c]. */
-  before: tf.Tensor;
   /** Buckets of the distances [2c, buckets]. */
   buckets: tf.Tensor2D;
-  /** Which row of the buckets is for each row's distance from the token's [c], int32. */
-  distances: tf.Tensor;
 }
 
 function openGroup({ groupSize: c, causal }: Required<FLASHOptions>, row: tf.Tensor1D): OpenGroup {
-  const rows = tf.range(0, c, 1, "int32");
-  const wrapped = tf.scalar(2 * c, "int32"); // row k of the buckets is for distance k or k − 2c
+  const r = recentOf(c);
+  const { start, slot } = slotOf(row, c);
+  const seen = (rows: tf.Tensor, end: tf.Tensor): Seen => ({
+    visible: tf.reshape(tf.cast(tf.less(rows, end), "float32"), [1, 1, -1]),
+    // row k of the buckets is for distance k or k − 2c
+    distances: tf.mod(tf.add(tf.sub(rows, row), scalar(2 * c)), scalar(2 * c)),
+  });
+  const places = tf.range(0, r, 1, "int32");
   return {
-    here: tf.reshape(tf.equal(rows, row), [1, c, 1]),
-    before: tf.reshape(tf.cast(tf.less(rows, row), "float32"), [1, 1, c]),
+    others: seen(tf.range(0, c, 1, "int32"), start),
+    recent: seen(tf.add(places, start), row),
+    here: tf.reshape(tf.equal(places, slot), [1, r, 1]),
     buckets: bucketRows(c, causal, BUCKETS),
-    distances: tf.mod(tf.add(tf.sub(rows, row), wrapped), wrapped),
   };
 }
 
@@ -215,23 +243,24 @@ function layerStep(
     const bias = tf.reshape(gatherRows(byDistance, distances), [1, 1, -1]);
     return attentionFunction(laplaceAttnFn)(tf.add(tf.div(products, groupSize), bias));
   };
-  // The token itself is not in the cache yet: attending to it apart, XLA multiplies by the cache as it lies in memory.
-  const others = weigh(times(quadQuery, cache.quadKeys, true), group.distances); // [b, 1, c]
-  const self = weigh(tf.sum(tf.mul(quadQuery, quadKey), -1, true), tf.zeros([1], "int32")); // [b, 1, 1]
-  const near = tf.add(times(tf.mul(others, group.before), cache.values), tf.mul(self, value)); // [b, 1, e]
+  const attendTo = (keys: tf.Tensor, values: tf.Tensor, { distances, visible }: Seen) =>
+    times(tf.mul(weigh(times(quadQuery, keys, true), distances), visible), values);
+  const near = [
+    attendTo(cache.quadKeys, cache.values, group.others),
+    attendTo(cache.recentQuadKeys, cache.recentValues, group.recent),
+    tf.mul(weigh(tf.sum(tf.mul(quadQuery, quadKey), -1, true), tf.zeros([1], "int32")), value), // the token itself
+  ]; // [b, 1, e] each
   const far = times(linQuery, cache.past); // [b, 1, e]
-  const out = linear(tf.mul(gate, tf.add(near, far)), parameters.toOut);
+  const out = linear(tf.mul(gate, tf.addN([...near, far])), parameters.toOut);
 
-  const put = (cached: tf.Tensor, row: tf.Tensor) => {
-    const rows = tf.reshape(cached, [row.shape[0], groupSize, -1]);
-    return tf.reshape(tf.where(group.here, row, rows), cached.shape);
-  };
+  const put = (recent: tf.Tensor, row: tf.Tensor) =>
+    tf.reshape(tf.where(group.here, row, grouped(recent, recentOf(groupSize))), recent.shape);
   const next: LayerCache = {
+    ...cache,
     before: tf.slice(normed, [0, 0, 0], [normed.shape[0], 1, dim / 2]),
-    quadKeys: put(cache.quadKeys, quadKey),
-    linKeys: put(cache.linKeys, linKey),
-    values: put(cache.values, value),
-    past: cache.past,
+    recentQuadKeys: put(cache.recentQuadKeys, quadKey),
+    recentLinKeys: put(cache.recentLinKeys, linKey),
+    recentValues: put(cache.recentValues, value),
   };
   return { x: tf.add(out, x), cache: next };
 }

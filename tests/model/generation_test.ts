@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { generate, generateSamples } from "../../src/model/generation.ts";
-import { decodeToken, type LayerCache, placeOf, prefill } from "../../src/model/generation_step.ts";
+import { isFull } from "../../src/model/generation_cache.ts";
+import { decodeToken, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
 import { transformerModel } from "../../src/model/training.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
@@ -38,6 +39,9 @@ const VARIANTS: Partial<FLASHTransformerOptions>[] = [
   { groupSize: 1 },
 ];
 
+/** A group of more tokens than are kept apart as recent, and no multiple of them. */
+const LARGE_GROUP = { groupSize: 40 };
+
 eachBackend(
   "greedy text is that of running the whole sequence for each token, over several groups",
   async () => {
@@ -60,13 +64,13 @@ onBackend(
   "tensorflow",
   "each token's logits are those of the whole sequence, wherever the prompt ended",
   () => {
-    for (const options of VARIANTS) {
+    for (const options of [...VARIANTS, LARGE_GROUP]) {
       const model = smallTransformer(options);
       const inner = transformerModel(model.options, model.frequencies);
       const tree = inner.definition.tree(Object.values(model.parameters));
-      const [ids] = randomIds(1, 40, 19, 3);
+      const [ids] = randomIds(1, Math.max(40, 2.5 * model.options.groupSize), 19, 3);
       const last = (n: number) => fullLogits(model, ids.slice(0, n));
-      for (const length of [1, 8, 13]) {
+      for (const length of [1, 8, 13, 38]) {
         let { logits, caches } = prefill(
           inner,
           tree,
@@ -79,20 +83,15 @@ onBackend(
           if (n === ids.length) break;
           const token = tf.tensor2d([[ids[n]]], undefined, "int32");
           ({ logits, caches } = decodeToken(inner, tree, token, placeOf(inner, n), caches));
-          if ((n + 1) % model.options.groupSize === 0) caches = closed(caches, model.options.groupSize);
+          const c = model.options.groupSize, row = n % c;
+          if (isFull(row, c)) caches = caches.map((cache) => ({ ...cache, ...settle(cache, rowOf(row), c) }));
         }
       }
     }
   },
 );
 
-/** The caches after a group: what `closeGroup` does, written down once more. */
-function closed(caches: LayerCache[], c: number): LayerCache[] {
-  return caches.map((cache) => {
-    const sum = tf.matMul(cache.linKeys as tf.Tensor2D, cache.values as tf.Tensor2D, true);
-    return { ...cache, past: tf.add(cache.past, tf.div(sum, c)) };
-  });
-}
+const rowOf = (row: number) => tf.tensor1d([row], "int32");
 
 onBackend("tensorflow", "a loaded model generates at the positions of its state dict", async () => {
   const model = smallTransformer();
