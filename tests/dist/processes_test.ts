@@ -6,6 +6,7 @@ import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { runProcesses } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
+import { descendants } from "../run/runs.ts";
 
 Deno.test("a worker whose event loop is blocked for 3 s while vectors travel loses nothing", async () => {
   const size = 6_000_000; // 24 MB: more than the window
@@ -101,7 +102,7 @@ Deno.test("the NATS server is killed in the middle of a step: it is started agai
     (event) => {
       events.push(event);
       const isThird = event.kind === "step" && event.committed.step === 3;
-      if (isThird) setTimeout(() => killServer(server.address.port), 60); // while micro-batches are computed
+      if (isThird) setTimeout(() => killServer(), 60); // while micro-batches are computed
     },
   );
   assert.equal(restarts, 1);
@@ -109,25 +110,8 @@ Deno.test("the NATS server is killed in the middle of a step: it is started agai
   assert.deepEqual(events.filter((event) => event.kind === "left"), []);
 });
 
-/** Kills the process that listens on a port of this machine. */
-function killServer(port: number): void {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  const line = Deno.readTextFileSync("/proc/net/tcp").split("\n").find((line) => {
-    const [, local, , state] = line.trim().split(/\s+/);
-    return local?.endsWith(wanted) && state === "0A"; // listening
-  });
-  const socket = `socket:[${line!.trim().split(/\s+/)[9]}]`;
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (/^\d+$/.test(name) && hasSocket(name, socket)) return Deno.kill(Number(name), "SIGKILL");
-  }
-}
-
-function hasSocket(pid: string, socket: string): boolean {
-  try {
-    return [...Deno.readDirSync(`/proc/${pid}/fd`)].some(({ name }) =>
-      Deno.readLinkSync(`/proc/${pid}/fd/${name}`) === socket
-    );
-  } catch {
-    return false; // not ours, or gone meanwhile
-  }
+/** Kills the server that this process has started. */
+function killServer(): void {
+  const server = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
+  Deno.kill(server!.pid, "SIGKILL");
 }
