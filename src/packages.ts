@@ -132,10 +132,7 @@ async function fetchInto(staging: string, pinned: PinnedPackage, options: Instal
   const installer = await findInstaller(pinned);
   await Deno.mkdir(`${staging}/tmp`, { recursive: true });
   const requirements = `${staging}/requirements.txt`;
-  await Deno.writeTextFile(
-    requirements,
-    `${pinned.name}==${pinned.version} --hash=sha256:${pinned.sha256}\n`,
-  );
+  await Deno.writeTextFile(requirements, requirementsOf(pinned));
   const [command, ...first] = installer;
   const child = new Deno.Command(command, {
     args: [

@@ -95,6 +95,17 @@ Deno.test("installPackage() leaves the kept files and its lock, and does not fet
   assert.equal(await installPackage(pinned), folder);
 });
 
+Deno.test("installPackage() unpacks a package and those that belong with it into one folder", async () => {
+  using _cache = freshCache();
+  const toml = {
+    name: "toml",
+    version: "0.10.2",
+    sha256: "806143ae5bfb6a3c6e736a764057db0e6a0e05e338b5630894a5f779cabb4f9b",
+  };
+  const names = namesIn(await installPackage({ ...SIX, with: [toml] }));
+  assert.ok(names.includes("six.py") && names.includes("toml"), names.join(" "));
+});
+
 Deno.test("installPackage() fetches a wheel made for another Python", async () => {
   using _cache = freshCache();
   const folder = await installPackage({
