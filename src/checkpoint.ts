@@ -27,7 +27,7 @@ import {
   type StateFile,
 } from "./checkpoint_files.ts";
 import type { ReplicaState } from "./dist/replica.ts";
-import { RunError } from "./errors.ts";
+import { RunError, wordsOf } from "./errors.ts";
 import type { Layout } from "./layout.ts";
 import { encodeSafetensors, type FlatTensor, writeSafetensors } from "./safetensors.ts";
 
@@ -219,8 +219,4 @@ function hashOf(pieces: Iterable<Uint8Array>): string {
   const hash = createHash("sha256");
   for (const piece of pieces) hash.update(piece);
   return hash.digest("hex");
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

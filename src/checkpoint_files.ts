@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { STATE_FILE } from "./checkpoint_folder.ts";
-import { RunError } from "./errors.ts";
+import { RunError, wordsOf } from "./errors.ts";
 import { type FlatTensors, parseSafetensors } from "./safetensors.ts";
 
 /** The version of this format; another one is refused. */
@@ -124,8 +124,4 @@ async function withChecksum<T>(
   throw new SyntaxError(
     `Can't use ${path}: ${name} is damaged, its SHA-256 is not the one in ${STATE_FILE}.`,
   );
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -24,3 +24,8 @@ export class RunError extends Error {
   /** As in messages. */
   override readonly name = "RunError";
 }
+
+/** What was thrown, in words: an error's message, or the thing itself. */
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -7,7 +7,7 @@
 import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { Config } from "./config.ts";
 import { keepNatsServer } from "./dist/server.ts";
-import { RunError } from "./errors.ts";
+import { RunError, wordsOf } from "./errors.ts";
 import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./run_events.ts";
 import type { Summary } from "./run_folder.ts";
@@ -144,8 +144,7 @@ async function keepAlive(
         throw error;
       }
       const pause = FIRST_PAUSE * 2 ** crashes++;
-      const words = error instanceof Error ? error.message : String(error);
-      onEvent({ kind: "status", text: `${words}; starting it again in ${pause / 1000} s` });
+      onEvent({ kind: "status", text: `${wordsOf(error)}; starting it again in ${pause / 1000} s` });
       await new Promise((resolve) => setTimeout(resolve, pause));
       if (family.isEnding) return;
     }

@@ -6,6 +6,7 @@
  */
 
 import { linesOf } from "../src/children.ts";
+import { wordsOf } from "../src/errors.ts";
 import { type ChildOrder, runChild } from "../src/participants.ts";
 
 const lines = linesOf(Deno.stdin.readable);
@@ -28,6 +29,6 @@ try {
   await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
   Deno.exit(0);
 } catch (error) {
-  report({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+  report({ kind: "failed", message: wordsOf(error) });
   Deno.exit(1);
 }

