@@ -19,7 +19,7 @@ export { FLASH, FLASHTransformer, GAU } from "./src/model/mod.ts";
 export type * from "./src/model/mod.ts";
 export { generate, type GenerateOptions, generateSamples } from "./src/model/generation.ts";
 export type { Sampling } from "./src/model/generation_sampling.ts";
-export { readSafetensors } from "./src/safetensors.ts";
+export { readSafetensors } from "./src/tensor_files.ts";
 export { train, type TrainOptions } from "./src/train.ts";
 export { startCoordinator, startWorker } from "./src/participants.ts";
 export type { CoordinatorOptions, WorkerOptions } from "./src/participants.ts";

@@ -10,7 +10,8 @@ import { checkpointSteps, exists, placeOf, STATE_FILE } from "./checkpoint_folde
 import { ConfigError } from "./errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "./model/mod.ts";
 import { RunFolder } from "./run_folder.ts";
-import { type FlatTensors, parseSafetensors, toTensors } from "./safetensors.ts";
+import { type FlatTensors, parseSafetensors } from "./safetensors.ts";
+import { toTensors } from "./tensor_files.ts";
 import { tf } from "./tensorflow/mod.ts";
 
 /** A model as its files have it. */

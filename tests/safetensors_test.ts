@@ -3,9 +3,9 @@ import {
   encodeSafetensors,
   type FlatTensor,
   parseSafetensors,
-  readSafetensors,
   writeSafetensors,
 } from "../src/safetensors.ts";
+import { readSafetensors } from "../src/tensor_files.ts";
 import { tf } from "../src/tensorflow/mod.ts";
 
 /** A file as one array. */
