@@ -25,10 +25,6 @@ export interface ChildExit {
 
 /** A running child process. */
 export interface Child {
-  /** What people call it: "worker 2". */
-  readonly name: string;
-  /** Process id. */
-  readonly pid: number;
   /** Settles when the process has ended and all its events were handed on. */
   readonly exited: Promise<ChildExit>;
   /** Asks it to finish what it is doing and leave, or ends it at once. */
@@ -51,19 +47,16 @@ export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>):
  *
  * @param name what people call it; it stands in the list of processes too
  * @param onEvent gets each event that the child reports
- * @param env added to the environment
  */
 export function startChild(
   name: string,
   order: unknown,
   onEvent: (event: unknown) => void,
-  env: Record<string, string> = {},
 ): Child {
   const script = fileURLToPath(new URL("../tools/child.ts", import.meta.url));
   const settings = fileURLToPath(new URL("../deno.json", import.meta.url));
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", "--config", settings, ...PERMISSIONS, script, name],
-    env,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -98,5 +91,5 @@ export function startChild(
       if (!(error instanceof TypeError)) throw error; // TypeError: it has ended by itself
     }
   };
-  return { name, pid: process.pid, exited, stop };
+  return { exited, stop };
 }

@@ -47,15 +47,6 @@ export interface CoordinationPlan extends RunPlan {
   silenceSeconds: number;
 }
 
-/** Settings of a {@linkcode CoordinationPlan} that rarely need another value. */
-export const COORDINATION_DEFAULTS = {
-  partBytes: 512 * 1024,
-  windowBytes: 16 * 1024 * 1024, // a NATS server drops a connection with 64 MiB pending
-  heartbeatSeconds: 1,
-  patienceSeconds: 10,
-  silenceSeconds: 60,
-} as const;
-
 /** A step that was committed. */
 export interface CommittedStep {
   /** From 1 on. */

@@ -5,7 +5,7 @@
  */
 
 import { crc32 } from "node:zlib";
-import { COORDINATION_DEFAULTS, type CoordinationPlan } from "../../src/dist/plan.ts";
+import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import type {
   GradientSum,
   LossSum,
@@ -133,7 +133,9 @@ export function noise(size: number, seed: number): Float32Array {
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
   return {
-    ...COORDINATION_DEFAULTS,
+    partBytes: 512 * 1024,
+    windowBytes: 16 * 1024 * 1024,
+    patienceSeconds: 10,
     run: "toy",
     config: { name: "toy" },
     configHash: "config",
