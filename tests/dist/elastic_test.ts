@@ -41,7 +41,7 @@ async function assertSame(run: ElasticRun, replicas: ToyReplica[]): Promise<void
 Deno.test("a worker that joins at step 5 takes over the state, computes, and changes nothing in the result", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan());
-  const replicas = [new ToyReplica(slow()), new ToyReplica(slow())];
+  const replicas = [new ToyReplica(run.patient), new ToyReplica(run.patient)];
   await run.start("first", replicas[0]);
   await run.step(5);
   await run.start("late", replicas[1]);
@@ -71,7 +71,7 @@ Deno.test("a worker joins a run of quick steps, too", async () => {
 Deno.test("4 workers, then 2, then 3: the same bits", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 4 }));
-  const replicas = Array.from({ length: 5 }, () => new ToyReplica(slow()));
+  const replicas = Array.from({ length: 5 }, () => new ToyReplica(run.patient));
   const workers = await Promise.all(replicas.slice(0, 4).map((replica, i) => run.start(`w${i}`, replica)));
   await run.step(3);
   workers[1].leave();
@@ -89,7 +89,7 @@ Deno.test("workers join while messages are lost, doubled, delayed and damaged", 
     using bus = new MemoryBus(storm(seed, { lose: 0.03, double: 0.1, delay: 0.1, damage: 0.02 }));
     const plan = longPlan({ steps: 40, heartbeatSeconds: 0.03, silenceSeconds: 10, patienceSeconds: 5 });
     const run = new ElasticRun(bus, plan);
-    const replicas = [new ToyReplica(slow(1)), new ToyReplica(slow(1)), new ToyReplica(slow(1))];
+    const replicas = Array.from({ length: 3 }, () => new ToyReplica(run.patient));
     await run.start("a", replicas[0]);
     await run.step(2);
     await run.start("b", replicas[1]);
@@ -101,12 +101,12 @@ Deno.test("workers join while messages are lost, doubled, delayed and damaged", 
 
 Deno.test("a donor that dies while its state is taken over is replaced", async () => {
   using bus = new MemoryBus();
-  const size = 500_000; // 16 parts of two vectors
+  const size = 120_000; // 16 parts of two vectors
   const run = new ElasticRun(
     bus,
-    longPlan({ startWorkers: 2, steps: 6, partBytes: 256 * 1024, windowBytes: 256 * 1024 }),
+    longPlan({ startWorkers: 2, steps: 10, partBytes: 64 * 1024, windowBytes: 64 * 1024 }),
   );
-  const replicas = Array.from({ length: 3 }, () => new ToyReplica({ size, ...slow(20) }));
+  const replicas = Array.from({ length: 3 }, () => new ToyReplica({ size, ...run.patient }));
   const workers = [await run.start("a", replicas[0]), await run.start("b", replicas[1])];
   await run.step(2);
   await run.start("c", replicas[2]);
@@ -141,7 +141,7 @@ Deno.test("who comes back with the current step and state needs no transfer", as
 Deno.test("below minWorkers a run says what it waits for, and goes on when they are there", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 3, minWorkers: 2, steps: 8 }));
-  const replicas = Array.from({ length: 4 }, () => new ToyReplica(slow()));
+  const replicas = Array.from({ length: 4 }, () => new ToyReplica(run.patient));
   const workers = await Promise.all(replicas.slice(0, 3).map((replica, i) => run.start(`w${i}`, replica)));
   await run.step(2);
   workers[0].leave();

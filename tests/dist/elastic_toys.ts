@@ -9,7 +9,12 @@ import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker, type WorkerOptions } from "../../src/dist/worker.ts";
 import type { MemoryBus } from "./memory_bus.ts";
-import type { ToyReplica } from "./toy.ts";
+import type { ToyOptions, ToyReplica } from "./toy.ts";
+
+/** Waits that long. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
 
 /** A worker of an elastic run. */
 export interface ElasticWorker {
@@ -27,12 +32,20 @@ export class ElasticRun {
   readonly outcome: Promise<RunOutcome>;
   readonly #listeners = new Set<() => void>();
   readonly #listening = Promise.withResolvers<void>();
+  /** Workers that were started and have not joined yet. */
+  readonly #newcomers = new Set<string>();
+
+  /** Gradients take a millisecond, and more while there are newcomers: the run does not end before they are in. */
+  readonly patient: Pick<ToyOptions, "beforeGradient"> = {
+    beforeGradient: () => pause(this.#newcomers.size > 0 ? 30 : 1),
+  };
 
   constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan) {
     this.outcome = coordinate(bus.connect(), plan, {
       onListening: this.#listening.resolve,
       onEvent: (event) => {
         this.events.push(event);
+        if (event.kind === "joined") this.#newcomers.delete(event.member);
         for (const listener of this.#listeners) listener();
       },
     });
@@ -46,6 +59,7 @@ export class ElasticRun {
     changes: Partial<WorkerOptions> = {},
   ): Promise<ElasticWorker> {
     await this.#listening.promise;
+    this.#newcomers.add(member);
     const end = this.bus.connect();
     const stop = new AbortController();
     const { run, configHash } = this.plan;
