@@ -101,10 +101,10 @@ Deno.test("workers join while messages are lost, doubled, delayed and damaged", 
 
 Deno.test("a donor that dies while its state is taken over is replaced", async () => {
   using bus = new MemoryBus();
-  const size = 120_000; // 16 parts of two vectors
+  const size = 500_000; // 16 parts of two vectors
   const run = new ElasticRun(
     bus,
-    longPlan({ startWorkers: 2, steps: 10, partBytes: 64 * 1024, windowBytes: 64 * 1024 }),
+    longPlan({ startWorkers: 2, steps: 10, partBytes: 256 * 1024, windowBytes: 256 * 1024 }),
   );
   const replicas = Array.from({ length: 3 }, () => new ToyReplica({ size, ...run.patient }));
   const workers = [await run.start("a", replicas[0]), await run.start("b", replicas[1])];

@@ -58,7 +58,7 @@ export class ElasticRun {
     replica: ToyReplica,
     changes: Partial<WorkerOptions> = {},
   ): Promise<ElasticWorker> {
-    await this.#listening.promise;
+    await Promise.race([this.#listening.promise, this.outcome]);
     this.#newcomers.add(member);
     const end = this.bus.connect();
     const stop = new AbortController();
