@@ -47,11 +47,13 @@ export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>):
  *
  * @param name what people call it; it stands in the list of processes too
  * @param onEvent gets each event that the child reports
+ * @param env variables besides this process's own
  */
 export function startChild(
   name: string,
   order: unknown,
   onEvent: (event: unknown) => void,
+  env: Readonly<Record<string, string>> = {},
 ): Child {
   const script = fileURLToPath(new URL("../tools/child.ts", import.meta.url));
   const settings = fileURLToPath(new URL("../deno.json", import.meta.url));
@@ -60,6 +62,7 @@ export function startChild(
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
+    env,
     detached: true,
   }).spawn();
 

@@ -11,6 +11,7 @@ import { RunError, wordsOf } from "./errors.ts";
 import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./run_events.ts";
 import type { Summary } from "./run_folder.ts";
+import { WORKER_ENVIRONMENT } from "./tensorflow/memory.ts";
 
 /** Milliseconds that children have to leave by themselves once the run has ended, and again after they were asked to. */
 const GRACE = 3000;
@@ -186,7 +187,7 @@ class Family {
         this.onEvent({ kind: "status", text: `${name} ${told.text}` });
       } else this.onEvent(told);
     };
-    const child = startChild(name, order, hear);
+    const child = startChild(name, order, hear, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
     this.#children.push(child);
     const done = child.exited.then((exit) => {
       if (!exit.success) throw new RunError(`${name}: ${words ?? describe(exit)}`);

@@ -20,6 +20,14 @@ export function addInto(left: Float32Array, right: Float32Array): void {
   for (let i = 0; i < left.length; i++) left[i] += right[i];
 }
 
+/**
+ * Gives the memory of a vector that nobody needs any more back at once. V8 collects a small object without haste, and does
+ * not see the 50 MB that hang on it.
+ */
+export function release(vector: Float32Array): void {
+  (vector.buffer as ArrayBuffer).transfer(0);
+}
+
 /** Divides a sum by its tokens, in place: the weighted mean. */
 export function divideBy(sum: Float32Array, tokens: number): void {
   for (let i = 0; i < sum.length; i++) sum[i] /= tokens;
@@ -73,6 +81,7 @@ export async function sumSubtree(
   const left = await sumSubtree(gradientOf, lo, middle);
   const right = await sumSubtree(gradientOf, middle, hi);
   addInto(left.gradient, right.gradient);
+  release(right.gradient);
   return {
     lossSum: left.lossSum + right.lossSum,
     tokens: left.tokens + right.tokens,

@@ -5,10 +5,11 @@
  * @module
  */
 
+import { setImmediate } from "node:timers/promises";
 import { RunError } from "../errors.ts";
 import { computeLosses, computeSum } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
-import { addLosses, blockSquares, divideBy, normOf } from "./reduction.ts";
+import { addLosses, blockSquares, divideBy, normOf, release } from "./reduction.ts";
 import type { Replica } from "./replica.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
@@ -87,16 +88,20 @@ export async function singleStep(replica: Replica, microBatches: number): Promis
   const openedAt = performance.now();
   const step = replica.step + 1;
   const { sum, reports } = await computeSum(replica, 0, microBatches);
+  await setImmediate(); // timers get their turn between two passes over all parameters
   const { gradient: mean, lossSum, tokens } = sum;
   let reason = reasonToSkip(reports, [{ member: MEMBER, lo: 0, hi: microBatches }], { lossSum, tokens });
   let norm = NaN;
   if (!reason) {
     divideBy(mean, tokens);
+    await setImmediate();
     norm = normOf(blockSquares(mean));
+    await setImmediate();
     reason = reasonNotFinite(norm);
   }
   const applied = reason === undefined;
   await replica.apply(applied ? mean : new Float32Array(), { step, apply: applied, norm, tokens });
+  release(mean);
   return {
     step,
     loss: lossSum / tokens,

@@ -10,8 +10,8 @@
 import { tf } from "../tensorflow/mod.ts";
 import { attentionFunction } from "./attention.ts";
 import { dropout } from "./dropout.ts";
-import { runningSum } from "./gradients.ts";
-import { causalMask, heads, linear, maskedLength, maskValues, shiftTokens, silu } from "./layers.ts";
+import { sumBefore } from "./gradients.ts";
+import { causalMask, halves, heads, linear, maskedLength, maskValues, shiftTokens, silu } from "./layers.ts";
 import { normalize } from "./norms.ts";
 import type { FLASHOptions } from "./options.ts";
 import { BUCKETS, type LayerParameters } from "./parameters.ts";
@@ -104,7 +104,7 @@ export function project(
 ): Projections {
   const normed = normalize(x, parameters.norm); // [b, n, d]
   const shifted = options.shiftTokens ? shiftTokens(normed, before) : normed;
-  const [value, gate] = tf.split(silu(linear(shifted, parameters.toHidden)), 2, -1); // [b, n, e] each
+  const [value, gate] = halves(parameters.toHidden).map((half) => silu(linear(shifted, half))); // [b, n, e] each
   const unturned = heads(silu(linear(shifted, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
   return { normed, gate, value, queriesAndKeys: rotary ? rotate(unturned, rotary) : unturned };
 }
@@ -189,13 +189,10 @@ function quadraticAttention(
  * @returns [b, g, c, e]
  */
 function causalLinearAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor | undefined {
-  const [b, g, c, e] = v.shape;
+  const [, g, c] = v.shape;
   if (g === 1) return;
-  const allButLast = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [b, g - 1, c, x.shape[3]!]);
-  const context = tf.div(tf.matMul(allButLast(k), allButLast(v), true), c); // [b, g - 1, s, e]
-  const past = runningSum(context, 1);
-  const later = tf.matMul(tf.slice(q, [0, 1, 0, 0]), past); // [b, g - 1, c, e]
-  return tf.concat([tf.zeros([b, 1, c, e]), later], 1);
+  const context = tf.div(tf.matMul(k, v, true), c); // [b, g, s, e]
+  return tf.matMul(q, sumBefore(context));
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { tf } from "../tensorflow/mod.ts";
+import { withGradient } from "./gradients.ts";
 import type { Linear, OffsetScale } from "./parameters.ts";
 
 /** A linear map of the last dimension: x [..., in] to [..., out]. */
@@ -15,10 +16,24 @@ export function linear(x: tf.Tensor, { weight, bias }: Linear<tf.Tensor>): tf.Te
   return tf.reshape(mapped, [...x.shape.slice(0, -1), outputs]);
 }
 
-/** SiLU: x · sigmoid(x). */
-export function silu(x: tf.Tensor): tf.Tensor {
-  return tf.mul(x, tf.sigmoid(x));
+/** A linear map as two, each with half of the outputs: so their gradients need not be joined. */
+export function halves({ weight, bias }: Linear<tf.Tensor>): Linear<tf.Tensor>[] {
+  const [weights, biases] = [tf.split(weight, 2), tf.split(bias, 2)];
+  return weights.map((weight, i) => ({ weight, bias: biases[i] }));
 }
+
+/**
+ * SiLU: x · sigmoid(x). Its gradient computes the sigmoid again, by another formula, so that XLA neither keeps it from the
+ * forward pass nor splits that in two: memory is slower than arithmetic.
+ */
+export const silu: (x: tf.Tensor) => tf.Tensor = withGradient((x) => ({
+  value: tf.mul(x, tf.sigmoid(x)),
+  saved: [x],
+  gradient: (dy, [x]) => {
+    const sigmoid = tf.add(tf.mul(tf.tanh(tf.mul(x, 0.5)), 0.5), 0.5);
+    return tf.mul(dy, tf.mul(sigmoid, tf.add(tf.mul(x, tf.sub(1, sigmoid)), 1)));
+  },
+}));
 
 /** One scaled and shifted copy of x [b, n, s] per head: [heads, b, n, s]. */
 export function heads(x: tf.Tensor, { gamma, beta }: OffsetScale<tf.Tensor>): tf.Tensor {

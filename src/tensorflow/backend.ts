@@ -12,7 +12,8 @@ import { TensorFlowBinding, type TensorMetadata } from "./binding.ts";
 import { CompileCache } from "./compile_cache.ts";
 import { newContext } from "./context.ts";
 import { type Device, findLibrary, hasGpu, LIBRARY_FILE } from "./library.ts";
-import { instructionSet, processorName } from "./machine.ts";
+import { instructionSet, processorFlags, processorName } from "./machine.ts";
+import { trimMemory } from "./memory.ts";
 import { RecordingError } from "./recording.ts";
 import { openTensorFlow } from "./symbols.ts";
 
@@ -195,7 +196,7 @@ let compileCache: CompileCache | undefined;
 async function openCompileCache(folder: string): Promise<void> {
   const { size, mtime } = await Deno.stat(`${folder}/${LIBRARY_FILE}`);
   const flags = Deno.env.get("XLA_FLAGS") ?? "";
-  compileCache = new CompileCache([folder, size, mtime?.getTime(), instructionSet(), flags].join(" "));
+  compileCache = new CompileCache([folder, size, mtime?.getTime(), processorFlags(), flags].join(" "));
   await compileCache.open();
   Deno.env.set("TF_XLA_FLAGS", `${Deno.env.get("TF_XLA_FLAGS") ?? ""} ${compileCache.xlaFlag}`);
 }
@@ -208,7 +209,9 @@ export async function compileOnce(
   compile: () => Promise<void>,
   options: { signal?: AbortSignal; onWait?: () => void } = {},
 ): Promise<void> {
-  await (compileCache ? compileCache.compileOnce(compile, options) : compile());
+  if (!compileCache) return await compile();
+  await compileCache.compileOnce(compile, options);
+  trimMemory();
 }
 
 /** Registers tfjs-node-gpu's kernels on our binding. Its index is not imported: that would load its native addon. */

@@ -19,8 +19,13 @@ const EXTENSIONS = [
 
 /** The instructions that TensorFlow can choose from: "sse4_2 avx avx2 fma", or the architecture where that is not known. */
 export function instructionSet(): string {
-  const flags = new Set(cpuInfo("flags")?.split(" "));
+  const flags = new Set(processorFlags().split(" "));
   return EXTENSIONS.filter((extension) => flags.has(extension)).join(" ") || Deno.build.arch;
+}
+
+/** All that the processor can do: compiled code is for exactly that. */
+export function processorFlags(): string {
+  return cpuInfo("flags") ?? Deno.build.arch;
 }
 
 /** The processor's name, for people. */

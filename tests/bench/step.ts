@@ -12,6 +12,7 @@ import { resolveConfig } from "../../src/config.ts";
 import { singleStep } from "../../src/dist/single.ts";
 import { openReplica } from "../../src/participants.ts";
 import { uniformArray } from "../../src/prng.ts";
+import { tf } from "../../src/tensorflow/mod.ts";
 
 /** What one run found. */
 export interface StepTimes {
@@ -28,6 +29,9 @@ export interface StepTimes {
   step_ms: number;
   /** Largest resident memory of the process in MB. */
   peak_mb: number;
+  /** Resident memory in MB, and number of tensors, at the end beyond those after the first three steps. */
+  grown_mb: number;
+  grown_tensors: number;
   /** Milliseconds between ticks of a 10 ms timer after the first step: what 99 % stay below, and the longest. */
   wait_p99_ms: number;
   wait_max_ms: number;
@@ -60,6 +64,11 @@ function peakMemory(): number {
   return Math.round(Number(/VmHWM:\s*(\d+)/.exec(new TextDecoder().decode(stdout))?.[1]) / 1000);
 }
 
+/** What this process holds now. */
+function holdings(): { bytes: number; tensors: number } {
+  return { bytes: Deno.memoryUsage().rss, tensors: tf.memory().numTensors };
+}
+
 /** Runs the steps and says what was found. */
 async function timeSteps(batch: number, seq: number, threads: number, steps: number): Promise<StepTimes> {
   const folder = await Deno.makeTempDir({ prefix: "flashmob-bench-" });
@@ -80,12 +89,15 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
   const firstStep = performance.now() / 1000; // since the process started
   const timer = watchTimer();
   const times: number[] = [];
+  let before = holdings();
   for (let i = 1; i < WARM_UP + steps; i++) {
+    if (i === WARM_UP) before = holdings();
     const begun = performance.now();
     ({ loss } = await singleStep(replica, 1));
     times.push(performance.now() - begun);
   }
   timer.stop();
+  const after = holdings();
   replica.dispose();
   const step = quantile(times.slice(WARM_UP - 1), 0.5);
   const round = (value: number, digits = 1) => Number(value.toFixed(digits));
@@ -96,6 +108,8 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
     loss: round(loss, 4),
     step_ms: round(step),
     peak_mb: peakMemory(),
+    grown_mb: Math.round((after.bytes - before.bytes) / 1e6),
+    grown_tensors: after.tensors - before.tensors,
     wait_p99_ms: round(quantile(timer.waits, 0.99)),
     wait_max_ms: round(Math.max(...timer.waits)),
   };

@@ -331,14 +331,12 @@ Deno.test("timers go on while a function runs, and several calls may be under wa
   const expected = (await fn(x)).dataSync();
   let ticks = 0;
   const timer = setInterval(() => ticks++, 10);
-  const begun = performance.now();
   const calls = [fn(x), fn(x)];
   assert.equal(tf.add(1, 1).dataSync()[0], 2);
   for (const result of await Promise.all(calls)) assert.deepEqual(result.dataSync(), expected);
-  const elapsed = performance.now() - begun;
   clearInterval(timer);
-  // half of what would be there on an idle machine: the others that run here take the processor too
-  assert.ok(ticks >= elapsed / 20, `${ticks} ticks of 10 ms in ${elapsed} ms`);
+  // a blocked event loop has one between the calls, a free one on an idle machine some hundreds
+  assert.ok(ticks >= 5, `${ticks} ticks of 10 ms in two long calls`);
   fn.dispose();
 });
 
