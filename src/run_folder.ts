@@ -5,6 +5,7 @@
  * @module
  */
 
+import { exists } from "./checkpoint_folder.ts";
 import type { CommittedStep, RunOutcome } from "./dist/plan.ts";
 import { ConfigError } from "./errors.ts";
 
@@ -48,7 +49,7 @@ export class RunFolder {
     const folder = new RunFolder(path);
     try {
       await Deno.mkdir(path, { recursive: true });
-      await Deno.writeTextFile(folder.file("config.yaml"), configYaml, { createNew: true });
+      await createFile(folder.file("config.yaml"), configYaml);
       await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     } catch (error) {
       throw new ConfigError([
@@ -60,12 +61,17 @@ export class RunFolder {
     return folder;
   }
 
+  /** Whether it holds a run. */
+  exists(): Promise<boolean> {
+    return exists(this.file("config.yaml"));
+  }
+
   /**
    * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
    * done again.
    */
   async discardAfter(step: number): Promise<void> {
-    const text = await Deno.readTextFile(this.file("metrics.jsonl"));
+    const text = await this.metricsText();
     const lines = text.split("\n").filter((line) => line);
     const discarded = lines.filter((line) => stepOf(line) > step);
     if (discarded.length === 0) return;
@@ -88,7 +94,7 @@ export class RunFolder {
   /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
   async validationLosses(): Promise<Map<number, number>> {
     const losses = new Map<number, number>();
-    const text = await Deno.readTextFile(this.file("metrics.jsonl")).catch(() => "");
+    const text = await this.metricsText();
     for (const line of text.split("\n").filter((line) => line.includes('"valLoss"'))) {
       if (stepOf(line) === Infinity) continue; // half a line
       const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
@@ -102,6 +108,12 @@ export class RunFolder {
     await replaceFile(this.file("summary.json"), JSON.stringify(summary, null, 2) + "\n");
   }
 
+  /** What `metrics.jsonl` says; a run that was killed at its very beginning, and a folder of another machine, have none. */
+  private async metricsText(): Promise<string> {
+    const path = this.file("metrics.jsonl");
+    return await exists(path) ? await Deno.readTextFile(path) : "";
+  }
+
   private file(name: string): string {
     return `${this.path}/${name}`;
   }
@@ -113,6 +125,16 @@ function stepOf(line: string): number {
     return (JSON.parse(line) as { step: number }).step;
   } catch {
     return Infinity;
+  }
+}
+
+/** Writes a small file that was not there: all of it or nothing. Throws AlreadyExists. */
+async function createFile(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.tmp`, text);
+  try {
+    await Deno.link(`${path}.tmp`, path); // unlike a rename it replaces nothing
+  } finally {
+    await Deno.remove(`${path}.tmp`);
   }
 }
 
