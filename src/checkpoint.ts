@@ -43,6 +43,8 @@ export interface CheckpointContext {
   buffers: Record<string, FlatTensor>;
   /** The run part of the configuration. */
   config: CheckpointConfig;
+  /** The text trained on. */
+  corpus?: StateFile["corpus"];
 }
 
 /** A file of a checkpoint before it is written. */
@@ -108,11 +110,11 @@ function filesOf(
 
 function stateFileOf(
   { step, updates, tokens }: ReplicaState,
-  { layout: { fingerprint: layout }, config }: CheckpointContext,
+  { layout: { fingerprint: layout }, config, corpus }: CheckpointContext,
   files: Record<string, File>,
 ): StateFile {
   const sha256 = mapValues(files, ({ tensors, metadata }) => hashOf(encodeSafetensors(tensors, metadata)));
-  return { format: FORMAT, step, updates, tokens, layout, config, sha256 };
+  return { format: FORMAT, step, updates, tokens, layout, config, corpus, sha256 };
 }
 
 /** Whether a place has this checkpoint already, undamaged. */

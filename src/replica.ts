@@ -226,6 +226,7 @@ export class FlashReplica implements Replica {
       layout: this.layout,
       buffers: buffersOf(definition, frequencies),
       config: this.config,
+      corpus: this.identity.corpus,
     };
     const { folder, keepLast, losses } = this.place;
     return await saveCheckpoint(folder, await this.state(), context, keepLast, await losses?.());

@@ -1,6 +1,6 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, and `checkpoints/`.
+ * `summary.json` at the end, `checkpoints/`, and `changes.jsonl` where a resume changed the configuration.
  *
  * @module
  */
@@ -23,6 +23,14 @@ export interface EvaluationMetrics {
   step: number;
   /** Mean over the validation part's counted tokens, nats per token. */
   valLoss: number;
+}
+
+/** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
+export interface ConfigChanges {
+  /** The step that it goes on after. */
+  step: number;
+  /** By dotted path. */
+  changes: Record<string, { from: unknown; to: unknown }>;
 }
 
 /** `summary.json`: the run as a whole. */
@@ -49,7 +57,7 @@ export class RunFolder {
     const folder = new RunFolder(path);
     try {
       await Deno.mkdir(path, { recursive: true });
-      await createFile(folder.file("config.yaml"), configYaml);
+      await createFile(folder.config, configYaml);
       await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     } catch (error) {
       throw new ConfigError([
@@ -63,7 +71,7 @@ export class RunFolder {
 
   /** Whether it holds a run. */
   exists(): Promise<boolean> {
-    return exists(this.file("config.yaml"));
+    return exists(this.config);
   }
 
   /**
@@ -79,6 +87,18 @@ export class RunFolder {
     await Deno.writeTextFile(this.file("metrics.discarded.jsonl"), discarded.join("\n") + "\n", append);
     const kept = lines.filter((line) => stepOf(line) <= step);
     await replaceFile(this.file("metrics.jsonl"), kept.map((line) => line + "\n").join(""));
+  }
+
+  /** Adds a line to `changes.jsonl`, and replaces `config.yaml`. */
+  async writeChanges(changes: ConfigChanges, configYaml: string): Promise<void> {
+    const append = { append: true };
+    await Deno.writeTextFile(this.file("changes.jsonl"), JSON.stringify(changes) + "\n", append);
+    await replaceFile(this.config, configYaml);
+  }
+
+  /** Where the configuration is. */
+  get config(): string {
+    return this.file("config.yaml");
   }
 
   /** Where checkpoints are. */

@@ -55,7 +55,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const plan = planOf(resolved, corpus, 0); // finds out whether the corpus is long enough
   const { backend, device, out } = resolved.machine;
   if (!options.resume) await RunFolder.create(out, stringifyConfig(resolved));
-  const startStep = options.resume ? await openRun(out, onProgress) : 0;
+  const startStep = options.resume ? await openRun(resolved, corpus, onProgress) : 0;
   if (resolved.machine.workers > 0) {
     if (resolved.machine.backend === "tensorflow") { // fetched once, before all workers want it
       const device = resolved.machine.device ?? (await hasGpu() ? "gpu" : "cpu");
