@@ -220,7 +220,7 @@ export class FlashReplica implements Replica {
     this.#tokens = tokens;
   }
 
-  async save(): Promise<string> {
+  async save(state: ReplicaState): Promise<string> {
     const { definition, frequencies } = this.#model;
     const context: CheckpointContext = {
       layout: this.layout,
@@ -229,7 +229,7 @@ export class FlashReplica implements Replica {
       corpus: this.identity.corpus,
     };
     const { folder, keepLast, losses } = this.place;
-    return await saveCheckpoint(folder, await this.state(), context, keepLast, await losses?.());
+    return await saveCheckpoint(folder, state, context, keepLast, await losses?.());
   }
 
   /** Frees the state's tensors and the compiled functions. */

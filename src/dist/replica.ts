@@ -85,6 +85,9 @@ export interface Replica {
   restore(state: ReplicaState): void;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
   hashes(): Promise<{ state: string; params: string }>;
-  /** Writes a checkpoint of the present step, on the member that writes for the run, and says where. */
-  save(): Promise<string>;
+  /**
+   * Writes a checkpoint of a state that this replica had, while it goes on, and says where. Only the member that writes for
+   * the run does.
+   */
+  save(state: ReplicaState): Promise<string>;
 }

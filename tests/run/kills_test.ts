@@ -68,10 +68,10 @@ Deno.test(`a run that is killed at ${KILLS} random moments ends with the bits of
     assert.ok(!hasEnded, run.stderr());
     const told = await killAll(run);
     const found = await newestCheckpoint(`${folder}/checkpoints`, assert.fail) ?? 0;
-    assert.ok(
-      found >= Math.max(newest, told - 1),
-      `step ${told} was done, the newest checkpoint has ${found}`,
-    );
+    // With workers the next step is computed while a checkpoint is written, in one process it is not.
+    const complete = told - (run.stdout().includes('"workers":2') ? 2 : 1);
+    const what = `step ${told} was done, the newest checkpoint has ${found}`;
+    assert.ok(found >= Math.max(newest, complete), what);
     newest = found;
   }
 
