@@ -10,7 +10,7 @@ import { readStateFile, type StateFile } from "./checkpoint_files.ts";
 import { placeOf } from "./checkpoint_folder.ts";
 import { type Config, configOptions, loadConfig, stringifyConfig } from "./config.ts";
 import type { Corpus } from "./data/corpus.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, wordsOf } from "./errors.ts";
 import { type ConfigChanges, RunFolder } from "./run_folder.ts";
 
 /**
@@ -31,18 +31,31 @@ export async function openRun(
   const folder = RunFolder.at(out);
   if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to go on with`]);
   const step = await newestCheckpoint(folder.checkpoints, say);
-  if (step === undefined) {
-    await refuseToReplace(folder);
-    say("the run has no checkpoint yet and begins with step 1");
-  } else {
-    const about = await readStateFile(placeOf(folder.checkpoints, step));
-    const changes = changesOf(about.config, config);
-    const problems = [...modelProblems(changes), ...corpusProblems(about, corpus)];
-    if (problems.length > 0) throw new ConfigError(problems.map((problem) => `--resume ${out}: ${problem}`));
-    await logChanges(folder, { step, changes }, config, say);
+  if (step === undefined) await refuseToReplace(folder);
+  const last = step ?? 0;
+  const changes = step === undefined ? {} : await allowedChanges(folder, step, config, corpus);
+  if (step === undefined) say("the run has no checkpoint yet and begins with step 1");
+  try {
+    await logChanges(folder, { step: last, changes }, config, say);
+    await folder.discardAfter(last);
+  } catch (error) {
+    throw new ConfigError([`--resume ${out}: can't write to its folder (${wordsOf(error)})`]);
   }
-  await folder.discardAfter(step ?? 0);
-  return step ?? 0;
+  return last;
+}
+
+/** What is different from the checkpoint's configuration. Throws a ConfigError with all that must not be. */
+async function allowedChanges(
+  { path, checkpoints }: RunFolder,
+  step: number,
+  config: Config,
+  corpus: Pick<Corpus, "bytes" | "sha256">,
+): Promise<ConfigChanges["changes"]> {
+  const about = await readStateFile(placeOf(checkpoints, step));
+  const changes = changesOf(about.config, config);
+  const problems = [...modelProblems(changes), ...corpusProblems(about, corpus)];
+  if (problems.length > 0) throw new ConfigError(problems.map((problem) => `--resume ${path}: ${problem}`));
+  return changes;
 }
 
 async function refuseToReplace({ path, checkpoints }: RunFolder): Promise<void> {

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { exists } from "./checkpoint_folder.ts";
+import { exists, remove } from "./checkpoint_folder.ts";
 import type { CommittedStep, RunOutcome } from "./dist/plan.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, RunError, wordsOf } from "./errors.ts";
 
 /** What `metrics.jsonl` says of a step. */
 export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
@@ -108,7 +108,14 @@ export class RunFolder {
 
   /** Adds a line to `metrics.jsonl`. */
   writeMetrics(metrics: StepMetrics | EvaluationMetrics): void {
-    Deno.writeTextFileSync(this.file("metrics.jsonl"), JSON.stringify(metrics) + "\n", { append: true });
+    const path = this.file("metrics.jsonl");
+    try {
+      Deno.writeTextFileSync(path, JSON.stringify(metrics) + "\n", { append: true });
+    } catch (error) {
+      throw new RunError(
+        `The metrics of step ${metrics.step} can't be written to ${path}: ${wordsOf(error)}`,
+      );
+    }
   }
 
   /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
@@ -125,7 +132,12 @@ export class RunFolder {
 
   /** Writes `summary.json`. */
   async writeSummary(summary: Summary): Promise<void> {
-    await replaceFile(this.file("summary.json"), JSON.stringify(summary, null, 2) + "\n");
+    const path = this.file("summary.json");
+    try {
+      await replaceFile(path, JSON.stringify(summary, null, 2) + "\n");
+    } catch (error) {
+      throw new RunError(`The run is complete, but ${path} can't be written: ${wordsOf(error)}`);
+    }
   }
 
   /** What `metrics.jsonl` says; a run that was killed at its very beginning, and a folder of another machine, have none. */
@@ -150,11 +162,11 @@ function stepOf(line: string): number {
 
 /** Writes a small file that was not there: all of it or nothing. Throws AlreadyExists. */
 async function createFile(path: string, text: string): Promise<void> {
-  await Deno.writeTextFile(`${path}.tmp`, text);
   try {
+    await Deno.writeTextFile(`${path}.tmp`, text);
     await Deno.link(`${path}.tmp`, path); // unlike a rename it replaces nothing
   } finally {
-    await Deno.remove(`${path}.tmp`);
+    await remove(`${path}.tmp`);
   }
 }
 
