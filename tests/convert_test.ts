@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { ConfigError, train } from "../mod.ts";
 import { loadCheckpoint, newestCheckpoint } from "../src/checkpoint.ts";
+import { resolveConfig } from "../src/config.ts";
 import { exportStateDict, importStateDict } from "../src/convert.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../src/model/mod.ts";
+import { openReplica } from "../src/participants.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../src/safetensors.ts";
 import { initBackend, tf } from "../src/tensorflow/mod.ts";
 import { openModel } from "../src/trained_model.ts";
@@ -106,6 +108,27 @@ Deno.test("a resumed run computes with the positions of its checkpoint", async (
     losses.push((await train(config, { resume: true })).loss);
   }
   assert.notEqual(losses[0], losses[1]);
+});
+
+Deno.test("who takes over the state of an imported run computes with its positions", async () => {
+  await using place = await Workplace.open();
+  await initBackend();
+  const source = `${place.folder}/state.safetensors`;
+  await writeSafetensors(source, randomState());
+  await importStateDict(source, place.run("imported"), UNTOLD);
+  const config = resolveConfig(place.config("imported", { model: OPTIONS, train: { batch: 2 } }));
+  const open = (startStep: number) => openReplica(config, { folder: place.run("imported"), startStep });
+  const donor = await open(1), newcomer = await open(0);
+  await newcomer.restore(await donor.state());
+  assert.deepEqual(await newcomer.hashes(), await donor.hashes());
+  assert.deepEqual(await newcomer.gradient(2, 0), await donor.gradient(2, 0));
+  await newcomer.save(await newcomer.state());
+  const file = parseSafetensors(
+    await Deno.readFile(`${place.run("imported")}/checkpoints/step-00000001/model.safetensors`),
+  );
+  const imported = parseSafetensors(await Deno.readFile(source));
+  assert.deepEqual(file.tensors, imported.tensors);
+  for (const replica of [donor, newcomer]) replica.dispose();
 });
 
 Deno.test("names may begin with net., as in FLASH-pytorch's training wrapper", async () => {
