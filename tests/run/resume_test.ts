@@ -85,3 +85,15 @@ Deno.test("--resume without a change writes no log, and how a start used the mac
   assert.notEqual(machine?.name, "elsewhere");
   assert.equal(train?.steps, 3);
 });
+
+Deno.test("a schedule has its own length: a run that is resumed to a later end has the rates and bits of one that was not", async () => {
+  await using place = await Workplace.open();
+  const schedule = { kind: "linear", warmup: 2, steps: 6 } as const;
+  const optimizer = { learningRate: 0.01, weightDecay: 0.1, schedule };
+  const parts = (steps: number) => ({ ...place.config("parts", { train: { steps } }), optimizer });
+  const whole = await train({ ...place.config("whole", { train: { steps: 5 } }), optimizer });
+  await train(parts(3));
+  assert.equal((await train(parts(5), { resume: true })).paramsHash, whole.paramsHash);
+  const rates = metricsOf(place.run("parts")).steps.map(({ lr }) => lr);
+  assert.deepEqual(rates, [0.005, 0.01, 0.0075, 0.005, 0.0025]);
+});
