@@ -1,6 +1,6 @@
 /**
- * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: at once after a short prompt and
- * after a long one, and of the matrix products alone.
+ * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: after a short prompt and after a
+ * long one, a token of the one and of the other in turn, and of the matrix products alone.
  *
  * deno run -A tests/bench/generate.ts [threads]
  *
@@ -24,16 +24,20 @@ function summary(what: string, times: number[]) {
   return { what, "tenth ms": at(0.1), "median ms": at(0.5), "mean ms": mean, "per second": 1000 / mean };
 }
 
-async function tokenTimes(promptLength: number): Promise<number[]> {
-  const prompt = Array.from({ length: promptLength }, (_, i) => (i * 7919) % 256);
-  const times: number[] = [];
-  let before = performance.now();
-  for await (const _ of generate(model, prompt, { tokens: TOKENS + 2 })) {
-    const now = performance.now();
-    times.push(now - before);
-    before = now;
+/** Times of the tokens after each prompt, in turn: what else the machine does meets both. */
+async function tokenTimes(promptLengths: readonly number[]): Promise<number[][]> {
+  const texts = promptLengths.map((length) =>
+    generate(model, Array.from({ length }, (_, i) => (i * 7919) % 256), { tokens: TOKENS + 2 })
+  );
+  const times: number[][] = texts.map(() => []);
+  for (let token = 0; token < TOKENS + 2; token++) {
+    for (const [i, text] of texts.entries()) {
+      const before = performance.now();
+      await text.next();
+      times[i].push(performance.now() - before);
+    }
   }
-  return times.slice(2); // the first reads the prompt, the second compiles
+  return times.map((all) => all.slice(2)); // the first reads the prompt, the second compiles
 }
 
 /** One product of a vector by every matrix of the model. */
@@ -56,9 +60,11 @@ async function productTimes(): Promise<number[]> {
   return times.slice(1);
 }
 
-const rows = [];
-for (const prompt of [512, 16384, 512, 16384]) {
-  rows.push(summary(`a token after ${prompt}`, await tokenTimes(prompt)));
-}
+const PROMPTS = [512, 16384];
+const rows = (await tokenTimes(PROMPTS)).map((times, i) => summary(`a token after ${PROMPTS[i]}`, times));
+console.log(
+  `median after ${PROMPTS[1]} / median after ${PROMPTS[0]}:`,
+  rows[1]["median ms"] / rows[0]["median ms"],
+);
 rows.push(summary("products alone", await productTimes()));
 console.table(rows);
