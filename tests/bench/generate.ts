@@ -2,7 +2,7 @@
  * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: after a short prompt and after a
  * long one, a token of the one and of the other in turn, and of the matrix products alone.
  *
- * deno run -A tests/bench/generate.ts [threads]
+ * deno run -A tests/bench/generate.ts [threads] [prompt lengths: 512,16384]
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { FLASHTransformer, generate, initBackend } from "../../mod.ts";
 import { compile, tf } from "../../src/tensorflow/mod.ts";
 
 const threads = Number(Deno.args[0] ?? navigator.hardwareConcurrency);
+const PROMPTS = (Deno.args[1] ?? "512,16384").split(",").map(Number);
 const TOKENS = 300;
 
 await initBackend({ threads });
@@ -60,11 +61,10 @@ async function productTimes(): Promise<number[]> {
   return times.slice(1);
 }
 
-const PROMPTS = [512, 16384];
 const rows = (await tokenTimes(PROMPTS)).map((times, i) => summary(`a token after ${PROMPTS[i]}`, times));
-console.log(
-  `median after ${PROMPTS[1]} / median after ${PROMPTS[0]}:`,
-  rows[1]["median ms"] / rows[0]["median ms"],
+const [first, ...others] = rows.map((row) => row["median ms"]);
+others.forEach((median, i) =>
+  console.log(`median after ${PROMPTS[i + 1]} / after ${PROMPTS[0]}: ${median / first}`)
 );
 rows.push(summary("products alone", await productTimes()));
 console.table(rows);
