@@ -43,6 +43,8 @@ export interface CheckpointContext {
   buffers: Record<string, FlatTensor>;
   /** The run part of the configuration. */
   config: CheckpointConfig;
+  /** The text trained on. */
+  corpus?: StateFile["corpus"];
 }
 
 /** A file of a checkpoint before it is written. */
@@ -70,7 +72,7 @@ export async function saveCheckpoint(
   const staging = place + STAGING;
   try {
     const files = filesOf(state, context);
-    const about = stateFileOf(state, context, files);
+    const about = await stateFileOf(state, context, files);
     if (!await holds(place, about)) {
       await remove(staging); // left by a process that was killed
       await Deno.mkdir(staging, { recursive: true });
@@ -106,13 +108,16 @@ function filesOf(
   };
 }
 
-function stateFileOf(
+async function stateFileOf(
   { step, updates, tokens }: ReplicaState,
-  { layout: { fingerprint: layout }, config }: CheckpointContext,
+  { layout: { fingerprint: layout }, config, corpus }: CheckpointContext,
   files: Record<string, File>,
-): StateFile {
-  const sha256 = mapValues(files, ({ tensors, metadata }) => hashOf(encodeSafetensors(tensors, metadata)));
-  return { format: FORMAT, step, updates, tokens, layout, config, sha256 };
+): Promise<StateFile> {
+  const sha256: StateFile["sha256"] = {};
+  for (const [name, { tensors, metadata }] of Object.entries(files)) {
+    sha256[name] = await hashOf(encodeSafetensors(tensors, metadata));
+  }
+  return { format: FORMAT, step, updates, tokens, layout, config, corpus, sha256 };
 }
 
 /** Whether a place has this checkpoint already, undamaged. */
@@ -215,8 +220,17 @@ function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Recor
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
-function hashOf(pieces: Iterable<Uint8Array>): string {
+/** SHA-256 in hexadecimal. The event loop runs in between: the replica trains on, and has to give signs of life. */
+async function hashOf(pieces: Iterable<Uint8Array>): Promise<string> {
   const hash = createHash("sha256");
-  for (const piece of pieces) hash.update(piece);
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += HASHED_AT_ONCE) {
+      hash.update(piece.subarray(at, at + HASHED_AT_ONCE));
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
   return hash.digest("hex");
 }
+
+/** Bytes, some milliseconds' work. */
+const HASHED_AT_ONCE = 4 * 1024 * 1024;

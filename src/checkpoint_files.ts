@@ -34,6 +34,8 @@ export interface StateFile {
   layout: string;
   /** The run part of the configuration. */
   config: CheckpointConfig;
+  /** Length in bytes and SHA-256 of the text trained on; imported weights have none. */
+  corpus?: { bytes: number; sha256: string };
   /** SHA-256 of the other two files. */
   sha256: Record<string, string>;
 }

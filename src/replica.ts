@@ -24,8 +24,9 @@ import { dropoutSeed } from "./model/dropout.ts";
 import { resolveTransformer } from "./model/options.ts";
 import { type OptimizerOptions, type OptimizerState, stepScalars } from "./model/optimizer.ts";
 import { initialParameters } from "./model/parameters.ts";
+import type { Frequencies } from "./model/positions.ts";
 import { learningRate } from "./model/schedule.ts";
-import { buffersOf, frequenciesIn } from "./model/state_dict.ts";
+import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "./model/state_dict.ts";
 import { compileSteps, type Steps } from "./model/steps.ts";
 import { type Batch, type TransformerModel, transformerModel } from "./model/training.ts";
 import { microBatchesOf } from "./plan.ts";
@@ -193,7 +194,7 @@ export class FlashReplica implements Replica {
       step: this.#step,
       updates: this.#updates,
       tokens: this.#tokens,
-      vectors: { params: one, m: two, v: three },
+      vectors: { params: one, m: two, v: three, ...vectorsOfFrequencies(this.#model.frequencies) },
     };
   }
 
@@ -204,31 +205,46 @@ export class FlashReplica implements Replica {
    */
   async load(step: number): Promise<void> {
     const { state, buffers } = await loadCheckpoint(this.place.folder, step, this.layout);
-    const { options, definition } = this.#model;
-    this.#model = transformerModel(options, frequenciesIn(definition, buffers)); // imported weights bring their own
-    this.#steps.dispose();
-    this.#steps = compileSteps(this.#model, this.#optimizer);
-    this.restore(state);
+    this.#takeFrequencies(frequenciesIn(this.#model.definition, buffers));
+    this.#take(state);
   }
 
-  restore({ step, updates, tokens, vectors }: ReplicaState): void {
+  async restore(state: ReplicaState): Promise<void> {
+    const isNew = this.#takeFrequencies(frequenciesOfVectors(state.vectors));
+    this.#take(state);
+    if (isNew) await this.prepare();
+  }
+
+  /** Computes with these positions from now on: imported weights bring their own. Returns whether they are others. */
+  #takeFrequencies(frequencies: Frequencies): boolean {
+    const text = (some: Frequencies) => JSON.stringify(Object.entries(vectorsOfFrequencies(some)).sort());
+    if (text(frequencies) === text(this.#model.frequencies)) return false;
+    this.#model = transformerModel(this.#model.options, frequencies);
+    this.#steps.dispose();
+    this.#steps = compileSteps(this.#model, this.#optimizer);
+    return true;
+  }
+
+  #take({ step, updates, tokens, vectors: { params, m, v } }: ReplicaState): void {
     tf.dispose({ ...this.#state });
-    const { params, m, v } = vectors;
     this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
     this.#step = step;
     this.#updates = updates;
     this.#tokens = tokens;
   }
 
-  async save(): Promise<string> {
+  async save(state: ReplicaState): Promise<string> {
     const { definition, frequencies } = this.#model;
     const context: CheckpointContext = {
       layout: this.layout,
       buffers: buffersOf(definition, frequencies),
       config: this.config,
+      corpus: this.identity.corpus,
     };
     const { folder, keepLast, losses } = this.place;
-    return await saveCheckpoint(folder, await this.state(), context, keepLast, await losses?.());
+    const { params, m, v } = state.vectors; // positions are among the buffers
+    const trained = { ...state, vectors: { params, m, v } };
+    return await saveCheckpoint(folder, trained, context, keepLast, await losses?.());
   }
 
   /** Frees the state's tensors and the compiled functions. */

@@ -4,15 +4,14 @@
  * @module
  */
 
-import { newestCheckpoint } from "./checkpoint.ts";
-import { type Config, type ConfigInput, resolveConfig, stringifyConfig } from "./config.ts";
+import { type ConfigInput, resolveConfig, stringifyConfig } from "./config.ts";
 import { loadCorpus } from "./data/corpus.ts";
 import { runSingle } from "./dist/single.ts";
-import { ConfigError } from "./errors.ts";
 import { launchRun } from "./launch.ts";
 import { learningRate } from "./model/schedule.ts";
 import { openReplica } from "./participants.ts";
 import { planOf } from "./plan.ts";
+import { openRun } from "./resume.ts";
 import type { RunListener } from "./run_events.ts";
 import { RunFolder, type StepMetrics, type Summary } from "./run_folder.ts";
 import { RunLog } from "./run_log.ts";
@@ -54,7 +53,9 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const onProgress = (text: string) => hear({ kind: "status", text });
   const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
   const plan = planOf(resolved, corpus, 0); // finds out whether the corpus is long enough
-  const startStep = await openFolder(resolved, options.resume ?? false, onProgress);
+  const { backend, device, out } = resolved.machine;
+  if (!options.resume) await RunFolder.create(out, stringifyConfig(resolved));
+  const startStep = options.resume ? await openRun(resolved, corpus, onProgress) : 0;
   if (resolved.machine.workers > 0) {
     if (resolved.machine.backend === "tensorflow") { // fetched once, before all workers want it
       const device = resolved.machine.device ?? (await hasGpu() ? "gpu" : "cpu");
@@ -62,7 +63,6 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
     }
     return await launchRun(resolved, startStep, { signal, onEvent: hear });
   }
-  const { backend, device, out } = resolved.machine;
   const replica = await openReplica(resolved, {
     backend,
     device,
@@ -77,23 +77,4 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   } finally {
     replica.dispose();
   }
-}
-
-/** Makes the run's folder, or opens that of a run that goes on. Returns the step to go on after. */
-async function openFolder(
-  config: Config,
-  resume: boolean,
-  onDamaged: (text: string) => void,
-): Promise<number> {
-  const { out } = config.machine;
-  if (!resume) {
-    await RunFolder.create(out, stringifyConfig(config));
-    return 0;
-  }
-  const newest = await newestCheckpoint(RunFolder.at(out).checkpoints, onDamaged);
-  if (newest === undefined) {
-    throw new ConfigError([`--resume ${out}: there is no checkpoint in it to go on from`]);
-  }
-  await RunFolder.at(out).discardAfter(newest);
-  return newest;
 }

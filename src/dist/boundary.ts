@@ -33,15 +33,28 @@ export function proceed(state: RunState, now: number): Transition {
     return enter(next, { kind: "evaluating", ranges, losses });
   }
   if (duty === "save") {
+    // Duties stay: this one comes after.
+    if (state.writing) return enter(state, { kind: "writing" });
+    if (state.members.size > 1 && state.comparedAt !== state.step) return enter(state, comparison());
     const members = [...state.members.values()];
     const writer = members.find((member) => member.atHome) ?? members[0];
     return enter(next, { kind: "saving", writer: writer.name });
   }
-  const isLast = state.step >= state.plan.steps || state.interrupted;
+  const isLast = isOver(state);
+  if (isLast && state.writing) return enter(next, { kind: "writing" });
   if (duty === "compare" || isLast) {
-    return enter(next, { kind: "hashing", hashes: new Map(), isLast: duty !== "compare" });
+    return enter(next, { ...comparison(), isLast: duty !== "compare" });
   }
   return andThen(admitReady(next, now), (admitted) => settle(countMisses(admitted), now));
+}
+
+/** Whether no step is to follow. */
+export function isOver({ step, plan, interrupted }: RunState): boolean {
+  return step >= plan.steps || interrupted;
+}
+
+function comparison() {
+  return { kind: "hashing", hashes: new Map(), isLast: false } as const;
 }
 
 /** Serves the candidates of this boundary, then opens the next step. */

@@ -59,7 +59,8 @@ export function reasonLost(
 function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
   const { stage, stageSince } = state;
   if (stage.kind === "averaging") return owing?.get(member.name) ?? Infinity;
-  if (stage.kind === "saving" || !isAwaited(state, member)) return Infinity; // saving may take its time
+  const isSaving = stage.kind === "saving" || stage.kind === "writing"; // it may take its time
+  if (isSaving || !isAwaited(state, member)) return Infinity;
   return Math.max(member.progressAt, stageSince);
 }
 

@@ -34,7 +34,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -46,11 +46,12 @@ export const KINDS = {
   sum: 5, //        one part of a sum
   ack: 6, //        one part of the mean has arrived
   evaluated: 7, //  losses of the validation micro-batches
-  saved: 8, //      the checkpoint is complete
+  saved: 8, //      the checkpoint of this step is complete, or can't be written
   hashes: 9, //     hashes of the state
   leave: 10, //     the member goes, with its error if that is why; answered with `alive`
   pinned: 11, //    the state of this step is kept for candidates
   restored: 12, //  the candidate has taken over the state of this step
+  copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run goes on
   // from the coordinator
   run: 32, //       the configuration
   welcome: 33, //   the sender of `join` is a member

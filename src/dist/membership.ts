@@ -12,7 +12,8 @@ import type { MembershipEvent } from "./membership_events.ts";
 import { compare, lose } from "./reformation.ts";
 import { lacking, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
-import { averaged, closeStep, evaluated, hashed, offer, pulled, saved } from "./stages.ts";
+import { copied, saved } from "./saving.ts";
+import { averaged, closeStep, evaluated, hashed, offer, pulled } from "./stages.ts";
 import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
@@ -35,7 +36,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
-    const isResult = "step" in event && event.kind !== "status" && event.kind !== "restored";
+    const isResult = "step" in event && !["status", "restored", "saved"].includes(event.kind);
     if (isResult && event.step !== openStep(state)) return stay(state);
     if (isResult && !state.members.has(event.member)) return stay(state);
   }
@@ -53,8 +54,10 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     }
     case "evaluated":
       return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
+    case "copied":
+      return copied(state, event.member, now);
     case "saved":
-      return saved(state, event.member, event.place, now);
+      return saved(state, event, now);
     case "pinned":
       return pinned(state, event.member, now);
     case "restored":
@@ -136,8 +139,13 @@ function interrupt(state: RunState, now: number): Transition {
     return endRun(interrupted, now);
   }
   if (state.stage.kind === "waiting") return proceed({ ...interrupted, duties: ["save"] }, now);
-  if (state.stage.kind === "evaluating") return stay({ ...interrupted, duties: ["save"] });
+  if (isBeforeSaving(state)) return stay({ ...interrupted, duties: ["save"] });
   return stay(interrupted);
+}
+
+/** Whether what is being done after a step comes before its checkpoint, if there is to be one. */
+function isBeforeSaving({ stage }: RunState): boolean {
+  return stage.kind === "evaluating" || (stage.kind === "hashing" && !stage.isLast);
 }
 
 function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: number): Transition {

@@ -5,7 +5,7 @@
  */
 
 import type { Frame } from "./frames.ts";
-import { messageOf, type Messages, type MicroBatchReport } from "./messages.ts";
+import { messageOf, type Messages, type MicroBatchReport, type SaveResult } from "./messages.ts";
 
 /** An event. Where a `member` is named, it was heard of. */
 export type MembershipEvent =
@@ -22,7 +22,8 @@ export type MembershipEvent =
   }
   | { kind: "heard"; member: string }
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
-  | { kind: "saved"; member: string; step: number; place: string }
+  | { kind: "copied"; member: string; step: number }
+  | { kind: "saved"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number; bytes: number }
   | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
@@ -55,8 +56,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
     }
     case "evaluated":
       return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
+    case "copied":
+      return { kind: "copied", member, step };
     case "saved":
-      return { kind: "saved", member, step, place: messageOf(frame, "saved").place };
+      return { kind: "saved", member, step, result: messageOf(frame, "saved") };
     case "pinned":
       return { kind: "pinned", member, step };
     case "restored":

@@ -31,6 +31,9 @@ export interface MicroBatchReport {
   finite: boolean;
 }
 
+/** How the writing of a checkpoint ended: where it is, or why it is not there. */
+export type SaveResult = { place: string } | { error: string };
+
 /** The payload of each kind of control frame. */
 export interface Messages {
   /** Who wants to be a member. */
@@ -49,8 +52,10 @@ export interface Messages {
   offer: { microBatches: MicroBatchReport[]; seconds: number };
   /** Losses of validation micro-batches. */
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
-  /** Where the checkpoint is, on the member's machine. */
-  saved: { place: string };
+  /** The state is copied, and the run may go on. */
+  copied: Record<never, never>;
+  /** Where the checkpoint is, on the member's machine, or why it is not there. */
+  saved: SaveResult;
   /** The state of the step is pinned: it can be taken over. */
   pinned: Record<never, never>;
   /** The state of the step was taken over; bytes that came for it. */

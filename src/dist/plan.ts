@@ -85,7 +85,9 @@ export type DistEvent =
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */
-  | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } };
+  | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } }
+  /** A checkpoint could not be written. The run goes on. */
+  | { kind: "unsaved"; step: number; error: string };
 
 /** How a run ended. */
 export interface RunOutcome {

@@ -14,6 +14,7 @@ import {
   type StepInProgress,
   type Transition,
 } from "./run_state.ts";
+import { withoutWriter, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
 import { closeStep, endWhenHashed, minorityOf } from "./stages.ts";
 import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
@@ -31,7 +32,7 @@ export function lose(state: RunState, name: string, error: string | undefined, n
   if (!member) return reportAnd(event, stay(withoutCandidate(state, name)));
   if (state.stage.kind === "ended") return stay({ ...state, members });
   const left: RunState = withoutDonor({
-    ...state,
+    ...withoutWriter(state, name),
     members,
     generation: state.generation + (state.generation > 0 ? 1 : 0),
     former: new Set(state.former).add(member.nonce),
@@ -81,6 +82,8 @@ function goOn(state: RunState, lost: string, now: number): Transition {
       return stage.writer === lost
         ? proceed({ ...state, duties: ["save", ...state.duties] }, now)
         : stay(state);
+    case "writing":
+      return state.writing ? stay(state) : proceed({ ...state, duties: withSave(state.duties) }, now);
     case "hashing": {
       const hashes = new Map(stage.hashes);
       hashes.delete(lost);
@@ -102,7 +105,9 @@ function waitForSomebody(state: RunState, now: number): Transition {
   if (stage.kind === "hashing" && !stage.isLast) {
     return proceed({ ...state, duties: ["compare", ...duties] }, now);
   }
-  if (stage.kind === "saving") return proceed({ ...state, duties: ["save", ...duties] }, now);
+  if (stage.kind === "saving" || stage.kind === "writing") {
+    return proceed({ ...state, duties: withSave(duties) }, now);
+  }
   if (stage.kind === "committing") {
     return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));
   }

@@ -55,7 +55,7 @@ export interface ReplicaState {
   updates: number;
   /** Counted tokens of all steps so far. */
   tokens: number;
-  /** Flat vectors in Layout order: `params`, and what the optimizer keeps. */
+  /** Flat vectors: `params` and what the optimizer keeps in Layout order, and whatever else decides what it computes. */
   vectors: { params: Float32Array } & Record<string, Float32Array>;
 }
 
@@ -81,10 +81,13 @@ export interface Replica {
   apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
   /** A copy of all that this replica has, that stays as it is while the replica goes on. */
   state(): Promise<ReplicaState>;
-  /** Goes on from a state of another replica. */
-  restore(state: ReplicaState): void;
+  /** Goes on from a state of another replica. Resolves when no step will take longer than the others. */
+  restore(state: ReplicaState): Promise<void> | void;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
   hashes(): Promise<{ state: string; params: string }>;
-  /** Writes a checkpoint of the present step, on the member that writes for the run, and says where. */
-  save(): Promise<string>;
+  /**
+   * Writes a checkpoint of a state that this replica had, while it goes on, and says where. Only the member that writes for
+   * the run does.
+   */
+  save(state: ReplicaState): Promise<string>;
 }

@@ -91,7 +91,10 @@ export type Stage =
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
+  /** A member copies its state for a checkpoint. */
   | { readonly kind: "saving"; readonly writer: string }
+  /** The checkpoint that is being written has to be complete before the next one begins, or the run ends. */
+  | { readonly kind: "writing" }
   /** Hashes are compared, now and then and at the end. */
   | {
     readonly kind: "hashing";
@@ -134,6 +137,12 @@ export interface RunState {
   readonly stepSeconds: number;
   /** What is still to be done before the next step opens. */
   readonly duties: readonly (Duty | "compare")[];
+  /** The member that writes a checkpoint while the run goes on, and of which step. */
+  readonly writing?: { readonly member: string; readonly step: number };
+  /** Whether a checkpoint was lost with its writer: the next step makes up for it. */
+  readonly isSaveDue: boolean;
+  /** The step at which all members' states were last found equal. */
+  readonly comparedAt?: number;
   /** Steps in a row that were skipped. */
   readonly skips: number;
   /** Why the last one was. */
@@ -197,6 +206,7 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     lastCut: {},
     stepSeconds: 0,
     duties: [],
+    isSaveDue: false,
     skips: 0,
     interrupted: false,
     loss: NaN,
@@ -213,7 +223,7 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
-export function orderOf({ stage, step }: RunState): Order | undefined {
+export function orderOf({ stage, step, writing }: RunState): Order | undefined {
   switch (stage.kind) {
     case "computing":
       return { kind: "assign", step: step + 1, message: { ranges: stage.ranges } };
@@ -223,6 +233,8 @@ export function orderOf({ stage, step }: RunState): Order | undefined {
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
       return { kind: "save", step, message: { writer: stage.writer } };
+    case "writing":
+      return writing && { kind: "save", step: writing.step, message: { writer: writing.member } };
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
@@ -248,7 +260,7 @@ export function orderForCandidate(
 }
 
 /** Whether a member still has to carry out the order of this stage. */
-export function isAwaited({ stage, step }: RunState, member: Member): boolean {
+export function isAwaited({ stage, step, writing }: RunState, member: Member): boolean {
   switch (stage.kind) {
     case "computing":
       return lacking(stage.reports, stage.ranges[member.name]) > 0;
@@ -258,6 +270,8 @@ export function isAwaited({ stage, step }: RunState, member: Member): boolean {
       return lacking(stage.losses, stage.ranges[member.name]) > 0;
     case "saving":
       return stage.writer === member.name;
+    case "writing":
+      return writing?.member === member.name;
     case "hashing":
       return !stage.hashes.has(member.name);
     case "pinning":

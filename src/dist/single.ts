@@ -6,11 +6,12 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import { RunError } from "../errors.ts";
+import { RunError, wordsOf } from "../errors.ts";
 import { computeLosses, computeSum } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
 import { addLosses, blockSquares, divideBy, normOf, release } from "./reduction.ts";
 import type { Replica } from "./replica.ts";
+import { reasonUnsaved } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
 /** Name under which a single process appears in `computed`. */
@@ -54,10 +55,18 @@ export async function runSingle(
   };
   let savedStep = replica.step;
   let skips = 0;
+  let unsaved: string | undefined; // why the last checkpoint is not there
   const save = async () => {
-    await replica.save();
-    savedStep = replica.step;
-    onEvent({ kind: "saved", step: savedStep });
+    const { step } = replica;
+    savedStep = step;
+    try {
+      await replica.save(await replica.state());
+      unsaved = undefined;
+      onEvent({ kind: "saved", step });
+    } catch (error) {
+      unsaved = wordsOf(error);
+      if (step < plan.steps && !signal?.aborted) onEvent({ kind: "unsaved", step, error: unsaved });
+    }
   };
   while (replica.step < plan.steps && !signal?.aborted) {
     const committed = await singleStep(replica, plan.microBatches);
@@ -78,6 +87,7 @@ export async function runSingle(
     }
   }
   if (savedStep < replica.step) await save(); // the signal came during the evaluation
+  if (unsaved !== undefined) throw new RunError(reasonUnsaved(savedStep, unsaved));
   outcome.paramsHash = (await replica.hashes()).params;
   outcome.interrupted = replica.step < plan.steps;
   return outcome;

@@ -8,6 +8,7 @@
 import { proceed } from "./boundary.ts";
 import type { Messages, MicroBatchReport } from "./messages.ts";
 import { type DistEvent, dutiesAfter } from "./plan.ts";
+import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
@@ -114,7 +115,8 @@ export function closeStep(state: RunState, now: number): Transition {
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
   const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
-  const duties = dutiesAfter(plan, step, state.interrupted);
+  const due = dutiesAfter(plan, step, state.interrupted);
+  const duties = state.isSaveDue ? withSave(due) : due;
   return proceed({ ...state, step, duties: isCompared ? ["compare", ...duties] : duties }, now);
 }
 
@@ -139,13 +141,6 @@ export function evaluated(
   );
 }
 
-/** The checkpoint is complete, at this place of the member's machine. */
-export function saved(state: RunState, member: string, place: string, now: number): Transition {
-  if (state.stage.kind !== "saving" || state.stage.writer !== member) return stay(state);
-  const elsewhere = state.members.get(member)?.atHome ? {} : { elsewhere: { member, place } };
-  return reportAnd({ kind: "saved", step: state.step, ...elsewhere }, proceed(state, now));
-}
-
 /** The state with the hashes of a member. */
 export function hashed(state: RunState, member: string, hashes: Messages["hashes"]): RunState {
   const { stage } = state;
@@ -159,7 +154,9 @@ export function endWhenHashed(state: RunState, now: number): Transition {
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
   const all = [...stage.hashes.values()];
   const error = differenceOf(stage.hashes, state.step);
-  if (!stage.isLast) return error ? endRun(state, now, error) : proceed(state, now);
+  if (!stage.isLast) {
+    return error ? endRun(state, now, error) : proceed({ ...state, comparedAt: state.step }, now);
+  }
   const sum = (count: (hashes: Messages["hashes"]) => number) =>
     all.reduce((total, each) => total + count(each), 0);
   const last: RunState = {

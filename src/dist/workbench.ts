@@ -150,7 +150,7 @@ export class Workbench {
     const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
     const taken = await takeOver(donor, own, partElements, window);
     if (!taken) return 0;
-    replica.restore(taken.state);
+    await replica.restore(taken.state);
     this.#forgetThrough(replica.step);
     return taken.bytes;
   }

@@ -7,6 +7,7 @@
  */
 
 import { RunError, wordsOf } from "../errors.ts";
+import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
 import type { ReachFaultPoint } from "./fault_points.ts";
 import { donorOver } from "./donor_requests.ts";
@@ -83,6 +84,7 @@ type Standing = "candidate" | "ready" | "member" | "out";
 
 class Worker {
   readonly #bench: Workbench;
+  readonly #checkpoints: CheckpointWriter;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
@@ -117,6 +119,10 @@ class Worker {
         this.#setPhase("ready");
         this.#goAlong();
       },
+    );
+    this.#checkpoints = new CheckpointWriter(
+      replica,
+      (step, result) => this.#publish(encodeControl({ ...this.#fields("saved"), step }, result)),
     );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
@@ -182,6 +188,7 @@ class Worker {
     const { run, member } = this.options;
     const leave = encodeControl(this.#fields("leave"), message);
     await this.#tasks.idle();
+    await this.#checkpoints.idle();
     await askCoordinator(this.transport, run, member, leave).catch(() => {}); // nobody is left to be told
   }
 
@@ -215,6 +222,7 @@ class Worker {
       case "evaluate":
         return this.#obey(frame, step, String(frame.generation));
       case "save":
+        this.#checkpoints.repeat(frame.step);
         return this.#obey(frame, step, messageOf(frame, "save").writer);
       case "pin":
         return this.#obey(frame, step, messageOf(frame, "pin").donor);
@@ -341,8 +349,9 @@ class Worker {
       }
       case "save":
         if (messageOf(order, "save").writer !== member) return;
-        this.#setPhase("saving");
-        return answer(encodeControl(this.#fields("saved"), { place: await this.replica.save() }));
+        this.#setPhase("copying its state for a checkpoint");
+        await this.#checkpoints.begin();
+        return answer(encodeControl(this.#fields("copied"), {}));
       case "pin":
         if (messageOf(order, "pin").donor !== member) return;
         this.#setPhase("copying its state for others");

@@ -100,3 +100,19 @@ export function buffersOf(
     return [name, { dtype: "F32", shape: [values.length], values }];
   }));
 }
+
+/** Name of a vector of frequencies among those of a replica's state begins with it. */
+const FREQUENCIES = "frequencies.";
+
+/** Frequencies as vectors of a replica's state. */
+export function vectorsOfFrequencies(frequencies: Frequencies): Record<string, Float32Array> {
+  return Object.fromEntries(
+    Object.entries(frequencies).map(([name, values]) => [FREQUENCIES + name, values]),
+  );
+}
+
+/** The frequencies among the vectors of a replica's state. */
+export function frequenciesOfVectors(vectors: Readonly<Record<string, Float32Array>>): Frequencies {
+  const named = Object.entries(vectors).filter(([name]) => name.startsWith(FREQUENCIES));
+  return Object.fromEntries(named.map(([name, values]) => [name.slice(FREQUENCIES.length), values]));
+}

@@ -1,8 +1,8 @@
 /**
- * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: at once after a short prompt and
- * after a long one, and of the matrix products alone.
+ * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: after a short prompt and after a
+ * long one, a token of the one and of the other in turn, and of the matrix products alone.
  *
- * deno run -A tests/bench/generate.ts [threads]
+ * deno run -A tests/bench/generate.ts [threads] [prompt lengths: 512,16384]
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { FLASHTransformer, generate, initBackend } from "../../mod.ts";
 import { compile, tf } from "../../src/tensorflow/mod.ts";
 
 const threads = Number(Deno.args[0] ?? navigator.hardwareConcurrency);
+const PROMPTS = (Deno.args[1] ?? "512,16384").split(",").map(Number);
 const TOKENS = 300;
 
 await initBackend({ threads });
@@ -24,16 +25,20 @@ function summary(what: string, times: number[]) {
   return { what, "tenth ms": at(0.1), "median ms": at(0.5), "mean ms": mean, "per second": 1000 / mean };
 }
 
-async function tokenTimes(promptLength: number): Promise<number[]> {
-  const prompt = Array.from({ length: promptLength }, (_, i) => (i * 7919) % 256);
-  const times: number[] = [];
-  let before = performance.now();
-  for await (const _ of generate(model, prompt, { tokens: TOKENS + 2 })) {
-    const now = performance.now();
-    times.push(now - before);
-    before = now;
+/** Times of the tokens after each prompt, in turn: what else the machine does meets both. */
+async function tokenTimes(promptLengths: readonly number[]): Promise<number[][]> {
+  const texts = promptLengths.map((length) =>
+    generate(model, Array.from({ length }, (_, i) => (i * 7919) % 256), { tokens: TOKENS + 2 })
+  );
+  const times: number[][] = texts.map(() => []);
+  for (let token = 0; token < TOKENS + 2; token++) {
+    for (const [i, text] of texts.entries()) {
+      const before = performance.now();
+      await text.next();
+      times[i].push(performance.now() - before);
+    }
   }
-  return times.slice(2); // the first reads the prompt, the second compiles
+  return times.map((all) => all.slice(2)); // the first reads the prompt, the second compiles
 }
 
 /** One product of a vector by every matrix of the model. */
@@ -56,9 +61,10 @@ async function productTimes(): Promise<number[]> {
   return times.slice(1);
 }
 
-const rows = [];
-for (const prompt of [512, 16384, 512, 16384]) {
-  rows.push(summary(`a token after ${prompt}`, await tokenTimes(prompt)));
-}
+const rows = (await tokenTimes(PROMPTS)).map((times, i) => summary(`a token after ${PROMPTS[i]}`, times));
+const [first, ...others] = rows.map((row) => row["median ms"]);
+others.forEach((median, i) =>
+  console.log(`median after ${PROMPTS[i + 1]} / after ${PROMPTS[0]}: ${median / first}`)
+);
 rows.push(summary("products alone", await productTimes()));
 console.table(rows);

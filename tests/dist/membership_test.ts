@@ -2,96 +2,11 @@
 
 import assert from "node:assert/strict";
 import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
-import { advance, LEAVE_SECONDS } from "../../src/dist/membership.ts";
-import type { MembershipEvent } from "../../src/dist/membership_events.ts";
-import type { Messages, MicroBatchReport } from "../../src/dist/messages.ts";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import {
-  type Action,
-  initialState,
-  isAwaited,
-  orderOf,
-  type Ranges,
-  type RunState,
-} from "../../src/dist/run_state.ts";
-import { proceed } from "../../src/dist/boundary.ts";
-import { toyIdentity, toyPlan } from "./toy.ts";
-
-/** A run on paper: events at times that the test chooses. */
-class Paper {
-  state: RunState;
-  now = 0;
-  readonly actions: Action[] = [];
-
-  constructor(changes: Partial<CoordinationPlan> = {}) {
-    this.state = initialState(toyPlan({ startWorkers: 2, microBatches: 4, ...changes }), 1);
-  }
-
-  /** Handles an event; returns what it led to. */
-  do(event: MembershipEvent): Action[] {
-    const { state, actions } = advance(this.state, event, this.now);
-    this.state = state;
-    this.actions.push(...actions);
-    return actions;
-  }
-
-  join(member: string, changes: Partial<Messages["join"]> = {}, step = 0): Action[] {
-    const request: Messages["join"] = {
-      nonce: member,
-      identity: toyIdentity(10),
-      configHash: "config",
-      stateHash: "state 0",
-      atHome: true,
-      ...changes,
-    };
-    return this.do({ kind: "join", member, step, request });
-  }
-
-  /** Sign of life of all members, at the step that they have ended. */
-  beat(step: number, phase = "ready", progress = 0): void {
-    for (const member of this.state.members.keys()) {
-      this.do({ kind: "status", member, step, status: { phase, progress } });
-    }
-  }
-
-  offer(
-    member: string,
-    lo: number,
-    hi: number,
-    changes: Partial<MicroBatchReport> = {},
-    seconds: number = hi - lo,
-  ): Action[] {
-    const report = (microBatch: number) => ({
-      crc: microBatch,
-      lossSum: 6,
-      tokens: 3,
-      finite: true,
-      ...changes,
-    });
-    const reports = Array.from({ length: hi - lo }, (_, i) => report(lo + i));
-    return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports, seconds });
-  }
-
-  /** One whole step of two workers. */
-  step(): void {
-    this.offer("a", 0, 2);
-    this.offer("b", 2, 4);
-    this.do({ kind: "averaged", norm: 1 });
-    this.beat(this.state.step + 1);
-  }
-
-  get stage(): string {
-    return this.state.stage.kind;
-  }
-}
-
-/** Two workers that have begun. */
-function begun(changes: Partial<CoordinationPlan> = {}): Paper {
-  const paper = new Paper(changes);
-  paper.join("a");
-  paper.join("b", { atHome: false });
-  return paper;
-}
+import { LEAVE_SECONDS } from "../../src/dist/membership.ts";
+import type { Messages } from "../../src/dist/messages.ts";
+import { type Action, isAwaited, orderOf, type Ranges } from "../../src/dist/run_state.ts";
+import { begun, Paper } from "./paper.ts";
+import { toyIdentity } from "./toy.ts";
 
 /** Reasons of the refusal among these actions. */
 function reasons(actions: Action[]): string {
@@ -125,18 +40,6 @@ Deno.test("training starts when enough workers are there, and says what it waits
     step: 1,
     message: { ranges: { a: [[0, 2]], b: [[2, 4]] } },
   });
-});
-
-Deno.test("a member at home writes the checkpoints, and where none is there, the first of the others", () => {
-  const writerOf = (...atHome: boolean[]) => {
-    const paper = new Paper();
-    atHome.forEach((home, i) => paper.join("ab"[i], { atHome: home }));
-    const { state } = proceed({ ...paper.state, duties: ["save"] }, 0);
-    return state.stage.kind === "saving" && state.stage.writer;
-  };
-  assert.equal(writerOf(false, true), "b");
-  assert.equal(writerOf(true, true), "a");
-  assert.equal(writerOf(false, false), "a");
 });
 
 Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
@@ -266,8 +169,11 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.step();
   assert.equal(paper.stage, "computing");
   paper.step();
+  assert.equal(orderOf(paper.state)?.kind, "hash");
+  paper.compare();
   assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a" } });
-  paper.do({ kind: "saved", member: "a", step: 2, place: "here" });
+  paper.copy();
+  paper.written();
   paper.step();
   assert.equal(orderOf(paper.state)?.kind, "evaluate");
   paper.do({ kind: "evaluated", member: "b", step: 3, losses: [{ microBatch: 1, lossSum: 3, tokens: 1 }] });
@@ -278,7 +184,8 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
     losses: [{ microBatch: 0, lossSum: 1, tokens: 1 }],
   });
   assert.deepEqual(actions[0], { do: "report", event: { kind: "evaluated", step: 3, valLoss: 2 } });
-  paper.do({ kind: "saved", member: "a", step: 3, place: "here" });
+  paper.copy();
+  paper.written();
   assert.equal(orderOf(paper.state)?.kind, "hash");
   const hashes = { state: "s", params: "p", bytesSent: 10, bytesReceived: 20 };
   paper.do({ kind: "hashes", member: "a", step: 3, hashes });
@@ -294,7 +201,6 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
 Deno.test("replicas that differ at the end fail the run, and it says who has what", () => {
   const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   paper.step();
-  paper.do({ kind: "saved", member: "a", step: 1, place: "here" });
   const bytes = { params: "p", bytesSent: 0, bytesReceived: 0 };
   paper.do({ kind: "hashes", member: "a", step: 1, hashes: { state: "one", ...bytes } });
   paper.do({ kind: "hashes", member: "b", step: 1, hashes: { state: "two", ...bytes } });
@@ -384,8 +290,12 @@ Deno.test("a worker that lives without progress is lost later, but not while it 
   assert.match(beatFor(stuck, 30, 0), /a: it made no progress for 600 s/);
   const saving = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   saving.step();
+  saving.compare();
   beatFor(saving, 3600, 1);
   assert.equal(saving.stage, "saving");
+  saving.copy();
+  beatFor(saving, 3600, 1);
+  assert.equal(saving.stage, "writing");
 });
 
 Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
@@ -428,18 +338,26 @@ Deno.test("an interrupt finishes the open step, saves, and ends well", () => {
   paper.do({ kind: "interrupt" });
   assert.equal(paper.stage, "computing");
   paper.step();
-  assert.equal(paper.stage, "saving");
-  paper.do({ kind: "saved", member: "a", step: 1, place: "here" });
-  assert.equal(paper.stage, "hashing");
+  paper.copy();
+  paper.written();
+  assert.ok(paper.state.stage.kind === "hashing" && paper.state.stage.isLast);
 });
 
-Deno.test("an interrupt during an evaluation saves after it", () => {
-  const paper = begun({ evaluation: { every: 1, microBatches: 1 } });
-  paper.step();
-  assert.equal(paper.stage, "evaluating");
-  paper.do({ kind: "interrupt" });
-  paper.do({ kind: "evaluated", member: "a", step: 1, losses: [{ microBatch: 0, lossSum: 1, tokens: 1 }] });
-  assert.equal(paper.stage, "saving");
+Deno.test("an interrupt during an evaluation or a comparison saves after it", () => {
+  const evaluating = begun({ evaluation: { every: 1, microBatches: 1 } });
+  evaluating.step();
+  assert.equal(evaluating.stage, "evaluating");
+  evaluating.do({ kind: "interrupt" });
+  const losses = [{ microBatch: 0, lossSum: 1, tokens: 1 }];
+  evaluating.do({ kind: "evaluated", member: "a", step: 1, losses });
+  const comparing = begun({ hashEvery: 1, evaluation: { every: 1, microBatches: 1 } });
+  comparing.step();
+  comparing.do({ kind: "interrupt" });
+  for (const paper of [evaluating, comparing]) {
+    assert.equal(paper.stage, "hashing");
+    paper.compare();
+    assert.equal(paper.stage, "saving");
+  }
 });
 
 Deno.test("an interrupt before training has begun ends the run at once", () => {
@@ -544,23 +462,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
     step: 1,
     losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
   });
-  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" });
-});
-
-Deno.test("a checkpoint whose writer is lost is written by another member", () => {
-  const paper = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
-  paper.step();
-  paper.do({ kind: "leave", member: "a" });
-  assert.deepEqual(orderOf(paper.state)?.message, { writer: "b" });
-  paper.do({ kind: "saved", member: "b", step: 1, place: "there" });
-  paper.do({
-    kind: "hashes",
-    member: "b",
-    step: 1,
-    hashes: { state: "s", params: "p", bytesSent: 0, bytesReceived: 0 },
-  });
-  assert.equal(paper.stage, "ended");
-  assert.equal(paper.state.paramsHash, "p");
+  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" }, "there is nobody to compare with");
 });
 
 Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {

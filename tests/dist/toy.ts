@@ -115,9 +115,9 @@ export class ToyReplica implements Replica {
     return hashesOf(await this.state());
   }
 
-  save(): Promise<string> {
-    this.saves.push(this.step);
-    return Promise.resolve(`checkpoint ${this.step}`);
+  save({ step }: ReplicaState): Promise<string> {
+    this.saves.push(step);
+    return Promise.resolve(`checkpoint ${step}`);
   }
 }
 

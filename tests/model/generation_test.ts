@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { generate, generateSamples } from "../../src/model/generation.ts";
+import { generate, type GenerateOptions, generateSamples } from "../../src/model/generation.ts";
 import { isFull } from "../../src/model/generation_cache.ts";
 import { decodeToken, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
@@ -145,14 +145,23 @@ onBackend(
 onBackend("tensorflow", "vocabularies of 1, 2 and 10 tokens work with every way to sample", async () => {
   for (const numTokens of [1, 2, 10]) {
     const model = smallTransformer({ numTokens });
-    for (
-      const sampling of [{ temperature: 0 }, { topK: 1 }, { topK: 50 }, { topP: 0.5 }, { topK: 3, topP: 0.1 }]
-    ) {
-      const tokens = await collect(generate(model, [0], { tokens: 9, ...sampling }));
-      assert.equal(tokens.length, 9);
-      assert.ok(tokens.every((token) => token >= 0 && token < numTokens), `${tokens}`);
-    }
+    const draw = (options: GenerateOptions) =>
+      collect(generate(model, [0], { tokens: 9, seed: 2, ...options }));
+    const greedy = greedyByFullPasses(model, [0], 9);
+    assert.deepEqual(await draw({ temperature: 0 }), greedy);
+    assert.deepEqual(await draw({ topK: 1 }), greedy);
+    assert.deepEqual(await draw({ topP: 1e-9 }), greedy);
+    assert.deepEqual(await draw({ temperature: 0, topK: 50, topP: 0.1 }), greedy);
+    const free = await draw({ temperature: 3 });
+    assert.ok(free.length === 9 && free.every((token) => token >= 0 && token < numTokens), `${free}`);
+    assert.ok(numTokens === 1 || new Set(free).size > 1, "it draws");
+    assert.deepEqual(await draw({ temperature: 3, topK: 50 }), free, "more than there are: all");
   }
+});
+
+onBackend("tensorflow", "a text of which every token would be the end token is empty", async () => {
+  const model = smallTransformer({ numTokens: 1 });
+  assert.deepEqual(await collect(generateSamples(model, [0, 0], 2, { tokens: 9, endToken: 0 })), []);
 });
 
 onBackend("tensorflow", "generating leaves no tensor behind, left early or refused too", async () => {

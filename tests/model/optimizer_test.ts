@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
-import { resolveFLASH } from "../../src/model/options.ts";
+import { fileURLToPath } from "node:url";
+import { loadConfig, resolveConfig } from "../../src/config.ts";
+import { resolveFLASH, resolveTransformer } from "../../src/model/options.ts";
 import { applyStep, clipFactor, type OptimizerOptions, stepScalars } from "../../src/model/optimizer.ts";
-import { defineFLASH } from "../../src/model/parameters.ts";
+import { defineFLASH, defineTransformer } from "../../src/model/parameters.ts";
 import { learningRate } from "../../src/model/schedule.ts";
 import { normalArray } from "../../src/prng.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 import { eachBackend } from "./backends.ts";
 import { assertClose } from "./fixtures.ts";
+
+const enwik8 = fileURLToPath(new URL("../../configs/enwik8.yaml", import.meta.url));
 
 const definition = defineFLASH(resolveFLASH({ dim: 4, queryKeyDim: 4, rotary: true }));
 const { size } = definition.layout;
@@ -80,16 +84,51 @@ eachBackend("applyStep() decays the weights of linear maps and nothing else", ()
   }
 });
 
+Deno.test("in a transformer the weights of linear maps decay: not embeddings, positions, scales, norms, biases", () => {
+  const { specs } = defineTransformer(resolveTransformer({ numTokens: 9, dim: 8, depth: 1, causal: true }));
+  assert.deepEqual(specs.filter(({ decays }) => decays).map(({ name }) => name).sort(), [
+    "layers.0.to_hidden.0.weight",
+    "layers.0.to_out.weight",
+    "layers.0.to_qk.0.weight",
+    "to_logits.1.weight",
+  ]);
+});
+
+Deno.test("configs/enwik8.yaml makes the steps of train.py, which adds up the gradients of four batches", async () => {
+  const { optimizer, train } = resolveConfig(await loadConfig(enwik8));
+  const batches = train.batch / train.microBatch;
+  assert.equal(batches, 4);
+  // gradients from far below Adam's epsilon to far above clipping
+  const means = [1e-8, 1e-4, 1].map((deviation, step) => normalArray(size, step, "mean", deviation));
+  const sums = means.map((mean) => mean.map((value) => batches * value));
+  const norms = (gradients: Float32Array[]) => gradients.map((gradient) => Math.hypot(...gradient));
+  const adam = (options: { epsilon: number; clipNorm: number }) => ({
+    betas: [0.9, 0.999] as const,
+    weightDecay: 0,
+    ...options,
+  });
+  const start = new Float32Array(size);
+  const ours = adamW(start, means, norms(means), 2e-4, adam(optimizer));
+  const theirs = adamW(start, sums, norms(sums), 2e-4, adam({ epsilon: 1e-8, clipNorm: 0.5 }));
+  assert.equal(optimizer.learningRate, 2e-4);
+  assert.ok(norms(sums)[2] > 0.5);
+  // the 1e-6 that clipping adds to the norm has another weight: some 1e-6 of the step
+  theirs.forEach((value, i) =>
+    assert.ok(Math.abs(ours[i] - value) <= 1e-5 * Math.abs(value), `${ours[i]} ${value}`)
+  );
+});
+
 Deno.test("learningRate() warms up, holds or falls, and ends where the schedule does", () => {
   const rates = (kind: "constant" | "linear" | "cosine") =>
-    [1, 2, 4, 6, 8, 9].map((step) =>
-      learningRate({ learningRate: 1, schedule: { kind, warmup: 4, steps: 8 } }, step)
+    [1, 2, 4, 6, 8, 10, 12, 13].map((step) =>
+      learningRate({ learningRate: 1, schedule: { kind, warmup: 4, steps: 12 } }, step)
     );
   const close = (actual: number[], expected: number[]) =>
     actual.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, `${actual}`));
-  close(rates("constant"), [0.25, 0.5, 1, 1, 1, 1]);
-  close(rates("linear"), [0.25, 0.5, 1, 0.5, 0, 0]);
-  close(rates("cosine"), [0.25, 0.5, 1, 0.5, 0, 0]);
+  close(rates("constant"), [0.25, 0.5, 1, 1, 1, 1, 1, 1]);
+  close(rates("linear"), [0.25, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]);
+  const quarter = 0.8535533905932737; // (1 + √½) / 2
+  close(rates("cosine"), [0.25, 0.5, 1, quarter, 0.5, 1 - quarter, 0, 0]);
   assert.equal(
     learningRate({ learningRate: 2, schedule: { kind: "constant", warmup: 0 } }, 1),
     2,

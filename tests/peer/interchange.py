@@ -2,8 +2,9 @@
 
 usage: interchange.py IN.safetensors OUT.safetensors ARGUMENTS (JSON)
 
-Loads a state dict strictly, computes logits of ARGUMENTS["ids"], takes one step of Adam, and writes the logits before and
-after it ("before", "after") and the new state dict (names with "trained." in front).
+Loads a state dict strictly, computes logits of ARGUMENTS["ids"], trains some steps on them with Adam, and writes the logits
+before and after it ("before", "after"), the loss before each step ("losses") and the new state dict (names with "trained."
+in front).
 """
 import json, sys
 import torch
@@ -17,9 +18,13 @@ model = FLASHTransformer(**arguments)
 model.load_state_dict(load_file(source), strict=True)
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 
-logits = model(ids)
-loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
-loss.backward()
-optimizer.step()
+before, losses = model(ids).detach(), []
+for _ in range(5):
+    loss = torch.nn.functional.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.detach())
+after = model(ids).detach()
 trained = {f'trained.{name}': value.clone() for name, value in model.state_dict().items()}
-save_file({'before': logits.detach().contiguous(), 'after': model(ids).detach().contiguous(), **trained}, out)
+save_file({'before': before.contiguous(), 'after': after.contiguous(), 'losses': torch.stack(losses), **trained}, out)

@@ -1,27 +1,22 @@
 /** A Python that can import FLASH-pytorch, for tests that ask it. */
 
-let found: Promise<string | undefined> | undefined;
+const WANTED = "import torch, flash_pytorch, safetensors";
 
 /**
- * The Python of FLASHMOB_PEER_PYTHON, else python3 where it can import torch, flash_pytorch and safetensors. Undefined where
- * there is none: the test says so and passes; nothing else depends on it.
+ * The Python of FLASHMOB_PEER_PYTHON, which has to have all that is wanted; else python3 where it has. Without one: the reason,
+ * in words.
  */
-export function peerPython(): Promise<string | undefined> {
-  return found ??= find();
-}
-
-async function find(): Promise<string | undefined> {
+export async function peerPython(): Promise<{ python: string } | { missing: string }> {
   const named = Deno.env.get("FLASHMOB_PEER_PYTHON");
   const python = named ?? "python3";
+  let words: string;
   try {
-    const args = ["-c", "import torch, flash_pytorch, safetensors"];
-    const { success, stderr } = await new Deno.Command(python, { args }).output();
-    if (success) return python;
-    if (named) throw new Error(new TextDecoder().decode(stderr));
+    const { success, stderr } = await new Deno.Command(python, { args: ["-c", WANTED] }).output();
+    if (success) return { python };
+    words = new TextDecoder().decode(stderr).trim().split("\n").at(-1)!;
   } catch (error) {
-    if (named) throw new Error(`FLASHMOB_PEER_PYTHON=${named}: ${(error as Error).message}`);
+    words = (error as Error).message;
   }
-  console.log(
-    "skipped: no Python with torch, flash_pytorch and safetensors; name one in FLASHMOB_PEER_PYTHON",
-  );
+  if (named) throw new Error(`FLASHMOB_PEER_PYTHON=${named}: ${words}`);
+  return { missing: `${python}: ${words}; name one in FLASHMOB_PEER_PYTHON` };
 }

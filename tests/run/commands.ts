@@ -25,12 +25,42 @@ export function start(task: Task, ...args: string[]): Command {
 
 /** The same with a text on standard input. */
 export function startWith(input: string, task: Task, ...args: string[]): Command {
+  return spawn(input, ...commandOf(task, args));
+}
+
+/**
+ * The same in a mount namespace of its own, in which `mount` was run first and `after` is in the end: file systems that nobody
+ * else sees, gone with the last process.
+ */
+export function startMounted(mount: string, after: string, task: Task, ...args: string[]): Command {
+  const script = `${mount} || exit 99; "$@"; code=$?; ${after} || exit 98; exit $code`;
+  const bash = ["--map-root-user", "--mount", "bash", "-c", script, "bash"];
+  const [command, commandArgs] = commandOf(task, args);
+  return spawn("", "unshare", [...bash, command, ...commandArgs]);
+}
+
+/** Why {@linkcode startMounted} does not work on this machine; undefined where it does. */
+export async function reasonNotToMount(): Promise<string | undefined> {
+  try {
+    const args = ["--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"];
+    const { success, stderr } = await new Deno.Command("unshare", { args }).output();
+    return success ? undefined : new TextDecoder().decode(stderr).trim();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function commandOf(task: Task, args: string[]): [command: string, args: string[]] {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const settings = JSON.parse(Deno.readTextFileSync(`${root}deno.json`)) as Settings;
   const [, ...command] = settings.tasks[task].command.split(" ");
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [...command, ...args],
-    cwd: root,
+  return [Deno.execPath(), [...command, ...args]];
+}
+
+function spawn(input: string, command: string, args: string[]): Command {
+  const process = new Deno.Command(command, {
+    args,
+    cwd: fileURLToPath(new URL("../../", import.meta.url)),
     env: { NO_COLOR: "1" },
     stdin: "piped",
     stdout: "piped",

@@ -33,15 +33,22 @@ Deno.test("a text that is missing, empty or shorter than a window is refused, an
   assert.deepEqual([...Deno.readDirSync(place.folder)], []);
 });
 
-Deno.test("a run without a checkpoint can't be resumed", async () => {
+Deno.test("what is no run can't be resumed, nor one of which all checkpoints are damaged", async () => {
   await using place = await Workplace.open();
-  const found = await problemsOf(train(place.config("nothing"), { resume: true }));
-  assert.match(found, /there is no checkpoint in it/);
+  const resume = () => problemsOf(train(place.config("run"), { resume: true }));
+  assert.match(await resume(), /there is no run in it/);
+  await train(place.config("run", { train: { steps: 1 } }));
+  await Deno.truncate(`${place.run("run")}/checkpoints/step-00000001/model.safetensors`, 9);
+  assert.match(await resume(), /none of its checkpoints is whole \(steps 1\)/);
 });
 
-Deno.test("a checkpoint of another model is refused by name", async () => {
+Deno.test("a run that ended before its first checkpoint begins again", async () => {
   await using place = await Workplace.open();
-  await train(place.config("run", { train: { steps: 1 } }));
-  const other = place.config("run", { model: { dim: 32 } });
-  await assert.rejects(train(other, { resume: true }), /model of other shapes/);
+  const config = place.config("run", { train: { steps: 2 } });
+  const { paramsHash } = await train(config);
+  await Deno.remove(`${place.run("run")}/checkpoints`, { recursive: true });
+  assert.equal((await train(config, { resume: true })).paramsHash, paramsHash);
+  await Deno.remove(`${place.run("run")}/checkpoints`, { recursive: true });
+  await Deno.remove(`${place.run("run")}/metrics.jsonl`);
+  assert.equal((await train(config, { resume: true })).paramsHash, paramsHash);
 });
