@@ -78,6 +78,10 @@ export type DistEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "joined"; member: string; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
+  /** Another coordinator goes on with the run after a step. */
+  | { kind: "took over"; step: number; term: number; members: string[] }
+  /** The server can't keep a lease: only its answer keeps another coordinator away. */
+  | { kind: "no lease" }
   /** A worker takes over the state of a step from a member, to become one. */
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
@@ -101,7 +105,7 @@ export interface RunOutcome {
   bytesSent: number;
   /** Averaging payload that members received, summed over them. */
   bytesReceived: number;
-  /** State transferred to members that joined. */
+  /** State that members took over from others, summed over them. */
   stateBytes: number;
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;

@@ -6,6 +6,7 @@
  */
 
 import type { Credentials } from "./admission.ts";
+import type { MembershipEvent } from "./membership_events.ts";
 import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
@@ -83,6 +84,16 @@ export interface StepInProgress {
 /** What the run waits for. */
 export type Stage =
   | { readonly kind: "waiting" }
+  /** A coordinator that takes over waits for the workers that live to join again. */
+  | {
+    readonly kind: "gathering";
+    /** Members that the run had; 0 where that is not known. */
+    readonly expected: number;
+    /** Who lives. */
+    readonly sighted: ReadonlySet<string>;
+    /** Who has joined again. */
+    readonly arrivals: ReadonlyMap<string, MembershipEvent & { kind: "join" }>;
+  }
   | ({ readonly kind: "computing" } & StepInProgress)
   | ({ readonly kind: "averaging" } & StepInProgress)
   | { readonly kind: "committing"; readonly commit: Messages["commit"] }
@@ -152,7 +163,7 @@ export interface RunState {
   readonly bytesSent: number;
   /** Averaging payload that members received, from their last words. */
   readonly bytesReceived: number;
-  /** State transferred to candidates. */
+  /** State that members took over, from their last words. */
   readonly stateBytes: number;
 }
 
@@ -161,6 +172,9 @@ export type Action =
   /** Answer the join that is being handled. */
   | { do: "welcome"; member: string }
   | { do: "refuse"; reasons: string[] }
+  | { do: "postpone" }
+  /** Look up what is on record of the run up to a step, and put later records aside. */
+  | { do: "recall"; step: number }
   /** Publish the order of the stage to all. */
   | { do: "announce" }
   /** Tell a candidate where it gets the state. */
@@ -230,6 +244,7 @@ export function orderOf({ stage, step }: RunState): Order | undefined {
     case "ended":
       return { kind: "finish", step, message: { error: stage.error } };
     case "waiting":
+    case "gathering":
     case "averaging":
     case "admitting":
       return undefined;
@@ -266,6 +281,7 @@ export function isAwaited({ stage, step }: RunState, member: Member): boolean {
     case "ended":
       return true;
     case "waiting":
+    case "gathering":
     case "admitting":
       return false;
   }

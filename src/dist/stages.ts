@@ -100,8 +100,8 @@ function commit(
     skipReason: reason,
     former: new Set(), // who was lost before may lack the mean
   };
-  const { state: committing, actions } = enter(next, { kind: "committing", commit: order });
-  return { state: committing, actions: [...actions, { do: "report", event }] };
+  // On record before anybody can apply it: whoever takes over finds each step that was.
+  return reportAnd(event, enter(next, { kind: "committing", commit: order }));
 }
 
 /** When all members have ended the step, it is over. */
@@ -113,9 +113,15 @@ export function closeStep(state: RunState, now: number): Transition {
   const { plan, skips, skipReason } = state;
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
+  return proceed({ ...state, step, duties: dutiesOf(state, step) }, now);
+}
+
+/** What has to be done after a step. */
+export function dutiesOf({ plan, interrupted }: RunState, step: number): RunState["duties"] {
+  if (step === 0) return [];
   const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
-  const duties = dutiesAfter(plan, step, state.interrupted);
-  return proceed({ ...state, step, duties: isCompared ? ["compare", ...duties] : duties }, now);
+  const duties = dutiesAfter(plan, step, interrupted);
+  return isCompared ? ["compare", ...duties] : duties;
 }
 
 /** Losses of validation micro-batches; the last ones end the evaluation. */
@@ -167,6 +173,7 @@ export function endWhenHashed(state: RunState, now: number): Transition {
     paramsHash: all[0].params,
     bytesSent: sum(({ bytesSent }) => bytesSent),
     bytesReceived: sum(({ bytesReceived }) => bytesReceived),
+    stateBytes: sum(({ stateBytes }) => stateBytes),
   };
   return endRun(last, now, error);
 }

@@ -1,28 +1,32 @@
 /**
  * A worker: serves a replica to a run. It joins, carries out the coordinator's orders one after the other, hands out its
  * sums when they are pulled, collects the mean, and leaves when the run ends. One that finds itself out, because it was
- * frozen or cut off for a while, joins again.
+ * frozen or cut off for a while or because another coordinator has taken over, joins again.
  *
  * @module
  */
 
 import { RunError, wordsOf } from "../errors.ts";
-import { GONE_SECONDS } from "./deadlines.ts";
+import { Contact } from "./contact.ts";
 import type { ReachFaultPoint } from "./fault_points.ts";
 import { donorOver } from "./donor_requests.ts";
 import { Halted } from "./halted.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
-import { askCoordinator, join, type Welcome } from "./joining.ts";
+import { askCoordinator, join, joinAgain, type Welcome } from "./joining.ts";
 import type { ReportedSum } from "./compute.ts";
 import { encodeControl, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Workbench } from "./workbench.ts";
+import { carryOut, dutyKey } from "./worker_duties.ts";
 
 /** What a worker tells while it works. */
 export type WorkerEvent =
   | { kind: "joined" }
+  /** Nobody coordinates the run: this worker waits for another coordinator. */
+  | { kind: "alone" }
+  /** It is no member (any more), and joins again. */
   | { kind: "out" }
   | { kind: "applied"; step: number; apply: boolean; loss: number };
 
@@ -48,7 +52,8 @@ export interface WorkerOptions {
  * Serves a replica to a run until it ends, or until the signal.
  *
  * @throws what the replica throws, after the coordinator was told
- * @throws {RunError} where nobody coordinates the run, the replica is refused, or the run ends with an error
+ * @throws {RunError} where nobody coordinates the run and nobody takes it over, the replica is refused, or the run ends with an
+ *   error
  *
  * @example
  * ```ts ignore
@@ -92,13 +97,9 @@ class Worker {
   /** The takeover that was ordered last, and the answer to one that is done. */
   #takeover = "";
   #restored: { key: string; frame: Uint8Array } | undefined;
-  #term: number;
-  #generation: number;
+  readonly #contact: Contact;
   #phase = "ready";
   #progress = 0;
-  /** Signs of life without an answer, one after the other. */
-  #unanswered = 0;
-  #goneSince: number | undefined;
 
   constructor(
     readonly transport: Transport,
@@ -107,8 +108,8 @@ class Worker {
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {
-    this.#term = welcome.term;
-    this.#generation = welcome.generation;
+    const { run, onEvent } = options;
+    this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
       (answer) => this.#publish(answer),
@@ -189,11 +190,9 @@ class Worker {
   #receive(data: Uint8Array): void {
     const frame = decodeFrame(data, this.options.run);
     if ("refused" in frame) return;
-    if (frame.term < this.#term || frame.generation < this.#generation) return;
-    this.#term = frame.term;
-    this.#generation = frame.generation;
-    this.#unanswered = 0;
-    const { step } = this.replica;
+    const sender = this.#contact.hear(frame);
+    if (sender === "stale") return;
+    if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
     switch (frame.kind) {
       case "pull":
         return this.#bench.vectors.pull(frame);
@@ -212,14 +211,8 @@ class Worker {
       case "commit":
         this.#bench.note(frame.step, messageOf(frame, "commit"));
         return this.#goAlong();
-      case "evaluate":
-        return this.#obey(frame, step, String(frame.generation));
-      case "save":
-        return this.#obey(frame, step, messageOf(frame, "save").writer);
-      case "pin":
-        return this.#obey(frame, step, messageOf(frame, "pin").donor);
-      case "hash":
-        return this.#obey(frame, step);
+      default:
+        return this.#obey(frame);
     }
   }
 
@@ -279,10 +272,10 @@ class Worker {
       const patienceSeconds = 2 * this.welcome.heartbeatSeconds;
       const asked = { run, newcomer, donor, step: order.step, patienceSeconds, isWanted };
       this.#begin(`taking over the state of ${donor}`);
-      const bytes = await this.#bench.takeOver(donorOver(this.transport, asked));
+      await this.#bench.takeOver(donorOver(this.transport, asked));
       if (!isWanted()) return;
       this.#standing = "ready";
-      const frame = encodeControl({ ...this.#fields("restored"), step: order.step }, { bytes });
+      const frame = encodeControl({ ...this.#fields("restored"), step: order.step }, {});
       this.#restored = { key, frame };
       this.#publish(frame);
     });
@@ -297,7 +290,7 @@ class Worker {
     if (answer) respond?.(answer);
   }
 
-  /** Joins again: the run went on without this worker. */
+  /** Joins again: the run goes on without this worker. */
   #comeBack(): void {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
@@ -310,52 +303,32 @@ class Worker {
 
   async #rejoin(): Promise<void> {
     await this.#tasks.idle();
-    if (this.#isEnding) return;
-    const { term, generation, admitted } = await join(this.transport, this.replica, {
-      ...this.options,
-      nonce: this.nonce,
-    });
-    this.#term = term;
-    this.#generation = generation;
-    this.#standing = admitted ? "member" : "candidate";
+    const { transport, replica, options, nonce } = this;
+    const isWanted = () => !this.#isEnding;
+    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#contact, isWanted);
+    if (!welcome) return;
+    if (welcome.term > this.#contact.place.term) this.#bench.forgetUnapplied();
+    this.#contact.move(welcome);
+    this.#standing = welcome.admitted ? "member" : "candidate";
     this.#beat();
   }
 
-  /** Carries out an order for the step named once, however often it comes. */
-  #obey(order: Frame, step: number, variant = ""): void {
-    const key = `${order.kind} ${order.step} ${variant}`;
-    if (this.#tasks.repeat(key) || order.step !== step) return;
-    this.#start(key, (answer) => this.#carryOut(order, answer));
+  /** Carries out an order between steps, once however often it comes. */
+  #obey(order: Frame): void {
+    const key = dutyKey(order);
+    if (key === undefined || this.#tasks.repeat(key) || order.step !== this.replica.step) return;
+    const context = {
+      member: this.options.member,
+      replica: this.replica,
+      bench: this.#bench,
+      fields: <K extends Frame["kind"]>(kind: K) => this.#fields(kind),
+      setPhase: (phase: string) => this.#setPhase(phase),
+    };
+    this.#start(key, (answer) => carryOut(order, context, answer));
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
     if (!this.#isEnding) this.#tasks.start(key, work);
-  }
-
-  async #carryOut(order: Frame, answer: (frame: Uint8Array) => void): Promise<void> {
-    const { member } = this.options;
-    switch (order.kind) {
-      case "evaluate": {
-        const losses = await this.#bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
-        return answer(encodeControl(this.#fields("evaluated"), { losses }));
-      }
-      case "save":
-        if (messageOf(order, "save").writer !== member) return;
-        this.#setPhase("saving");
-        return answer(encodeControl(this.#fields("saved"), { place: await this.replica.save() }));
-      case "pin":
-        if (messageOf(order, "pin").donor !== member) return;
-        this.#setPhase("copying its state for others");
-        await this.#bench.pin();
-        return answer(encodeControl(this.#fields("pinned"), {}));
-      case "hash": {
-        this.#setPhase("hashing");
-        const { bytesSent, bytesReceived } = this.#bench.vectors;
-        return answer(
-          encodeControl(this.#fields("hashes"), { ...await this.replica.hashes(), bytesSent, bytesReceived }),
-        );
-      }
-    }
   }
 
   /** Tells that this worker lives; the answer is the order that it still has to carry out. */
@@ -364,18 +337,12 @@ class Worker {
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
     this.#bench.release(silenceSeconds);
     if (this.#standing === "out") return;
-    this.#unanswered++;
     const answer = await this.transport.request(subjects.from(run, member), this.#status(), heartbeatSeconds);
     if (this.#isEnding) return;
-    this.#goneSince = answer === "nobody" ? this.#goneSince ?? now() : undefined;
-    if (answer instanceof Uint8Array) return this.#guard(() => this.#receive(answer));
-    if (this.#goneSince !== undefined && now() - this.#goneSince >= GONE_SECONDS) {
-      this.#fail(new RunError(`the coordinator of the run "${run}" is gone`));
-    } else if (this.#unanswered * heartbeatSeconds >= silenceSeconds) { // counted: a frozen worker hears nothing either
-      this.#fail(
-        new RunError(`nothing was heard of the coordinator of the run "${run}" for ${silenceSeconds} s`),
-      );
-    }
+    this.#guard(() => {
+      if (answer instanceof Uint8Array) this.#receive(answer);
+      this.#contact.asked(answer);
+    });
   }
 
   #begin(phase: string): void {
@@ -399,11 +366,7 @@ class Worker {
   #fields<K extends Frame["kind"]>(kind: K) {
     const { run, member } = this.options;
     const { step } = this.replica;
-    return { kind, run, sender: member, term: this.#term, generation: this.#generation, step };
+    const { term, generation } = this.#contact.place;
+    return { kind, run, sender: member, term, generation, step };
   }
-}
-
-/** Seconds on a clock that does not go back. */
-function now(): number {
-  return performance.now() / 1000;
 }

@@ -1,0 +1,69 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { Gate } from "../../src/dist/gate.ts";
+import type { Lease } from "../../src/dist/lease.ts";
+
+/** Holds this process up, as if it were frozen. */
+function holdUp(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
+}
+
+/** A gate, what came through it, and how it failed. */
+function gateWith(isHeld: () => Promise<boolean>) {
+  const came: string[] = [];
+  const failed = Promise.withResolvers<unknown>();
+  const lease: Lease = { revision: 1, isHeld };
+  const gate = new Gate("toy", lease, failed.resolve, () => came.push("held up"));
+  return { gate, came, failed: failed.promise, pass: (name: string) => gate.enter(() => came.push(name)) };
+}
+
+Deno.test("what happens comes through at once; after the process was held up, only when the lease is still held", async () => {
+  const answer = Promise.withResolvers<boolean>();
+  const { came, pass } = gateWith(() => answer.promise);
+  pass("a");
+  assert.deepEqual(came, ["a"]);
+  holdUp();
+  pass("b");
+  pass("c");
+  assert.deepEqual(came, ["a"]);
+  answer.resolve(true);
+  await answer.promise;
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(came, ["a", "held up", "b", "c"]);
+  pass("d");
+  assert.equal(came.at(-1), "d");
+});
+
+Deno.test("once another coordinator has the lease, nothing comes through any more", async () => {
+  const { came, pass, failed } = gateWith(() => Promise.resolve(false));
+  holdUp();
+  pass("a");
+  assert.match(String(await failed), /another coordinator has taken over the run "toy"; this one ends/);
+  pass("b");
+  assert.deepEqual(came, []);
+});
+
+Deno.test("a store that does not answer is asked again", async () => {
+  let asked = 0;
+  const { came, pass } = gateWith(() =>
+    ++asked < 2 ? Promise.reject(new Error("away")) : Promise.resolve(true)
+  );
+  holdUp();
+  const through = Promise.withResolvers<void>();
+  pass("a");
+  const look = setInterval(() => came.length > 0 && through.resolve(), 10);
+  await through.promise;
+  clearInterval(look);
+  assert.deepEqual([asked, came], [2, ["held up", "a"]]);
+});
+
+Deno.test("an exception closes the gate: nothing happens after it", async () => {
+  const { gate, came, pass, failed } = gateWith(() => Promise.resolve(true));
+  gate.enter(() => {
+    throw new Error("a file is full");
+  });
+  pass("late");
+  assert.match(String(await failed), /a file is full/);
+  assert.deepEqual(came, []);
+});
