@@ -37,7 +37,7 @@ export interface CheckpointPlace {
   folder: string;
   keepLast: number;
   /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
-  losses?: () => Promise<ReadonlyMap<number, number>>;
+  losses?: () => ReadonlyMap<number, number>;
 }
 
 /** How a replica is prepared. */
@@ -228,7 +228,7 @@ export class FlashReplica implements Replica {
       config: this.config,
     };
     const { folder, keepLast, losses } = this.place;
-    return await saveCheckpoint(folder, await this.state(), context, keepLast, await losses?.());
+    return await saveCheckpoint(folder, await this.state(), context, keepLast, losses?.());
   }
 
   /** Frees the state's tensors and the compiled functions. */

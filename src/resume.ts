@@ -30,6 +30,6 @@ export async function openRun(out: string, say: (text: string) => void): Promise
     }
     say("the run has no checkpoint yet and begins with step 1");
   }
-  await folder.discardAfter(newest ?? 0);
+  folder.discardAfter(newest ?? 0);
   return newest ?? 0;
 }

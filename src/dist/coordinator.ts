@@ -17,7 +17,7 @@ import type { Lease, TakeLease } from "./lease.ts";
 import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "./plan.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
@@ -39,13 +39,8 @@ const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
 export interface TakeOver {
   /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
   expected: number;
-  /**
-   * Looks up what is on record up to the step that the run goes on after, and puts later records aside: those steps, and
-   * what follows after that one, are done again.
-   *
-   * @returns how many steps in a row were skipped, up to that one
-   */
-  recall: (step: number) => { skips: number };
+  /** Looks up what is on record up to the step that the run goes on after, and puts later records aside. */
+  recall: (step: number) => RunRecord;
 }
 
 /** How a coordination is watched and stopped. */
@@ -209,9 +204,7 @@ class Coordinator {
         message?.respond?.(encodeAlive(this.#state));
         break;
       case "recall":
-        if (this.options.takeOver) {
-          this.#handle({ kind: "recalled", ...this.options.takeOver.recall(action.step) });
-        }
+        this.#recall(action.step);
         break;
       case "announce":
         this.#announce();
@@ -234,6 +227,11 @@ class Coordinator {
       case "end":
         this.#over.resolve();
     }
+  }
+
+  #recall(step: number): void {
+    const record = this.options.takeOver?.recall(step);
+    if (record) this.#handle({ kind: "recalled", step, record });
   }
 
   #announce(): void {

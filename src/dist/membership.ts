@@ -47,9 +47,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   switch (event.kind) {
     case "heard":
     case "sighted":
-      return stay(state);
     case "recalled":
-      return stay({ ...state, skips: event.skips });
+      return stay(state);
     case "status":
       return status(state, event, now);
     case "offer": {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { RunRecord } from "./plan.ts";
 import type { Frame } from "./frames.ts";
 import { messageOf, type Messages, type MicroBatchReport } from "./messages.ts";
 
@@ -37,8 +38,8 @@ export type MembershipEvent =
   | { kind: "leave"; member: string; error?: string }
   /** Somebody lives who is no member, and had this term. */
   | { kind: "sighted"; name: string; term: number }
-  /** Steps in a row that were skipped before this coordinator took over. */
-  | { kind: "recalled"; skips: number }
+  /** What is on record up to a step that a coordinator goes on after. */
+  | { kind: "recalled"; step: number; record: RunRecord }
   /** Whether anybody listens at a member's place. */
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */

@@ -8,7 +8,7 @@
 import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
-import type { CoordinationPlan, DistEvent, Duty } from "./plan.ts";
+import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
 /** A worker as the coordinator sees it. */
@@ -211,16 +211,20 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     lastCut: {},
     stepSeconds: 0,
     duties: [],
-    skips: 0,
     interrupted: false,
-    loss: NaN,
-    valLoss: null,
-    tokens: 0,
+    ...onRecord(plan.record),
     paramsHash: "",
     bytesSent: 0,
     bytesReceived: 0,
     stateBytes: 0,
   };
+}
+
+/** What a state takes over from the record of a run. */
+export function onRecord(
+  { loss, evaluation, tokens, skips }: RunRecord,
+): Pick<RunState, "loss" | "valLoss" | "tokens" | "skips"> {
+  return { loss, valLoss: evaluation?.valLoss ?? null, tokens, skips };
 }
 
 /** An order to members: carrying it out twice is the same as once. */

@@ -39,11 +39,12 @@ export async function runSingle(
   plan: RunPlan,
   { signal, onEvent = () => {} }: SingleOptions = {},
 ): Promise<RunOutcome> {
+  const { loss, evaluation, tokens } = plan.record;
   const outcome: RunOutcome = {
     steps: replica.step,
-    loss: NaN,
-    valLoss: null,
-    tokens: 0,
+    loss,
+    valLoss: evaluation?.valLoss ?? null,
+    tokens,
     bytesSent: 0,
     bytesReceived: 0,
     stateBytes: 0,
@@ -52,7 +53,7 @@ export async function runSingle(
     interrupted: false,
   };
   let savedStep = replica.step;
-  let skips = 0;
+  let { skips } = plan.record;
   const save = async () => {
     await replica.save();
     savedStep = replica.step;

@@ -8,7 +8,8 @@
 
 import { proceed, reasonToWait } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { RunState, Stage, Transition } from "./run_state.ts";
+import type { RunRecord } from "./plan.ts";
+import { onRecord, type RunState, type Stage, type Transition } from "./run_state.ts";
 import { dutiesOf } from "./stages.ts";
 import { andThen, endRun, reportAnd, stay, withMember } from "./transitions.ts";
 import { participantOf } from "./welcoming.ts";
@@ -45,6 +46,12 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
     }
     case "tick":
       return decide(state, now);
+    case "recalled": {
+      const { step, record } = event;
+      const survivors = survivorsOf(state, stage);
+      const next = { ...state, step, ...onRecord(record) };
+      return survivors.length > 0 ? adopt(next, survivors, record, now) : begin(next, now);
+    }
     case "interrupt":
       return stay({ ...state, interrupted: true });
     default:
@@ -61,56 +68,46 @@ function above(state: RunState, term: number): RunState {
 function decide(state: RunState, now: number): Transition {
   const { stage, stageSince, plan } = state;
   if (stage.kind !== "gathering") return stay(state);
-  const survivors = [...stage.arrivals.values()].filter(({ generation, step }) =>
-    generation > 0 && step >= plan.startStep // a checkpoint is better than an older state
-  );
+  const survivors = survivorsOf(state, stage);
   const waited = now - stageSince;
   const isComplete = stage.expected > 0 && survivors.length >= stage.expected;
   // Who lives and has not joined yet is in the middle of a micro-batch, perhaps a long one.
   const isQuiet = waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
     [...stage.sighted].every((name) => stage.arrivals.has(name));
   if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
-  return survivors.length > 0 ? adopt(state, survivors, now) : beginAgain(state, now);
+  const step = Math.max(plan.startStep, ...survivors.map((survivor) => survivor.step));
+  return { state, actions: [{ do: "recall", step }] };
+}
+
+/** Who was there before. Where all have an older state than the checkpoint that the plan starts from, that one is better. */
+function survivorsOf({ plan }: RunState, { arrivals }: Gathering): Join[] {
+  return [...arrivals.values()].filter(({ generation, step }) => generation > 0 && step >= plan.startStep);
 }
 
 /** Nobody is left of the run, or it had not begun: it begins as a new one does, at the step of the plan. */
-function beginAgain(state: RunState, now: number): Transition {
+function begin(state: RunState, now: number): Transition {
   const waiting: RunState = { ...state, stage: { kind: "waiting" } };
   if (state.interrupted) return endRun(waiting, now);
-  const reason = reasonToWait(waiting)!;
-  return {
-    state: waiting,
-    actions: [{ do: "recall", step: state.step }, { do: "report", event: { kind: "waiting", reason } }],
-  };
+  return reportAnd({ kind: "waiting", reason: reasonToWait(waiting)! }, stay(waiting));
 }
 
 /** Goes on with those who have the state of the highest step. The others are told to join as they ask again. */
-function adopt(state: RunState, survivors: readonly Join[], now: number): Transition {
-  const step = Math.max(...survivors.map((survivor) => survivor.step));
+function adopt(state: RunState, survivors: readonly Join[], record: RunRecord, now: number): Transition {
+  const { step, term } = state;
   const holders = survivors.filter((survivor) => survivor.step === step);
   const members = majorityOf(holders);
-  const recall = { state: { ...state, step }, actions: [{ do: "recall", step }] } satisfies Transition;
   if (members.length === 0) {
     const names = holders.map(({ member, request }) => `${member}: ${request.stateHash}`).join("; ");
-    return andThen(
-      recall,
-      (state) =>
-        endRun(state, now, `the replicas differ after step ${step}; hashes of their states: ${names}`),
-    );
+    return endRun(state, now, `the replicas differ after step ${step}; hashes of their states: ${names}`);
   }
-  return andThen(recall, (state) => {
-    const { identity, configHash, stateHash } = members[0].request;
-    const generation = 1 + Math.max(...survivors.map((survivor) => survivor.generation));
-    let next: RunState = { ...state, generation, credentials: { identity, configHash, stateHash } };
-    for (const each of members) next = withMember(next, participantOf(next, each, now));
-    const event = {
-      kind: "took over",
-      step,
-      term: state.term,
-      members: members.map(({ member }) => member),
-    } as const;
-    return reportAnd(event, proceed({ ...next, duties: dutiesOf(next, step) }, now));
-  });
+  const { identity, configHash, stateHash } = members[0].request;
+  const generation = 1 + Math.max(...survivors.map((survivor) => survivor.generation));
+  const isDone = (duty: string) => duty === "evaluate" && record.evaluation?.step === step;
+  const duties = dutiesOf(state, step).filter((duty) => !isDone(duty));
+  let next: RunState = { ...state, generation, duties, credentials: { identity, configHash, stateHash } };
+  for (const each of members) next = withMember(next, participantOf(next, each, now));
+  const names = members.map(({ member }) => member);
+  return reportAnd({ kind: "took over", step, term, members: names }, proceed(next, now));
 }
 
 /** Those whose state more than half of all have. */

@@ -35,6 +35,7 @@ async function assertSame(run: RestartedRun, replicas: ToyReplica[], plan: Coord
   assert.deepEqual(run.workers, replicas.map(() => undefined));
   assert.equal(run.outcome.paramsHash, expected.paramsHash);
   assert.equal(run.outcome.valLoss, expected.valLoss);
+  assert.deepEqual([run.outcome.tokens, run.outcome.loss], [expected.tokens, expected.loss]);
   const states = await Promise.all(replicas.map((replica) => replica.hashes()));
   assert.deepEqual(states, await Promise.all(replicas.map(() => alone.hashes())));
   assert.deepEqual(run.record.steps, Array.from({ length: plan.steps }, (_, i) => i + 1));

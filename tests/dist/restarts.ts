@@ -6,14 +6,14 @@
 
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CoordinatorFaultPoint } from "../../src/dist/fault_points.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker, type WorkerEvent } from "../../src/dist/worker.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyReplica } from "./toy.ts";
 
 /** What is on record of a run, as in `metrics.jsonl`. */
-export class Record {
+export class RunLines {
   lines: (DistEvent & { kind: "step" | "evaluated" })[] = [];
 
   /** Takes an event. */
@@ -21,14 +21,18 @@ export class Record {
     if (event.kind === "step" || event.kind === "evaluated") this.lines.push(event);
   }
 
-  /** Forgets what is done again after a step. */
-  recall(step: number): { skips: number } {
+  /** What is on record up to a step; forgets the rest. */
+  recall(step: number): RunRecord {
     this.lines = this.lines.filter((line) =>
-      line.kind === "step" ? line.committed.step <= step : line.step < step
+      (line.kind === "step" ? line.committed.step : line.step) <= step
     );
     const steps = this.#steps();
-    const last = steps.findLastIndex(({ applied }) => applied);
-    return { skips: steps.length - 1 - last };
+    return {
+      tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+      loss: steps.at(-1)?.loss ?? NaN,
+      evaluation: this.lines.findLast((line) => line.kind === "evaluated"),
+      skips: steps.length - 1 - steps.findLastIndex(({ applied }) => applied),
+    };
   }
 
   /** Members of the last step. */
@@ -62,7 +66,7 @@ export interface CoordinatorFault {
 /** How such a run went. */
 export interface RestartedRun {
   outcome: RunOutcome;
-  record: Record;
+  record: RunLines;
   events: DistEvent[];
   /** What each worker told. */
   workerEvents: WorkerEvent[][];
@@ -84,7 +88,7 @@ export async function runWithRestarts(
   faults: CoordinatorFault[],
   connect: () => Transport = () => bus.connect(),
 ): Promise<RestartedRun> {
-  const record = new Record();
+  const record = new RunLines();
   const events: DistEvent[] = [];
   const errors: unknown[] = [];
   const workerEvents: WorkerEvent[][] = replicas.map(() => []);

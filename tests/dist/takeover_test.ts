@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { advance } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
-import type { CoordinationPlan, DistEvent } from "../../src/dist/plan.ts";
+import { type CoordinationPlan, type DistEvent, NO_RECORD, type RunRecord } from "../../src/dist/plan.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
 import { gathering, GATHERING_HEARTBEATS } from "../../src/dist/takeover.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
@@ -21,7 +21,12 @@ class Heir {
   state: RunState;
   now = 100;
 
-  constructor(expected: number, changes: Partial<CoordinationPlan> = {}, lease = 0) {
+  constructor(
+    expected: number,
+    changes: Partial<CoordinationPlan> = {},
+    lease = 0,
+    readonly record: RunRecord = NO_RECORD,
+  ) {
     const plan = toyPlan({
       steps: 10,
       microBatches: 4,
@@ -31,10 +36,15 @@ class Heir {
     this.state = gathering(initialState(plan, 1 + lease), expected, this.now);
   }
 
+  /** Handles an event, and looks up the record when it is asked for. Returns what all that led to. */
   do(event: MembershipEvent): Action[] {
     const { state, actions } = advance(this.state, event, this.now);
     this.state = state;
-    return actions;
+    return actions.flatMap((action) =>
+      action.do === "recall"
+        ? [action, ...this.do({ kind: "recalled", step: action.step, record: this.record })]
+        : [action]
+    );
   }
 
   join(member: string, { step = 5, term = 1, generation = 3, stateHash = "five" }: Survivor = {}): Action[] {
@@ -185,11 +195,13 @@ Deno.test("Ctrl-C while workers gather saves what they have", () => {
   assert.equal(nobody.state.stage.kind, "ended");
 });
 
-Deno.test("steps in a row that were skipped before count on", () => {
-  const heir = new Heir(1, { evaluation: { every: 0, microBatches: 0 } });
+Deno.test("what is on record counts on; an evaluation that is there is not done again", () => {
+  const record = { tokens: 70, loss: 2, evaluation: { step: 5, valLoss: 3 }, skips: 4 };
+  const heir = new Heir(1, { saveEvery: 5 }, 0, record);
   heir.join("a");
-  heir.do({ kind: "recalled", skips: 3 });
-  assert.equal(heir.state.skips, 3);
+  assert.equal(heir.state.stage.kind, "saving");
+  const { tokens, loss, valLoss, skips } = heir.state;
+  assert.deepEqual([tokens, loss, valLoss, skips], [70, 2, 3, 4]);
 });
 
 Deno.test("one that applied a commit nobody else got, and comes late, takes over the state of the others", () => {
