@@ -114,7 +114,7 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
     case "refused":
       return `${event.member} was refused: ${event.reasons.join("; ")}`;
     case "took over":
-      return `this coordinator (number ${event.term}) takes over after step ${event.step}, with ${
+      return `this coordinator (term ${event.term}) takes over after step ${event.step}, with ${
         event.members.join(", ")
       }`;
     case "no lease":

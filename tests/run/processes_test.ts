@@ -94,6 +94,44 @@ Deno.test("a worker that is killed is started again and joins again; the bits ar
   assert.equal(summaryOf("calm").paramsHash, paramsHash);
 });
 
+Deno.test("a coordinator that is killed is started again and takes the workers over; the bits are those of one process", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000", "--eval.every=0", "--machine.name=here");
+  await reach(place, "run", 3);
+  const before = descendants(run.pid);
+  const coordinator = before.find(({ command }) => command.endsWith("child.ts coordinator"));
+  Deno.kill(coordinator!.pid, "SIGKILL");
+  await until("another one has taken over", () => run.stderr().includes("takes over after step"), 60);
+  const learned = Number(/takes over after step (\d+)/.exec(run.stderr())![1]);
+  await reach(place, "run", learned + 3);
+  const pids = descendants(run.pid).map(({ pid }) => pid);
+  const workers = before.filter(({ command }) => /child.ts here-\d$/.test(command)).map(({ pid }) => pid);
+  assert.ok(workers.length === 2 && workers.every((pid) => pids.includes(pid)), "the same workers");
+  run.kill("SIGINT");
+  const { code, stderr } = await run.ended;
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /coordinator: the process ended with SIGKILL; starting it again in 2.5 s/);
+  assert.match(
+    stderr,
+    /here-[01] has lost the coordinator, and waits for it to come back or for another one/,
+  );
+  assert.match(stderr, /this coordinator \(term 2\) takes over after step \d+, with here-[01], here-[01]/);
+  await until("all children are gone", () => isGone(pids), 5);
+  const { steps } = metricsOf(place.run("run"));
+  const summaryOf = (name: string) => JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
+  const summary = summaryOf("run");
+  assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: summary.steps }, (_, i) => i + 1));
+  assert.equal((await train(place, "calm", "--workers=0", `--steps=${summary.steps}`).ended).code, 0);
+  const calm = summaryOf("calm");
+  assert.deepEqual([summary.paramsHash, summary.tokens, summary.loss], [
+    calm.paramsHash,
+    calm.tokens,
+    calm.loss,
+  ]);
+  assert.ok(summary.seconds >= steps.at(-1)!.elapsed && summary.seconds > steps[learned - 1].elapsed);
+  assert.ok(summary.bytesSent > 0 && summary.stateBytes === 0);
+});
+
 Deno.test("wrong arguments are all named at once, with exit code 2, and start nothing", async () => {
   const { code, stderr } = await start("train", "--steps=none", "--modle.dim=3", "--workers=-1").ended;
   assert.equal(code, 2);
