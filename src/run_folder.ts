@@ -1,6 +1,6 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, and `checkpoints/`.
+ * `summary.json` at the end, `checkpoints/`, and `server.json` where a coordinator has a NATS server of its own.
  *
  * @module
  */
@@ -39,6 +39,14 @@ export interface MetricsRecord extends RunRecord {
   elapsed: number;
   /** Workers of the last step; 0 where there was none, or it was computed in one process. */
   workers: number;
+}
+
+/** The NATS server of a run. */
+export interface RunServer {
+  /** Where it listens. */
+  listen: { hostname: string; port: number };
+  /** What clients need. */
+  token: string;
 }
 
 /** The folder of a run. */
@@ -109,6 +117,19 @@ export class RunFolder {
     };
   }
 
+  /** Keeps where the run's own NATS server is, with its token, for a coordinator that takes over: no other user may read it. */
+  writeServer(server: RunServer): void {
+    const path = this.file("server.json");
+    Deno.writeTextFileSync(`${path}.tmp`, JSON.stringify(server) + "\n", { mode: 0o600 });
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** Where the run's own NATS server was; undefined where it had none. */
+  readServer(): RunServer | undefined {
+    const text = this.read("server.json");
+    return text === undefined ? undefined : JSON.parse(text);
+  }
+
   /** Where checkpoints are. */
   get checkpoints(): string {
     return this.file("checkpoints");
@@ -137,11 +158,14 @@ export class RunFolder {
 
   /** The lines of `metrics.jsonl`; a run that was killed at its very beginning, and a folder of another machine, have none. */
   private metricsLines(): string[] {
+    return this.read("metrics.jsonl")?.split("\n").filter((line) => line) ?? [];
+  }
+
+  private read(name: string): string | undefined {
     try {
-      return Deno.readTextFileSync(this.file("metrics.jsonl")).split("\n").filter((line) => line);
+      return Deno.readTextFileSync(this.file(name));
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
 

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { refusalReasons } from "./admission.ts";
 import { proceed, reasonToWait } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunRecord } from "./plan.ts";
@@ -40,6 +41,12 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
       return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
     }
     case "join": {
+      const { configHash } = state.plan;
+      const reasons = refusalReasons({ configHash }, event.request, {
+        run: event.step,
+        candidate: event.step,
+      });
+      if (reasons.length > 0) return { state, actions: [{ do: "refuse", reasons }] };
       const arrivals = new Map(stage.arrivals).set(event.member, event);
       const next = { ...above(state, event.term), stage: { ...stage, arrivals } };
       return andThen({ state: next, actions: [{ do: "postpone" }] }, (state) => decide(state, now));

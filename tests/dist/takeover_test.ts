@@ -210,3 +210,12 @@ Deno.test("one that applied a commit nobody else got, and comes late, takes over
   assert.deepEqual(heir.join("late", { step: 6, stateHash: "six" }).map((action) => action.do), ["welcome"]);
   assert.ok(heir.state.candidates.has("late"));
 });
+
+Deno.test("a worker with another configuration is refused at once", () => {
+  const heir = new Heir(1, { configHash: "changed" });
+  const [action] = heir.join("a");
+  assert.deepEqual(action, {
+    do: "refuse",
+    reasons: ["hash of the run's configuration: the run has changed, you have config"],
+  });
+});

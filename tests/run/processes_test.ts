@@ -170,6 +170,49 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   );
 });
 
+Deno.test("coordinator --resume goes on with the workers that live, and from the newest checkpoint where none does", async () => {
+  await using place = await Workplace.open();
+  const settings = [
+    ...SMALL,
+    `--data=${place.text}`,
+    "--steps=100000",
+    "--checkpoint.every=2",
+    "--eval.every=0",
+  ];
+  const folder = place.run("hub");
+  const first = start("coordinator", ...settings, "--min-workers=2", "--run=demo", `--out=${folder}`);
+  await until("it says how to join", () => first.stdout().includes("--join"));
+  const [, url] = /--join (\S+) --run demo/.exec(first.stdout())!;
+  assert.equal(Deno.statSync(`${folder}/server.json`).mode! & 0o077, 0, "nobody else can read the token");
+  const join = () => start("train", "--join", url, "--run=demo", "--workers=2", `--out=${folder}`);
+  const workers = join();
+  await reach(place, "hub", 3);
+  first.kill("SIGKILL");
+  await first.ended;
+
+  const second = start("coordinator", "--resume", folder);
+  await until("it has taken over", () => second.stderr().includes("takes over after step"), 60);
+  const learned = Number(/takes over after step (\d+)/.exec(second.stderr())![1]);
+  await reach(place, "hub", learned + 3);
+  second.kill("SIGKILL");
+  workers.kill("SIGKILL");
+  await Promise.all([second.ended, workers.ended]);
+
+  const third = start("coordinator", "--resume", folder);
+  await until("it says how to join", () => third.stdout().includes("--join"));
+  const others = join();
+  await until("it has begun", () => third.stdout().includes("loss"), 60);
+  third.kill("SIGINT");
+  assert.equal((await third.ended).code, 130, third.stderr());
+  await others.ended;
+  const summary = JSON.parse(await Deno.readTextFile(`${folder}/summary.json`));
+  const steps = metricsOf(folder).steps.map(({ step }) => step);
+  assert.deepEqual(steps, Array.from({ length: summary.steps }, (_, i) => i + 1));
+  assert.equal((await train(place, "calm", "--workers=0", `--steps=${summary.steps}`).ended).code, 0);
+  const calm = JSON.parse(await Deno.readTextFile(`${place.run("calm")}/summary.json`));
+  assert.deepEqual([summary.paramsHash, summary.tokens], [calm.paramsHash, calm.tokens]);
+});
+
 Deno.test("a text of another content at the door is refused by name", async () => {
   await using place = await Workplace.open();
   const other = `${place.folder}/other.txt`;
