@@ -9,15 +9,15 @@
 import { RunError, wordsOf } from "../errors.ts";
 import { Contact } from "./contact.ts";
 import type { ReachFaultPoint } from "./fault_points.ts";
-import { donorOver } from "./donor_requests.ts";
+import { Following } from "./following.ts";
+import { decodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
 import { askCoordinator, join, joinAgain, type Welcome } from "./joining.ts";
-import type { ReportedSum } from "./compute.ts";
 import { encodeControl, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
+import { Voice } from "./voice.ts";
 import { Workbench } from "./workbench.ts";
 import { carryOut, dutyKey } from "./worker_duties.ts";
 
@@ -94,12 +94,9 @@ class Worker {
   readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
-  /** The takeover that was ordered last, and the answer to one that is done. */
-  #takeover = "";
-  #restored: { key: string; frame: Uint8Array } | undefined;
   readonly #contact: Contact;
-  #phase = "ready";
-  #progress = 0;
+  readonly #voice: Voice;
+  readonly #following: Following;
 
   constructor(
     readonly transport: Transport,
@@ -108,26 +105,25 @@ class Worker {
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {
-    const { run, onEvent } = options;
+    const { run, member, onEvent } = options;
     this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
+    this.#voice = new Voice(transport, run, member, replica, this.#contact);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
-      (answer) => this.#publish(answer),
+      (answer) => this.#voice.publish(answer),
       (error) => this.#fail(error),
       () => {
-        this.#setPhase("ready");
+        this.#voice.setPhase("ready");
         this.#goAlong();
       },
     );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (fields) => {
-        this.#progress++;
-        this.#publish(encodeFrame({ ...this.#fields(fields.kind), ...fields }));
-      },
+      send: (fields) => this.#voice.transfer(fields),
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });
+    this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 
   /** Works until the run ends. */
@@ -181,7 +177,7 @@ class Worker {
   async #leave(error?: unknown): Promise<void> {
     const message = error === undefined ? {} : { error: wordsOf(error) };
     const { run, member } = this.options;
-    const leave = encodeControl(this.#fields("leave"), message);
+    const leave = encodeControl(this.#voice.fields("leave"), message);
     await this.#tasks.idle();
     await askCoordinator(this.transport, run, member, leave).catch(() => {}); // nobody is left to be told
   }
@@ -221,8 +217,7 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#publish(encodeFrame({ ...this.#fields("ack"), step: frame.step, part: frame.part }));
-    this.#progress++;
+    this.#voice.transfer({ kind: "ack", step: frame.step, part: frame.part });
   }
 
   /** Computes what is assigned. Who is not named is no member. */
@@ -235,14 +230,8 @@ class Worker {
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     this.#start(
       "assign",
-      () => this.#bench.compute(() => this.#wanted, (range, sum) => this.#offer(range, sum)),
+      () => this.#bench.compute(() => this.#wanted, (range, sum) => this.#voice.offer(range, sum)),
     );
-  }
-
-  #offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
-    const finite = reports.every((report) => report.finite);
-    const named = { ...this.#fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
-    this.#publish(encodeControl(named, { microBatches: reports, seconds }));
   }
 
   /** Ends the steps that are committed and complete. */
@@ -252,33 +241,19 @@ class Worker {
     this.#start("commit", async () => {
       this.#begin("updating");
       const { step, apply, loss } = await this.#bench.apply();
-      this.#setPhase("ready");
-      this.#publish(this.#status());
+      this.#voice.setPhase("ready");
+      this.#voice.publish(this.#voice.status());
       this.options.onEvent?.({ kind: "applied", step, apply, loss });
     });
   }
 
-  /** Takes over a member's state. A later order ends an earlier one, whose donor is gone or whose state is too old. */
+  /** Takes over a member's state. */
   #follow(order: Frame): void {
-    if (this.#standing === "member" || this.#standing === "out") return;
-    const { donor } = messageOf(order, "takeover");
-    const key = `${order.step} ${donor}`;
-    if (this.#restored?.key === key) return this.#publish(this.#restored.frame);
+    if (this.#standing === "member" || this.#standing === "out" || this.#following.repeat(order)) return;
     this.#standing = "candidate";
-    this.#takeover = key;
-    this.#start("takeover", async () => {
-      const isWanted = () => this.#takeover === key && !this.#isEnding;
-      const { run, member: newcomer } = this.options;
-      const patienceSeconds = 2 * this.welcome.heartbeatSeconds;
-      const asked = { run, newcomer, donor, step: order.step, patienceSeconds, isWanted };
-      this.#begin(`taking over the state of ${donor}`);
-      await this.#bench.takeOver(donorOver(this.transport, asked));
-      if (!isWanted()) return;
-      this.#standing = "ready";
-      const frame = encodeControl({ ...this.#fields("restored"), step: order.step }, {});
-      this.#restored = { key, frame };
-      this.#publish(frame);
-    });
+    this.#following.accept(order);
+    const restored = () => this.#standing = "ready";
+    this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
   }
 
   /** Answers a newcomer. */
@@ -295,8 +270,7 @@ class Worker {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
     this.#wanted = [];
-    this.#takeover = "";
-    this.#restored = undefined;
+    this.#following.forget();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }
@@ -317,13 +291,7 @@ class Worker {
   #obey(order: Frame): void {
     const key = dutyKey(order);
     if (key === undefined || this.#tasks.repeat(key) || order.step !== this.replica.step) return;
-    const context = {
-      member: this.options.member,
-      replica: this.replica,
-      bench: this.#bench,
-      fields: <K extends Frame["kind"]>(kind: K) => this.#fields(kind),
-      setPhase: (phase: string) => this.#setPhase(phase),
-    };
+    const context = { replica: this.replica, bench: this.#bench, voice: this.#voice };
     this.#start(key, (answer) => carryOut(order, context, answer));
   }
 
@@ -337,7 +305,11 @@ class Worker {
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
     this.#bench.release(silenceSeconds);
     if (this.#standing === "out") return;
-    const answer = await this.transport.request(subjects.from(run, member), this.#status(), heartbeatSeconds);
+    const answer = await this.transport.request(
+      subjects.from(run, member),
+      this.#voice.status(),
+      heartbeatSeconds,
+    );
     if (this.#isEnding) return;
     this.#guard(() => {
       if (answer instanceof Uint8Array) this.#receive(answer);
@@ -347,26 +319,6 @@ class Worker {
 
   #begin(phase: string): void {
     if (this.#isEnding || this.#standing === "out") throw new Halted();
-    this.#setPhase(phase);
-  }
-
-  #setPhase(phase: string): void {
-    this.#phase = phase;
-    this.#progress++;
-  }
-
-  #status(): Uint8Array {
-    return encodeControl(this.#fields("status"), { phase: this.#phase, progress: this.#progress });
-  }
-
-  #publish(frame: Uint8Array): void {
-    this.transport.publish(subjects.from(this.options.run, this.options.member), frame);
-  }
-
-  #fields<K extends Frame["kind"]>(kind: K) {
-    const { run, member } = this.options;
-    const { step } = this.replica;
-    const { term, generation } = this.#contact.place;
-    return { kind, run, sender: member, term, generation, step };
+    this.#voice.setPhase(phase);
   }
 }

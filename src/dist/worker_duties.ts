@@ -4,23 +4,20 @@
  * @module
  */
 
-import type { Frame, FrameFields } from "./frames.ts";
+import type { Frame } from "./frames.ts";
 import { encodeControl, messageOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
+import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
 
-/** Who carries out an order, and with what. */
+/** What an order is carried out with. */
 export interface DutyContext {
-  /** Name of the worker. */
-  member: string;
-  /** Its replica. */
+  /** The worker's replica. */
   replica: Replica;
   /** What is in hand. */
   bench: Workbench;
-  /** Run, sender, term, generation and step of the worker's frames. */
-  fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
-  /** Says what is being done now. */
-  setPhase(phase: string): void;
+  /** Where the worker speaks. */
+  voice: Voice;
 }
 
 /** Which of all orders between steps one is; undefined for others. */
@@ -32,28 +29,34 @@ export function dutyKey({ kind, step, term, generation }: Frame): string | undef
 /** Carries out an order between steps. */
 export async function carryOut(
   order: Frame,
-  { member, replica, bench, fields, setPhase }: DutyContext,
+  { replica, bench, voice }: DutyContext,
   answer: (frame: Uint8Array) => void,
 ): Promise<void> {
+  const { member } = voice;
   switch (order.kind) {
     case "evaluate": {
       const losses = await bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
-      return answer(encodeControl(fields("evaluated"), { losses }));
+      return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
     case "save":
       if (messageOf(order, "save").writer !== member) return;
-      setPhase("saving");
-      return answer(encodeControl(fields("saved"), { place: await replica.save() }));
+      voice.setPhase("saving");
+      return answer(encodeControl(voice.fields("saved"), { place: await replica.save() }));
     case "pin":
       if (messageOf(order, "pin").donor !== member) return;
-      setPhase("copying its state for others");
+      voice.setPhase("copying its state for others");
       await bench.pin();
-      return answer(encodeControl(fields("pinned"), {}));
+      return answer(encodeControl(voice.fields("pinned"), {}));
     case "hash": {
-      setPhase("hashing");
+      voice.setPhase("hashing");
       const { vectors: { bytesSent, bytesReceived }, stateBytes } = bench;
       return answer(
-        encodeControl(fields("hashes"), { ...await replica.hashes(), bytesSent, bytesReceived, stateBytes }),
+        encodeControl(voice.fields("hashes"), {
+          ...await replica.hashes(),
+          bytesSent,
+          bytesReceived,
+          stateBytes,
+        }),
       );
     }
   }

@@ -1,0 +1,64 @@
+/**
+ * What a worker says: each frame with its place in the run, and signs of life that tell what it does and that it moves on.
+ *
+ * @module
+ */
+
+import type { ReportedSum } from "./compute.ts";
+import type { Contact } from "./contact.ts";
+import { encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { encodeControl, type Range } from "./messages.ts";
+import type { Replica } from "./replica.ts";
+import { subjects, type Transport } from "./transport.ts";
+import type { VectorFields } from "./vector_exchange.ts";
+
+/** The voice of one worker. */
+export class Voice {
+  #phase = "ready";
+  /** Rises with everything that the worker does. */
+  #progress = 0;
+
+  /** A worker of a run that has not done anything. */
+  constructor(
+    readonly transport: Transport,
+    readonly run: string,
+    readonly member: string,
+    readonly replica: Replica,
+    readonly contact: Contact,
+  ) {}
+
+  /** The worker does something else now. */
+  setPhase(phase: string): void {
+    this.#phase = phase;
+    this.#progress++;
+  }
+
+  /** What all frames of this worker say. */
+  fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
+    const { run, member: sender, replica: { step }, contact: { place: { term, generation } } } = this;
+    return { kind, run, sender, term, generation, step };
+  }
+
+  /** Sends a frame to the coordinator. */
+  publish(frame: Uint8Array): void {
+    this.transport.publish(subjects.from(this.run, this.member), frame);
+  }
+
+  /** Sends a part of a vector, or that one has come. */
+  transfer(fields: VectorFields): void {
+    this.#progress++;
+    this.publish(encodeFrame({ ...this.fields(fields.kind), ...fields }));
+  }
+
+  /** Offers a sum over micro-batches of the next step. */
+  offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
+    const finite = reports.every((report) => report.finite);
+    const named = { ...this.fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
+    this.publish(encodeControl(named, { microBatches: reports, seconds }));
+  }
+
+  /** A sign of life. */
+  status(): Uint8Array {
+    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress });
+  }
+}
