@@ -4,13 +4,16 @@
  * @module
  */
 
+import { wordsOf } from "../errors.ts";
 import type { ReportedSum } from "./compute.ts";
 import type { Contact } from "./contact.ts";
-import { encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { decodeFrame, encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { askCoordinator } from "./joining.ts";
 import { encodeControl, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import { subjects, type Transport } from "./transport.ts";
+import { type Message, subjects, type Transport } from "./transport.ts";
 import type { VectorFields } from "./vector_exchange.ts";
+import type { Workbench } from "./workbench.ts";
 
 /** The voice of one worker. */
 export class Voice {
@@ -55,6 +58,21 @@ export class Voice {
     const finite = reports.every((report) => report.finite);
     const named = { ...this.fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
     this.publish(encodeControl(named, { microBatches: reports, seconds }));
+  }
+
+  /** Answers a newcomer who asks for the state that this worker has pinned. */
+  answer({ data, respond }: Message, bench: Workbench): void {
+    const question = decodeFrame(data, this.run);
+    if ("refused" in question) return;
+    const answer = bench.answer(question, { run: this.run, sender: this.member, step: question.step });
+    if (answer) respond?.(answer);
+  }
+
+  /** Tells the coordinator that this worker leaves, and the error where that is why. */
+  async leave(error?: unknown): Promise<void> {
+    const message = error === undefined ? {} : { error: wordsOf(error) };
+    const leave = encodeControl(this.fields("leave"), message);
+    await askCoordinator(this.transport, this.run, this.member, leave).catch(() => {}); // nobody is left to be told
   }
 
   /** A sign of life. */

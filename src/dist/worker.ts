@@ -6,47 +6,21 @@
  * @module
  */
 
-import { RunError, wordsOf } from "../errors.ts";
+import { RunError } from "../errors.ts";
+import type { ReportedSum } from "./compute.ts";
 import { Contact } from "./contact.ts";
-import type { ReachFaultPoint } from "./fault_points.ts";
 import { Following } from "./following.ts";
 import { decodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { askCoordinator, join, joinAgain, type Welcome } from "./joining.ts";
-import { encodeControl, messageOf, type Range } from "./messages.ts";
+import { join, joinAgain, type Welcome } from "./joining.ts";
+import { messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Voice } from "./voice.ts";
 import { Workbench } from "./workbench.ts";
 import { carryOut, dutyKey } from "./worker_duties.ts";
-
-/** What a worker tells while it works. */
-export type WorkerEvent =
-  | { kind: "joined" }
-  /** Nobody coordinates the run: this worker waits for another coordinator. */
-  | { kind: "alone" }
-  /** It is no member (any more), and joins again. */
-  | { kind: "out" }
-  | { kind: "applied"; step: number; apply: boolean; loss: number };
-
-/** How a worker takes part. */
-export interface WorkerOptions {
-  /** Name of the run. */
-  run: string;
-  /** Name of this worker, another one for each: 1 to 64 letters, digits, _ and -. */
-  member: string;
-  /** Hash of the configuration that the replica was built from. */
-  configHash: string;
-  /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
-  atHome: boolean;
-  /** Leaves the run, which goes on without this worker. */
-  signal?: AbortSignal;
-  /** Gets what happens. */
-  onEvent?: (event: WorkerEvent) => void;
-  /** For tests: called at each fault point. */
-  onFaultPoint?: ReachFaultPoint;
-}
+import type { WorkerOptions } from "./worker_options.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.
@@ -133,7 +107,10 @@ class Worker {
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
       transport.subscribe(subjects.all(run), receive),
-      transport.subscribe(subjects.state(run, member), (message) => this.#guard(() => this.#answer(message))),
+      transport.subscribe(
+        subjects.state(run, member),
+        (message) => this.#guard(() => this.#voice.answer(message, this.#bench)),
+      ),
     ];
     const heartbeats = setInterval(() => this.#beat(), this.welcome.heartbeatSeconds * 1000);
     transport.closed.then((error) =>
@@ -175,11 +152,8 @@ class Worker {
 
   /** Lets the last micro-batch end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    const message = error === undefined ? {} : { error: wordsOf(error) };
-    const { run, member } = this.options;
-    const leave = encodeControl(this.#voice.fields("leave"), message);
     await this.#tasks.idle();
-    await askCoordinator(this.transport, run, member, leave).catch(() => {}); // nobody is left to be told
+    await this.#voice.leave(error);
   }
 
   /** One message from the coordinator. Orders of an earlier coordinator or set of members are dropped. */
@@ -228,10 +202,8 @@ class Worker {
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
-    this.#start(
-      "assign",
-      () => this.#bench.compute(() => this.#wanted, (range, sum) => this.#voice.offer(range, sum)),
-    );
+    const offer = (range: Range, sum: ReportedSum) => this.#voice.offer(range, sum);
+    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer));
   }
 
   /** Ends the steps that are committed and complete. */
@@ -254,15 +226,6 @@ class Worker {
     this.#following.accept(order);
     const restored = () => this.#standing = "ready";
     this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
-  }
-
-  /** Answers a newcomer. */
-  #answer({ data, respond }: Message): void {
-    const { run, member } = this.options;
-    const question = decodeFrame(data, run);
-    if ("refused" in question) return;
-    const answer = this.#bench.answer(question, { run, sender: member, step: question.step });
-    if (answer) respond?.(answer);
   }
 
   /** Joins again: the run goes on without this worker. */
@@ -291,8 +254,7 @@ class Worker {
   #obey(order: Frame): void {
     const key = dutyKey(order);
     if (key === undefined || this.#tasks.repeat(key) || order.step !== this.replica.step) return;
-    const context = { replica: this.replica, bench: this.#bench, voice: this.#voice };
-    this.#start(key, (answer) => carryOut(order, context, answer));
+    this.#start(key, (answer) => carryOut(order, this.#bench, this.#voice, answer));
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {

@@ -6,19 +6,8 @@
 
 import type { Frame } from "./frames.ts";
 import { encodeControl, messageOf } from "./messages.ts";
-import type { Replica } from "./replica.ts";
 import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
-
-/** What an order is carried out with. */
-export interface DutyContext {
-  /** The worker's replica. */
-  replica: Replica;
-  /** What is in hand. */
-  bench: Workbench;
-  /** Where the worker speaks. */
-  voice: Voice;
-}
 
 /** Which of all orders between steps one is; undefined for others. */
 export function dutyKey({ kind, step, term, generation }: Frame): string | undefined {
@@ -26,13 +15,18 @@ export function dutyKey({ kind, step, term, generation }: Frame): string | undef
   return isDuty ? `${kind} ${step} ${term} ${generation}` : undefined;
 }
 
-/** Carries out an order between steps. */
+/**
+ * Carries out an order between steps.
+ *
+ * @param answer sends an answer, and keeps it for when the order is repeated
+ */
 export async function carryOut(
   order: Frame,
-  { replica, bench, voice }: DutyContext,
+  bench: Workbench,
+  voice: Voice,
   answer: (frame: Uint8Array) => void,
 ): Promise<void> {
-  const { member } = voice;
+  const { member, replica } = voice;
   switch (order.kind) {
     case "evaluate": {
       const losses = await bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);

@@ -8,7 +8,8 @@ import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CoordinatorFaultPoint } from "../../src/dist/fault_points.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
-import { runWorker, type WorkerEvent } from "../../src/dist/worker.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import type { WorkerEvent } from "../../src/dist/worker_options.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyReplica } from "./toy.ts";
 
