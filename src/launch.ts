@@ -161,19 +161,21 @@ async function keepAlive(family: Family, name: string, kept: Kept): Promise<void
       return await family.start(name, order).done;
     } catch (error) {
       if (family.isEnding) return;
-      if (!kept.isWorthIt()) {
+      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
+      if (kept.isWorthIt()) {
+        if (crashes >= RESTARTS) {
+          say(`${name} crashed ${crashes + 1} times and is not started again`);
+          throw error;
+        }
+        const pause = FIRST_PAUSE * 2 ** crashes++;
+        say(`${wordsOf(error)}; starting it again in ${pause / 1000} s`);
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (family.isEnding) return;
+      }
+      if (!kept.isWorthIt()) { // not at once, or not any more
         family.fail(error);
         throw error;
       }
-      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
-      if (crashes >= RESTARTS) {
-        say(`${name} crashed ${crashes + 1} times and is not started again`);
-        throw error;
-      }
-      const pause = FIRST_PAUSE * 2 ** crashes++;
-      say(`${wordsOf(error)}; starting it again in ${pause / 1000} s`);
-      await new Promise((resolve) => setTimeout(resolve, pause));
-      if (family.isEnding) return;
       order = kept.later;
     }
   }

@@ -99,7 +99,7 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }));
+    this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
     const { microBatches, windowBytes } = plan;

@@ -16,7 +16,7 @@ const LEASE_PAUSE = 500;
 
 /** The gate of one coordinator. */
 export class Gate {
-  #enteredAt = performance.now();
+  #enteredAt: number;
   #isClosed = false;
   /** What waits. */
   #held: (() => void)[] | undefined;
@@ -26,19 +26,23 @@ export class Gate {
    *
    * @param fail gets what is thrown, and that another coordinator has taken over; nothing comes through afterwards
    * @param onHeldUp called after the process was held up
+   * @param now seconds on a clock that does not go back
    */
   constructor(
     readonly run: string,
     readonly lease: Lease | undefined,
     readonly fail: (error: unknown) => void,
     readonly onHeldUp: () => void,
-  ) {}
+    readonly now: () => number,
+  ) {
+    this.#enteredAt = now();
+  }
 
   /** Lets something happen, at once or later. */
   enter(callback: () => void): void {
     if (this.#isClosed) return;
-    const isHeldUp = performance.now() - this.#enteredAt >= 1000 * HELD_UP_SECONDS;
-    this.#enteredAt = performance.now();
+    const isHeldUp = this.now() - this.#enteredAt >= HELD_UP_SECONDS;
+    this.#enteredAt = this.now();
     if (isHeldUp && !this.#held) {
       this.#held = [this.onHeldUp];
       this.#confirm().then(() => this.#release(), (error) => this.close(error));

@@ -4,23 +4,25 @@ import assert from "node:assert/strict";
 import { Gate } from "../../src/dist/gate.ts";
 import type { Lease } from "../../src/dist/lease.ts";
 
-/** Holds this process up, as if it were frozen. */
-function holdUp(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
-}
-
-/** A gate, what came through it, and how it failed. */
+/** A gate of a process that is held up when the test says so, what came through it, and how it failed. */
 function gateWith(isHeld: () => Promise<boolean>) {
   const came: string[] = [];
   const failed = Promise.withResolvers<unknown>();
   const lease: Lease = { revision: 1, isHeld };
-  const gate = new Gate("toy", lease, failed.resolve, () => came.push("held up"));
-  return { gate, came, failed: failed.promise, pass: (name: string) => gate.enter(() => came.push(name)) };
+  let now = 0;
+  const gate = new Gate("toy", lease, failed.resolve, () => came.push("held up"), () => now);
+  return {
+    gate,
+    came,
+    failed: failed.promise,
+    pass: (name: string) => gate.enter(() => came.push(name)),
+    holdUp: () => now += 1.1,
+  };
 }
 
 Deno.test("what happens comes through at once; after the process was held up, only when the lease is still held", async () => {
   const answer = Promise.withResolvers<boolean>();
-  const { came, pass } = gateWith(() => answer.promise);
+  const { came, pass, holdUp } = gateWith(() => answer.promise);
   pass("a");
   assert.deepEqual(came, ["a"]);
   holdUp();
@@ -36,7 +38,7 @@ Deno.test("what happens comes through at once; after the process was held up, on
 });
 
 Deno.test("once another coordinator has the lease, nothing comes through any more", async () => {
-  const { came, pass, failed } = gateWith(() => Promise.resolve(false));
+  const { came, pass, failed, holdUp } = gateWith(() => Promise.resolve(false));
   holdUp();
   pass("a");
   assert.match(String(await failed), /another coordinator has taken over the run "toy"; this one ends/);
@@ -46,7 +48,7 @@ Deno.test("once another coordinator has the lease, nothing comes through any mor
 
 Deno.test("a store that does not answer is asked again", async () => {
   let asked = 0;
-  const { came, pass } = gateWith(() =>
+  const { came, pass, holdUp } = gateWith(() =>
     ++asked < 2 ? Promise.reject(new Error("away")) : Promise.resolve(true)
   );
   holdUp();
