@@ -36,6 +36,8 @@ export type CoordinatorOrder =
     listen?: { hostname: string; port: number };
     /** URL of a server that is there. */
     nats?: string;
+    /** Go on with the run in this folder. */
+    resume?: string;
   };
 
 /** Show a text. */
@@ -77,8 +79,16 @@ const TRAIN: CommandHelp = {
 };
 
 const COORDINATOR: CommandHelp = {
-  usage: ["deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and average for them"],
+  usage: [
+    "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and average for them",
+    "deno task coordinator --resume DIR [options]    go on with a run, after its coordinator has ended",
+  ],
   flags: [
+    {
+      name: "resume",
+      value: "DIR",
+      text: "Go on with the run in this folder: with its workers that live, or from its newest checkpoint.",
+    },
     {
       name: "listen",
       value: "HOST:PORT",
@@ -121,10 +131,7 @@ export function parseTrain(args: string[]): TrainOrder {
     problems.push(`--${flag} with ${other}: ${reason}`);
 
   if (resume !== undefined) {
-    const reason =
-      "a run goes on in its folder, with its configuration; flags can change single values of it";
-    if (configPath !== undefined) clash("resume", configPath, reason);
-    if ("machine.out" in overrides) clash("resume", "--out", reason);
+    problems.push(...resumeProblems(configPath, overrides));
     if (join !== undefined) clash("resume", "--join", "the coordinator decides whether its run goes on");
   }
   if (join !== undefined) {
@@ -158,8 +165,19 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   if (flags.listen !== undefined && flags.nats !== undefined) {
     problems.push("--listen with --nats: either a server of its own or one that is there");
   }
+  const { nats, resume } = flags;
+  if (resume !== undefined) problems.push(...resumeProblems(configPath, overrides));
   if (problems.length > 0) throw new ConfigError(problems);
-  return { action: "coordinate", configPath, overrides, json, listen, nats: flags.nats };
+  return { action: "coordinate", configPath, overrides, json, listen, nats, resume };
+}
+
+function resumeProblems(configPath: string | undefined, overrides: Overrides): string[] {
+  const others = [
+    ...(configPath === undefined ? [] : [configPath]),
+    ...("machine.out" in overrides ? ["--out"] : []),
+  ];
+  const reason = "a run goes on in its folder, with its configuration; flags can change single values of it";
+  return others.map((other) => `--resume with ${other}: ${reason}`);
 }
 
 /** Arguments taken apart. */

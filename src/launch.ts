@@ -15,10 +15,10 @@ import { WORKER_ENVIRONMENT } from "./tensorflow/memory.ts";
 
 /** Milliseconds that children have to leave by themselves once the run has ended, and again after they were asked to. */
 const GRACE = 3000;
-/** How often in a row a worker that crashes is started again, and after how many milliseconds, doubled each time. */
+/** How often in a row a process that crashes is started again, and after how many milliseconds, doubled each time. */
 const RESTARTS = 3;
 const FIRST_PAUSE = 2500;
-/** A worker that has lived so many milliseconds counts as sound: its earlier crashes are forgotten. */
+/** One that has lived so many milliseconds counts as sound: its earlier crashes are forgotten. */
 const SOUND_AFTER = 60_000;
 
 /** What all launches take. */
@@ -30,12 +30,12 @@ export interface LaunchOptions {
 }
 
 /**
- * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A worker that
+ * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
  * crashes after the first step is started again, a few times.
  *
  * @param startStep the step that the run goes on after; 0 starts a new one
- * @throws {RunError} where the coordinator fails, a worker fails before the first step, or no worker can be kept alive: with
- *   its words
+ * @throws {RunError} where coordinator or worker fails before the first step, or no worker, or no coordinator, can be kept
+ *   alive: with its words
  */
 export async function launchRun(
   config: Config,
@@ -51,28 +51,47 @@ export async function launchRun(
   const url = server.url;
   let summary: Summary | undefined;
   let isUnderWay = false; // after the first step
+  let areWorkersDone = false;
   const listening = Promise.withResolvers<void>();
+  const interrupt = () => family.stop("coordinator");
   const family = new Family((event) => {
-    if (event.kind === "listening") return listening.resolve();
+    if (event.kind === "listening") {
+      if (signal?.aborted) interrupt(); // it came while there was no coordinator to be told
+      return listening.resolve();
+    }
     if (event.kind === "finished") summary = event.summary;
     isUnderWay ||= event.kind === "step";
     onEvent(event);
   });
   try {
     const { machine, data: { source } } = config;
-    const options = { url, startStep, startWorkers: Math.max(machine.workers, machine.minWorkers) };
-    const coordinator = family.start("coordinator", { role: "coordinator", config, options });
-    coordinator.done.catch(family.fail);
-    const interrupt = () => coordinator.child.stop("SIGTERM");
+    const startWorkers = Math.max(machine.workers, machine.minWorkers);
+    const order = (options: { startStep: number } | { takeOver: true }): ChildOrder => ({
+      role: "coordinator",
+      config,
+      options: { url, startWorkers, ...options },
+    });
+    const coordinator = keepAlive(family, "coordinator", {
+      first: order({ startStep }),
+      later: order({ takeOver: true }),
+      isWorthIt: () => isUnderWay && !areWorkersDone,
+      onEvent,
+    });
     signal?.addEventListener("abort", interrupt);
-    if (signal?.aborted) interrupt();
     listening.promise.then(() => {
-      const orders = workerOrders(machine, { url, startStep, source, atHome: true });
-      const kept = orders.map((order) => keepAlive(family, order, () => isUnderWay, onEvent));
+      const kept = workerOrders(machine, { url, source, atHome: true }).map((order) =>
+        keepAlive(family, order.options.member, {
+          first: order,
+          later: order,
+          isWorthIt: () => isUnderWay,
+          onEvent,
+        })
+      );
       // One that is left is enough for the others' work.
       Promise.any(kept).catch(({ errors }: AggregateError) => family.fail(errors.at(-1)));
+      Promise.allSettled(kept).then(() => areWorkersDone = true);
     });
-    await Promise.race([coordinator.done, family.failure]);
+    await Promise.race([coordinator, family.failure]);
     signal?.removeEventListener("abort", interrupt);
   } finally {
     await family.end();
@@ -109,7 +128,7 @@ export async function launchWorkers(
 /** Worker i of this machine computes on GPU i where there are GPUs. */
 function workerOrders(
   { run, workers, backend, device, name, out: folder }: Config["machine"],
-  common: Pick<WorkerOptions, "url" | "source" | "startStep" | "atHome">,
+  common: Pick<WorkerOptions, "url" | "source" | "atHome">,
 ): WorkerOrder[] {
   return Array.from({ length: workers }, (_, gpu) => ({
     role: "worker",
@@ -117,37 +136,48 @@ function workerOrders(
   }));
 }
 
+/** A process that is kept alive. */
+interface Kept {
+  /** What it is to be. */
+  first: ChildOrder;
+  /** What it is to be when it is started again. */
+  later: ChildOrder;
+  /** Whether it is worth while to start it again; otherwise the whole family ends with it. */
+  isWorthIt: () => boolean;
+  /** Gets what happens. */
+  onEvent: RunListener;
+}
+
 /**
- * Starts a worker, and again when it crashes in a run that is under way, until it ends well.
+ * Starts a process, and again when it crashes, until it ends well.
  *
- * @throws {RunError} where it crashes too often; before the first step, at once for the whole family
+ * @throws {RunError} where it crashes too often, or it is not worth while to start it again
  */
-async function keepAlive(
-  family: Family,
-  order: WorkerOrder,
-  isUnderWay: () => boolean,
-  onEvent: RunListener,
-): Promise<void> {
-  const { member } = order.options;
-  for (let crashes = 0, startStep = order.options.startStep;; startStep = 0) { // later it takes over the state
+async function keepAlive(family: Family, name: string, kept: Kept): Promise<void> {
+  const say = (text: string) => kept.onEvent({ kind: "status", text });
+  let order = kept.first;
+  for (let crashes = 0;;) {
     const startedAt = performance.now();
     try {
-      return await family.start(member, { ...order, options: { ...order.options, startStep } }).done;
+      return await family.start(name, order).done;
     } catch (error) {
       if (family.isEnding) return;
-      if (!isUnderWay()) {
+      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
+      if (kept.isWorthIt()) {
+        if (crashes >= RESTARTS) {
+          say(`${name} crashed ${crashes + 1} times and is not started again`);
+          throw error;
+        }
+        const pause = FIRST_PAUSE * 2 ** crashes++;
+        say(`${wordsOf(error)}; starting it again in ${pause / 1000} s`);
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (family.isEnding) return;
+      }
+      if (!kept.isWorthIt()) { // not at once, or not any more
         family.fail(error);
         throw error;
       }
-      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
-      if (crashes >= RESTARTS) {
-        onEvent({ kind: "status", text: `${member} crashed ${crashes + 1} times and is not started again` });
-        throw error;
-      }
-      const pause = FIRST_PAUSE * 2 ** crashes++;
-      onEvent({ kind: "status", text: `${wordsOf(error)}; starting it again in ${pause / 1000} s` });
-      await new Promise((resolve) => setTimeout(resolve, pause));
-      if (family.isEnding) return;
+      order = kept.later;
     }
   }
 }
@@ -169,7 +199,8 @@ class Family {
   readonly fail: (error: unknown) => void;
   /** Whether no process is to be started any more. */
   isEnding = false;
-  readonly #children: Child[] = [];
+  /** The latest child of each name. */
+  readonly #children = new Map<string, Child>();
 
   constructor(private readonly onEvent: (event: ChildEvent) => void) {
     const { promise, reject } = Promise.withResolvers<never>();
@@ -188,24 +219,30 @@ class Family {
       } else this.onEvent(told);
     };
     const child = startChild(name, order, hear, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
-    this.#children.push(child);
+    this.#children.set(name, child);
     const done = child.exited.then((exit) => {
       if (!exit.success) throw new RunError(`${name}: ${words ?? describe(exit)}`);
     });
     return { child, done };
   }
 
+  /** Asks a child to leave, where it is there. */
+  stop(name: string): void {
+    this.#children.get(name)?.stop("SIGTERM");
+  }
+
   /** Waits for all to end; asks, then ends those that don't. */
   async end(): Promise<void> {
     this.isEnding = true;
-    const all = Promise.all(this.#children.map((child) => child.exited));
+    const children = [...this.#children.values()];
+    const all = Promise.all(children.map((child) => child.exited));
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       const timer = Promise.withResolvers<"late">();
       const late = setTimeout(() => timer.resolve("late"), GRACE);
       const ended = await Promise.race([all, timer.promise]);
       clearTimeout(late);
       if (ended !== "late") return;
-      for (const child of this.#children) child.stop(signal);
+      for (const child of children) child.stop(signal);
     }
     await all;
   }

@@ -5,12 +5,15 @@
  * @module
  */
 
+import { checkpointSteps, newestCheckpoint } from "./checkpoint.ts";
 import { type Config, type RunConfig, stringifyConfig } from "./config.ts";
 import { loadCorpus } from "./data/corpus.ts";
 import { coordinate } from "./dist/coordinator.ts";
 import { fetchRun } from "./dist/joining.ts";
+import { takeNatsLease } from "./dist/nats_lease.ts";
 import { connectNats } from "./dist/nats_transport.ts";
 import { runWorker } from "./dist/worker.ts";
+import { RunError } from "./errors.ts";
 import { learningRate } from "./model/schedule.ts";
 import { planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./run_events.ts";
@@ -23,6 +26,8 @@ export interface CoordinatorOptions {
   url: string;
   /** The step that the run in `machine.out` goes on after. Without it the folder of a new run is made. */
   startStep?: number;
+  /** Goes on with the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
+  takeOver?: boolean;
   /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
   startWorkers?: number;
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
@@ -46,22 +51,29 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, startStep, startWorkers, signal, onEvent = () => {}, onListening } = options;
+  const { url, takeOver, startWorkers, signal, onEvent = () => {}, onListening } = options;
+  const { machine, data, optimizer } = config;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
-  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress });
-  const plan = planOf(config, corpus, startStep ?? 0, startWorkers);
-  if (startStep === undefined) await RunFolder.create(config.machine.out, stringifyConfig(config));
-  const log = new RunLog(
-    RunFolder.at(config.machine.out),
-    (step) => learningRate(config.optimizer, step),
-    onEvent,
-  );
+  const corpus = await loadCorpus(data.source, data, { signal, onProgress });
+  const plan = planOf(config, corpus, startWorkers);
+  const folder = RunFolder.at(machine.out);
+  const startStep = takeOver
+    ? await newestCheckpoint(folder.checkpoints, onProgress) ?? 0
+    : options.startStep;
+  if (startStep === undefined) await RunFolder.create(machine.out, stringifyConfig(config));
+  const record = folder.record();
+  await using resources = new AsyncDisposableStack();
+  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const transport = await connectNats(url, "coordinator");
-  try {
-    return await log.finish(await coordinate(transport, plan, { signal, onEvent: log.hear, onListening }));
-  } finally {
-    await transport.close();
-  }
+  resources.defer(() => transport.close());
+  const outcome = await coordinate(transport, { ...plan, startStep: startStep ?? 0, record }, {
+    signal,
+    onEvent: log.hear,
+    onListening,
+    takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
+    takeOver: takeOver ? { expected: record.workers, recall: (step) => log.takeOver(step) } : undefined,
+  });
+  return await log.finish(outcome);
 }
 
 /** How a worker is started. */
@@ -84,8 +96,6 @@ export interface WorkerOptions {
   folder: string;
   /** Whether this is the machine where the run was started. Others write checkpoints only when nobody there is left. */
   atHome?: boolean;
-  /** The step that the run goes on after. */
-  startStep?: number;
   /** Leaves the run. */
   signal?: AbortSignal;
   /** Gets lines for people. */
@@ -106,14 +116,15 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   const { url, run, member, signal } = options;
   const transport = await connectNats(url, member);
   try {
-    const { config, configHash } = await fetchRun(transport, run, member);
-    const replica = await openReplica(config as RunConfig, options);
+    const { config, configHash, startStep } = await fetchRun(transport, run, member);
+    const replica = await openReplica(config as RunConfig, { ...options, startStep });
     await runWorker(transport, replica, {
       run,
       member,
       configHash,
       atHome: options.atHome ?? false,
       signal,
+      onEvent: ({ kind }) => kind === "alone" && options.onStatus?.(ALONE),
     });
     replica.dispose();
   } finally {
@@ -121,11 +132,15 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
+/** What a worker says that hears nothing of its coordinator. */
+const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
+
 /** What a replica on this machine needs besides the run's configuration. */
-export type ReplicaOptions = Pick<
-  WorkerOptions,
-  "source" | "backend" | "device" | "gpu" | "folder" | "startStep" | "signal" | "onStatus"
->;
+export interface ReplicaOptions
+  extends Pick<WorkerOptions, "source" | "backend" | "device" | "gpu" | "folder" | "signal" | "onStatus"> {
+  /** The step that the run starts after: 0 by default, or that of a checkpoint in the folder. */
+  startStep?: number;
+}
 
 /** A replica with this machine's backend and text, at the step that the run starts from. */
 export async function openReplica(
@@ -140,6 +155,12 @@ export async function openReplica(
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
   const run = RunFolder.at(folder);
+  if (startStep > 0 && !(await checkpointSteps(run.checkpoints)).includes(startStep)) {
+    throw new RunError(
+      `the run goes on after step ${startStep}, and ${run.checkpoints} has no checkpoint of it; name the run's folder with ` +
+        "--out, or join once the run is under way",
+    );
+  }
   const { keepLast } = config.checkpoint;
   const place = { folder: run.checkpoints, keepLast, losses: () => run.validationLosses() };
   const replica = new FlashReplica(config, corpus, info, place);
@@ -153,7 +174,7 @@ export type ChildOrder =
   | {
     role: "coordinator";
     config: Config;
-    options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers">;
+    options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers" | "takeOver">;
   }
   | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus"> };
 

@@ -7,7 +7,7 @@
 import { type Config, configHash, type RunConfig, runPart } from "./config.ts";
 import type { Corpus } from "./data/corpus.ts";
 import { MicroBatches } from "./data/microbatch.ts";
-import type { CoordinationPlan } from "./dist/plan.ts";
+import { type CoordinationPlan, NO_RECORD } from "./dist/plan.ts";
 
 /** The micro-batches that a configuration makes of a corpus. */
 export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, corpus: Corpus): MicroBatches {
@@ -22,16 +22,14 @@ export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, co
 }
 
 /**
- * The plan of a run.
+ * The plan of a new run.
  *
- * @param startStep the step that replicas are at when it starts: 0, or a checkpoint's
  * @param startWorkers workers that it waits for before the first step
  * @throws {ConfigError} where the corpus is too short
  */
 export function planOf(
   config: Config,
   corpus: Corpus,
-  startStep: number,
   startWorkers: number = config.machine.minWorkers,
 ): CoordinationPlan {
   const { perStep, perEvaluation } = microBatchesOf(config, corpus);
@@ -41,7 +39,8 @@ export function planOf(
     config: runPart(config),
     configHash: configHash(config),
     steps: train.steps,
-    startStep,
+    startStep: 0,
+    record: NO_RECORD,
     microBatches: perStep,
     evaluation: { every, microBatches: perEvaluation },
     maxSkips: train.maxSkips,

@@ -38,7 +38,7 @@ export interface CheckpointPlace {
   folder: string;
   keepLast: number;
   /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
-  losses?: () => Promise<ReadonlyMap<number, number>>;
+  losses?: () => ReadonlyMap<number, number>;
 }
 
 /** How a replica is prepared. */
@@ -244,7 +244,7 @@ export class FlashReplica implements Replica {
     const { folder, keepLast, losses } = this.place;
     const { params, m, v } = state.vectors; // positions are among the buffers
     const trained = { ...state, vectors: { params, m, v } };
-    return await saveCheckpoint(folder, trained, context, keepLast, await losses?.());
+    return await saveCheckpoint(folder, trained, context, keepLast, losses?.());
   }
 
   /** Frees the state's tensors and the compiled functions. */

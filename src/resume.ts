@@ -37,7 +37,7 @@ export async function openRun(
   if (step === undefined) say("the run has no checkpoint yet and begins with step 1");
   try {
     await logChanges(folder, { step: last, changes }, config, say);
-    await folder.discardAfter(last);
+    folder.discardAfter(last);
   } catch (error) {
     throw new ConfigError([`--resume ${out}: can't write to its folder (${wordsOf(error)})`]);
   }

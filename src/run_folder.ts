@@ -1,12 +1,13 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, `checkpoints/`, and `changes.jsonl` where a resume changed the configuration.
+ * `summary.json` at the end, `checkpoints/`, `changes.jsonl` where a resume changed the configuration, and `server.json` where
+ * a coordinator has a NATS server of its own.
  *
  * @module
  */
 
 import { exists, remove } from "./checkpoint_folder.ts";
-import type { CommittedStep, RunOutcome } from "./dist/plan.ts";
+import type { CommittedStep, RunOutcome, RunRecord } from "./dist/plan.ts";
 import { ConfigError, RunError, wordsOf } from "./errors.ts";
 
 /** What `metrics.jsonl` says of a step. */
@@ -15,6 +16,8 @@ export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
   tokensPerSecond: number;
   /** Learning rate of this step. */
   lr: number;
+  /** For how long the run had gone on, in seconds from its first step on, without the time between two starts. */
+  elapsed: number;
 }
 
 /** What `metrics.jsonl` says of an evaluation after a step. */
@@ -35,8 +38,24 @@ export interface ConfigChanges {
 
 /** `summary.json`: the run as a whole. */
 export interface Summary extends RunOutcome {
-  /** Of this start of the run, from the first step to the last. */
+  /** From the first step to the last, without the time between two starts. */
   seconds: number;
+}
+
+/** What `metrics.jsonl` says of the steps so far. */
+export interface MetricsRecord extends RunRecord {
+  /** For how long the run has gone on. */
+  elapsed: number;
+  /** Workers of the last step; 0 where there was none, or it was computed in one process. */
+  workers: number;
+}
+
+/** The NATS server of a run. */
+export interface RunServer {
+  /** Where it listens. */
+  listen: { hostname: string; port: number };
+  /** What clients need. */
+  token: string;
 }
 
 /** The folder of a run. */
@@ -76,17 +95,48 @@ export class RunFolder {
 
   /**
    * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
-   * done again.
+   * done again. The file is always a new one, so that a process that has the old one open writes into it no more.
    */
-  async discardAfter(step: number): Promise<void> {
-    const text = await this.metricsText();
-    const lines = text.split("\n").filter((line) => line);
+  discardAfter(step: number): void {
+    const lines = this.metricsLines();
     const discarded = lines.filter((line) => stepOf(line) > step);
-    if (discarded.length === 0) return;
-    const append = { append: true };
-    await Deno.writeTextFile(this.file("metrics.discarded.jsonl"), discarded.join("\n") + "\n", append);
     const kept = lines.filter((line) => stepOf(line) <= step);
-    await replaceFile(this.file("metrics.jsonl"), kept.map((line) => line + "\n").join(""));
+    const text = (lines: string[]) => lines.map((line) => line + "\n").join("");
+    if (discarded.length > 0) {
+      Deno.writeTextFileSync(this.file("metrics.discarded.jsonl"), text(discarded), { append: true });
+    }
+    const path = this.file("metrics.jsonl");
+    Deno.writeTextFileSync(`${path}.tmp`, text(kept));
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** What is on record of the steps so far. */
+  record(): MetricsRecord {
+    const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
+      .map((line) => JSON.parse(line) as StepMetrics | EvaluationMetrics);
+    const steps = lines.filter((line): line is StepMetrics => "loss" in line);
+    const last = steps.at(-1);
+    return {
+      tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+      loss: last?.loss ?? NaN, // JSON has null for NaN
+      evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
+      skips: steps.length - 1 - steps.findLastIndex(({ applied }) => applied),
+      elapsed: last?.elapsed ?? 0,
+      workers: last?.workers ?? 0,
+    };
+  }
+
+  /** Keeps where the run's own NATS server is, with its token, for a coordinator that takes over: no other user may read it. */
+  writeServer(server: RunServer): void {
+    const path = this.file("server.json");
+    Deno.writeTextFileSync(`${path}.tmp`, JSON.stringify(server) + "\n", { mode: 0o600 });
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** Where the run's own NATS server was; undefined where it had none. */
+  readServer(): RunServer | undefined {
+    const text = this.read("server.json");
+    return text === undefined ? undefined : JSON.parse(text);
   }
 
   /** Adds a line to `changes.jsonl`, and replaces `config.yaml`. */
@@ -106,28 +156,20 @@ export class RunFolder {
     return this.file("checkpoints");
   }
 
-  /** Adds a line to `metrics.jsonl`. */
-  writeMetrics(metrics: StepMetrics | EvaluationMetrics): void {
-    const path = this.file("metrics.jsonl");
-    try {
-      Deno.writeTextFileSync(path, JSON.stringify(metrics) + "\n", { append: true });
-    } catch (error) {
-      throw new RunError(
-        `The metrics of step ${metrics.step} can't be written to ${path}: ${wordsOf(error)}`,
-      );
-    }
+  /** Opens `metrics.jsonl` for more lines. */
+  openMetrics(): MetricsWriter {
+    return new MetricsWriter(this.file("metrics.jsonl"));
   }
 
   /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
-  async validationLosses(): Promise<Map<number, number>> {
-    const losses = new Map<number, number>();
-    const text = await this.metricsText();
-    for (const line of text.split("\n").filter((line) => line.includes('"valLoss"'))) {
-      if (stepOf(line) === Infinity) continue; // half a line
+  validationLosses(): Map<number, number> {
+    const lines = this.metricsLines().filter((line) =>
+      line.includes('"valLoss"') && stepOf(line) !== Infinity
+    );
+    return new Map(lines.map((line) => {
       const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
-      losses.set(step, valLoss);
-    }
-    return losses;
+      return [step, valLoss];
+    }));
   }
 
   /** Writes `summary.json`. */
@@ -140,14 +182,52 @@ export class RunFolder {
     }
   }
 
-  /** What `metrics.jsonl` says; a run that was killed at its very beginning, and a folder of another machine, have none. */
-  private async metricsText(): Promise<string> {
-    const path = this.file("metrics.jsonl");
-    return await exists(path) ? await Deno.readTextFile(path) : "";
+  /** The lines of `metrics.jsonl`; a run that was killed at its very beginning, and a folder of another machine, have none. */
+  private metricsLines(): string[] {
+    return this.read("metrics.jsonl")?.split("\n").filter((line) => line) ?? [];
+  }
+
+  private read(name: string): string | undefined {
+    try {
+      return Deno.readTextFileSync(this.file(name));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   private file(name: string): string {
     return `${this.path}/${name}`;
+  }
+}
+
+/** Adds lines to `metrics.jsonl`. */
+export class MetricsWriter implements Disposable {
+  readonly #file: Deno.FsFile;
+
+  /** Opens the file, or makes it. */
+  constructor(readonly path: string) {
+    try {
+      this.#file = Deno.openSync(path, { append: true, create: true });
+    } catch (error) {
+      throw new RunError(`The metrics can't be written to ${path}: ${wordsOf(error)}`);
+    }
+  }
+
+  /** Adds a line: when this returns, it outlives the process. */
+  write(metrics: StepMetrics | EvaluationMetrics): void {
+    const bytes = new TextEncoder().encode(JSON.stringify(metrics) + "\n");
+    try {
+      for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
+    } catch (error) {
+      throw new RunError(
+        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${wordsOf(error)}`,
+      );
+    }
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file.close();
   }
 }
 

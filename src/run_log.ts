@@ -6,11 +6,15 @@
 
 import type { CommittedStep, DistEvent, RunOutcome } from "./dist/plan.ts";
 import type { RunListener } from "./run_events.ts";
-import type { RunFolder, StepMetrics, Summary } from "./run_folder.ts";
+import type { MetricsRecord, MetricsWriter, RunFolder, StepMetrics, Summary } from "./run_folder.ts";
 
 /** Writes what a run tells into its folder, and hands it on. */
-export class RunLog {
-  #started: number | undefined; // when the first step opened, ms
+export class RunLog implements Disposable {
+  #metrics: MetricsWriter;
+  /** For how long the run had gone on before, in seconds. */
+  #before: number;
+  /** When the first step of this start opened, ms. */
+  #started: number | undefined;
 
   /**
    * @param folder where metrics and summary go
@@ -21,7 +25,28 @@ export class RunLog {
     private readonly folder: RunFolder,
     private readonly learningRate: (step: number) => number,
     private readonly listener: RunListener,
-  ) {}
+  ) {
+    this.#metrics = folder.openMetrics();
+    this.#before = folder.record().elapsed;
+  }
+
+  /**
+   * Goes on with what another process has written up to a step. That process, should it still be there, can't write into
+   * the file any more.
+   */
+  takeOver(step: number): MetricsRecord {
+    this.#metrics[Symbol.dispose]();
+    this.folder.discardAfter(step);
+    this.#metrics = this.folder.openMetrics();
+    const record = this.folder.record();
+    this.#before = record.elapsed;
+    return record;
+  }
+
+  /** Closes the file of metrics. */
+  [Symbol.dispose](): void {
+    this.#metrics[Symbol.dispose]();
+  }
 
   /** Takes an event of the distribution. */
   readonly hear = (event: DistEvent): void => {
@@ -30,7 +55,7 @@ export class RunLog {
         return this.#step(event.committed);
       case "evaluated": {
         const metrics = { step: event.step, valLoss: event.valLoss };
-        this.folder.writeMetrics(metrics);
+        this.#metrics.write(metrics);
         return this.listener({ kind: "evaluated", metrics });
       }
       case "saved":
@@ -42,11 +67,15 @@ export class RunLog {
 
   /** Writes the summary of a run that has ended. */
   async finish(outcome: RunOutcome): Promise<Summary> {
-    const seconds = this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000;
-    const summary = { ...outcome, seconds };
+    const summary = { ...outcome, seconds: this.#elapsed() };
     await this.folder.writeSummary(summary);
     this.listener({ kind: "finished", summary });
     return summary;
+  }
+
+  /** For how long the run has gone on, in seconds. */
+  #elapsed(): number {
+    return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
   #saved({ step, elsewhere }: DistEvent & { kind: "saved" }): void {
@@ -65,8 +94,9 @@ export class RunLog {
       ...committed,
       tokensPerSecond: committed.tokens / seconds,
       lr: this.learningRate(committed.step),
+      elapsed: this.#elapsed(),
     };
-    this.folder.writeMetrics(metrics);
+    this.#metrics.write(metrics);
     if (reason !== undefined) {
       this.listener({ kind: "status", text: `step ${committed.step} was skipped: ${reason}` });
     }
@@ -83,6 +113,12 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} joined, ${event.members} there`;
     case "refused":
       return `${event.member} was refused: ${event.reasons.join("; ")}`;
+    case "took over":
+      return `this coordinator (term ${event.term}) takes over after step ${event.step}, with ${
+        event.members.join(", ")
+      }`;
+    case "no lease":
+      return "the NATS server has no JetStream for this user: a coordinator that is frozen and wakes up is noticed late";
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":

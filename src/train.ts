@@ -52,7 +52,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const resolved = resolveConfig(config);
   const onProgress = (text: string) => hear({ kind: "status", text });
   const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
-  const plan = planOf(resolved, corpus, 0); // finds out whether the corpus is long enough
+  const plan = planOf(resolved, corpus); // finds out whether the corpus is long enough
   const { backend, device, out } = resolved.machine;
   if (!options.resume) await RunFolder.create(out, stringifyConfig(resolved));
   const startStep = options.resume ? await openRun(resolved, corpus, onProgress) : 0;
@@ -71,9 +71,13 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
     signal,
     onStatus: onProgress,
   });
-  const log = new RunLog(RunFolder.at(out), (step) => learningRate(resolved.optimizer, step), hear);
+  const folder = RunFolder.at(out);
+  const record = folder.record();
+  using log = new RunLog(folder, (step) => learningRate(resolved.optimizer, step), hear);
   try {
-    return await log.finish(await runSingle(replica, { ...plan, startStep }, { signal, onEvent: log.hear }));
+    return await log.finish(
+      await runSingle(replica, { ...plan, startStep, record }, { signal, onEvent: log.hear }),
+    );
   } finally {
     replica.dispose();
   }

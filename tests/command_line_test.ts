@@ -178,8 +178,20 @@ Deno.test("parseCoordinator() listens on an interface or takes a server that is 
       json: false,
       listen: undefined,
       nats: "tls://user:word@host:4222",
+      resume: undefined,
     },
   );
+});
+
+Deno.test("parseCoordinator() goes on with a run, with its own configuration", () => {
+  const order = parseCoordinator(["--resume", "runs/a", "--min-workers=2"]);
+  assert.ok(order.action === "coordinate");
+  assert.deepEqual([order.resume, order.overrides], ["runs/a", { "machine.minWorkers": 2 }]);
+  const problems = problemsOf(parseCoordinator, "my.yaml", "--resume", "runs/a", "--out", "runs/b");
+  assert.deepEqual(problems.map((problem) => problem.split(":")[0]), [
+    "--resume with my.yaml",
+    "--resume with --out",
+  ]);
 });
 
 Deno.test("parseCoordinator() refuses wrong addresses and flags that are for training", () => {
@@ -212,7 +224,7 @@ Deno.test("--help lists every option with its default, and each command's own fl
         "backend",
         "run",
       ]],
-      [parseCoordinator, ["listen", "nats", "json", "help", "min-workers", "run", "out", "data"]],
+      [parseCoordinator, ["resume", "listen", "nats", "json", "help", "min-workers", "run", "out", "data"]],
     ] as const
   ) {
     const order = parse(["--stepz", "--help"]); // help goes before problems

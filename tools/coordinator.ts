@@ -6,28 +6,56 @@
 
 import { type CoordinatorOrder, parseCoordinator } from "../src/command_line.ts";
 import { type Config, loadConfig, resolveConfig } from "../src/config.ts";
-import { startNatsServer } from "../src/dist/server.ts";
+import { keepNatsServer, type NatsServer } from "../src/dist/server.ts";
+import { RunError } from "../src/errors.ts";
 import { startCoordinator } from "../src/participants.ts";
+import { RunFolder } from "../src/run_folder.ts";
 import { showRun } from "./progress.ts";
 import { runTool } from "./tool.ts";
+
+type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
 await runTool(async ({ signal }) => {
   const order = parseCoordinator(Deno.args);
   if (order.action === "help") return console.log(order.text);
-  const config = resolveConfig(order.configPath && await loadConfig(order.configPath), order.overrides);
+  const config = await configOf(order);
   const onEvent = showRun(config.train.steps, order.json);
-  const onProgress = (text: string) => onEvent({ kind: "status", text });
-  await using server = order.nats === undefined
-    ? await startNatsServer({ listen: order.listen, signal, onProgress })
-    : undefined;
+  const say = (text: string) => onEvent({ kind: "status", text });
+  const folder = RunFolder.at(config.machine.out);
+  await using server = order.nats === undefined ? await ownServer(order, folder, signal, say) : undefined;
   const url = server?.url ?? order.nats!;
-  const onListening = () => sayHowToJoin(order, config, url);
-  await startCoordinator(config, { url, signal, onEvent, onListening });
+  const onListening = () => {
+    if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
+    sayHowToJoin(order, config, url);
+  };
+  await startCoordinator(config, { url, takeOver: order.resume !== undefined, signal, onEvent, onListening });
 });
+
+async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
+  if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath), overrides);
+  return resolveConfig(await loadConfig(`${resume}/config.yaml`), { ...overrides, "machine.out": resume });
+}
+
+/** A server for the run. Where the run had one, it is at the same place with the same token, so that workers find it. */
+async function ownServer(
+  { resume, listen }: Coordinate,
+  folder: RunFolder,
+  signal: AbortSignal,
+  say: (text: string) => void,
+): Promise<NatsServer> {
+  const before = resume === undefined ? undefined : folder.readServer();
+  const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: say };
+  try {
+    return await keepNatsServer(options, () => say("the NATS server has ended and is started again"));
+  } catch (error) {
+    if (!before || !(error instanceof RunError)) throw error;
+    throw new RunError(`${error.message}\nPerhaps the coordinator of the run is still there: end it first.`);
+  }
+}
 
 /** Prints the command that joins workers; a server that listens everywhere is reached by this machine's name. */
 function sayHowToJoin(
-  { json }: CoordinatorOrder & { action: "coordinate" },
+  { json }: Coordinate,
   { machine }: Config,
   url: string,
 ): void {

@@ -4,10 +4,10 @@
  * @module
  */
 
-/** Packages that exactly one place may import: everybody else goes through it. */
+/** Packages that only one place may import (`*`: any ending): everybody else goes through it. */
 const PACKAGE_OWNERS: Record<string, string> = {
   "@tensorflow/": "src/tensorflow/",
-  "nats": "src/dist/nats_transport.ts",
+  "nats": "src/dist/nats_*",
   "zod": "src/config.ts",
   "js-yaml": "src/std/yaml.ts",
   "minimist": "src/std/parse_args.ts",
@@ -33,7 +33,7 @@ export function forbiddenImport(file: string, specifier: string): string | undef
   for (const [name, owner] of Object.entries(PACKAGE_OWNERS)) {
     const bare = specifier.replace(/^npm:\/?/, "");
     const matches = name.endsWith("/") ? bare.startsWith(name) : bare === name || bare.startsWith(`${name}@`);
-    if (matches && !place.startsWith(owner)) return `only ${owner} imports ${name}`;
+    if (matches && !place.startsWith(owner.replace("*", ""))) return `only ${owner} imports ${name}`;
   }
   if (!specifier.startsWith(".")) return;
   const target = placeOf(new URL(specifier, `file:///${place}`).pathname);

@@ -8,34 +8,40 @@
 
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
-import { Averaging } from "./averaging.ts";
-import { decodeFrame, encodeFrame, type Frame, MAX_HEADER_BYTES, type Refusal } from "./frames.ts";
+import { answerTo, encodeAlive, encodeOrder, encodeWelcome, fieldsOf } from "./answers.ts";
 import { reasonToWait } from "./boundary.ts";
-import { advance } from "./membership.ts";
+import type { CoordinatorFaultPoint, ReachCoordinatorFaultPoint } from "./fault_points.ts";
+import { decodeFrame, encodeFrame, type Frame, type Refusal } from "./frames.ts";
+import { Gate } from "./gate.ts";
+import type { Lease, TakeLease } from "./lease.ts";
+import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "./plan.ts";
-import { BLOCK } from "./reduction.ts";
-import {
-  type Action,
-  initialState,
-  isAwaited,
-  type OfferedSum,
-  type Order,
-  orderForCandidate,
-  orderOf,
-  type RunState,
-} from "./run_state.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
+import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
+import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
+import { partElementsFor, SumExchange } from "./sum_exchange.ts";
+import { gathering } from "./takeover.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;
-/** Seconds between two looks after which this process itself was held up, and can't tell who was silent. */
-const DEAF_SECONDS = 1;
-/** Seconds that another coordinator has to answer. */
-const RIVAL_TIMEOUT = 0.5;
-/** Name of the sender of the coordinator's frames. */
-const COORDINATOR = "coordinator";
+
+/** The fault points after orders. */
+const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
+  commit: "after-commit",
+  evaluate: "evaluating",
+  save: "saving",
+  pin: "pinning",
+};
+
+/** How a coordinator goes on with a run that another one has begun. */
+export interface TakeOver {
+  /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
+  expected: number;
+  /** Looks up what is on record up to the step that the run goes on after, and puts later records aside. */
+  recall: (step: number) => RunRecord;
+}
 
 /** How a coordination is watched and stopped. */
 export interface CoordinateOptions {
@@ -45,14 +51,20 @@ export interface CoordinateOptions {
   onEvent?: (event: DistEvent) => void;
   /** Called once workers can join. */
   onListening?: () => void;
+  /** Keeps other coordinators out; without it only their own check does, whether anybody answers. */
+  takeLease?: TakeLease;
+  /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
+  takeOver?: TakeOver;
+  /** For tests: called at each fault point. */
+  onFaultPoint?: ReachCoordinatorFaultPoint;
 }
 
 /**
  * Coordinates a run until its last step, or until the signal.
  *
  * @returns how it ended
- * @throws {RunError} where another coordinator serves the run, the server's messages are too small, members end with
- *   different states, or nobody is left who has the run's state
+ * @throws {RunError} where another coordinator serves the run or takes it over, the server's messages are too small, members
+ *   end with different states, or nobody is left who has the run's state
  * @throws {RangeError} where the name of the run is not one
  *
  * @example
@@ -66,35 +78,16 @@ export async function coordinate(
   options: CoordinateOptions = {},
 ): Promise<RunOutcome> {
   const partElements = partElementsFor(plan, transport.maxPayload);
-  await refuseRival(transport, plan.run);
-  return await new Coordinator(transport, plan, partElements, options).serve();
-}
-
-/** Values of a part: whole blocks of the norm, within the plan and what the server lets pass. */
-function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
-  const bytes = Math.min(plan.partBytes, maxPayload - MAX_HEADER_BYTES);
-  const blocks = Math.floor(bytes / (4 * BLOCK));
-  if (blocks >= 1) return blocks * BLOCK;
-  throw new RunError(
-    `parts of a vector are at least ${
-      4 * BLOCK
-    } bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
-      `max_payload is ${maxPayload}: raise them (the server's default is 1 MiB)`,
-  );
-}
-
-/** Two coordinators would tear a run apart. */
-async function refuseRival(transport: Transport, run: string): Promise<void> {
-  const hello = encodeFrame({ kind: "hello", run, sender: COORDINATOR });
-  const answer = await transport.request(subjects.from(run, COORDINATOR), hello, RIVAL_TIMEOUT);
-  if (answer === "nobody" || answer === "silence") return;
-  throw new RunError(`another coordinator serves the run "${run}" on this server; choose another name`);
+  await refuseRival(transport, plan.run, options.takeOver !== undefined);
+  const lease = await options.takeLease?.();
+  if (options.takeLease && !lease) options.onEvent?.({ kind: "no lease" });
+  return await new Coordinator(transport, plan, partElements, options, lease).serve();
 }
 
 class Coordinator {
   #state: RunState;
-  #averaging: Averaging | undefined;
-  #tickedAt = now();
+  readonly #vectors: SumExchange;
+  readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
@@ -104,29 +97,43 @@ class Coordinator {
     readonly plan: CoordinationPlan,
     readonly partElements: number,
     readonly options: CoordinateOptions,
+    lease: Lease | undefined,
   ) {
-    this.#state = initialState(plan, 1);
+    this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
+    const state = initialState(plan, 1 + (lease?.revision ?? 0));
+    this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
+    const { microBatches, windowBytes } = plan;
+    const patienceSeconds = 2 * plan.heartbeatSeconds;
+    this.#vectors = new SumExchange({ microBatches, partElements, windowBytes, patienceSeconds }, {
+      fields: (kind) => fieldsOf(this.#state, kind),
+      send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
+      heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
+      handle: (event) => this.#handle(event),
+    });
   }
 
   /** Listens until nobody is left. */
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
-    const interrupt = () => this.#handle({ kind: "interrupt" });
-    const receive = (message: Message) => this.#guard(() => this.#receive(message));
+    const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
+    const receive = (message: Message) => this.#gate.enter(() => this.#receive(message));
     const unsubscribe = transport.subscribe(subjects.from(plan.run, "*"), receive);
-    const ticks = setInterval(() => this.#guard(() => this.#tick()), TICK);
-    const probes = setInterval(() => this.#probe(), plan.heartbeatSeconds * 1000);
+    const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
+    const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
-    transport.closed.then((error) => this.#over.reject(connectionLost(error)));
+    transport.closed.then((error) => this.#gate.close(connectionLost(error)));
     this.#over.promise.catch(() => {}); // it may end before it is awaited
     try {
       await transport.flush();
       options.onListening?.();
-      options.onEvent?.({ kind: "waiting", reason: reasonToWait(this.#state) ?? "" });
+      const gathers = this.#state.stage.kind === "gathering";
+      const reason = gathers ? "waiting for the workers of the run to join again" : reasonToWait(this.#state);
+      options.onEvent?.({ kind: "waiting", reason: reason ?? "" });
       if (options.signal?.aborted) interrupt();
       await this.#over.promise;
       await transport.flush();
     } finally {
+      this.#gate.close();
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
@@ -135,28 +142,23 @@ class Coordinator {
     return outcomeOf(this.#state, this.#dropped);
   }
 
-  /** An exception in a callback would be lost; here it ends the run. */
-  #guard(callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      this.#over.reject(error);
-    }
-  }
-
   /** One message from a member. */
   #receive(message: Message): void {
     const frame = decodeFrame(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
     if (message.subject !== subjects.from(frame.run, frame.sender)) return this.#count("foreign");
+    const { term, stage } = this.#state;
+    if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
       this.#count("stale");
-      return this.#answer(frame, message);
+      if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
+      return message.respond?.(answerTo(this.#state, frame));
     }
-    if (frame.kind === "sum" || frame.kind === "ack") this.#transfer(frame);
+    const isPart = frame.kind === "sum" || frame.kind === "ack";
+    if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
     const event = this.#eventOf(frame);
     if (event) this.#handle(event, message);
-    if (event?.kind !== "join") this.#answer(frame, message);
+    if (event?.kind !== "join") message.respond?.(answerTo(this.#state, frame));
   }
 
   /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */
@@ -183,59 +185,26 @@ class Coordinator {
     }
   }
 
-  /** One part of a sum, or the acknowledgement of one of the mean. */
-  #transfer(frame: Frame): void {
-    const averaging = frame.step === this.#state.step + 1 ? this.#averaging : undefined;
-    if (frame.kind === "ack") averaging?.acknowledge(frame.sender, frame.part, now());
-    else if (!averaging?.receive(frame, now())) this.#count("stale");
-  }
-
-  /** Answers what was sent as a request. */
-  #answer(frame: Frame, { respond }: Message): void {
-    if (frame.kind === "hello") {
-      const { config, configHash } = this.plan;
-      respond?.(encodeControl(this.#fields("run"), { config, configHash }));
-    } else if (frame.kind === "status") {
-      respond?.(this.#orderFor(frame.sender));
-    } else {
-      respond?.(encodeFrame(this.#fields("alive")));
-    }
-  }
-
-  /** What a worker still has to do; without anything, that somebody is here. */
-  #orderFor(name: string): Uint8Array {
-    const member = this.#state.members.get(name);
-    const candidate = this.#state.candidates.get(name);
-    if (!member && !candidate) return encodeFrame(this.#fields("out"));
-    const order = candidate
-      ? orderForCandidate(this.#state, candidate)
-      : member && isAwaited(this.#state, member)
-      ? orderOf(this.#state)
-      : undefined;
-    return order ? this.#encodeOrder(order) : encodeFrame(this.#fields("alive"));
-  }
-
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
-    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#averaging = undefined;
+    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#vectors.close();
     for (const action of actions) this.#perform(action, message);
   }
 
   #perform(action: Action, message?: Message): void {
     switch (action.do) {
       case "welcome":
-        message?.respond?.(encodeControl(this.#fields("welcome"), {
-          admitted: this.#state.members.has(action.member),
-          microBatches: this.plan.microBatches,
-          partElements: this.partElements,
-          windowBytes: this.plan.windowBytes,
-          heartbeatSeconds: this.plan.heartbeatSeconds,
-          silenceSeconds: this.plan.silenceSeconds,
-        }));
+        message?.respond?.(encodeWelcome(this.#state, action.member, this.partElements));
         break;
       case "refuse":
-        message?.respond?.(encodeControl(this.#fields("refuse"), { reasons: action.reasons }));
+        message?.respond?.(encodeControl(fieldsOf(this.#state, "refuse"), { reasons: action.reasons }));
+        break;
+      case "postpone":
+        message?.respond?.(encodeAlive(this.#state));
+        break;
+      case "recall":
+        this.#recall(action.step);
         break;
       case "announce":
         this.#announce();
@@ -243,14 +212,14 @@ class Coordinator {
       case "tell": {
         const candidate = this.#state.candidates.get(action.candidate);
         const order = candidate && orderForCandidate(this.#state, candidate);
-        if (order) this.#tell(action.candidate, this.#encodeOrder(order));
+        if (order) this.#tell(action.candidate, encodeOrder(this.#state, order));
         break;
       }
       case "average":
         this.#average(action);
         break;
       case "reform":
-        this.#reform(action.sums);
+        this.#vectors.reform(action.sums, this.#state.members.keys(), now());
         break;
       case "report":
         this.options.onEvent?.(action.event);
@@ -260,92 +229,56 @@ class Coordinator {
     }
   }
 
+  #recall(step: number): void {
+    const record = this.options.takeOver?.recall(step);
+    if (record) this.#handle({ kind: "recalled", step, record });
+  }
+
   #announce(): void {
     const order = orderOf(this.#state);
-    if (order) this.transport.publish(subjects.all(this.plan.run), this.#encodeOrder(order));
+    if (!order) return;
+    const { onFaultPoint } = this.options;
+    if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
+    this.#tellAll(encodeOrder(this.#state, order));
+    const point = FAULT_POINTS[order.kind];
+    if (point) onFaultPoint?.(point, order.step);
   }
 
-  /** Pulls the sums of the open step, or goes on with them after a member was lost. */
   #average({ sums, tokens, lossSum }: Action & { do: "average" }): void {
-    if (this.#averaging) return this.#reform(sums);
-    const { plan, partElements } = this;
-    const { microBatches, windowBytes } = plan;
-    const step = this.#state.step + 1;
-    const values = layoutOf(this.#state.credentials?.identity.layout ?? []).size;
-    const parts = Math.ceil(values / partElements);
-    const patienceSeconds = 2 * plan.heartbeatSeconds;
-    const sizes = { microBatches, values, partElements, windowBytes, patienceSeconds };
-    const whole = { step, parts, lo: 0, hi: microBatches, tokens, lossSum, finite: true };
-    this.#averaging = new Averaging(sums, this.#state.members.keys(), tokens, sizes, {
-      pull: ({ member, lo, hi }, part) =>
-        this.#tell(member, encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts })),
-      sendMean: (part, payload, member) => {
-        const frame = encodeFrame({ ...this.#fields("mean"), ...whole, part, codec: "float32", payload });
-        if (member) this.#tell(member, frame);
-        else this.transport.publish(subjects.all(plan.run), frame);
-      },
-      heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
-      pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
-      done: (norm) => this.#handle({ kind: "averaged", norm }),
-    });
-    this.#averaging.advance(now());
-  }
-
-  #reform(sums: readonly OfferedSum[]): void {
-    this.#averaging?.reform(sums, this.#state.members.keys(), now());
+    const { step, members, credentials } = this.#state;
+    const values = layoutOf(credentials?.identity.layout ?? []).size;
+    this.#vectors.average({ step: step + 1, sums, members: members.keys(), tokens, lossSum, values }, now());
   }
 
   #tick(): void {
     const time = now();
-    if (time - this.#tickedAt >= DEAF_SECONDS) this.#handle({ kind: "deaf" });
-    this.#tickedAt = time;
-    this.#averaging?.tick(time);
-    this.#handle({ kind: "tick", owing: this.#averaging?.owing() });
+    this.#vectors.tick(time);
+    this.#handle({ kind: "tick", owing: this.#vectors.owing() });
   }
 
   /** A process that died has nobody listening in its place, which the server knows at once. */
   #probe(): void {
     const { run, heartbeatSeconds } = this.plan;
-    const alive = encodeFrame(this.#fields("alive"));
+    const alive = encodeAlive(this.#state);
     for (const name of [...this.#state.members.keys(), ...this.#state.candidates.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
-        .then((answer) => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+        .then((answer) => {
+          this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+        });
     }
+  }
+
+  #tellAll(frame: Uint8Array): void {
+    this.transport.publish(subjects.all(this.plan.run), frame);
   }
 
   #tell(name: string, frame: Uint8Array): void {
     this.transport.publish(subjects.to(this.plan.run, name), frame);
   }
 
-  #encodeOrder(order: Order): Uint8Array {
-    return encodeControl({ ...this.#fields(order.kind), step: order.step }, order.message);
-  }
-
-  #fields<K extends Frame["kind"]>(kind: K) {
-    const { term, generation, step } = this.#state;
-    return { kind, run: this.plan.run, sender: COORDINATOR, term, generation, step };
-  }
-
   #count(reason: string): void {
     this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
   }
-}
-
-function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
-  if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
-  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived, stateBytes } = state;
-  return {
-    steps: step,
-    loss,
-    valLoss,
-    tokens,
-    bytesSent,
-    bytesReceived,
-    stateBytes,
-    paramsHash,
-    dropped,
-    interrupted: state.interrupted && step < state.plan.steps,
-  };
 }
 
 function connectionLost(error: Error | undefined): Error {

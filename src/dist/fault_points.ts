@@ -1,5 +1,5 @@
 /**
- * Named places where a test can let a worker die.
+ * Named places where a test can let a worker or a coordinator die.
  *
  * @module
  */
@@ -12,3 +12,12 @@ export type FaultPoint = "before-forward" | "before-upload" | "mid-upload" | "af
 
 /** Called at a fault point of a step; may throw, or end the process. */
 export type ReachFaultPoint = (point: FaultPoint, step: number) => void;
+
+/**
+ * A place in a coordinator's step: when the mean is complete and the commit on record, but not sent; when it was sent; when
+ * members were told to evaluate, to save, and to pin a state.
+ */
+export type CoordinatorFaultPoint = "before-commit" | "after-commit" | "evaluating" | "saving" | "pinning";
+
+/** Called at a coordinator's fault point of a step; may throw, or end the process. */
+export type ReachCoordinatorFaultPoint = (point: CoordinatorFaultPoint, step: number) => void;

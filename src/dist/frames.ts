@@ -39,8 +39,8 @@ export const PROTOCOL_VERSION = 3;
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
   // from a member
-  hello: 1, //      asks for the run's configuration; answered with `run`
-  join: 2, //       asks to be a member; answered with `welcome` or `refuse`
+  hello: 1, //      asks for the run's configuration; answered with `run`, or `alive`: ask again
+  join: 2, //       asks to be a member; answered with `welcome` or `refuse`, or `alive`: ask again
   status: 3, //     phase and progress, every second; answered with the order that is still to be carried out, or `alive`
   offer: 4, //      a sum over [lo, hi) is ready to be pulled
   sum: 5, //        one part of a sum

@@ -5,6 +5,7 @@
  */
 
 import { RunError } from "../errors.ts";
+import type { Contact, Place } from "./contact.ts";
 import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
 import { encodeControl, messageOf, type Messages } from "./messages.ts";
 import type { Replica } from "./replica.ts";
@@ -12,6 +13,9 @@ import { subjects, type Transport } from "./transport.ts";
 
 /** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
+
+/** Milliseconds until a coordinator that can't answer yet is asked again. */
+const UNDECIDED_PAUSE = 100;
 
 /** What a new member is told. */
 export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
@@ -23,34 +27,85 @@ export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
  * @throws {RunError} where nobody coordinates the run
  */
 export async function fetchRun(transport: Transport, run: string, member: string): Promise<Messages["run"]> {
-  const answer = await askCoordinator(
-    transport,
-    run,
-    member,
-    encodeFrame({ kind: "hello", run, sender: member }),
-  );
-  return messageOf(answer, "run");
+  const hello = encodeFrame({ kind: "hello", run, sender: member });
+  return messageOf(await askUntilDecided(transport, run, member, hello), "run");
 }
 
-/** Asks to be a member. */
+/** Who asks to be a member. */
+export interface Applicant {
+  /** Name of the run. */
+  run: string;
+  /** Name of the worker. */
+  member: string;
+  /** Tells it apart from another of that name. */
+  nonce: string;
+  /** Hash of the configuration that its replica was built from. */
+  configHash: string;
+  /** Whether it is on the machine where the run was started. */
+  atHome: boolean;
+}
+
+/**
+ * Asks to be a member.
+ *
+ * @throws {RunError} where nobody coordinates the run, or the replica is refused
+ */
 export async function join(
   transport: Transport,
   replica: Replica,
-  { run, member, nonce, configHash, atHome }: {
-    run: string;
-    member: string;
-    nonce: string;
-    configHash: string;
-    atHome: boolean;
-  },
+  applicant: Applicant,
 ): Promise<Welcome> {
-  const { state: stateHash } = await replica.hashes();
+  const { run, member } = applicant;
+  const request = await requestOf(replica, applicant);
+  const answer = await askUntilDecided(transport, run, member, request({ term: 0, generation: 0 }));
+  return welcomeOf(answer, applicant);
+}
+
+/**
+ * Asks to be a member again, also of a coordinator that has yet to take over.
+ *
+ * @param isWanted whether there is still a reason to
+ * @returns undefined where there is none any more
+ * @throws {RunError} where nobody coordinates the run for too long, or the replica is refused
+ */
+export async function joinAgain(
+  transport: Transport,
+  replica: Replica,
+  applicant: Applicant,
+  contact: Contact,
+  isWanted: () => boolean,
+): Promise<Welcome | undefined> {
+  const { run, member } = applicant;
+  const { heartbeatSeconds } = contact.options;
+  const request = await requestOf(replica, applicant);
+  while (isWanted()) {
+    const answer = await transport.request(
+      subjects.from(run, member),
+      request(contact.place),
+      heartbeatSeconds,
+    );
+    if (!isWanted()) return;
+    const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
+    const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
+    contact.asked(answer);
+    if (isCurrent && frame.kind !== "alive") return welcomeOf(frame, applicant);
+    if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
+  }
+}
+
+/** The question, for the place where the worker belonged last; the state's hash is computed once. */
+async function requestOf(
+  replica: Replica,
+  { run, member, nonce, configHash, atHome }: Applicant,
+): Promise<(place: Place) => Uint8Array> {
   const { identity, step } = replica;
-  const request = encodeControl(
-    { kind: "join", run, sender: member, step },
-    { nonce, identity, configHash, stateHash, atHome },
-  );
-  const answer = await askCoordinator(transport, run, member, request);
+  const { state: stateHash } = await replica.hashes();
+  const message = { nonce, identity, configHash, stateHash, atHome };
+  return ({ term, generation }) =>
+    encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
+}
+
+function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
   if (answer.kind === "welcome") {
     return { ...messageOf(answer, "welcome"), term: answer.term, generation: answer.generation };
   }
@@ -58,6 +113,20 @@ export async function join(
   throw new RunError(
     `the run "${run}" does not admit ${member}:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`,
   );
+}
+
+/** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
+async function askUntilDecided(
+  transport: Transport,
+  run: string,
+  member: string,
+  request: Uint8Array,
+): Promise<Frame> {
+  for (;;) {
+    const answer = await askCoordinator(transport, run, member, request);
+    if (answer.kind !== "alive") return answer;
+    await pause(UNDECIDED_PAUSE);
+  }
 }
 
 /**
@@ -90,4 +159,8 @@ export async function askCoordinator(
   }
   const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));
   throw new RunError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,19 +1,23 @@
 /**
  * Membership as a pure function: (state, event, now) → (state, actions). It follows the workers' signs of life and hands
- * each event to who decides about it: `welcoming.ts` about joins, `stages.ts` about the step, `boundary.ts` about what is
- * between steps, `deadlines.ts` about who is lost, and `reformation.ts` about how the others go on.
+ * each event to who decides about it: `takeover.ts` where another coordinator went before, `welcoming.ts` about joins,
+ * `stages.ts` about the step, `boundary.ts` about what is between steps, `deadlines.ts` about who is lost, and
+ * `reformation.ts` about how the others go on.
  *
  * @module
  */
 
+import { RunError } from "../errors.ts";
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
+import type { RunOutcome } from "./plan.ts";
 import { compare, lose } from "./reformation.ts";
 import { lacking, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
 import { copied, saved } from "./saving.ts";
 import { averaged, closeStep, evaluated, hashed, offer, pulled } from "./stages.ts";
+import { gather } from "./takeover.ts";
 import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
@@ -32,6 +36,7 @@ export function advance(state: RunState, event: MembershipEvent, now: number): T
 }
 
 function react(state: RunState, event: MembershipEvent, now: number): Transition {
+  if (state.stage.kind === "gathering") return gather(state, state.stage, event, now);
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
@@ -42,6 +47,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   }
   switch (event.kind) {
     case "heard":
+    case "sighted":
+    case "recalled":
       return stay(state);
     case "status":
       return status(state, event, now);
@@ -118,9 +125,7 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
 function restored(state: RunState, event: MembershipEvent & { kind: "restored" }, now: number): Transition {
   const candidate = state.candidates.get(event.member);
   if (!candidate || candidate.ready || candidate.source?.step !== event.step) return stay(state);
-  const step = Math.max(candidate.step, event.step);
-  const taken = withCandidate(state, { ...candidate, ready: true, step });
-  return caughtUp({ ...taken, stateBytes: state.stateBytes + event.bytes }, now);
+  return caughtUp(withCandidate(state, { ...candidate, ready: true, step: event.step }), now);
 }
 
 function probed(state: RunState, name: string, there: boolean, now: number): Transition {
@@ -187,4 +192,27 @@ function endWhenEmpty(state: RunState, now: number): Transition {
   if (state.stage.kind !== "ended") return stay(state);
   const over = state.members.size === 0 || now - state.stage.since >= LEAVE_SECONDS;
   return { state, actions: over ? [{ do: "end" }] : [] };
+}
+
+/**
+ * How a run has ended.
+ *
+ * @param dropped messages that were not taken, by reason
+ * @throws {RunError} where it has ended with an error
+ */
+export function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
+  if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
+  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived, stateBytes } = state;
+  return {
+    steps: step,
+    loss,
+    valLoss,
+    tokens,
+    bytesSent,
+    bytesReceived,
+    stateBytes,
+    paramsHash,
+    dropped,
+    interrupted: state.interrupted && step < state.plan.steps,
+  };
 }

@@ -4,12 +4,21 @@
  * @module
  */
 
+import type { RunRecord } from "./plan.ts";
 import type { Frame } from "./frames.ts";
 import { messageOf, type Messages, type MicroBatchReport, type SaveResult } from "./messages.ts";
 
 /** An event. Where a `member` is named, it was heard of. */
 export type MembershipEvent =
-  | { kind: "join"; member: string; step: number; request: Messages["join"] }
+  /** With the term and the generation that it last belonged to; 0 for one that comes for the first time. */
+  | {
+    kind: "join";
+    member: string;
+    step: number;
+    term: number;
+    generation: number;
+    request: Messages["join"];
+  }
   | { kind: "status"; member: string; step: number; status: Messages["status"] }
   | {
     kind: "offer";
@@ -25,9 +34,13 @@ export type MembershipEvent =
   | { kind: "copied"; member: string; step: number }
   | { kind: "saved"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
-  | { kind: "restored"; member: string; step: number; bytes: number }
+  | { kind: "restored"; member: string; step: number }
   | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
   | { kind: "leave"; member: string; error?: string }
+  /** Somebody lives who is no member, and had this term. */
+  | { kind: "sighted"; name: string; term: number }
+  /** What is on record up to a step that a coordinator goes on after. */
+  | { kind: "recalled"; step: number; record: RunRecord }
   /** Whether anybody listens at a member's place. */
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */
@@ -44,10 +57,10 @@ export type MembershipEvent =
 
 /** What a frame from a member means; undefined where it has no meaning for the coordinator. */
 export function eventOf(frame: Frame): MembershipEvent | undefined {
-  const { sender: member, step, lo, hi } = frame;
+  const { sender: member, step, term, generation, lo, hi } = frame;
   switch (frame.kind) {
     case "join":
-      return { kind: "join", member, step, request: messageOf(frame, "join") };
+      return { kind: "join", member, step, term, generation, request: messageOf(frame, "join") };
     case "status":
       return { kind: "status", member, step, status: messageOf(frame, "status") };
     case "offer": {
@@ -63,7 +76,7 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
     case "pinned":
       return { kind: "pinned", member, step };
     case "restored":
-      return { kind: "restored", member, step, bytes: messageOf(frame, "restored").bytes };
+      return { kind: "restored", member, step };
     case "hashes":
       return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
     case "leave":

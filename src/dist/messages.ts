@@ -58,14 +58,14 @@ export interface Messages {
   saved: SaveResult;
   /** The state of the step is pinned: it can be taken over. */
   pinned: Record<never, never>;
-  /** The state of the step was taken over; bytes that came for it. */
-  restored: { bytes: number };
-  /** Hashes of the state, and averaging payload of the whole run. */
-  hashes: { state: string; params: string; bytesSent: number; bytesReceived: number };
+  /** The state of the step was taken over. */
+  restored: Record<never, never>;
+  /** Hashes of the state, averaging payload of the whole run, and what came of others' states. */
+  hashes: { state: string; params: string; bytesSent: number; bytesReceived: number; stateBytes: number };
   /** Why, where it is an error. */
   leave: { error?: string };
-  /** The run part of the configuration. */
-  run: { config: unknown; configHash: string };
+  /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
+  run: { config: unknown; configHash: string; startStep: number };
   /** What a member has to know. */
   welcome: {
     /** Whether it is a member at once: then it has the run's state. */

@@ -1,5 +1,5 @@
 /**
- * The message bus over NATS. The only file that imports `nats`.
+ * The message bus over NATS.
  *
  * @module
  */
@@ -29,12 +29,17 @@ const CONNECT_TIMEOUT = 5000;
  * ```
  */
 export async function connectNats(url: string, name: string): Promise<Transport> {
+  return new NatsTransport(await openConnection(url, name));
+}
+
+/** The client's connection to a server; parameters and errors are those of {@linkcode connectNats}. */
+export async function openConnection(url: string, name: string): Promise<NatsConnection> {
   const { hostname, port, tls, token, user, pass } = parseAddress(url);
   const address = `${hostname}:${port}`;
   const credentials = { ...(token ? { token } : {}), ...(user ? { user, pass } : {}) };
   try {
     if (!tls) await refuseDenied(hostname, port, { auth_token: token, user, pass }, address);
-    const connection = await connect({
+    return await connect({
       name,
       servers: address,
       ...credentials,
@@ -43,7 +48,6 @@ export async function connectNats(url: string, name: string): Promise<Transport>
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_WAIT,
     });
-    return new NatsTransport(connection);
   } catch (error) {
     throw connectError(error, address);
   }

@@ -5,6 +5,21 @@
  * @module
  */
 
+/** What is on record of the steps of a run so far. */
+export interface RunRecord {
+  /** Counted tokens of all of them. */
+  tokens: number;
+  /** Of the last one, nats per token; NaN where there was none. */
+  loss: number;
+  /** The last evaluation, and the step that it followed. */
+  evaluation?: { step: number; valLoss: number };
+  /** Steps in a row that were skipped, up to the last one. */
+  skips: number;
+}
+
+/** The record of a run that begins. */
+export const NO_RECORD: Readonly<RunRecord> = { tokens: 0, loss: NaN, skips: 0 };
+
 /** What a run is to do. */
 export interface RunPlan {
   /** Name of the run, 1 to 64 letters, digits, _ and -. */
@@ -17,6 +32,8 @@ export interface RunPlan {
   steps: number;
   /** The step that replicas are at when the run starts. */
   startStep: number;
+  /** What is on record up to there. */
+  record: RunRecord;
   /** Micro-batches of the global batch of a step. */
   microBatches: number;
   /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
@@ -78,6 +95,10 @@ export type DistEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "joined"; member: string; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
+  /** Another coordinator goes on with the run after a step. */
+  | { kind: "took over"; step: number; term: number; members: string[] }
+  /** The server can't keep a lease: only its answer keeps another coordinator away. */
+  | { kind: "no lease" }
   /** A worker takes over the state of a step from a member, to become one. */
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
@@ -103,7 +124,7 @@ export interface RunOutcome {
   bytesSent: number;
   /** Averaging payload that members received, summed over them. */
   bytesReceived: number;
-  /** State transferred to members that joined. */
+  /** State that members took over from others, summed over them. */
   stateBytes: number;
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;

@@ -92,6 +92,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
     case "pinning":
       return stage.donor === lost ? settle(state, now) : stay(state);
     case "waiting":
+    case "gathering":
     case "admitting":
     case "ended":
       return stay(state);

@@ -6,8 +6,9 @@
  */
 
 import type { Credentials } from "./admission.ts";
+import type { MembershipEvent } from "./membership_events.ts";
 import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
-import type { CoordinationPlan, DistEvent, Duty } from "./plan.ts";
+import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
 /** A worker as the coordinator sees it. */
@@ -83,6 +84,16 @@ export interface StepInProgress {
 /** What the run waits for. */
 export type Stage =
   | { readonly kind: "waiting" }
+  /** A coordinator that takes over waits for the workers that live to join again. */
+  | {
+    readonly kind: "gathering";
+    /** Members that the run had; 0 where that is not known. */
+    readonly expected: number;
+    /** Who lives. */
+    readonly sighted: ReadonlySet<string>;
+    /** Who has joined again. */
+    readonly arrivals: ReadonlyMap<string, MembershipEvent & { kind: "join" }>;
+  }
   | ({ readonly kind: "computing" } & StepInProgress)
   | ({ readonly kind: "averaging" } & StepInProgress)
   | { readonly kind: "committing"; readonly commit: Messages["commit"] }
@@ -161,7 +172,7 @@ export interface RunState {
   readonly bytesSent: number;
   /** Averaging payload that members received, from their last words. */
   readonly bytesReceived: number;
-  /** State transferred to candidates. */
+  /** State that members took over, from their last words. */
   readonly stateBytes: number;
 }
 
@@ -170,6 +181,9 @@ export type Action =
   /** Answer the join that is being handled. */
   | { do: "welcome"; member: string }
   | { do: "refuse"; reasons: string[] }
+  | { do: "postpone" }
+  /** Look up what is on record of the run up to a step, and put later records aside. */
+  | { do: "recall"; step: number }
   /** Publish the order of the stage to all. */
   | { do: "announce" }
   /** Tell a candidate where it gets the state. */
@@ -207,16 +221,20 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     stepSeconds: 0,
     duties: [],
     isSaveDue: false,
-    skips: 0,
     interrupted: false,
-    loss: NaN,
-    valLoss: null,
-    tokens: 0,
+    ...onRecord(plan.record),
     paramsHash: "",
     bytesSent: 0,
     bytesReceived: 0,
     stateBytes: 0,
   };
+}
+
+/** What a state takes over from the record of a run. */
+export function onRecord(
+  { loss, evaluation, tokens, skips }: RunRecord,
+): Pick<RunState, "loss" | "valLoss" | "tokens" | "skips"> {
+  return { loss, valLoss: evaluation?.valLoss ?? null, tokens, skips };
 }
 
 /** An order to members: carrying it out twice is the same as once. */
@@ -242,6 +260,7 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "ended":
       return { kind: "finish", step, message: { error: stage.error } };
     case "waiting":
+    case "gathering":
     case "averaging":
     case "admitting":
       return undefined;
@@ -280,6 +299,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "ended":
       return true;
     case "waiting":
+    case "gathering":
     case "admitting":
       return false;
   }

@@ -41,11 +41,12 @@ export async function runSingle(
   plan: RunPlan,
   { signal, onEvent = () => {} }: SingleOptions = {},
 ): Promise<RunOutcome> {
+  const { loss, evaluation, tokens } = plan.record;
   const outcome: RunOutcome = {
     steps: replica.step,
-    loss: NaN,
-    valLoss: null,
-    tokens: 0,
+    loss,
+    valLoss: evaluation?.valLoss ?? null,
+    tokens,
     bytesSent: 0,
     bytesReceived: 0,
     stateBytes: 0,
@@ -54,7 +55,7 @@ export async function runSingle(
     interrupted: false,
   };
   let savedStep = replica.step;
-  let skips = 0;
+  let { skips } = plan.record;
   let unsaved: string | undefined; // why the last checkpoint is not there
   const save = async () => {
     const { step } = replica;

@@ -101,8 +101,8 @@ function commit(
     skipReason: reason,
     former: new Set(), // who was lost before may lack the mean
   };
-  const { state: committing, actions } = enter(next, { kind: "committing", commit: order });
-  return { state: committing, actions: [...actions, { do: "report", event }] };
+  // On record before anybody can apply it: whoever takes over finds each step that was.
+  return reportAnd(event, enter(next, { kind: "committing", commit: order }));
 }
 
 /** When all members have ended the step, it is over. */
@@ -114,10 +114,16 @@ export function closeStep(state: RunState, now: number): Transition {
   const { plan, skips, skipReason } = state;
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
+  return proceed({ ...state, step, duties: dutiesOf(state, step) }, now);
+}
+
+/** What has to be done after a step. */
+export function dutiesOf({ plan, interrupted, isSaveDue }: RunState, step: number): RunState["duties"] {
+  if (step === 0) return [];
   const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
-  const due = dutiesAfter(plan, step, state.interrupted);
-  const duties = state.isSaveDue ? withSave(due) : due;
-  return proceed({ ...state, step, duties: isCompared ? ["compare", ...duties] : duties }, now);
+  const due = dutiesAfter(plan, step, interrupted);
+  const duties = isSaveDue ? withSave(due) : due;
+  return isCompared ? ["compare", ...duties] : duties;
 }
 
 /** Losses of validation micro-batches; the last ones end the evaluation. */
@@ -164,6 +170,7 @@ export function endWhenHashed(state: RunState, now: number): Transition {
     paramsHash: all[0].params,
     bytesSent: sum(({ bytesSent }) => bytesSent),
     bytesReceived: sum(({ bytesReceived }) => bytesReceived),
+    stateBytes: sum(({ stateBytes }) => stateBytes),
   };
   return endRun(last, now, error);
 }

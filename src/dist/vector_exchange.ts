@@ -108,6 +108,11 @@ export class VectorExchange {
     return this.#means.of(step);
   }
 
+  /** Forgets all means. */
+  forgetMeans(): void {
+    this.#means.forgetThrough(Infinity);
+  }
+
   #forgetSums(): void {
     this.#sums.clear();
     this.#handedOut.clear();

@@ -35,7 +35,7 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
 
 function reasonsToRefuse(
   state: RunState,
-  { member: name, request, step }: Join,
+  { member: name, request, step, term }: Join,
   present: Participant | undefined,
   now: number,
 ): string[] {
@@ -50,7 +50,8 @@ function reasonsToRefuse(
       ? { run: Math.max(last, step), candidate: Math.max(last, step) }
       : { run: last, candidate: step },
   );
-  if (hasBegun && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
+  // One that was there before may have carried out a commit of an earlier coordinator that nobody else got.
+  if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
     reasons.push(`name: there is a member ${name} already`);
   }
@@ -70,7 +71,8 @@ function take(state: RunState, event: Join, now: number): Transition {
   return isWaitingForWorkers(state) ? settle(joined, now) : stay(joined);
 }
 
-function participantOf(
+/** A newcomer as the coordinator sees it. */
+export function participantOf(
   state: RunState,
   { member: name, step, request: { nonce, atHome } }: Join,
   now: number,

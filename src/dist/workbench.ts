@@ -40,6 +40,8 @@ export interface WorkbenchSizes {
 export class Workbench {
   /** Sums to hand out, and means. */
   readonly vectors: VectorExchange;
+  /** Bytes that came of others' states. */
+  stateBytes = 0;
   readonly #commits = new Map<number, Messages["commit"]>();
   #pinned: PinnedState | undefined;
   #pinnedUsedAt = 0;
@@ -139,20 +141,22 @@ export class Workbench {
     if (isOld && performance.now() - this.#pinnedUsedAt >= 1000 * unusedSeconds) this.#pinned = undefined;
   }
 
-  /**
-   * Takes over the state that a donor has pinned, where it is not this replica's own.
-   *
-   * @returns bytes that came for it
-   */
-  async takeOver(donor: Donor): Promise<number> {
+  /** Takes over the state that a donor has pinned, where it is not this replica's own. */
+  async takeOver(donor: Donor): Promise<void> {
     const { replica, sizes: { partElements, windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
     const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
     const taken = await takeOver(donor, own, partElements, window);
-    if (!taken) return 0;
+    if (!taken) return;
+    this.stateBytes += taken.bytes;
     await replica.restore(taken.state);
     this.#forgetThrough(replica.step);
-    return taken.bytes;
+  }
+
+  /** Forgets means and commits that were not applied: whoever takes over may commit them anew. Sums stay what they are. */
+  forgetUnapplied(): void {
+    this.#commits.clear();
+    this.vectors.forgetMeans();
   }
 
   #forgetThrough(step: number): void {

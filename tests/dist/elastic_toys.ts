@@ -7,7 +7,8 @@
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
-import { runWorker, type WorkerOptions } from "../../src/dist/worker.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import type { WorkerOptions } from "../../src/dist/worker_options.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyOptions, ToyReplica } from "./toy.ts";
 

@@ -137,6 +137,7 @@ Deno.test("a worker gets the configuration of the run, and a coordinator of the 
   assert.deepEqual(await fetchRun(bus.connect(), "toy", "worker-0"), {
     config: { name: "toy" },
     configHash: "config",
+    startStep: 0,
   });
   await assert.rejects(coordinate(bus.connect(), toyPlan()), /another coordinator serves the run "toy"/);
   abort.abort();
@@ -259,21 +260,4 @@ Deno.test("messages of strangers, and of members that are none, change nothing",
 Deno.test("a server whose messages are too small for a part is named", async () => {
   using bus = new MemoryBus(undefined, 100_000);
   await assert.rejects(coordinate(bus.connect(), toyPlan()), /max_payload is 100000: raise them/);
-});
-
-Deno.test("a coordinator that vanishes ends its workers within seconds", async () => {
-  using bus = new MemoryBus();
-  const end = bus.connect();
-  const coordination = coordinate(end, toyPlan({ steps: 1000 }));
-  coordination.catch(() => {});
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const work = runWorker(bus.connect(), toys(1)[0], {
-    run: "toy",
-    member: "worker-0",
-    configHash: "config",
-    atHome: true,
-    onEvent: (event) => event.kind === "applied" && event.step === 2 && end.close(),
-  });
-  await assert.rejects(work, /the coordinator of the run "toy" is gone/);
-  await assert.rejects(coordination, /connection to the NATS server was closed/);
 });

@@ -34,7 +34,7 @@ export class Paper {
       atHome: true,
       ...changes,
     };
-    return this.do({ kind: "join", member, step, request });
+    return this.do({ kind: "join", member, step, term: 0, generation: 0, request });
   }
 
   /** Sign of life of all members, at the step that they have ended. */
@@ -74,7 +74,13 @@ export class Paper {
   compare(others: Record<string, string> = {}): Action[] {
     const { step, members } = this.state;
     return [...members.keys()].flatMap((member) => {
-      const hashes = { state: others[member] ?? "s", params: "p", bytesSent: 10, bytesReceived: 20 };
+      const hashes = {
+        state: others[member] ?? "s",
+        params: "p",
+        bytesSent: 10,
+        bytesReceived: 20,
+        stateBytes: 30,
+      };
       return this.do({ kind: "hashes", member, step, hashes });
     });
   }

@@ -4,9 +4,8 @@ import assert from "node:assert/strict";
 import type { DistEvent } from "../../src/dist/plan.ts";
 import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { runProcesses } from "./run_processes.ts";
+import { killServer, runProcesses } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
-import { descendants } from "../run/runs.ts";
 
 Deno.test("a worker whose event loop is blocked for 3 s while vectors travel loses nothing", async () => {
   const size = 6_000_000; // 24 MB: more than the window
@@ -109,9 +108,3 @@ Deno.test("the NATS server is killed in the middle of a step: it is started agai
   assert.equal(outcome.paramsHash, expected.paramsHash);
   assert.deepEqual(events.filter((event) => event.kind === "left"), []);
 });
-
-/** Kills the server that this process has started. */
-function killServer(): void {
-  const server = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
-  Deno.kill(server!.pid, "SIGKILL");
-}

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import { descendants } from "../run/runs.ts";
 import type { ToyOrder } from "./toy_worker.ts";
 
 /** Starts a worker process. */
@@ -54,4 +55,10 @@ export async function runProcesses(
     await transport.close();
     await Promise.all(all.map((worker) => worker.status));
   }
+}
+
+/** Kills the NATS server that this process has started. */
+export function killServer(): void {
+  const server = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
+  Deno.kill(server!.pid, "SIGKILL");
 }

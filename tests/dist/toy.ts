@@ -5,7 +5,7 @@
  */
 
 import { crc32 } from "node:zlib";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { type CoordinationPlan, NO_RECORD } from "../../src/dist/plan.ts";
 import type {
   GradientSum,
   LossSum,
@@ -141,6 +141,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     configHash: "config",
     steps: 4,
     startStep: 0,
+    record: NO_RECORD,
     microBatches: 8,
     evaluation: { every: 2, microBatches: 5 },
     maxSkips: 10,

@@ -94,6 +94,44 @@ Deno.test("a worker that is killed is started again and joins again; the bits ar
   assert.equal(summaryOf("calm").paramsHash, paramsHash);
 });
 
+Deno.test("a coordinator that is killed is started again and takes the workers over; the bits are those of one process", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000", "--eval.every=0", "--machine.name=here");
+  await reach(place, "run", 3);
+  const before = descendants(run.pid);
+  const coordinator = before.find(({ command }) => command.endsWith("child.ts coordinator"));
+  Deno.kill(coordinator!.pid, "SIGKILL");
+  await until("another one has taken over", () => run.stderr().includes("takes over after step"), 60);
+  const learned = Number(/takes over after step (\d+)/.exec(run.stderr())![1]);
+  await reach(place, "run", learned + 3);
+  const pids = descendants(run.pid).map(({ pid }) => pid);
+  const workers = before.filter(({ command }) => /child.ts here-\d$/.test(command)).map(({ pid }) => pid);
+  assert.ok(workers.length === 2 && workers.every((pid) => pids.includes(pid)), "the same workers");
+  run.kill("SIGINT");
+  const { code, stderr } = await run.ended;
+  assert.equal(code, 130, stderr);
+  assert.match(stderr, /coordinator: the process ended with SIGKILL; starting it again in 2.5 s/);
+  assert.match(
+    stderr,
+    /here-[01] has lost the coordinator, and waits for it to come back or for another one/,
+  );
+  assert.match(stderr, /this coordinator \(term 2\) takes over after step \d+, with here-[01], here-[01]/);
+  await until("all children are gone", () => isGone(pids), 5);
+  const { steps } = metricsOf(place.run("run"));
+  const summaryOf = (name: string) => JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
+  const summary = summaryOf("run");
+  assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: summary.steps }, (_, i) => i + 1));
+  assert.equal((await train(place, "calm", "--workers=0", `--steps=${summary.steps}`).ended).code, 0);
+  const calm = summaryOf("calm");
+  assert.deepEqual([summary.paramsHash, summary.tokens, summary.loss], [
+    calm.paramsHash,
+    calm.tokens,
+    calm.loss,
+  ]);
+  assert.ok(summary.seconds >= steps.at(-1)!.elapsed && summary.seconds > steps[learned - 1].elapsed);
+  assert.ok(summary.bytesSent > 0 && summary.stateBytes === 0);
+});
+
 Deno.test("wrong arguments are all named at once, with exit code 2, and start nothing", async () => {
   const { code, stderr } = await start("train", "--steps=none", "--modle.dim=3", "--workers=-1").ended;
   assert.equal(code, 2);
@@ -130,6 +168,49 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
     /checkpoint of step 4 is in .*guest/,
     "nobody at home could write it: say where it is",
   );
+});
+
+Deno.test("coordinator --resume goes on with the workers that live, and from the newest checkpoint where none does", async () => {
+  await using place = await Workplace.open();
+  const settings = [
+    ...SMALL,
+    `--data=${place.text}`,
+    "--steps=100000",
+    "--checkpoint.every=2",
+    "--eval.every=0",
+  ];
+  const folder = place.run("hub");
+  const first = start("coordinator", ...settings, "--min-workers=2", "--run=demo", `--out=${folder}`);
+  await until("it says how to join", () => first.stdout().includes("--join"));
+  const [, url] = /--join (\S+) --run demo/.exec(first.stdout())!;
+  assert.equal(Deno.statSync(`${folder}/server.json`).mode! & 0o077, 0, "nobody else can read the token");
+  const join = () => start("train", "--join", url, "--run=demo", "--workers=2", `--out=${folder}`);
+  const workers = join();
+  await reach(place, "hub", 3);
+  first.kill("SIGKILL");
+  await first.ended;
+
+  const second = start("coordinator", "--resume", folder);
+  await until("it has taken over", () => second.stderr().includes("takes over after step"), 60);
+  const learned = Number(/takes over after step (\d+)/.exec(second.stderr())![1]);
+  await reach(place, "hub", learned + 3);
+  second.kill("SIGKILL");
+  workers.kill("SIGKILL");
+  await Promise.all([second.ended, workers.ended]);
+
+  const third = start("coordinator", "--resume", folder);
+  await until("it says how to join", () => third.stdout().includes("--join"));
+  const others = join();
+  await until("it has begun", () => third.stdout().includes("loss"), 60);
+  third.kill("SIGINT");
+  assert.equal((await third.ended).code, 130, third.stderr());
+  await others.ended;
+  const summary = JSON.parse(await Deno.readTextFile(`${folder}/summary.json`));
+  const steps = metricsOf(folder).steps.map(({ step }) => step);
+  assert.deepEqual(steps, Array.from({ length: summary.steps }, (_, i) => i + 1));
+  assert.equal((await train(place, "calm", "--workers=0", `--steps=${summary.steps}`).ended).code, 0);
+  const calm = JSON.parse(await Deno.readTextFile(`${place.run("calm")}/summary.json`));
+  assert.deepEqual([summary.paramsHash, summary.tokens], [calm.paramsHash, calm.tokens]);
 });
 
 Deno.test("a text of another content at the door is refused by name", async () => {

@@ -13,6 +13,7 @@ const step = {
   generation: 1,
   computed: {},
   samples: [],
+  elapsed: 1,
 };
 
 /** What came from another process as JSON: NaN is null there. */

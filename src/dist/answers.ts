@@ -1,0 +1,61 @@
+/**
+ * The coordinator's frames: what it answers and orders, as functions of the state of the run.
+ *
+ * @module
+ */
+
+import { encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { encodeControl } from "./messages.ts";
+import { COORDINATOR } from "./rivals.ts";
+import { isAwaited, type Order, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
+
+/** What all frames of a coordinator say. */
+export function fieldsOf<K extends Frame["kind"]>(state: RunState, kind: K): FrameFields & { kind: K } {
+  const { plan: { run }, term, generation, step } = state;
+  return { kind, run, sender: COORDINATOR, term, generation, step };
+}
+
+/** There is nothing to be said, but somebody is here. */
+export function encodeAlive(state: RunState): Uint8Array {
+  return encodeFrame(fieldsOf(state, "alive"));
+}
+
+/** An order, as a frame. */
+export function encodeOrder(state: RunState, { kind, step, message }: Order): Uint8Array {
+  return encodeControl({ ...fieldsOf(state, kind), step }, message);
+}
+
+/** What a worker gets to know whose join was accepted. */
+export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
+  const { microBatches, windowBytes, heartbeatSeconds, silenceSeconds } = state.plan;
+  return encodeControl(fieldsOf(state, "welcome"), {
+    admitted: state.members.has(name),
+    microBatches,
+    partElements,
+    windowBytes,
+    heartbeatSeconds,
+    silenceSeconds,
+  });
+}
+
+/** What is answered to a frame that came as a request and is no join. */
+export function answerTo(state: RunState, { kind, sender }: Frame): Uint8Array {
+  if (kind === "status") return orderFor(state, sender);
+  if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
+  const { config, configHash } = state.plan;
+  const startStep = state.generation === 0 ? state.step : 0; // later, newcomers take the state over
+  return encodeControl(fieldsOf(state, "run"), { config, configHash, startStep });
+}
+
+/** What a worker still has to do; that it is none of the run's, where it is not. */
+function orderFor(state: RunState, name: string): Uint8Array {
+  const member = state.members.get(name);
+  const candidate = state.candidates.get(name);
+  if (!member && !candidate) return encodeFrame(fieldsOf(state, "out"));
+  const order = candidate
+    ? orderForCandidate(state, candidate)
+    : member && isAwaited(state, member)
+    ? orderOf(state)
+    : undefined;
+  return order ? encodeOrder(state, order) : encodeAlive(state);
+}

@@ -1,0 +1,76 @@
+/**
+ * How a candidate gets the state of the run: it follows the order to take it over from a member, and answers the order
+ * again when it is repeated.
+ *
+ * @module
+ */
+
+import { donorOver } from "./donor_requests.ts";
+import type { Frame } from "./frames.ts";
+import { encodeControl, messageOf } from "./messages.ts";
+import type { Voice } from "./voice.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
+export class Following {
+  #key = "";
+  /** The answer to an order that was carried out. */
+  #restored: { key: string; frame: Uint8Array } | undefined;
+
+  /**
+   * Nothing was ordered.
+   *
+   * @param patienceSeconds how long a donor may take for an answer before it is asked again
+   */
+  constructor(readonly bench: Workbench, readonly voice: Voice, readonly patienceSeconds: number) {}
+
+  /** Sends the answer again where the order was carried out already. */
+  repeat(order: Frame): boolean {
+    if (this.#restored?.key !== keyOf(order)) return false;
+    this.voice.publish(this.#restored.frame);
+    return true;
+  }
+
+  /** Takes note of an order: earlier ones are void. */
+  accept(order: Frame): void {
+    this.#key = keyOf(order);
+  }
+
+  /** All orders are void. */
+  forget(): void {
+    this.#key = "";
+    this.#restored = undefined;
+  }
+
+  /**
+   * Carries out an order that was accepted.
+   *
+   * @param isEnding whether the worker leaves
+   * @param restored called when the replica has the state
+   */
+  async takeOver(order: Frame, isEnding: () => boolean, restored: () => void): Promise<void> {
+    const { bench, voice, patienceSeconds } = this;
+    const { donor } = messageOf(order, "takeover");
+    const key = keyOf(order);
+    const isWanted = () => this.#key === key && !isEnding();
+    bench.effects.begin(`taking over the state of ${donor}`);
+    const asked = {
+      run: voice.run,
+      newcomer: voice.member,
+      donor,
+      step: order.step,
+      patienceSeconds,
+      isWanted,
+    };
+    await bench.takeOver(donorOver(voice.transport, asked));
+    if (!isWanted()) return;
+    restored();
+    const frame = encodeControl({ ...voice.fields("restored"), step: order.step }, {});
+    this.#restored = { key, frame };
+    voice.publish(frame);
+  }
+}
+
+function keyOf(order: Frame): string {
+  return `${order.step} ${messageOf(order, "takeover").donor}`;
+}

@@ -1,0 +1,137 @@
+/**
+ * The coordinator's side of the vectors: it pulls the sums of the open step from the members and sends them the mean, as
+ * frames; what is on its way when is decided in `averaging.ts`.
+ *
+ * @module
+ */
+
+import { RunError } from "../errors.ts";
+import { Averaging } from "./averaging.ts";
+import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
+import type { MembershipEvent } from "./membership_events.ts";
+import type { CoordinationPlan } from "./plan.ts";
+import { BLOCK } from "./reduction.ts";
+import type { OfferedSum } from "./run_state.ts";
+
+/** What is averaged in a step. */
+export interface StepOfVectors {
+  /** The step. */
+  step: number;
+  /** Sums of all micro-batches, each once. */
+  sums: readonly OfferedSum[];
+  /** Who gets the mean. */
+  members: Iterable<string>;
+  /** Counted tokens of the batch. */
+  tokens: number;
+  /** Sum of their losses, in nats. */
+  lossSum: number;
+  /** Values of a vector. */
+  values: number;
+}
+
+/** Sizes that all steps have in common, and for how long a part is waited for. */
+export interface SumExchangeSizes {
+  /** Micro-batches of the batch. */
+  microBatches: number;
+  /** Values of a part. */
+  partElements: number;
+  /** Budget of bytes on their way. */
+  windowBytes: number;
+  /** After how long a part that got no answer is sent again. */
+  patienceSeconds: number;
+}
+
+/** What an exchange does to the world. */
+export interface SumExchangeEffects {
+  /** Run, sender, term and generation of the coordinator's frames. */
+  fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
+  /** Sends a frame to one member, or to all. */
+  send(frame: Uint8Array, member?: string): void;
+  /** When a member was last heard of, in seconds. */
+  heardAt(member: string): number;
+  /** Something follows for the run. */
+  handle(event: MembershipEvent): void;
+}
+
+/** The vectors of one step after the other. */
+export class SumExchange {
+  #open: { step: number; averaging: Averaging } | undefined;
+
+  /** Nothing on its way. */
+  constructor(readonly sizes: SumExchangeSizes, readonly effects: SumExchangeEffects) {}
+
+  /** Pulls the sums of a step, or goes on with them after a member was lost. */
+  average(of: StepOfVectors, now: number): void {
+    if (this.#open) return this.reform(of.sums, of.members, now);
+    const averaging = this.#averagingOf(of);
+    this.#open = { step: of.step, averaging };
+    averaging.advance(now);
+  }
+
+  /** Goes on with other sums and fewer members. */
+  reform(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
+    this.#open?.averaging.reform(sums, members, now);
+  }
+
+  /** The step is over. */
+  close(): void {
+    this.#open = undefined;
+  }
+
+  /**
+   * Takes one part of a sum, or the acknowledgement of one of the mean.
+   *
+   * @returns false where a sum is not needed (any more)
+   */
+  receive(frame: Frame, now: number): boolean {
+    const averaging = frame.step === this.#open?.step ? this.#open.averaging : undefined;
+    if (frame.kind === "sum") return averaging?.receive(frame, now) ?? false;
+    averaging?.acknowledge(frame.sender, frame.part, now);
+    return true;
+  }
+
+  /** Sends again what got no answer. */
+  tick(now: number): void {
+    this.#open?.averaging.tick(now);
+  }
+
+  /** Since when each member has kept the others waiting; undefined where nothing is averaged. */
+  owing(): ReadonlyMap<string, number> | undefined {
+    return this.#open?.averaging.owing();
+  }
+
+  #averagingOf({ step, sums, members, tokens, lossSum, values }: StepOfVectors): Averaging {
+    const { sizes, effects } = this;
+    const parts = Math.ceil(values / sizes.partElements);
+    const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
+    return new Averaging(sums, members, tokens, { ...sizes, values }, {
+      pull: ({ member, lo, hi }, part) =>
+        effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts }), member),
+      sendMean: (part, payload, member) =>
+        effects.send(
+          encodeFrame({ ...effects.fields("mean"), ...whole, part, codec: "float32", payload }),
+          member,
+        ),
+      heardAt: effects.heardAt,
+      pulled: ({ lo, hi }) => effects.handle({ kind: "pulled", lo, hi }),
+      done: (norm) => effects.handle({ kind: "averaged", norm }),
+    });
+  }
+}
+
+/**
+ * Values of a part: whole blocks of the norm, within the plan and what the server lets pass.
+ *
+ * @throws {RunError} where not even one block passes
+ */
+export function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
+  const bytes = Math.min(plan.partBytes, maxPayload - MAX_HEADER_BYTES);
+  const blocks = Math.floor(bytes / (4 * BLOCK));
+  if (blocks >= 1) return blocks * BLOCK;
+  throw new RunError(
+    `parts of a vector are at least ${
+      4 * BLOCK
+    } bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
+      `max_payload is ${maxPayload}: raise them (the server's default is 1 MiB)`,
+  );
+}

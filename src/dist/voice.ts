@@ -1,0 +1,87 @@
+/**
+ * What a worker says: each frame with its place in the run, and signs of life that tell what it does and that it moves on.
+ *
+ * @module
+ */
+
+import { wordsOf } from "../errors.ts";
+import type { ReportedSum } from "./compute.ts";
+import type { Contact } from "./contact.ts";
+import { decodeFrame, encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { askCoordinator } from "./joining.ts";
+import { encodeControl, type Range, type SaveResult } from "./messages.ts";
+import type { Replica } from "./replica.ts";
+import { type Message, subjects, type Transport } from "./transport.ts";
+import type { VectorFields } from "./vector_exchange.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** The voice of one worker. */
+export class Voice {
+  #phase = "ready";
+  /** Rises with everything that the worker does. */
+  #progress = 0;
+
+  /** A worker of a run that has not done anything. */
+  constructor(
+    readonly transport: Transport,
+    readonly run: string,
+    readonly member: string,
+    readonly replica: Replica,
+    readonly contact: Contact,
+  ) {}
+
+  /** The worker does something else now. */
+  setPhase(phase: string): void {
+    this.#phase = phase;
+    this.#progress++;
+  }
+
+  /** What all frames of this worker say. */
+  fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
+    const { run, member: sender, replica: { step }, contact: { place: { term, generation } } } = this;
+    return { kind, run, sender, term, generation, step };
+  }
+
+  /** Sends a frame to the coordinator. */
+  publish(frame: Uint8Array): void {
+    this.transport.publish(subjects.from(this.run, this.member), frame);
+  }
+
+  /** Sends a part of a vector, or that one has come. */
+  transfer(fields: VectorFields): void {
+    this.#progress++;
+    this.publish(encodeFrame({ ...this.fields(fields.kind), ...fields }));
+  }
+
+  /** Offers a sum over micro-batches of the next step. */
+  offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
+    const finite = reports.every((report) => report.finite);
+    const named = { ...this.fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
+    this.publish(encodeControl(named, { microBatches: reports, seconds }));
+  }
+
+  /** Tells what became of a checkpoint. */
+  saved(step: number, result: SaveResult): void {
+    this.publish(encodeControl({ ...this.fields("saved"), step }, result));
+  }
+
+  /** Answers a newcomer who asks for the state that this worker has pinned. */
+  answer({ data, respond }: Message, bench: Workbench): void {
+    const question = decodeFrame(data, this.run);
+    if ("refused" in question) return;
+    const answer = bench.answer(question, { run: this.run, sender: this.member, step: question.step });
+    if (answer) respond?.(answer);
+  }
+
+  /** Tells the coordinator that this worker leaves, and the error where that is why. */
+  async leave(error?: unknown): Promise<void> {
+    const message = error === undefined ? {} : { error: wordsOf(error) };
+    const leave = encodeControl(this.fields("leave"), message);
+    await askCoordinator(this.transport, this.run, this.member, leave).catch(() => {}); // nobody is left to be told
+  }
+
+  /** A sign of life. */
+  status(): Uint8Array {
+    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress });
+  }
+}

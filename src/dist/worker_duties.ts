@@ -1,0 +1,58 @@
+/**
+ * What a worker does between two steps when it is told to, and what it answers.
+ *
+ * @module
+ */
+
+import type { CheckpointWriter } from "./checkpoint_writer.ts";
+import type { Frame } from "./frames.ts";
+import { encodeControl, messageOf } from "./messages.ts";
+import type { Voice } from "./voice.ts";
+import type { Workbench } from "./workbench.ts";
+
+/** Which of all orders between steps one is; undefined for others. */
+export function dutyKey({ kind, step, term, generation }: Frame): string | undefined {
+  const isDuty = kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
+  return isDuty ? `${kind} ${step} ${term} ${generation}` : undefined;
+}
+
+/**
+ * Carries out an order between steps.
+ *
+ * @param answer sends an answer, and keeps it for when the order is repeated
+ */
+export async function carryOut(
+  order: Frame,
+  { bench, checkpoints, voice }: { bench: Workbench; checkpoints: CheckpointWriter; voice: Voice },
+  answer: (frame: Uint8Array) => void,
+): Promise<void> {
+  const { member, replica } = voice;
+  switch (order.kind) {
+    case "evaluate": {
+      const losses = await bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
+      return answer(encodeControl(voice.fields("evaluated"), { losses }));
+    }
+    case "save":
+      if (messageOf(order, "save").writer !== member) return;
+      voice.setPhase("copying its state for a checkpoint");
+      await checkpoints.begin();
+      return answer(encodeControl(voice.fields("copied"), {}));
+    case "pin":
+      if (messageOf(order, "pin").donor !== member) return;
+      voice.setPhase("copying its state for others");
+      await bench.pin();
+      return answer(encodeControl(voice.fields("pinned"), {}));
+    case "hash": {
+      voice.setPhase("hashing");
+      const { vectors: { bytesSent, bytesReceived }, stateBytes } = bench;
+      return answer(
+        encodeControl(voice.fields("hashes"), {
+          ...await replica.hashes(),
+          bytesSent,
+          bytesReceived,
+          stateBytes,
+        }),
+      );
+    }
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * How a worker takes part in a run, and what it tells meanwhile.
+ *
+ * @module
+ */
+
+import type { ReachFaultPoint } from "./fault_points.ts";
+
+/** What a worker tells while it works. */
+export type WorkerEvent =
+  | { kind: "joined" }
+  /** Nobody coordinates the run: this worker waits for another coordinator. */
+  | { kind: "alone" }
+  /** It is no member (any more), and joins again. */
+  | { kind: "out" }
+  | { kind: "applied"; step: number; apply: boolean; loss: number };
+
+/** How a worker takes part. */
+export interface WorkerOptions {
+  /** Name of the run. */
+  run: string;
+  /** Name of this worker, another one for each: 1 to 64 letters, digits, _ and -. */
+  member: string;
+  /** Hash of the configuration that the replica was built from. */
+  configHash: string;
+  /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
+  atHome: boolean;
+  /** Leaves the run, which goes on without this worker. */
+  signal?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: (event: WorkerEvent) => void;
+  /** For tests: called at each fault point. */
+  onFaultPoint?: ReachFaultPoint;
+}
