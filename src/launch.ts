@@ -62,6 +62,7 @@ export async function launchRun(
     const options = { url, startStep, startWorkers: Math.max(machine.workers, machine.minWorkers) };
     const coordinator = family.start("coordinator", { role: "coordinator", config, options });
     coordinator.done.catch(family.fail);
+    server.exited.then((words) => family.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
     const interrupt = () => coordinator.child.stop("SIGTERM");
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();

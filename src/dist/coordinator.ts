@@ -297,9 +297,10 @@ class Coordinator {
 
   #tick(): void {
     const time = now();
-    if (time - this.#tickedAt >= DEAF_SECONDS) this.#handle({ kind: "deaf" });
+    const isDeaf = !this.transport.isConnected || time - this.#tickedAt >= DEAF_SECONDS;
+    if (isDeaf) this.#handle({ kind: "deaf" });
+    else this.#averaging?.tick(time);
     this.#tickedAt = time;
-    this.#averaging?.tick(time);
     this.#handle({ kind: "tick", owing: this.#averaging?.owing() });
   }
 

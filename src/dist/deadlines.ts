@@ -57,8 +57,8 @@ export function reasonLost(
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */
 function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
-  const { stage, stageSince } = state;
-  if (stage.kind === "averaging") return owing?.get(member.name) ?? Infinity;
+  const { stage, stageSince, deafAt = -Infinity } = state;
+  if (stage.kind === "averaging") return Math.max(owing?.get(member.name) ?? Infinity, deafAt);
   if (stage.kind === "saving" || !isAwaited(state, member)) return Infinity; // saving may take its time
   return Math.max(member.progressAt, stageSince);
 }

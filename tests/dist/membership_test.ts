@@ -413,6 +413,19 @@ Deno.test("a coordinator that was held up itself blames nobody for its silence",
   assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
 });
 
+Deno.test("what was owed while the coordinator was held up begins anew, too", () => {
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  const tick = { kind: "tick", owing: new Map([["b", 1]]) } as const;
+  paper.now = 100;
+  paper.do({ kind: "deaf" });
+  assert.equal(lostNames(paper.do(tick)), "");
+  paper.now = 106;
+  paper.beat(0);
+  assert.match(lostNames(paper.do(tick)), /^b: it made no progress for 6 s/);
+});
+
 Deno.test("waiting long for others does not count as a lack of progress", () => {
   const paper = new Paper({ silenceSeconds: 60 });
   paper.join("a");
