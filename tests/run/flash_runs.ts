@@ -37,6 +37,7 @@ export interface FlashRun {
  * Runs a configuration with these workers until its end; waits until they have ended.
  *
  * @param onEvent gets what happens, with the workers that were started, by name, and a way to start more
+ * @param signal ends the run
  */
 export async function runFlash(
   url: string,
@@ -47,6 +48,7 @@ export async function runFlash(
     workers: ReadonlyMap<string, FlashWorker>,
     start: (changes: WorkerChanges) => void,
   ) => void = () => {},
+  signal?: AbortSignal,
 ): Promise<FlashRun> {
   const config = resolveConfig(input);
   const { run, out: folder } = config.machine;
@@ -62,6 +64,7 @@ export async function runFlash(
     const summary = await startCoordinator(config, {
       url,
       startWorkers: members.length,
+      signal,
       onListening: () => members.forEach(start),
       onEvent: (event) => {
         if (event.kind === "status") lines.push(event.text);

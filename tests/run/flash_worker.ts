@@ -9,6 +9,7 @@ import type { RunConfig } from "../../src/config.ts";
 import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
+import { RunError } from "../../src/errors.ts";
 import { openReplica, type WorkerOptions } from "../../src/participants.ts";
 import { type Fault, suffer } from "../dist/fault.ts";
 
@@ -27,6 +28,7 @@ if (import.meta.main) {
   const { url, run, member, folder, backend, fault }: FlashOrder = JSON.parse(Deno.args[0]);
   const stop = new AbortController();
   Deno.addSignalListener("SIGTERM", () => stop.abort());
+  Deno.addSignalListener("SIGINT", () => {}); // Ctrl-C is for who started the run
   const transport = await connectNats(url, member);
   const { config, configHash } = await fetchRun(transport, run, member);
   const replica = await openReplica(config as RunConfig, { folder, backend });
@@ -41,7 +43,7 @@ if (import.meta.main) {
   try {
     await runWorker(transport, replica, options);
   } catch (error) {
-    if (!fault) throw error; // who was frozen may find the run over
+    if (!(error instanceof RunError)) throw error;
     Deno.exitCode = 1;
   }
   await transport.close();
