@@ -76,7 +76,7 @@ export class FlashReplica implements Replica {
     this.#data = microBatchesOf(config, corpus);
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
-    this.#steps = compileSteps(this.#model, this.#optimizer);
+    this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
     const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
     const params = tf.tensor1d(initialParameters(definition, config.train.seed));
     this.#state = { params, m: zeros(), v: zeros() };
@@ -207,7 +207,7 @@ export class FlashReplica implements Replica {
     const { options, definition } = this.#model;
     this.#model = transformerModel(options, frequenciesIn(definition, buffers)); // imported weights bring their own
     this.#steps.dispose();
-    this.#steps = compileSteps(this.#model, this.#optimizer);
+    this.#steps = compileSteps(this.#model, this.#optimizer, this.config.dist.mixed);
     this.restore(state);
   }
 

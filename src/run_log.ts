@@ -83,6 +83,9 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} joined, ${event.members} there`;
     case "refused":
       return `${event.member} was refused: ${event.reasons.join("; ")}`;
+    case "mixed":
+      return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
+        "dist.mixed is true; the result now depends on who computes what";
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "left": {

@@ -35,6 +35,8 @@ export interface CoordinationPlan extends RunPlan {
   minWorkers: number;
   /** Members' states are compared after every so many steps; 0: only after the last. */
   hashEvery: number;
+  /** Whether members may have other numerics: then replicas are equal to each other, not to those of another set of members. */
+  mixed: boolean;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
@@ -78,6 +80,8 @@ export type DistEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "joined"; member: string; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
+  /** A worker with other numerics than the run's first one is admitted, since the plan allows it. */
+  | { kind: "mixed"; member: string; numerics: string; runsNumerics: string }
   /** A worker takes over the state of a step from a member, to become one. */
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
