@@ -113,9 +113,13 @@ export function closeStep(state: RunState, now: number): Transition {
   const { plan, skips, skipReason } = state;
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
-  const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
   const duties = dutiesAfter(plan, step, state.interrupted);
-  return proceed({ ...state, step, duties: isCompared ? ["compare", ...duties] : duties }, now);
+  return proceed({ ...state, step, duties: isCompared(state, step) ? ["compare", ...duties] : duties }, now);
+}
+
+/** After the last step only where there can be a majority: it goes on, evaluates and saves. The final hashes come anyway. */
+function isCompared({ plan: { hashEvery, steps }, members }: RunState, step: number): boolean {
+  return step === steps ? members.size > 2 : hashEvery > 0 && step % hashEvery === 0;
 }
 
 /** Losses of validation micro-batches; the last ones end the evaluation. */
