@@ -122,6 +122,10 @@ const dist = z.strictObject({
     .describe("Seconds of silence until a worker is lost, however slow steps are; the others do its work."),
   hashEvery: z.int().min(0).default(100)
     .describe("Steps between comparisons of the workers' states; 0: only after the last step."),
+  mixed: z.boolean().default(false).describe(
+    "Admits workers that compute with other last bits (another device, version or backend). Replicas stay equal to each " +
+      "other, but the result depends on who computed what.",
+  ),
 });
 
 const machine = z.strictObject({

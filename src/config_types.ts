@@ -44,6 +44,8 @@ export type RunConfig = {
     patienceSeconds: number;
     silenceSeconds: number;
     hashEvery: number;
+    /** Workers that compute with other last bits are admitted, and the optimizer runs in plain JavaScript. */
+    mixed: boolean;
   };
 };
 

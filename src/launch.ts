@@ -77,6 +77,7 @@ export async function launchRun(
       isWorthIt: () => isUnderWay && !areWorkersDone,
       onEvent,
     });
+    server.exited.then((words) => family.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
     signal?.addEventListener("abort", interrupt);
     listening.promise.then(() => {
       const kept = workerOrders(machine, { url, source, atHome: true }).map((order) =>

@@ -46,6 +46,7 @@ export function planOf(
     maxSkips: train.maxSkips,
     saveEvery: checkpoint.every,
     hashEvery: dist.hashEvery,
+    mixed: dist.mixed,
     startWorkers,
     minWorkers: machine.minWorkers,
     partBytes: dist.partBytes,

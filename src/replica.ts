@@ -77,7 +77,7 @@ export class FlashReplica implements Replica {
     this.#data = microBatchesOf(config, corpus);
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
-    this.#steps = compileSteps(this.#model, this.#optimizer);
+    this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
     const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
     const params = tf.tensor1d(initialParameters(definition, config.train.seed));
     this.#state = { params, m: zeros(), v: zeros() };
@@ -221,7 +221,7 @@ export class FlashReplica implements Replica {
     if (text(frequencies) === text(this.#model.frequencies)) return false;
     this.#model = transformerModel(this.#model.options, frequencies);
     this.#steps.dispose();
-    this.#steps = compileSteps(this.#model, this.#optimizer);
+    this.#steps = compileSteps(this.#model, this.#optimizer, this.config.dist.mixed);
     return true;
   }
 

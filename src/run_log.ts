@@ -119,6 +119,9 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       }`;
     case "no lease":
       return "the NATS server has no JetStream for this user: a coordinator that is frozen and wakes up is noticed late";
+    case "mixed":
+      return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
+        "dist.mixed is true; the result now depends on who computes what";
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":

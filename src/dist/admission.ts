@@ -21,12 +21,13 @@ export interface Credentials {
 /**
  * Everything in which a candidate differs.
  *
- * @param wanted what the run has: all of it once a member was admitted, before that only the configuration
+ * @param wanted what the run has: all of it once a member was admitted, before that only the configuration; where it is
+ *   `mixed`, numerics may differ
  * @param steps the step that the run is at, and the one that the candidate is at
  * @returns one line for each difference; none where it may join
  */
 export function refusalReasons(
-  wanted: Pick<Credentials, "configHash"> & Partial<Credentials>,
+  wanted: Pick<Credentials, "configHash"> & Partial<Credentials> & { mixed: boolean },
   candidate: Messages["join"],
   steps: { run: number; candidate: number },
 ): string[] {
@@ -35,7 +36,11 @@ export function refusalReasons(
     if (run !== yours) reasons.push(`${what}: the run has ${run}, you have ${yours}`);
   };
   compare("hash of the run's configuration", wanted.configHash, candidate.configHash);
-  if (wanted.identity) compareIdentities(wanted.identity, candidate.identity, reasons, compare);
+  if (wanted.identity) {
+    const { numericsFingerprint: run } = wanted.identity, { numericsFingerprint: yours } = candidate.identity;
+    compareIdentities(wanted.identity, candidate.identity, reasons, compare);
+    if (!wanted.mixed) compare("numerics", run, yours);
+  }
   compare("step", steps.run, steps.candidate);
   // Different parameters, corpora or steps have different states anyway: say so only where nothing else explains it.
   if (wanted.stateHash && reasons.length === 0) {
@@ -55,7 +60,6 @@ function compareIdentities(
     const what = difference ?? "the fingerprints of the layouts differ";
     reasons.push(`parameters (here: yours, there: the run's): ${what}`);
   }
-  compare("numerics", run.numericsFingerprint, yours.numericsFingerprint);
   compare("length of the corpus in bytes", run.corpus.bytes, yours.corpus.bytes);
   compare("SHA-256 of the corpus", run.corpus.sha256, yours.corpus.sha256);
 }

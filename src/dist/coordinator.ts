@@ -252,7 +252,8 @@ class Coordinator {
 
   #tick(): void {
     const time = now();
-    this.#vectors.tick(time);
+    if (this.transport.isConnected) this.#vectors.tick(time);
+    else this.#handle({ kind: "deaf" });
     this.#handle({ kind: "tick", owing: this.#vectors.owing() });
   }
 

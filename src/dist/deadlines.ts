@@ -57,8 +57,8 @@ export function reasonLost(
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */
 function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
-  const { stage, stageSince } = state;
-  if (stage.kind === "averaging") return owing?.get(member.name) ?? Infinity;
+  const { stage, stageSince, deafAt = -Infinity } = state;
+  if (stage.kind === "averaging") return Math.max(owing?.get(member.name) ?? Infinity, deafAt);
   const isSaving = stage.kind === "saving" || stage.kind === "writing"; // it may take its time
   if (isSaving || !isAwaited(state, member)) return Infinity;
   return Math.max(member.progressAt, stageSince);

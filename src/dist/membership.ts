@@ -185,7 +185,8 @@ function forgive(state: RunState, now: number): Transition {
         [name, each],
       ) => [name, { ...each, heardAt: now, progressAt: now, goneSince: undefined }]),
     );
-  return stay({ ...state, members: renew(state.members), candidates: renew(state.candidates) });
+  const { members, candidates } = state;
+  return stay({ ...state, deafAt: now, members: renew(members), candidates: renew(candidates) });
 }
 
 function endWhenEmpty(state: RunState, now: number): Transition {

@@ -11,6 +11,8 @@ import type { Answer, Message, Transport } from "./transport.ts";
 
 /** Milliseconds between two attempts to connect again. */
 const RECONNECT_WAIT = 250;
+/** Milliseconds between two pings; after the third without an answer the connection counts as lost. */
+const PING_INTERVAL = 10_000;
 /** Milliseconds that the first connection may take. */
 const CONNECT_TIMEOUT = 5000;
 
@@ -47,6 +49,7 @@ export async function openConnection(url: string, name: string): Promise<NatsCon
       timeout: CONNECT_TIMEOUT,
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_WAIT,
+      pingInterval: PING_INTERVAL,
     });
   } catch (error) {
     throw connectError(error, address);
@@ -122,6 +125,10 @@ class NatsTransport implements Transport {
     this.maxPayload = connection.info?.max_payload ?? 1024 * 1024;
     this.closed = connection.closed().then((error) => this.#denied ?? (error || undefined));
     this.#watch();
+  }
+
+  get isConnected(): boolean {
+    return this.#connected;
   }
 
   publish(subject: string, data: Uint8Array): void {

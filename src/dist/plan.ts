@@ -52,6 +52,8 @@ export interface CoordinationPlan extends RunPlan {
   minWorkers: number;
   /** Members' states are compared after every so many steps; 0: only after the last. */
   hashEvery: number;
+  /** Whether members may have other numerics: then replicas are equal to each other, not to those of another set of members. */
+  mixed: boolean;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
@@ -99,6 +101,8 @@ export type DistEvent =
   | { kind: "took over"; step: number; term: number; members: string[] }
   /** The server can't keep a lease: only its answer keeps another coordinator away. */
   | { kind: "no lease" }
+  /** A worker with other numerics than the run's first one is admitted, since the plan allows it. */
+  | { kind: "mixed"; member: string; numerics: string; runsNumerics: string }
   /** A worker takes over the state of a step from a member, to become one. */
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */

@@ -140,6 +140,8 @@ export interface RunState {
   readonly stage: Stage;
   /** When the stage began, in seconds. */
   readonly stageSince: number;
+  /** When the coordinator could not hear anybody for the last time, in seconds. */
+  readonly deafAt?: number;
   /** The longest that a member was seen to take for a result, in seconds, by stage. */
   readonly pace: Readonly<Partial<Record<Stage["kind"], number>>>;
   /** Micro-batches of each member in the last step. */

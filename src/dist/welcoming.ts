@@ -7,7 +7,7 @@
 import { refusalReasons } from "./admission.ts";
 import { admit, isWaitingForWorkers, proceed, reasonToWait, settle } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Participant, RunState, Transition } from "./run_state.ts";
+import type { Action, Participant, RunState, Transition } from "./run_state.ts";
 import { closeStep } from "./stages.ts";
 import { andThen, enter, stay, withCandidate, withMember } from "./transitions.ts";
 
@@ -30,7 +30,15 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
   }
   // Perhaps the process of that name is dead, and nobody has noticed yet. Without an answer the other asks again.
   if (present) return stay(state);
-  return andThen({ state, actions: [{ do: "welcome", member: name }] }, (state) => take(state, event, now));
+  const actions: Action[] = [{ do: "welcome", member: name }, ...otherNumerics(state, event)];
+  return andThen({ state, actions }, (state) => take(state, event, now));
+}
+
+/** The log says so, since the number of workers now decides the result. */
+function otherNumerics({ credentials }: RunState, { member, request: { identity } }: Join): Action[] {
+  const runsNumerics = credentials?.identity.numericsFingerprint, numerics = identity.numericsFingerprint;
+  if (runsNumerics === undefined || runsNumerics === numerics) return [];
+  return [{ do: "report", event: { kind: "mixed", member, numerics, runsNumerics } }];
 }
 
 function reasonsToRefuse(
@@ -44,7 +52,12 @@ function reasonsToRefuse(
   const hasBegun = generation > 0;
   const last = stage.kind === "committing" ? state.step + 1 : state.step;
   const reasons = refusalReasons(
-    { configHash: plan.configHash, ...credentials, ...(hasBegun ? { stateHash: undefined } : {}) },
+    {
+      configHash: plan.configHash,
+      mixed: plan.mixed,
+      ...credentials,
+      ...(hasBegun ? { stateHash: undefined } : {}),
+    },
     request,
     hasBegun
       ? { run: Math.max(last, step), candidate: Math.max(last, step) }

@@ -6,7 +6,6 @@
  */
 
 import { tf } from "../tensorflow/mod.ts";
-import type { Definition } from "./parameters.ts";
 
 /** Options of AdamW (Loshchilov and Hutter, 2019); with `weightDecay` 0 it is Adam. */
 export interface OptimizerOptions {
@@ -76,7 +75,7 @@ export function applyStep(
   gradient: tf.Tensor1D,
   scalars: tf.Tensor1D,
   { betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: OptimizerOptions,
-  definition: Pick<Definition<unknown>, "specs" | "layout">,
+  definition: Decaying,
 ): OptimizerState {
   return tf.tidy(() => {
     const [clip, remains, stepSize, rootCorrection] = tf.unstack(scalars);
@@ -90,12 +89,29 @@ export function applyStep(
   });
 }
 
-/** Multiplies the weights of linear maps by what decay leaves of them; biases, norms, scales and embeddings stay. */
-function decay(
-  params: tf.Tensor1D,
-  remains: tf.Tensor,
-  { specs, layout }: Pick<Definition<unknown>, "specs" | "layout">,
-): tf.Tensor {
+/** Multiplies the weights of linear maps by what decay leaves of them. */
+function decay(params: tf.Tensor1D, remains: tf.Tensor, definition: Decaying): tf.Tensor {
+  return tf.concat(
+    decayRuns(definition).map(({ decays, offset, size }) => {
+      const run = tf.slice(params, offset, size);
+      return decays ? tf.mul(run, remains) : run;
+    }),
+  );
+}
+
+/** The part of a model's definition that says which parameters decay. */
+export interface Decaying {
+  /** One for each parameter. */
+  readonly specs: readonly { readonly decays: boolean }[];
+  /** Where each lies. */
+  readonly layout: { readonly entries: readonly { readonly offset: number; readonly size: number }[] };
+}
+
+/**
+ * The stretches of the flat vector that decay, and those between them: the weights of linear maps do; biases, norms, scales
+ * and embeddings don't.
+ */
+export function decayRuns({ specs, layout }: Decaying): { decays: boolean; offset: number; size: number }[] {
   const runs: { decays: boolean; offset: number; size: number }[] = [];
   specs.forEach(({ decays }, i) => {
     const { offset, size } = layout.entries[i];
@@ -103,8 +119,5 @@ function decay(
     if (last?.decays === decays) last.size += size;
     else runs.push({ decays, offset, size });
   });
-  return tf.concat(runs.map(({ decays, offset, size }) => {
-    const run = tf.slice(params, offset, size);
-    return decays ? tf.mul(run, remains) : run;
-  }));
+  return runs;
 }

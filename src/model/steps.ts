@@ -4,7 +4,8 @@
  * @module
  */
 
-import { compile, type tf } from "../tensorflow/mod.ts";
+import { compile, tf } from "../tensorflow/mod.ts";
+import { applyOnHost } from "./host_optimizer.ts";
 import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
 import { type Batch, evalStep, gradStep, type LossSums, type TransformerModel } from "./training.ts";
 
@@ -31,8 +32,12 @@ export interface Steps {
 /** Compiled functions take tensors by place: the mask, which not every batch has, comes last. */
 const listed = ({ ids, labels, mask }: Batch): tf.Tensor[] => mask ? [ids, labels, mask] : [ids, labels];
 
-/** The functions of a model. */
-export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions): Steps {
+/**
+ * The functions of a model.
+ *
+ * @param onHost whether the optimizer runs in plain JavaScript, with the same bits on every machine
+ */
+export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions, onHost: boolean): Steps {
   const gradient = compile((params: tf.Tensor1D, seed: tf.Tensor1D, ...[ids, labels, mask]: tf.Tensor[]) => ({
     ...gradStep(model, params, { ids, labels, mask }, seed),
   }));
@@ -42,11 +47,14 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
   const apply = compile((...[params, m, v, mean, scalars]: tf.Tensor1D[]) => ({
     ...applyStep({ params, m, v }, mean, scalars, optimizer, model.definition),
   }));
-  const all = [gradient, evaluate, apply];
+  const all = onHost ? [gradient, evaluate] : [gradient, evaluate, apply];
   return {
     gradient: (params, batch, seed) => gradient(params, seed, ...listed(batch)),
     evaluate: (params, batch) => evaluate(params, ...listed(batch)),
-    apply: ({ params, m, v }, mean, scalars) => apply(params, m, v, mean, scalars),
+    apply: (state, mean, scalars) =>
+      onHost
+        ? Promise.resolve(applyTensorsOnHost(state, mean, scalars, optimizer, model))
+        : apply(state.params, state.m, state.v, mean, scalars),
     get path() {
       const paths = all.map(({ path }) => path ?? "not run yet");
       return paths.every((path) => path === paths[0]) ? paths[0] : paths.join(" ");
@@ -56,4 +64,18 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
     },
     dispose: () => all.forEach((one) => one.dispose()),
   };
+}
+
+/** Reads the state, updates it in plain JavaScript, and gives new tensors of it. */
+function applyTensorsOnHost(
+  { params, m, v }: OptimizerState,
+  mean: tf.Tensor1D,
+  scalars: tf.Tensor1D,
+  options: OptimizerOptions,
+  { definition }: TransformerModel,
+): OptimizerState {
+  const read = (tensor: tf.Tensor1D) => tensor.dataSync<"float32">();
+  const state = { params: read(params), m: read(m), v: read(v) };
+  const next = applyOnHost(state, read(mean), read(scalars), options, definition);
+  return { params: tf.tensor1d(next.params), m: tf.tensor1d(next.m), v: tf.tensor1d(next.v) };
 }

@@ -240,6 +240,25 @@ Deno.test("a flipped bit in one replica is found at the next comparison and mend
   assert.deepEqual(states, states.map(() => states[0]));
 });
 
+Deno.test("a bit that flips in the last step is found before the checkpoint; the majority ends the run", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, longPlan({ startWorkers: 3, steps: 4, hashEvery: 0 }));
+  const replicas = Array.from({ length: 3 }, () => new ToyReplica(slow()));
+  await Promise.all(replicas.map((replica, i) =>
+    run.start(`w${i}`, replica, {
+      onEvent: (event) => {
+        if (i === 0 && event.kind === "applied" && event.step === 4) replica.params[7] += 1;
+      },
+    })
+  ));
+  const { paramsHash } = await run.outcome;
+  assert.equal(paramsHash, (await runSingle(new ToyReplica(), run.plan)).paramsHash);
+  const left = run.events.filter((event) => event.kind === "left");
+  assert.equal(left[0].member, "w0");
+  assert.match(left[0].error!, /its state after step 4 is not that of the majority/);
+  assert.deepEqual(replicas.map(({ saves }) => saves.length), [0, 1, 0], "w0 would have saved");
+});
+
 Deno.test("states that differ without a majority stop the run", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 2, hashEvery: 4 }));

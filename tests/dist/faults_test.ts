@@ -13,6 +13,9 @@ import { runToys } from "./run_toys.ts";
 import { noise, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
+/** Gradients that take some milliseconds. */
+const slow = { beforeGradient: () => new Promise<void>((resolve) => setTimeout(resolve, 5)) };
+
 const toys = (count: number, options: ConstructorParameters<typeof ToyReplica>[0] = {}) =>
   Array.from({ length: count }, () => new ToyReplica(options));
 
@@ -117,6 +120,23 @@ Deno.test("a worker that dies without a word is noticed within seconds, and the 
   assert.ok(performance.now() - started < 4000);
   const left = events.find((event) => event.kind === "left");
   assert.match(left!.error!, /its connection has ended, its process is probably dead; it was last seen/);
+});
+
+Deno.test("while the bus is away nobody counts as silent; when it is back, the open step goes on", async () => {
+  using bus = new MemoryBus();
+  const plan = toyPlan({ steps: 20, startWorkers: 2, patienceSeconds: 0.5, silenceSeconds: 30 });
+  let wasAway = false;
+  const goAway = (step: number) => {
+    if (step < 11 || wasAway) return slow.beforeGradient();
+    bus.isAway = wasAway = true;
+    setTimeout(() => bus.isAway = false, 1500);
+  };
+  const replicas = [new ToyReplica(slow), new ToyReplica({ beforeGradient: goAway })];
+  const { outcome, events } = await runToys(() => bus.connect(), replicas, plan);
+  assert.equal(outcome.paramsHash, (await runSingle(new ToyReplica(), plan)).paramsHash);
+  assert.deepEqual(events.filter((event) => event.kind === "left" && event.error), []);
+  const waited = events.find((event) => event.kind === "step" && event.committed.step === 11);
+  assert.ok(waited?.kind === "step" && waited.committed.seconds > 1, "it was away in mid-step");
 });
 
 Deno.test("nobody coordinates: a worker says so at once", async () => {

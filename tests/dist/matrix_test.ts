@@ -7,9 +7,9 @@ import type { FaultPoint } from "../../src/dist/fault_points.ts";
 import type { CommittedStep, DistEvent } from "../../src/dist/plan.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
+import type { WayToDie } from "./fault.ts";
 import { runProcesses } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
-import type { WayToDie } from "./toy_worker.ts";
 
 const POINTS: FaultPoint[] = [
   "before-forward",

@@ -80,6 +80,21 @@ Deno.test("a refused join names what differs", () => {
   assert.match(reasons(paper.join("a", { nonce: "another a" })), /there is a member a already/);
 });
 
+Deno.test("a mixed run admits other numerics, and says so; everything else must agree as ever", () => {
+  const paper = new Paper({ mixed: true });
+  paper.join("a");
+  const other = { ...toyIdentity(10), numericsFingerprint: "toy on a GPU" };
+  const reports = paper.join("b", { identity: other }).filter((action) => action.do === "report");
+  assert.deepEqual(reports.map(({ event }) => event.kind), ["mixed", "joined"]);
+  const { event } = reports[0];
+  assert.ok(event.kind === "mixed" && event.member === "b" && event.numerics === "toy on a GPU");
+  assert.equal(event.runsNumerics, toyIdentity(10).numericsFingerprint);
+  const corpus = { bytes: 7, sha256: "abc" };
+  const refused = paper.join("c", { identity: { ...other, corpus } })[0];
+  assert.ok(refused.do === "refuse");
+  assert.deepEqual(refused.reasons, ["length of the corpus in bytes: the run has 1000, you have 7"]);
+});
+
 Deno.test("a step is pulled when all sums are in, committed when averaged, over when all have applied it", () => {
   const paper = begun();
   paper.now = 10;
@@ -321,6 +336,19 @@ Deno.test("a coordinator that was held up itself blames nobody for its silence",
   assert.equal(lostNames(paper.do({ kind: "tick" })), "");
   paper.now = 160;
   assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
+});
+
+Deno.test("what was owed while the coordinator was held up begins anew, too", () => {
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  const tick = { kind: "tick", owing: new Map([["b", 1]]) } as const;
+  paper.now = 100;
+  paper.do({ kind: "deaf" });
+  assert.equal(lostNames(paper.do(tick)), "");
+  paper.now = 106;
+  paper.beat(0);
+  assert.match(lostNames(paper.do(tick)), /^b: it made no progress for 6 s/);
 });
 
 Deno.test("waiting long for others does not count as a lack of progress", () => {

@@ -24,6 +24,8 @@ export class MemoryBus {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   /** Most bytes that were on their way to one participant at once. */
   mostPending = 0;
+  /** Nobody has a connection: everything sent is lost. */
+  isAway = false;
   readonly #pending = new Map<Transport, number>();
   readonly #inboxes = new Map<string, (data: Uint8Array) => void>();
   #requests = 0;
@@ -33,7 +35,11 @@ export class MemoryBus {
   connect(): Transport {
     const closed = Promise.withResolvers<Error | undefined>();
     let isClosed = false;
+    const isAway = () => this.isAway;
     const transport: Transport = {
+      get isConnected() {
+        return !isAway();
+      },
       maxPayload: this.maxPayload,
       closed: closed.promise,
       publish: (subject, data) => void (isClosed || this.#send(subject, data)),
@@ -69,6 +75,7 @@ export class MemoryBus {
     if (data.length > this.maxPayload) {
       throw new RangeError(`a message of ${data.length} bytes is above max_payload`);
     }
+    if (this.isAway) return true; // there is no server that could say that nobody listens
     const subscriptions = [...this.#subscriptions].filter(({ matches }) => matches(subject));
     for (const subscription of subscriptions) {
       for (const arrival of this.weather(data)) {

@@ -79,3 +79,18 @@ Deno.test("a connection outlives a restart of the server; what is published mean
   assert.ok(received.includes("after"));
   assert.ok(!received.includes("meanwhile"));
 });
+
+Deno.test("what is published while the server is away is not kept", async () => {
+  const server = await startServer({});
+  const transport = await connectNats(`nats://127.0.0.1:${server.port}`, "sender");
+  await server[Symbol.asyncDispose]();
+  while (transport.isConnected) await new Promise((resolve) => setTimeout(resolve, 10));
+  const before = Deno.memoryUsage().rss;
+  for (let i = 0; i < 1000; i++) {
+    transport.publish("news", new Uint8Array(1e6).fill(i));
+    if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // V8 counts what can go
+  }
+  const growth = Deno.memoryUsage().rss - before;
+  assert.ok(growth < 250e6, `of 1 GB ${Math.round(growth / 1e6)} MB are kept`);
+  await transport.close();
+});

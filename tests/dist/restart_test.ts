@@ -133,6 +133,10 @@ class FreezableEnd implements Transport {
     this.closed = end.closed;
   }
 
+  get isConnected(): boolean {
+    return this.end.isConnected;
+  }
+
   freeze(): void {
     this.#waiting = [];
   }

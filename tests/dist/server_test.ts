@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
 import { RunError } from "../../src/errors.ts";
+import { descendants } from "../run/runs.ts";
 
 const isListening = async (port: number) => {
   try {
@@ -63,6 +64,35 @@ Deno.test("a NATS server does not outlive an owner that is killed, and leaves no
   await until(async () => !await isListening(port), 5);
   await until(async () => (await Array.fromAsync(Deno.readDir(temporary))).length === 0, 5);
   await Deno.remove(temporary);
+});
+
+Deno.test("a server that ends at once is started again ever more slowly, a few times; then it is said why", async () => {
+  const folder = await Deno.makeTempDir();
+  const restarts: number[] = [];
+  await using server = await keepNatsServer(
+    { storeFolder: `${folder}/store` },
+    () => restarts.push(performance.now()),
+  );
+  await Deno.remove(`${folder}/store`, { recursive: true });
+  await Deno.writeTextFile(`${folder}/store`, "a file where the store should be");
+  const process = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
+  const killedAt = performance.now();
+  Deno.kill(process!.pid, "SIGKILL");
+  assert.match(await server.exited, /it ended 7 times in a row; at last it said:\n[^]*not a directory/);
+  const pauses = restarts.map((at, i) => at - (restarts[i - 1] ?? killedAt));
+  assert.equal(pauses.length, 6);
+  pauses.forEach((pause, i) => assert.ok(pause >= 100 * 2 ** i - 10, `${pauses}`));
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a server that is being started again when it is not wanted any more is not left behind", async () => {
+  const restarted = Promise.withResolvers<void>();
+  const server = await keepNatsServer({}, () => restarted.resolve());
+  const process = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
+  Deno.kill(process!.pid, "SIGKILL");
+  await restarted.promise;
+  await server[Symbol.asyncDispose]();
+  assert.ok(!await isListening(server.address.port));
 });
 
 Deno.test("a port in use is named", async () => {

@@ -146,6 +146,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     evaluation: { every: 2, microBatches: 5 },
     maxSkips: 10,
     hashEvery: 0,
+    mixed: false,
     saveEvery: 0,
     startWorkers: 1,
     minWorkers: 1,

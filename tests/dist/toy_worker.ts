@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { FaultPoint } from "../../src/dist/fault_points.ts";
 import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { RunError } from "../../src/errors.ts";
+import { type Fault, suffer } from "./fault.ts";
 import { ToyReplica } from "./toy.ts";
 
 /** What the process is told. */
@@ -21,12 +21,8 @@ export interface ToyOrder {
   pause?: number;
   /** Blocks the event loop for so many seconds, soon after this step's last gradient. */
   block?: { step: number; seconds: number };
-  /** What happens to this process when it first comes to a fault point of this step or a later one. */
-  fault?: { point: FaultPoint; step: number; way: WayToDie };
+  fault?: Fault;
 }
-
-/** The ways in which a worker can be lost. */
-export type WayToDie = "exception" | "SIGTERM" | "SIGKILL" | "SIGSTOP";
 
 function blockEventLoop(seconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
@@ -36,13 +32,6 @@ if (import.meta.main) {
   const { url, run, member, size, pause = 0, block, fault }: ToyOrder = JSON.parse(Deno.args[0]);
   const stop = new AbortController();
   Deno.addSignalListener("SIGTERM", () => stop.abort());
-  let isDue = fault !== undefined;
-  const onFaultPoint = (point: FaultPoint, step: number) => {
-    if (!isDue || point !== fault!.point || step < fault!.step) return;
-    isDue = false;
-    if (fault!.way === "exception") throw new RunError(`fails ${point}, as it was told`);
-    Deno.kill(Deno.pid, fault!.way);
-  };
   const replica = new ToyReplica({
     size,
     beforeGradient: async (step) => {
@@ -54,6 +43,7 @@ if (import.meta.main) {
   const { configHash } = await fetchRun(transport, run, member);
   try {
     const { signal } = stop;
+    const onFaultPoint = suffer(fault);
     await runWorker(transport, replica, { run, member, configHash, atHome: true, signal, onFaultPoint });
   } catch (error) {
     if (!(error instanceof RunError)) throw error;

@@ -34,6 +34,7 @@ export class Workplace implements AsyncDisposable {
       train: { steps: 6, batch: 6, microBatch: 1, ...changes.train },
       eval: { every: 3, windows: 5, ...changes.eval },
       checkpoint: changes.checkpoint,
+      dist: changes.dist,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
     };
   }

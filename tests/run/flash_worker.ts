@@ -1,0 +1,51 @@
+/**
+ * A worker process with a real replica that may have a fault: `flash_worker.ts '{"url": …, "run": …, "member": …}'`. It tells
+ * each micro-batch that it computes, a line of JSON each.
+ *
+ * @module
+ */
+
+import type { RunConfig } from "../../src/config.ts";
+import { fetchRun } from "../../src/dist/joining.ts";
+import { connectNats } from "../../src/dist/nats_transport.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import { RunError } from "../../src/errors.ts";
+import { openReplica, type WorkerOptions } from "../../src/participants.ts";
+import { type Fault, suffer } from "../dist/fault.ts";
+
+/** What the process is told. */
+export interface FlashOrder extends Pick<WorkerOptions, "url" | "run" | "member" | "folder" | "backend"> {
+  fault?: Fault;
+}
+
+/** What was computed: not only what counted. */
+export interface Computed {
+  step: number;
+  microBatch: number;
+}
+
+if (import.meta.main) {
+  const { url, run, member, folder, backend, fault }: FlashOrder = JSON.parse(Deno.args[0]);
+  const stop = new AbortController();
+  Deno.addSignalListener("SIGTERM", () => stop.abort());
+  Deno.addSignalListener("SIGINT", () => {}); // Ctrl-C is for who started the run
+  const transport = await connectNats(url, member);
+  const { config, configHash } = await fetchRun(transport, run, member);
+  const replica = await openReplica(config as RunConfig, { folder, backend });
+  const compute = replica.gradient.bind(replica);
+  replica.gradient = (step, microBatch) => {
+    const line = JSON.stringify({ step, microBatch } satisfies Computed) + "\n";
+    Deno.stdout.writeSync(new TextEncoder().encode(line));
+    return compute(step, microBatch);
+  };
+  const { signal } = stop;
+  const options = { run, member, configHash, atHome: true, signal, onFaultPoint: suffer(fault) };
+  try {
+    await runWorker(transport, replica, options);
+  } catch (error) {
+    if (!(error instanceof RunError)) throw error;
+    Deno.exitCode = 1;
+  }
+  await transport.close();
+  Deno.exit();
+}

@@ -1,0 +1,45 @@
+/** TensorFlow and tfjs's plain JavaScript in one run. @module */
+
+import assert from "node:assert/strict";
+import { startNatsServer } from "../../src/dist/server.ts";
+import { runFlash, type WorkerChanges } from "./flash_runs.ts";
+import { metricsOf, Workplace } from "./runs.ts";
+
+const members: WorkerChanges[] = [
+  { member: "tensorflow" },
+  { member: "javascript", backend: "cpu" },
+];
+
+Deno.test("with dist.mixed unlike workers train together, end with equal states, and the log says so", async () => {
+  await using place = await Workplace.open();
+  await using server = await startNatsServer();
+  const config = place.config("mixed", {
+    dist: { mixed: true, hashEvery: 1 }, // all states are compared after every step
+    machine: { run: "mixed" },
+  });
+  const { summary, lines } = await runFlash(server.url, config, members);
+  assert.match(summary.paramsHash, /^[0-9a-f]{64}$/);
+  const { steps } = metricsOf(place.run("mixed"));
+  assert.equal(steps.length, 6);
+  for (const { computed } of steps) {
+    assert.deepEqual(Object.values(computed).flat().sort(), [0, 1, 2, 3, 4, 5]);
+  }
+  assert.deepEqual(Object.keys(steps[0].computed).sort(), ["javascript", "tensorflow"]);
+  assert.ok(steps.at(-1)!.loss < steps[0].loss, "it learns");
+  assert.deepEqual(lines.filter((line) => line.includes(" left, ") && line.includes(": ")), []);
+  const said = lines.filter((line) => line.includes("dist.mixed is true"));
+  assert.equal(said.length, 1);
+  assert.match(said[0], /computes with flashmob .*, the run with flashmob .*: admitted/);
+});
+
+Deno.test("without dist.mixed a worker with other numerics is refused by name", async () => {
+  await using place = await Workplace.open();
+  await using server = await startNatsServer();
+  const stop = new AbortController();
+  const config = place.config("strict", { machine: { run: "strict" } });
+  const { lines } = await runFlash(server.url, config, members, (event) => {
+    if (event.kind === "status" && event.text.includes("was refused")) stop.abort();
+  }, stop.signal);
+  const refused = lines.find((line) => line.includes("was refused"));
+  assert.match(refused!, /was refused: numerics: the run has flashmob .*, you have flashmob /);
+});

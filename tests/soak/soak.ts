@@ -1,0 +1,116 @@
+/**
+ * `deno task soak [--minutes N] [--seed N]`: runs real replicas through trouble, one run after the other, until the time is
+ * over. Each must end with the bits of an undisturbed run, and nobody's memory may grow.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import assert from "node:assert/strict";
+import { train } from "../../mod.ts";
+import { keepNatsServer, type NatsServer } from "../../src/dist/server.ts";
+import { trainThroughAbsence } from "../dist/absence.ts";
+import { Growth } from "../dist/growth.ts";
+import { Trouble } from "../dist/trouble.ts";
+import { runFlash } from "../run/flash_runs.ts";
+import { metricsOf, Workplace } from "../run/runs.ts";
+
+/** Steps of a run, and the probability of trouble after each. */
+const STEPS = 600;
+const RATE = 0.05;
+const MOST_WORKERS = 4;
+/** Seconds for which the NATS server is away at the beginning. */
+const ABSENCE = 30;
+/** Bytes that a process may grow by; for these a worker could keep 2,500 gradients of the model, four for each step. */
+const SLACK = 120e6;
+
+const configOf = (place: Workplace, name: string) =>
+  place.config(name, {
+    train: { steps: STEPS, batch: 8 },
+    eval: { every: 100 },
+    checkpoint: { every: 100 },
+    dist: { heartbeatSeconds: 0.5, patienceSeconds: 3, silenceSeconds: 30, hashEvery: 50 },
+    machine: { run: name },
+  });
+
+/** One run with trouble; what happened in it, in words. */
+async function disturbedRun(
+  place: Workplace,
+  server: NatsServer,
+  { seed, paramsHash, signal }: { seed: number; paramsHash: string; signal: AbortSignal },
+): Promise<string> {
+  const name = `run-${seed}`;
+  const trouble = new Trouble(seed, RATE, MOST_WORKERS);
+  const growth = new Growth();
+  const { summary } = await runFlash(
+    server.url,
+    configOf(place, name),
+    [{ member: "w0" }, { member: "w1" }],
+    (event, workers, start) => {
+      if (event.kind !== "step") return;
+      const { step } = event.metrics;
+      if (step % 20 === 0) {
+        growth.look([Deno.pid, ...[...workers.values()].map(({ process }) => process.pid)]);
+        progress(`seed ${seed}: step ${step} of ${STEPS}, ${event.metrics.workers} members`);
+      }
+      trouble.afterStep(event.metrics, { workers, start: (member) => start({ member }) });
+    },
+    signal,
+  );
+  await trouble.over();
+  if (summary.interrupted) return `interrupted after step ${summary.steps}`;
+  assert.equal(summary.paramsHash, paramsHash, `seed ${seed}: other parameters`);
+  const { steps } = metricsOf(place.run(name));
+  assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
+  assert.ok(growth.most < SLACK, `seed ${seed}: a process grew by ${megabytes(growth.most)}`);
+  await Deno.remove(place.run(name), { recursive: true });
+  const happened = Object.entries(trouble.counts).map(([kind, count]) => `${kind} ${count}`).join(", ");
+  return `same bits in ${Math.round(summary.seconds)} s; ${happened}; grew by ${
+    megabytes(growth.most)
+  } at most`;
+}
+
+async function withoutServer(): Promise<void> {
+  for (const absence of ["ended", "frozen"] as const) {
+    progress(`the NATS server is ${absence} for ${ABSENCE} s`);
+    const { isExact, growth } = await trainThroughAbsence(absence, ABSENCE);
+    assert.ok(isExact, "other parameters");
+    assert.ok(Math.max(...growth) < SLACK, `grew by ${growth}`);
+    say(`NATS server ${absence} for ${ABSENCE} s: same bits; grew by ${growth.map(megabytes).join(", ")}`);
+  }
+}
+
+const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+
+function say(line: string): void {
+  console.log(Deno.stdout.isTerminal() ? `\r\x1b[K${line}` : line);
+}
+
+/** One redrawn line, on a terminal only. */
+function progress(line: string): void {
+  if (Deno.stdout.isTerminal()) Deno.stdout.writeSync(new TextEncoder().encode(`\r\x1b[K${line}`));
+}
+
+if (import.meta.main) {
+  const { minutes = 20, seed = Date.now() % 1_000_000 } = parseArgs(Deno.args) as Record<string, number>;
+  const stop = new AbortController();
+  Deno.addSignalListener("SIGINT", () => stop.abort());
+  const end = performance.now() + 60_000 * minutes;
+  say(`soak for ${minutes} minutes, seed ${seed}: deno task soak --minutes ${minutes} --seed ${seed}`);
+  await using place = await Workplace.open();
+  const { paramsHash } = await train({ ...configOf(place, "calm") });
+  say(`undisturbed, without workers: ${paramsHash}`);
+  await using server = await keepNatsServer(
+    {},
+    (words) => say(`the NATS server has ended: ${words.slice(-80)}`),
+  );
+  let runs = 0;
+  const signal = stop.signal;
+  while (performance.now() < end && !signal.aborted) {
+    const words = await disturbedRun(place, server, { seed: seed + runs, paramsHash, signal });
+    say(`seed ${seed + runs++}: ${words}`);
+  }
+  if (!signal.aborted) await withoutServer();
+  say(`${runs} runs; nothing was lost`);
+  Deno.exitCode = signal.aborted ? 130 : 0;
+}
