@@ -85,6 +85,8 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} was refused: ${event.reasons.join("; ")}`;
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
+    case "residualsDropped":
+      return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "left": {
       const { member, members, error } = event;
       return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;

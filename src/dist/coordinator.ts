@@ -9,6 +9,8 @@
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
 import { Averaging } from "./averaging.ts";
+import { codecOf } from "./codecs/codecs.ts";
+import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { decodeFrame, encodeFrame, type Frame, MAX_HEADER_BYTES, type Refusal } from "./frames.ts";
 import { reasonToWait } from "./boundary.ts";
 import { advance } from "./membership.ts";
@@ -94,6 +96,7 @@ async function refuseRival(transport: Transport, run: string): Promise<void> {
 class Coordinator {
   #state: RunState;
   #averaging: Averaging | undefined;
+  readonly #encoder: FeedbackEncoder;
   #tickedAt = now();
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
@@ -106,6 +109,7 @@ class Coordinator {
     readonly options: CoordinateOptions,
   ) {
     this.#state = initialState(plan, 1);
+    this.#encoder = new FeedbackEncoder(codecOf(plan.codec));
   }
 
   /** Listens until nobody is left. */
@@ -123,6 +127,10 @@ class Coordinator {
       await transport.flush();
       options.onListening?.();
       options.onEvent?.({ kind: "waiting", reason: reasonToWait(this.#state) ?? "" });
+      if (plan.startStep > 0 && this.#encoder.codec.hasFeedback) {
+        const reason = "checkpoints don't hold them";
+        options.onEvent?.({ kind: "residualsDropped", holder: "all", reason });
+      }
       if (options.signal?.aborted) interrupt();
       await this.#over.promise;
       await transport.flush();
@@ -218,7 +226,7 @@ class Coordinator {
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
-    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#averaging = undefined;
+    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#endAveraging();
     for (const action of actions) this.#perform(action, message);
   }
 
@@ -229,6 +237,7 @@ class Coordinator {
           admitted: this.#state.members.has(action.member),
           microBatches: this.plan.microBatches,
           partElements: this.partElements,
+          codec: this.plan.codec,
           windowBytes: this.plan.windowBytes,
           heartbeatSeconds: this.plan.heartbeatSeconds,
           silenceSeconds: this.plan.silenceSeconds,
@@ -276,11 +285,11 @@ class Coordinator {
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     const sizes = { microBatches, values, partElements, windowBytes, patienceSeconds };
     const whole = { step, parts, lo: 0, hi: microBatches, tokens, lossSum, finite: true };
-    this.#averaging = new Averaging(sums, this.#state.members.keys(), tokens, sizes, {
+    this.#averaging = new Averaging(sums, this.#state.members.keys(), tokens, sizes, this.#encoder, {
       pull: ({ member, lo, hi }, part) =>
-        this.#tell(member, encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts })),
+        this.#tell(member, encodeFrame({ ...this.#fields("pull"), step, lo, hi, part, parts, tokens })),
       sendMean: (part, payload, member) => {
-        const frame = encodeFrame({ ...this.#fields("mean"), ...whole, part, codec: "float32", payload });
+        const frame = encodeFrame({ ...this.#fields("mean"), ...whole, part, codec: plan.codec, payload });
         if (member) this.#tell(member, frame);
         else this.transport.publish(subjects.all(plan.run), frame);
       },
@@ -289,6 +298,12 @@ class Coordinator {
       done: (norm) => this.#handle({ kind: "averaged", norm }),
     });
     this.#averaging.advance(now());
+  }
+
+  #endAveraging(): void {
+    const { stage } = this.#state;
+    if (this.#averaging) this.#encoder.settle(stage.kind === "committing" && stage.commit.apply);
+    this.#averaging = undefined;
   }
 
   #reform(sums: readonly OfferedSum[]): void {

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { CodecName } from "./codecs/codecs.ts";
+
 /** What a run is to do. */
 export interface RunPlan {
   /** Name of the run, 1 to 64 letters, digits, _ and -. */
@@ -35,6 +37,8 @@ export interface CoordinationPlan extends RunPlan {
   minWorkers: number;
   /** Members' states are compared after every so many steps; 0: only after the last. */
   hashEvery: number;
+  /** How sums and means are written on the wire. */
+  codec: CodecName;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
@@ -82,6 +86,8 @@ export type DistEvent =
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
   | { kind: "left"; member: string; members: number; error?: string }
+  /** What encoding has lost so far is not made up for: whose it was, and why. */
+  | { kind: "residualsDropped"; holder: string; reason: string }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */

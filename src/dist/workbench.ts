@@ -5,6 +5,7 @@
  * @module
  */
 
+import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
@@ -32,6 +33,8 @@ export interface WorkbenchSizes {
   microBatches: number;
   /** Values of a part of a vector. */
   partElements: number;
+  /** How sums and means are written on the wire. */
+  codec: CodecName;
   /** Bytes that may be on their way at once. */
   windowBytes: number;
 }
@@ -46,7 +49,8 @@ export class Workbench {
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
-    this.vectors = new VectorExchange(replica.size, sizes.partElements, effects);
+    const { partElements, codec } = sizes;
+    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
   }
 
   /**
@@ -102,6 +106,7 @@ export class Workbench {
     const { apply, norm, tokens } = commit;
     effects.reach("before-apply", step);
     await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), { step, apply, norm, tokens });
+    vectors.settle(apply);
     this.#forgetThrough(step);
     return { step, ...commit };
   }

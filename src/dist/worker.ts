@@ -304,6 +304,7 @@ class Worker {
     this.#wanted = [];
     this.#takeover = "";
     this.#restored = undefined;
+    this.#bench.vectors.dropResiduals();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }

@@ -15,7 +15,7 @@ export const bfloat16: VectorCodec = {
   name: "bfloat16",
   hasFeedback: false,
   byteLength: (count) => 2 * count,
-  encode(from, into) {
+  encode(from) {
     const bits = new Uint32Array(from.buffer, from.byteOffset, from.length);
     const halves = new Uint16Array(from.length);
     for (let i = 0; i < bits.length; i++) {
@@ -24,7 +24,7 @@ export const bfloat16: VectorCodec = {
         ? value >>> 16 | 0x40 // a NaN may have only lower bits set
         : value + 0x7fff + (value >>> 16 & 1) >>> 16;
     }
-    into.set(new Uint8Array(halves.buffer));
+    return new Uint8Array(halves.buffer);
   },
   decode(bytes, into) {
     const halves = new Uint16Array(into.length);

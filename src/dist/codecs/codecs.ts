@@ -19,17 +19,16 @@ export type CodecName = typeof CODEC_NAMES[number];
 export interface VectorCodec {
   /** Its name. */
   readonly name: CodecName;
-  /** Whether what encoding loses is made up for in the next step, see residuals.ts. */
+  /** Whether what encoding loses is made up for in the next step, see feedback_encoder.ts. */
   readonly hasFeedback: boolean;
   /** Bytes of so many values. */
   byteLength(values: number): number;
   /**
-   * Writes values.
+   * Writes values; the bytes may be a view of them.
    *
-   * @param into as many bytes as {@linkcode VectorCodec.byteLength} says
    * @param dither rounds stochastically; only int8 does, others round to nearest
    */
-  encode(values: Float32Array, into: Uint8Array, dither?: Dither): void;
+  encode(values: Float32Array, dither?: Dither): Uint8Array;
   /**
    * Reads values.
    *
@@ -43,7 +42,7 @@ const float32: VectorCodec = {
   name: "float32",
   hasFeedback: false,
   byteLength: (count) => 4 * count,
-  encode: (values, into) => into.set(floatBytes(values)),
+  encode: floatBytes,
   decode: (bytes, into) => floatBytes(into).set(bytes),
 };
 
@@ -56,9 +55,8 @@ const CODECS: Readonly<Record<CodecName, VectorCodec>> = { float32, bfloat16, in
  * ```ts
  * import { codecOf } from "./codecs.ts";
  * const codec = codecOf("bfloat16");
- * const bytes = new Uint8Array(codec.byteLength(2)), values = new Float32Array(2);
- * codec.encode(new Float32Array([1.5, 1 / 3]), bytes);
- * codec.decode(bytes, values);
+ * const values = new Float32Array(2);
+ * codec.decode(codec.encode(new Float32Array([1.5, 1 / 3])), values);
  * console.assert(values[0] === 1.5 && Math.abs(values[1] - 1 / 3) < 2 ** -10);
  * ```
  */

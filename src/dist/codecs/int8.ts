@@ -36,7 +36,8 @@ export const int8: VectorCodec = {
   name: "int8",
   hasFeedback: true,
   byteLength: (count) => 4 * blocksOf(count) + count,
-  encode(from, into, dither) {
+  encode(from, dither) {
+    const into = new Uint8Array(int8.byteLength(from.length));
     const codesFrom = 4 * blocksOf(from.length);
     for (let start = 0; start < from.length; start += CHUNK) {
       const count = Math.min(CHUNK, from.length - start), blocks = blocksOf(count);
@@ -48,6 +49,7 @@ export const int8: VectorCodec = {
       into.set(codes.subarray(0, count), codesFrom + start);
     }
     if (dither) dithers.fill(0);
+    return into;
   },
   decode(bytes, into) {
     const blocks = blocksOf(into.length);

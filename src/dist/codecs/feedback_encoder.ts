@@ -6,7 +6,6 @@
  */
 
 import type { VectorCodec } from "./codecs.ts";
-import type { Dither } from "./int8.ts";
 
 /** What is left of one part of the vector. */
 interface Residual {
@@ -17,62 +16,56 @@ interface Residual {
   isPending: boolean;
 }
 
-/** The residuals of one who encodes vectors, part by part. They change only when a step is applied. */
-export class Residuals {
-  readonly #parts = new Map<number, Residual>();
+/** Encodes vectors part by part, with the residuals of one sender where the codec has feedback. They change only when a step is applied. */
+export class FeedbackEncoder {
+  readonly #residuals = new Map<number, Residual>();
+
+  /** An encoder without residuals. */
+  constructor(readonly codec: VectorCodec) {}
 
   /**
    * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual.
    *
-   * @param values part of a sum; what it carries is added to it
+   * @param values part of a sum, used up: the residual is added to it, and the bytes may be a view of it
    * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
-   * @param decoded gets what those who receive the bytes will read
    */
-  encode(
-    codec: VectorCodec,
-    part: number,
-    values: Float32Array,
-    tokens: number,
-    into: Uint8Array,
-    decoded: Float32Array,
-    dither?: Dither,
-  ): void {
-    const residual = this.#of(part, values.length);
+  encode(part: number, values: Float32Array, tokens: number): Uint8Array {
+    const { codec } = this;
+    if (!codec.hasFeedback) return codec.encode(values);
+    const residual = this.#residualOf(part, values.length);
     const { settled, pending, isPending } = residual;
     if (!isPending) { for (let i = 0; i < values.length; i++) values[i] += settled[i] * tokens; }
-    codec.encode(values, into, dither);
-    codec.decode(into, decoded);
+    const bytes = codec.encode(values);
+    const decoded = new Float32Array(values.length);
+    codec.decode(bytes, decoded);
     if (isPending) {
       for (let i = 0; i < values.length; i++) {
         pending[i] += (values[i] - decoded[i]) / tokens;
       }
     } else for (let i = 0; i < values.length; i++) pending[i] = (values[i] - decoded[i]) / tokens;
     residual.isPending = true;
+    return bytes;
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
   settle(applied: boolean): void {
-    for (const residual of this.#parts.values()) {
+    for (const residual of this.#residuals.values()) {
       const { settled, pending, isPending } = residual;
       if (isPending && applied) Object.assign(residual, { settled: pending, pending: settled });
       residual.isPending = false;
     }
   }
 
-  /** Forgets everything. */
+  /** Forgets all residuals. */
   drop(): void {
-    this.#parts.clear();
+    this.#residuals.clear();
   }
 
-  #of(part: number, length: number): Residual {
-    let residual = this.#parts.get(part);
+  #residualOf(part: number, length: number): Residual {
+    let residual = this.#residuals.get(part);
     if (!residual) {
-      residual = {
-        settled: new Float32Array(length),
-        pending: new Float32Array(length),
-        isPending: false,
-      };
-      this.#parts.set(part, residual);
+      residual = { settled: new Float32Array(length), pending: new Float32Array(length), isPending: false };
+      this.#residuals.set(part, residual);
     }
     return residual;
   }
