@@ -15,6 +15,16 @@ export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const;
 /** Name of a codec. */
 export type CodecName = typeof CODEC_NAMES[number];
 
+/** What an encoding of values carries along, and where it notes what it loses, in units of the mean. */
+export interface Feedback {
+  /** Added to the values, times the tokens. Without it nothing is added, and `pending` is added to. */
+  settled?: Float32Array;
+  /** Gets what is lost, divided by the tokens. */
+  pending: Float32Array;
+  /** Of the batch that the values are a sum over. */
+  tokens: number;
+}
+
 /** A way to write float32 values. */
 export interface VectorCodec {
   /** Its name. */
@@ -26,9 +36,10 @@ export interface VectorCodec {
   /**
    * Writes values; the bytes may be a view of them.
    *
+   * @param feedback where the codec has it: what is carried is added to the values, what is lost is noted
    * @param dither rounds stochastically; only int8 does, others round to nearest
    */
-  encode(values: Float32Array, dither?: Dither): Uint8Array;
+  encode(values: Float32Array, feedback?: Feedback, dither?: Dither): Uint8Array;
   /**
    * Reads values.
    *
@@ -42,7 +53,7 @@ const float32: VectorCodec = {
   name: "float32",
   hasFeedback: false,
   byteLength: (count) => 4 * count,
-  encode: floatBytes,
+  encode: (values) => floatBytes(values),
   decode: (bytes, into) => floatBytes(into).set(bytes),
 };
 

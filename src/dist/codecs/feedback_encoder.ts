@@ -26,7 +26,7 @@ export class FeedbackEncoder {
   /**
    * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual.
    *
-   * @param values part of a sum, used up: the residual is added to it, and the bytes may be a view of it
+   * @param values part of a sum; the bytes may be a view of it
    * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
    */
   encode(part: number, values: Float32Array, tokens: number): Uint8Array {
@@ -34,17 +34,8 @@ export class FeedbackEncoder {
     if (!codec.hasFeedback) return codec.encode(values);
     const residual = this.#residualOf(part, values.length);
     const { settled, pending, isPending } = residual;
-    if (!isPending) { for (let i = 0; i < values.length; i++) values[i] += settled[i] * tokens; }
-    const bytes = codec.encode(values);
-    const decoded = new Float32Array(values.length);
-    codec.decode(bytes, decoded);
-    if (isPending) {
-      for (let i = 0; i < values.length; i++) {
-        pending[i] += (values[i] - decoded[i]) / tokens;
-      }
-    } else for (let i = 0; i < values.length; i++) pending[i] = (values[i] - decoded[i]) / tokens;
     residual.isPending = true;
-    return bytes;
+    return codec.encode(values, { settled: isPending ? undefined : settled, pending, tokens });
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */

@@ -8,8 +8,8 @@
 
 import type { RandomStream } from "../../prng.ts";
 import { floatBytes } from "../frames.ts";
-import type { VectorCodec } from "./codecs.ts";
-import { encodeInt8, memory } from "./int8.wasm";
+import type { Feedback, VectorCodec } from "./codecs.ts";
+import { compensate, encodeInt8, lose, memory } from "./int8.wasm";
 
 /** Random numbers for stochastic rounding: value i of a vector takes number `from` + i of the stream. */
 export interface Dither {
@@ -25,9 +25,10 @@ export const INT8_BLOCK = 256;
 /** Values that the kernel works on at once: what it touches stays in the processor's cache. */
 const CHUNK = 16_384;
 /** Where in the kernel's memory what lies. */
-const VALUES = 0, DITHER = 4 * CHUNK, SCALES = 8 * CHUNK, CODES = 9 * CHUNK;
+const VALUES = 0, DITHER = 4 * CHUNK, RESIDUAL = 8 * CHUNK, SCALES = 12 * CHUNK, CODES = 13 * CHUNK;
 const values = new Float32Array(memory.buffer, VALUES, CHUNK);
 const dithers = new Float32Array(memory.buffer, DITHER, CHUNK);
+const residual = new Float32Array(memory.buffer, RESIDUAL, CHUNK);
 const scales = new Uint8Array(memory.buffer, SCALES, 4 * CHUNK / INT8_BLOCK);
 const codes = new Uint8Array(memory.buffer, CODES, CHUNK);
 
@@ -36,7 +37,7 @@ export const int8: VectorCodec = {
   name: "int8",
   hasFeedback: true,
   byteLength: (count) => 4 * blocksOf(count) + count,
-  encode(from, dither) {
+  encode(from, feedback, dither) {
     const into = new Uint8Array(int8.byteLength(from.length));
     const codesFrom = 4 * blocksOf(from.length);
     for (let start = 0; start < from.length; start += CHUNK) {
@@ -44,7 +45,9 @@ export const int8: VectorCodec = {
       values.set(from.subarray(start, start + count));
       values.fill(0, count, blocks * INT8_BLOCK);
       if (dither) fillDithers(dither, start, count);
+      if (feedback?.settled) carry(feedback.settled.subarray(start, start + count), feedback.tokens);
       encodeInt8(VALUES, DITHER, SCALES, CODES, blocks);
+      if (feedback) noteLoss(feedback, start, count);
       into.set(scales.subarray(0, 4 * blocks), 4 * start / INT8_BLOCK);
       into.set(codes.subarray(0, count), codesFrom + start);
     }
@@ -65,6 +68,21 @@ export const int8: VectorCodec = {
 
 function blocksOf(count: number): number {
   return Math.ceil(count / INT8_BLOCK);
+}
+
+/** Adds what earlier steps have lost to the values that are to be encoded. */
+function carry(settled: Float32Array, tokens: number): void {
+  residual.set(settled);
+  residual.fill(0, settled.length, blocksOf(settled.length) * INT8_BLOCK);
+  compensate(VALUES, RESIDUAL, tokens, blocksOf(settled.length));
+}
+
+/** Notes what the values that were just encoded have lost. */
+function noteLoss({ settled, pending, tokens }: Feedback, start: number, count: number): void {
+  if (settled) residual.fill(0);
+  else residual.set(pending.subarray(start, start + count));
+  lose(VALUES, SCALES, CODES, RESIDUAL, tokens, blocksOf(count));
+  pending.set(residual.subarray(0, count), start);
 }
 
 /**

@@ -9,7 +9,7 @@ const ALL = CODEC_NAMES.map(codecOf);
 const BFLOAT16 = codecOf("bfloat16"), INT8 = codecOf("int8");
 
 function encode(codec: VectorCodec, values: Float32Array, dither?: Dither): Uint8Array {
-  return codec.encode(values.slice(), dither);
+  return codec.encode(values.slice(), undefined, dither);
 }
 
 /** Decodes from an odd address, as payloads of frames have. */

@@ -78,3 +78,22 @@ Deno.test("residuals change only at an applied step, and only of the parts that 
   encoder.drop();
   assert.deepEqual(encoded(encoder, sum, 1), first, "nothing is carried after they were dropped");
 });
+
+Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
+  const encoder = new FeedbackEncoder(INT8), { fround } = Math;
+  let residual = new Float32Array(SIZE);
+  for (let step = 0; step < 4; step++) {
+    const tokens = 50 + step;
+    const lost = new Float32Array(SIZE);
+    const sums = [normalArray(SIZE, step, "a", 9), normalArray(SIZE, step, "b", 1)];
+    for (const [which, sum] of sums.entries()) {
+      const values = sum.map((value, i) => which === 0 ? value + fround(residual[i] * tokens) : value);
+      const wanted = new Float32Array(SIZE);
+      INT8.decode(INT8.encode(values), wanted);
+      assert.deepEqual(encoded(encoder, sum, tokens), wanted);
+      wanted.forEach((read, i) => lost[i] += fround(fround(values[i] - read) / tokens));
+    }
+    residual = lost;
+    encoder.settle(true);
+  }
+});
