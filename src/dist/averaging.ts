@@ -166,7 +166,7 @@ export class Averaging {
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
     this.#deliveredAt.set(frame.sender, now);
-    const values = new Float32Array(this.#valuesOf(frame.part));
+    const values = this.#step.vector(this.#valuesOf(frame.part));
     codec.decode(frame.payload, values);
     const whole = this.#step.add(frame.lo, frame.hi, frame.part, values);
     if (whole) this.#finish(frame.part, whole);
@@ -182,6 +182,7 @@ export class Averaging {
     this.encoder.codec.decode(payload, sum);
     this.#squares[part] = blockSquares(sum);
     this.#ready.push({ part, payload });
+    if (payload.buffer !== sum.buffer) this.#step.reuse(sum);
   }
 
   /** A member has a part of the mean. */

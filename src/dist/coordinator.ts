@@ -74,13 +74,12 @@ export async function coordinate(
 
 /** Values of a part: whole blocks of the norm, within the plan and what the server lets pass. */
 function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
+  const blockBytes = codecOf(plan.codec).byteLength(BLOCK);
   const bytes = Math.min(plan.partBytes, maxPayload - MAX_HEADER_BYTES);
-  const blocks = Math.floor(bytes / (4 * BLOCK));
+  const blocks = Math.floor(bytes / blockBytes);
   if (blocks >= 1) return blocks * BLOCK;
   throw new RunError(
-    `parts of a vector are at least ${
-      4 * BLOCK
-    } bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
+    `parts of a vector are at least ${blockBytes} bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
       `max_payload is ${maxPayload}: raise them (the server's default is 1 MiB)`,
   );
 }

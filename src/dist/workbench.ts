@@ -125,7 +125,7 @@ export class Workbench {
   async pin(): Promise<void> {
     if (this.#pinned?.state.step === this.replica.step) return;
     this.#pinnedUsedAt = performance.now();
-    this.#pinned = new PinnedState(await this.replica.state(), this.sizes.partElements);
+    this.#pinned = new PinnedState(await this.replica.state(), this.#pieceElements);
   }
 
   /** The answer to a newcomer's question about the pinned state; undefined where there is none. */
@@ -150,14 +150,20 @@ export class Workbench {
    * @returns bytes that came for it
    */
   async takeOver(donor: Donor): Promise<number> {
-    const { replica, sizes: { partElements, windowBytes } } = this;
+    const { replica, sizes: { windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
-    const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
-    const taken = await takeOver(donor, own, partElements, window);
+    const window = Math.max(1, Math.floor(windowBytes / (4 * this.#pieceElements)));
+    const taken = await takeOver(donor, own, this.#pieceElements, window);
     if (!taken) return 0;
     replica.restore(taken.state);
     this.#forgetThrough(replica.step);
     return taken.bytes;
+  }
+
+  /** Values of a part of the state, which is always float32: as many bytes as a part of a sum has. */
+  get #pieceElements(): number {
+    const { codec, partElements } = this.sizes;
+    return Math.floor(codecOf(codec).byteLength(partElements) / 4);
   }
 
   #forgetThrough(step: number): void {

@@ -14,7 +14,7 @@ import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
-const SIZE = 150_000; // 3 parts
+const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16
 const plan = toyPlan({ steps: 6, evaluation: { every: 0, microBatches: 0 }, partBytes: 256 * 1024 });
 
 /** What one worker and a coordinator do with their vectors, on paper. */
