@@ -74,7 +74,7 @@ Deno.test("with a lossy codec all replicas are equal, near the exact ones, and f
   const exact = new ToyReplica({ size: SIZE });
   await runSingle(exact, plan);
   for (const codec of LOSSY) {
-    for (let count = 1; count <= 4; count++) {
+    for (const count of [1, 3]) {
       using bus = new MemoryBus();
       const replicas = Array.from({ length: count }, () => new ToyReplica({ size: SIZE }));
       const { outcome } = await runToys(() => bus.connect(), replicas, {

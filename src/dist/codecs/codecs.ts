@@ -9,11 +9,11 @@ import { floatBytes } from "../frames.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { type Dither, int8 } from "./int8.ts";
 
-/** Names of the codecs. */
-export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const;
-
 /** Name of a codec. */
-export type CodecName = typeof CODEC_NAMES[number];
+export type CodecName = "float32" | "bfloat16" | "int8";
+
+/** Names of the codecs. */
+export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
 
 /** What an encoding of values carries along, and where it notes what it loses, in units of the mean. */
 export interface Feedback {
