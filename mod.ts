@@ -25,6 +25,7 @@ export { startCoordinator, startWorker } from "./src/participants.ts";
 export type { CoordinatorOptions, WorkerOptions } from "./src/participants.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config.ts";
 export type { RunEvent, RunListener } from "./src/run_events.ts";
+export type { CodecName } from "./src/dist/codecs/codecs.ts";
 export type { CommittedStep, RunOutcome } from "./src/dist/plan.ts";
 export type { EvaluationMetrics, StepMetrics, Summary } from "./src/run_folder.ts";
 export { ConfigError, RunError } from "./src/errors.ts";

@@ -14,6 +14,7 @@ import { z } from "zod";
 import { type ConfigOption, type JsonSchema, optionsOf } from "./config_options.ts";
 import { contradictions, describeIssues } from "./config_problems.ts";
 import type { Config, ConfigInput, RunConfig, Settings } from "./config_types.ts";
+import { CODEC_NAMES } from "./dist/codecs/codecs.ts";
 import { ConfigError } from "./errors.ts";
 
 export type { Config, ConfigInput, RunConfig };
@@ -107,6 +108,9 @@ const checkpoint = z.strictObject({
 });
 
 const dist = z.strictObject({
+  codec: z.enum(CODEC_NAMES).default("float32").describe(
+    "How gradients are written on the wire: 4, 2 or 1 bytes a value. Only float32 is exact.",
+  ),
   partBytes: z.int().min(256 * 1024).default(512 * 1024)
     .describe(
       "Most bytes of one message with gradients, from 256 KiB on; a server that takes less gets less.",

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { CodecName } from "./dist/codecs/codecs.ts";
 import type { FLASHTransformerOptions } from "./model/options.ts";
 
 /** The part of a configuration that decides the result, the same for every member of a run. */
@@ -38,6 +39,7 @@ export type RunConfig = {
   checkpoint: { every: number; keepLast: number };
   /** How members talk. */
   dist: {
+    codec: CodecName;
     partBytes: number;
     windowBytes: number;
     heartbeatSeconds: number;

@@ -49,6 +49,7 @@ export function planOf(
     mixed: dist.mixed,
     startWorkers,
     minWorkers: machine.minWorkers,
+    codec: dist.codec,
     partBytes: dist.partBytes,
     windowBytes: dist.windowBytes,
     heartbeatSeconds: dist.heartbeatSeconds,

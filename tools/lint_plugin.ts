@@ -32,7 +32,9 @@ export function forbiddenImport(file: string, specifier: string): string | undef
   if (!place.startsWith("src/")) return;
   for (const [name, owner] of Object.entries(PACKAGE_OWNERS)) {
     const bare = specifier.replace(/^npm:\/?/, "");
-    const matches = name.endsWith("/") ? bare.startsWith(name) : bare === name || bare.startsWith(`${name}@`);
+    const matches = name.endsWith("/")
+      ? bare.startsWith(name)
+      : bare === name || bare.startsWith(`${name}@`) || bare.startsWith(`${name}/`);
     if (matches && !place.startsWith(owner.replace("*", ""))) return `only ${owner} imports ${name}`;
   }
   if (!specifier.startsWith(".")) return;

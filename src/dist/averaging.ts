@@ -6,7 +6,8 @@
  * @module
  */
 
-import { floatBytes, floatsOf, type Frame } from "./frames.ts";
+import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
+import type { Frame } from "./frames.ts";
 import { OpenStep } from "./open_step.ts";
 import { blockSquares, divideBy, normOf } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
@@ -87,12 +88,14 @@ export class Averaging {
    * @param sums of all micro-batches, each once
    * @param members who gets the mean
    * @param tokens counted tokens of the batch
+   * @param encoder writes the mean; sums come in the same codec
    */
   constructor(
     sums: readonly OfferedSum[],
     members: Iterable<string>,
     readonly tokens: number,
     readonly sizes: AveragingSizes,
+    readonly encoder: FeedbackEncoder,
     readonly effects: AveragingEffects,
   ) {
     this.parts = Math.ceil(sizes.values / sizes.partElements);
@@ -156,21 +159,30 @@ export class Averaging {
    * @returns false where it is not needed (any more), or not of the size that was asked for
    */
   receive(frame: Frame, now: number): boolean {
+    const { codec } = this.encoder;
     const key = keyOf(frame, frame.part);
     const pull = this.#pulls.get(key);
-    if (!pull || frame.codec !== "float32" || frame.payload.length !== pull.bytes) return false;
+    if (!pull || frame.codec !== codec.name || frame.payload.length !== pull.bytes) return false;
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
     this.#deliveredAt.set(frame.sender, now);
-    const whole = this.#step.add(frame.lo, frame.hi, frame.part, floatsOf(frame.payload));
-    if (whole) {
-      divideBy(whole, this.tokens);
-      this.#squares[frame.part] = blockSquares(whole);
-      this.#ready.push({ part: frame.part, payload: floatBytes(whole) });
-    }
+    const values = this.#step.vector(this.#valuesOf(frame.part));
+    codec.decode(frame.payload, values);
+    const whole = this.#step.add(frame.lo, frame.hi, frame.part, values);
+    if (whole) this.#finish(frame.part, whole);
     if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
     this.advance(now);
     return true;
+  }
+
+  /** Makes a part of the mean from the sum over the whole batch. Its norm is that of what the members will read. */
+  #finish(part: number, sum: Float32Array): void {
+    divideBy(sum, this.tokens);
+    const payload = this.encoder.encode(part, sum, 1);
+    this.encoder.codec.decode(payload, sum);
+    this.#squares[part] = blockSquares(sum);
+    this.#ready.push({ part, payload });
+    if (payload.buffer !== sum.buffer) this.#step.reuse(sum);
   }
 
   /** A member has a part of the mean. */
@@ -255,9 +267,13 @@ export class Averaging {
     return Math.max(2, Math.floor(this.sizes.windowBytes / (4 * this.sizes.partElements)));
   }
 
-  #bytesOf(part: number): number {
+  #valuesOf(part: number): number {
     const { values, partElements } = this.sizes;
-    return 4 * Math.min(partElements, values - part * partElements);
+    return Math.min(partElements, values - part * partElements);
+  }
+
+  #bytesOf(part: number): number {
+    return this.encoder.codec.byteLength(this.#valuesOf(part));
   }
 }
 

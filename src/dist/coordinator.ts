@@ -9,6 +9,7 @@
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeWelcome, fieldsOf } from "./answers.ts";
+import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinatorFaultPoint, ReachCoordinatorFaultPoint } from "./fault_points.ts";
 import { decodeFrame, encodeFrame, type Frame, type Refusal } from "./frames.ts";
@@ -102,14 +103,18 @@ class Coordinator {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
-    const { microBatches, windowBytes } = plan;
+    const { microBatches, windowBytes, codec } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
-    this.#vectors = new SumExchange({ microBatches, partElements, windowBytes, patienceSeconds }, {
-      fields: (kind) => fieldsOf(this.#state, kind),
-      send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
-      heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
-      handle: (event) => this.#handle(event),
-    });
+    this.#vectors = new SumExchange(
+      { microBatches, partElements, windowBytes, patienceSeconds },
+      codecOf(codec),
+      {
+        fields: (kind) => fieldsOf(this.#state, kind),
+        send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
+        heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
+        handle: (event) => this.#handle(event),
+      },
+    );
   }
 
   /** Listens until nobody is left. */
@@ -129,6 +134,7 @@ class Coordinator {
       const gathers = this.#state.stage.kind === "gathering";
       const reason = gathers ? "waiting for the workers of the run to join again" : reasonToWait(this.#state);
       options.onEvent?.({ kind: "waiting", reason: reason ?? "" });
+      this.#reportLostResiduals();
       if (options.signal?.aborted) interrupt();
       await this.#over.promise;
       await transport.flush();
@@ -140,6 +146,16 @@ class Coordinator {
       unsubscribe();
     }
     return outcomeOf(this.#state, this.#dropped);
+  }
+
+  /** Checkpoints hold no residuals, and nobody has those of a coordinator that is gone. */
+  #reportLostResiduals(): void {
+    const { plan, options: { takeOver, onEvent } } = this;
+    if (!codecOf(plan.codec).hasFeedback) return;
+    if (takeOver) onEvent?.({ kind: "residualsDropped", holder: "coordinator", reason: "it was replaced" });
+    else if (plan.startStep > 0) {
+      onEvent?.({ kind: "residualsDropped", holder: "all", reason: "checkpoints don't hold them" });
+    }
   }
 
   /** One message from a member. */
@@ -188,7 +204,9 @@ class Coordinator {
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
-    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") this.#vectors.close();
+    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") {
+      this.#vectors.close(state.stage.kind === "committing" && state.stage.commit.apply);
+    }
     for (const action of actions) this.#perform(action, message);
   }
 

@@ -16,7 +16,7 @@
  * | 28 | u32 | hi | one past its last micro-batch |
  * | 32 | u32 | part | which part of the vector the payload is |
  * | 36 | u32 | parts | of how many |
- * | 40 | f64 | tokens | counted tokens of the sum |
+ * | 40 | f64 | tokens | counted tokens of the sum; in a pull, of the whole batch |
  * | 48 | f64 | lossSum | sum of their losses, in nats |
  * | 56 | u8 | | length of `run` in bytes |
  * | 57 | u8 | | length of `sender` in bytes |
@@ -79,7 +79,7 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS;
 
 /** How a payload is written, and the numbers on the wire. */
-export const CODECS = { none: 0, json: 1, float32: 2 } as const;
+export const CODECS = { none: 0, json: 1, float32: 2, bfloat16: 3, int8: 4 } as const;
 
 /** Codec of a payload. */
 export type Codec = keyof typeof CODECS;

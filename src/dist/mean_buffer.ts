@@ -4,7 +4,8 @@
  * @module
  */
 
-import { floatBytes, type Frame } from "./frames.ts";
+import type { VectorCodec } from "./codecs/codecs.ts";
+import type { Frame } from "./frames.ts";
 
 /** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -29,8 +30,9 @@ export class Means {
    *
    * @param size values of a mean
    * @param partElements values of a part
+   * @param codec how means are written
    */
-  constructor(readonly size: number, readonly partElements: number) {
+  constructor(readonly size: number, readonly partElements: number, readonly codec: VectorCodec) {
     this.#parts = Math.ceil(size / partElements);
     this.#most = Math.max(LEAST_BUFFERS, Math.floor(MOST_BYTES / (4 * size)));
   }
@@ -49,11 +51,11 @@ export class Means {
   take(frame: Frame): boolean {
     const from = frame.part * this.partElements;
     const to = Math.min(from + this.partElements, this.size);
-    const fits = frame.codec === "float32" && frame.parts === this.#parts && frame.part < this.#parts &&
-      frame.payload.length === 4 * (to - from);
+    const fits = frame.codec === this.codec.name && frame.parts === this.#parts && frame.part < this.#parts &&
+      frame.payload.length === this.codec.byteLength(to - from);
     const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
     if (!buffer) return false;
-    floatBytes(buffer.values.subarray(from, to)).set(frame.payload);
+    this.codec.decode(frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
   }

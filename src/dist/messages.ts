@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { CodecName } from "./codecs/codecs.ts";
 import { encodeFrame, type Frame, type FrameFields, type Kind } from "./frames.ts";
 import type { ReplicaIdentity } from "./replica.ts";
 
@@ -72,6 +73,7 @@ export interface Messages {
     admitted: boolean;
     microBatches: number;
     partElements: number;
+    codec: CodecName;
     windowBytes: number;
     heartbeatSeconds: number;
     silenceSeconds: number;

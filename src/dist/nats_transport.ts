@@ -4,9 +4,11 @@
  * @module
  */
 
-import { connect, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
+import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
+import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
 import { RunError, wordsOf } from "../errors.ts";
 import { knock } from "./nats_handshake.ts";
+import { NatsSocket } from "./nats_socket.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
 
 /** Milliseconds between two attempts to connect again. */
@@ -41,7 +43,7 @@ export async function openConnection(url: string, name: string): Promise<NatsCon
   const credentials = { ...(token ? { token } : {}), ...(user ? { user, pass } : {}) };
   try {
     if (!tls) await refuseDenied(hostname, port, { auth_token: token, user, pass }, address);
-    return await connect({
+    return await (tls ? connect : connectPlainly)({
       name,
       servers: address,
       ...credentials,
@@ -54,6 +56,12 @@ export async function openConnection(url: string, name: string): Promise<NatsCon
   } catch (error) {
     throw connectError(error, address);
   }
+}
+
+/** Connects without TLS over our own socket. The client takes the kind of its sockets from one place for the whole process. */
+function connectPlainly(options: ConnectionOptions): Promise<NatsConnection> {
+  setTransportFactory({ factory: () => new NatsSocket() });
+  return NatsConnectionImpl.connect(options);
 }
 
 /** The parts of a server's URL. */

@@ -14,6 +14,8 @@ export class OpenStep {
   /** For each part, the sums that wait for their neighbours, by node. */
   readonly #waiting = new Map<number, Map<string, Float32Array>>();
   readonly #complete = new Set<number>();
+  /** Vectors that were added to others, to be used again: new memory costs more than adding. */
+  readonly #spare: Float32Array[] = [];
 
   /**
    * A step without any sums.
@@ -21,6 +23,17 @@ export class OpenStep {
    * @param microBatches size of the tree
    */
   constructor(readonly microBatches: number) {}
+
+  /** A vector to be filled and added. */
+  vector(length: number): Float32Array {
+    const found = this.#spare.findIndex((spare) => spare.length === length);
+    return found < 0 ? new Float32Array(length) : this.#spare.splice(found, 1)[0];
+  }
+
+  /** Takes a vector back that is not needed any more. */
+  reuse(vector: Float32Array): void {
+    this.#spare.push(vector);
+  }
 
   /** Bytes of the vectors that wait. */
   get heldBytes(): number {
@@ -60,7 +73,7 @@ export class OpenStep {
     if (!nodes) this.#waiting.set(part, nodes = new Map());
     for (const node of path) if (nodes.has(keyOf(node))) return undefined;
     dropWithin(nodes, lo, hi);
-    const whole = combineUp(nodes, path, values);
+    const whole = combineUp(nodes, path, values, (vector) => this.reuse(vector));
     if (whole) {
       this.#waiting.delete(part);
       this.#complete.add(part);
@@ -74,6 +87,7 @@ function combineUp(
   nodes: Map<string, Float32Array>,
   path: Range[],
   values: Float32Array,
+  reuse: (vector: Float32Array) => void,
 ): Float32Array | undefined {
   for (let level = path.length - 1; level > 0; level--) {
     const [lo, hi] = path[level - 1];
@@ -88,6 +102,7 @@ function combineUp(
     nodes.delete(neighbour);
     const [left, right] = isLeft ? [values, other] : [other, values];
     addInto(left, right);
+    reuse(right);
     values = left;
   }
   return values;

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { CodecName } from "./codecs/codecs.ts";
+
 /** What is on record of the steps of a run so far. */
 export interface RunRecord {
   /** Counted tokens of all of them. */
@@ -54,6 +56,8 @@ export interface CoordinationPlan extends RunPlan {
   hashEvery: number;
   /** Whether members may have other numerics: then replicas are equal to each other, not to those of another set of members. */
   mixed: boolean;
+  /** How sums and means are written on the wire. */
+  codec: CodecName;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
@@ -107,6 +111,8 @@ export type DistEvent =
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
   | { kind: "left"; member: string; members: number; error?: string }
+  /** What encoding has lost so far is not made up for: whose it was, and why. */
+  | { kind: "residualsDropped"; holder: string; reason: string }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */

@@ -5,6 +5,7 @@
  */
 
 import { proceed, reasonToWait, settle } from "./boundary.ts";
+import { codecOf } from "./codecs/codecs.ts";
 import type { Range } from "./messages.ts";
 import {
   lacking,
@@ -37,7 +38,10 @@ export function lose(state: RunState, name: string, error: string | undefined, n
     generation: state.generation + (state.generation > 0 ? 1 : 0),
     former: new Set(state.former).add(member.nonce),
   }, name);
-  return reportAnd(event, goOn(left, name, now));
+  const next = goOn(left, name, now);
+  if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(event, next);
+  const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
+  return reportAnd(event, reportAnd(dropped, next));
 }
 
 /**

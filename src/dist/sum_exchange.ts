@@ -7,6 +7,8 @@
 
 import { RunError } from "../errors.ts";
 import { Averaging } from "./averaging.ts";
+import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
+import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { CoordinationPlan } from "./plan.ts";
@@ -56,9 +58,12 @@ export interface SumExchangeEffects {
 /** The vectors of one step after the other. */
 export class SumExchange {
   #open: { step: number; averaging: Averaging } | undefined;
+  readonly #encoder: FeedbackEncoder;
 
   /** Nothing on its way. */
-  constructor(readonly sizes: SumExchangeSizes, readonly effects: SumExchangeEffects) {}
+  constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
+    this.#encoder = new FeedbackEncoder(codec);
+  }
 
   /** Pulls the sums of a step, or goes on with them after a member was lost. */
   average(of: StepOfVectors, now: number): void {
@@ -73,8 +78,9 @@ export class SumExchange {
     this.#open?.averaging.reform(sums, members, now);
   }
 
-  /** The step is over. */
-  close(): void {
+  /** The step is over: its mean was applied, or not. */
+  close(applied: boolean): void {
+    if (this.#open) this.#encoder.settle(applied);
     this.#open = undefined;
   }
 
@@ -104,12 +110,18 @@ export class SumExchange {
     const { sizes, effects } = this;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, values }, {
+    return new Averaging(sums, members, tokens, { ...sizes, values }, this.#encoder, {
       pull: ({ member, lo, hi }, part) =>
-        effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts }), member),
+        effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
       sendMean: (part, payload, member) =>
         effects.send(
-          encodeFrame({ ...effects.fields("mean"), ...whole, part, codec: "float32", payload }),
+          encodeFrame({
+            ...effects.fields("mean"),
+            ...whole,
+            part,
+            codec: this.#encoder.codec.name,
+            payload,
+          }),
           member,
         ),
       heardAt: effects.heardAt,
@@ -125,13 +137,12 @@ export class SumExchange {
  * @throws {RunError} where not even one block passes
  */
 export function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
+  const blockBytes = codecOf(plan.codec).byteLength(BLOCK);
   const bytes = Math.min(plan.partBytes, maxPayload - MAX_HEADER_BYTES);
-  const blocks = Math.floor(bytes / (4 * BLOCK));
+  const blocks = Math.floor(bytes / blockBytes);
   if (blocks >= 1) return blocks * BLOCK;
   throw new RunError(
-    `parts of a vector are at least ${
-      4 * BLOCK
-    } bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
+    `parts of a vector are at least ${blockBytes} bytes; the plan allows ${plan.partBytes} and the NATS server's ` +
       `max_payload is ${maxPayload}: raise them (the server's default is 1 MiB)`,
   );
 }

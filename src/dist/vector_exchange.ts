@@ -6,7 +6,9 @@
 
 import { setImmediate } from "node:timers";
 import type { ReportedSum } from "./compute.ts";
-import { floatBytes, type Frame } from "./frames.ts";
+import type { VectorCodec } from "./codecs/codecs.ts";
+import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
+import type { Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
 import type { Range } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
@@ -31,12 +33,13 @@ export class VectorExchange {
   /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #means: Means;
+  readonly #encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
   readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
   readonly #pulls = new Map<string, Frame>();
-  /** Parts of each sum that were handed out. */
-  readonly #handedOut = new Set<string>();
+  /** Payloads that were handed out, by range and part; kept until the commit, so that each pull gets the same bytes. */
+  readonly #handedOut = new Map<string, Uint8Array>();
   /** The step that the sums belong to. */
   #step = 0;
 
@@ -45,9 +48,16 @@ export class VectorExchange {
    *
    * @param size values of a vector
    * @param partElements values of a part
+   * @param codec how sums and means are written
    */
-  constructor(size: number, readonly partElements: number, readonly effects: ExchangeEffects) {
-    this.#means = new Means(size, partElements);
+  constructor(
+    size: number,
+    readonly partElements: number,
+    readonly codec: VectorCodec,
+    readonly effects: ExchangeEffects,
+  ) {
+    this.#means = new Means(size, partElements, codec);
+    this.#encoder = new FeedbackEncoder(codec);
   }
 
   /** Keeps a sum of a step, to be pulled. */
@@ -60,6 +70,16 @@ export class VectorExchange {
   /** The sum over a range of a step, where it was computed. */
   sumOf(step: number, [lo, hi]: Range): ReportedSum | undefined {
     return step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
+  }
+
+  /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
+  settle(applied: boolean): void {
+    this.#encoder.settle(applied);
+  }
+
+  /** Forgets what encoding earlier sums has lost. */
+  dropResiduals(): void {
+    this.#encoder.drop();
   }
 
   /** Forgets what belongs to steps up to this one: it is over. */
@@ -83,17 +103,23 @@ export class VectorExchange {
   }
 
   #answerPulls(): void {
-    for (const [key, { step, lo, hi, part, parts }] of this.#pulls) {
+    const codec = this.codec.name;
+    for (const [key, { step, lo, hi, part, parts, tokens }] of this.#pulls) {
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
-      const payload = floatBytes(sum.subarray(part * this.partElements, (part + 1) * this.partElements));
+      const payload = this.#handedOut.get(key) ?? this.#encode(sum, part, tokens);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
-      this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec: "float32", payload });
-      this.#handedOut.add(key);
+      this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
+      this.#handedOut.set(key, payload);
       if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
     }
     this.#pulls.clear();
+  }
+
+  #encode(sum: Float32Array, part: number, tokens: number): Uint8Array {
+    const { partElements } = this;
+    return this.#encoder.encode(part, sum.subarray(part * partElements, (part + 1) * partElements), tokens);
   }
 
   /** Takes a part of a mean. */

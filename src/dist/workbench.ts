@@ -5,6 +5,7 @@
  * @module
  */
 
+import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
@@ -32,6 +33,8 @@ export interface WorkbenchSizes {
   microBatches: number;
   /** Values of a part of a vector. */
   partElements: number;
+  /** How sums and means are written on the wire. */
+  codec: CodecName;
   /** Bytes that may be on their way at once. */
   windowBytes: number;
 }
@@ -48,7 +51,8 @@ export class Workbench {
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
-    this.vectors = new VectorExchange(replica.size, sizes.partElements, effects);
+    const { partElements, codec } = sizes;
+    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
   }
 
   /**
@@ -104,6 +108,7 @@ export class Workbench {
     const { apply, norm, tokens } = commit;
     effects.reach("before-apply", step);
     await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), { step, apply, norm, tokens });
+    vectors.settle(apply);
     this.#forgetThrough(step);
     return { step, ...commit };
   }
@@ -122,7 +127,7 @@ export class Workbench {
   async pin(): Promise<void> {
     if (this.#pinned?.state.step === this.replica.step) return;
     this.#pinnedUsedAt = performance.now();
-    this.#pinned = new PinnedState(await this.replica.state(), this.sizes.partElements);
+    this.#pinned = new PinnedState(await this.replica.state(), this.#pieceElements);
   }
 
   /** The answer to a newcomer's question about the pinned state; undefined where there is none. */
@@ -143,10 +148,10 @@ export class Workbench {
 
   /** Takes over the state that a donor has pinned, where it is not this replica's own. */
   async takeOver(donor: Donor): Promise<void> {
-    const { replica, sizes: { partElements, windowBytes } } = this;
+    const { replica, sizes: { windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
-    const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
-    const taken = await takeOver(donor, own, partElements, window);
+    const window = Math.max(1, Math.floor(windowBytes / (4 * this.#pieceElements)));
+    const taken = await takeOver(donor, own, this.#pieceElements, window);
     if (!taken) return;
     this.stateBytes += taken.bytes;
     await replica.restore(taken.state);
@@ -157,6 +162,12 @@ export class Workbench {
   forgetUnapplied(): void {
     this.#commits.clear();
     this.vectors.forgetMeans();
+  }
+
+  /** Values of a part of the state, which is always float32: as many bytes as a part of a sum has. */
+  get #pieceElements(): number {
+    const { codec, partElements } = this.sizes;
+    return Math.floor(codecOf(codec).byteLength(partElements) / 4);
   }
 
   #forgetThrough(step: number): void {

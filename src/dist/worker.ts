@@ -241,6 +241,7 @@ class Worker {
     this.#standing = "out";
     this.#wanted = [];
     this.#following.forget();
+    this.#bench.vectors.dropResiduals();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { Averaging } from "../../src/dist/averaging.ts";
+import { codecOf } from "../../src/dist/codecs/codecs.ts";
+import { FeedbackEncoder } from "../../src/dist/codecs/feedback_encoder.ts";
 import { decodeFrame, encodeFrame, floatBytes, floatsOf, type Frame } from "../../src/dist/frames.ts";
 import { BLOCK, blockSquares, normOf } from "../../src/dist/reduction.ts";
 import { noise } from "./toy.ts";
@@ -30,7 +32,7 @@ class Paper {
       windowBytes: windowParts * 4 * BLOCK,
       patienceSeconds: 2,
     };
-    this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, {
+    this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, new FeedbackEncoder(codecOf("float32")), {
       pull: (sum, part) => {
         this.asked.push({ lo: sum.lo, part });
         this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });

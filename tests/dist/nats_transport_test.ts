@@ -94,3 +94,24 @@ Deno.test("what is published while the server is away is not kept", async () => 
   assert.ok(growth < 250e6, `of 1 GB ${Math.round(growth / 1e6)} MB are kept`);
   await transport.close();
 });
+
+Deno.test("a server that hangs up before it says anything is named, and nobody goes on trying", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let calls = 0;
+  const answering = (async () => {
+    for await (const connection of listener) {
+      calls++;
+      connection.close();
+    }
+  })();
+  const { port } = listener.addr as Deno.NetAddr;
+  await assert.rejects(
+    connectNats(`nats://127.0.0.1:${port}`, "worker-0"),
+    /could not connect to a NATS server at 127\.0\.0\.1:\d+ \(/,
+  );
+  const tried = calls;
+  await new Promise((resolve) => setTimeout(resolve, 600)); // twice the time between two attempts
+  assert.equal(calls, tried);
+  listener.close();
+  await answering;
+});

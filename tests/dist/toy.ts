@@ -133,6 +133,7 @@ export function noise(size: number, seed: number): Float32Array {
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
   return {
+    codec: "float32",
     partBytes: 512 * 1024,
     windowBytes: 16 * 1024 * 1024,
     patienceSeconds: 10,

@@ -9,6 +9,7 @@ Deno.test("a mean and a commit that were not applied are forgotten when another 
   const size = 10;
   const bench = new Workbench(new ToyReplica({ size }), {
     microBatches: 2,
+    codec: "float32",
     partElements: size,
     windowBytes: 1e6,
   }, {

@@ -19,6 +19,10 @@ Deno.test("the lint plugin gives each package to one place", () => {
     forbiddenImport("/x/src/dist/worker.ts", "nats"),
     "only src/dist/nats_* imports nats",
   );
+  assert.equal(
+    forbiddenImport("/x/src/dist/worker.ts", "nats/lib/mod.js"),
+    "only src/dist/nats_transport.ts imports nats",
+  );
   assert.equal(forbiddenImport("/x/src/dist/nats_transport.ts", "nats"), undefined);
   assert.equal(
     forbiddenImport("/x/src/model/gau.ts", "@tensorflow/tfjs"),

@@ -1,0 +1,63 @@
+/**
+ * Error feedback: what one step's encoding loses is added to what is encoded in the next, so that over the steps nothing is
+ * lost. Residuals are in units of the mean, because the next sum may be over other tokens.
+ *
+ * @module
+ */
+
+import type { VectorCodec } from "./codecs.ts";
+
+/** What is left of one part of the vector. */
+interface Residual {
+  /** By the steps that were applied. */
+  settled: Float32Array;
+  /** By the open step, where anything was encoded. */
+  pending: Float32Array;
+  isPending: boolean;
+}
+
+/** Encodes vectors part by part, with the residuals of one sender where the codec has feedback. They change only when a step is applied. */
+export class FeedbackEncoder {
+  readonly #residuals = new Map<number, Residual>();
+
+  /** An encoder without residuals. */
+  constructor(readonly codec: VectorCodec) {}
+
+  /**
+   * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual.
+   *
+   * @param values part of a sum; the bytes may be a view of it
+   * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
+   */
+  encode(part: number, values: Float32Array, tokens: number): Uint8Array {
+    const { codec } = this;
+    if (!codec.hasFeedback) return codec.encode(values);
+    const residual = this.#residualOf(part, values.length);
+    const { settled, pending, isPending } = residual;
+    residual.isPending = true;
+    return codec.encode(values, { settled: isPending ? undefined : settled, pending, tokens });
+  }
+
+  /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
+  settle(applied: boolean): void {
+    for (const residual of this.#residuals.values()) {
+      const { settled, pending, isPending } = residual;
+      if (isPending && applied) Object.assign(residual, { settled: pending, pending: settled });
+      residual.isPending = false;
+    }
+  }
+
+  /** Forgets all residuals. */
+  drop(): void {
+    this.#residuals.clear();
+  }
+
+  #residualOf(part: number, length: number): Residual {
+    let residual = this.#residuals.get(part);
+    if (!residual) {
+      residual = { settled: new Float32Array(length), pending: new Float32Array(length), isPending: false };
+      this.#residuals.set(part, residual);
+    }
+    return residual;
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * A worker process of the averaging benchmark: its gradient is the same vector every time, and it updates nothing.
+ *
+ *     averaging_worker.ts '{"url": …, "run": …, "member": …, "size": …}'
+ *
+ * @module
+ */
+
+import { fetchRun } from "../../src/dist/joining.ts";
+import { connectNats } from "../../src/dist/nats_transport.ts";
+import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
+import { runWorker } from "../../src/dist/worker.ts";
+import { noise, ToyReplica } from "../dist/toy.ts";
+
+/** Milliseconds for a gradient: all workers are equally quick, and each gets one micro-batch. */
+const GRADIENT_TIME = 30;
+
+class StillReplica extends ToyReplica {
+  readonly #gradient = noise(this.size, 2);
+
+  override async gradient(): Promise<GradientSum & { crc: number }> {
+    await new Promise((resolve) => setTimeout(resolve, GRADIENT_TIME));
+    return { lossSum: 1, tokens: 1, gradient: this.#gradient, crc: 0 };
+  }
+
+  override apply(_mean: Float32Array, { step }: StepOutcome): Promise<void> {
+    this.step = step;
+    return Promise.resolve();
+  }
+}
+
+if (import.meta.main) {
+  const { url, run, member, size } = JSON.parse(Deno.args[0]);
+  const transport = await connectNats(url, member);
+  const { configHash } = await fetchRun(transport, run, member);
+  await runWorker(transport, new StillReplica({ size }), { run, member, configHash, atHome: true });
+  await transport.close();
+  Deno.exit();
+}

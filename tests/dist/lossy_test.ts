@@ -1,0 +1,119 @@
+/** Runs with bfloat16 and int8 on the wire. @module */
+
+import assert from "node:assert/strict";
+import { type CodecName, codecOf } from "../../src/dist/codecs/codecs.ts";
+import { FeedbackEncoder } from "../../src/dist/codecs/feedback_encoder.ts";
+import { computeSum } from "../../src/dist/compute.ts";
+import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { blockSquares, divideBy, normOf } from "../../src/dist/reduction.ts";
+import { runSingle } from "../../src/dist/single.ts";
+import { ElasticRun } from "./elastic_toys.ts";
+import { fairWeather, MemoryBus } from "./memory_bus.ts";
+import { runToys } from "./run_toys.ts";
+import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
+import { storm } from "./weather.ts";
+
+const LOSSY = ["bfloat16", "int8"] as const;
+const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16
+const plan = toyPlan({ steps: 6, evaluation: { every: 0, microBatches: 0 }, partBytes: 256 * 1024 });
+
+/** What one worker and a coordinator do with their vectors, on paper. */
+async function trainOnPaper(
+  replica: ToyReplica,
+  codecName: CodecName,
+  { steps, microBatches, partBytes }: CoordinationPlan,
+) {
+  const codec = codecOf(codecName), part = partBytes / 4;
+  const worker = new FeedbackEncoder(codec), coordinator = new FeedbackEncoder(codec);
+  for (let step = 1; step <= steps; step++) {
+    const { sum: { gradient, tokens }, reports } = await computeSum(replica, 0, microBatches);
+    const bad = reports.some(({ finite }) => !finite);
+    for (let from = 0; from < SIZE && !bad; from += part) {
+      const values = gradient.subarray(from, from + part);
+      codec.decode(worker.encode(from, values, tokens), values);
+      divideBy(values, tokens);
+      codec.decode(coordinator.encode(from, values, 1), values);
+    }
+    const norm = normOf(blockSquares(gradient));
+    const apply = !bad && Number.isFinite(norm);
+    await replica.apply(gradient, { step, apply, norm, tokens });
+    worker.settle(apply);
+    coordinator.settle(apply);
+  }
+}
+
+/** Step 2 has a gradient that is not finite; in step 4 finite ones have a sum that is not. */
+const troubled: ToyOptions = {
+  size: SIZE,
+  alter: ({ gradient }, step, microBatch) => {
+    if (step === 2 && microBatch === 5) gradient[7] = NaN;
+    if (step === 4) gradient[100_000] = 3e38;
+  },
+};
+
+Deno.test("a lossy run is the arithmetic on paper, skipped steps and all, whatever the network loses or doubles", async () => {
+  for (const codec of LOSSY) {
+    const paper = new ToyReplica(troubled);
+    await trainOnPaper(paper, codec, plan);
+    assert.equal(paper.updates, 4);
+    const { params } = await paper.hashes();
+    for (const weather of [fairWeather, storm(1, { lose: 0.1, double: 0.2, delay: 0.3, damage: 0.05 })]) {
+      using bus = new MemoryBus(weather);
+      const replica = new ToyReplica(troubled);
+      const { outcome } = await runToys(() => bus.connect(), [replica], {
+        ...plan,
+        codec,
+        heartbeatSeconds: 0.03,
+      });
+      assert.equal(outcome.paramsHash, params, codec);
+    }
+  }
+});
+
+Deno.test("with a lossy codec all replicas are equal, near the exact ones, and fewer bytes travel", async () => {
+  const exact = new ToyReplica({ size: SIZE });
+  await runSingle(exact, plan);
+  for (const codec of LOSSY) {
+    for (const count of [1, 3]) {
+      using bus = new MemoryBus();
+      const replicas = Array.from({ length: count }, () => new ToyReplica({ size: SIZE }));
+      const { outcome } = await runToys(() => bus.connect(), replicas, {
+        ...plan,
+        codec,
+        minWorkers: count,
+        hashEvery: 1, // replicas that differ end the run
+      });
+      assert.equal(new Set(replicas.map(({ params }) => String(params.slice(0, 5000)))).size, 1);
+      const off = replicas[0].params.reduce((max, x, i) => Math.max(max, Math.abs(x - exact.params[i])), 0);
+      assert.ok(off > 0 && off < 2e-3, `${codec}: off by ${off}`); // updates are up to 0.1 of values of 1 each step
+      assert.equal(outcome.bytesReceived, plan.steps * count * codecOf(codec).byteLength(SIZE));
+    }
+  }
+});
+
+Deno.test("workers come and go in an int8 run: replicas stay equal, and dropped residuals are reported", async () => {
+  using bus = new MemoryBus();
+  const run = new ElasticRun(bus, { ...plan, codec: "int8", steps: 40, startWorkers: 2, hashEvery: 1 });
+  const toy = () => new ToyReplica({ size: SIZE, ...run.patient });
+  const stays = toy(), comes = toy();
+  const workers = [await run.start("stays", stays), await run.start("leaves", toy())];
+  await run.step(3);
+  workers[1].leave();
+  const dropped = await run.until(({ kind }) => kind === "residualsDropped");
+  assert.deepEqual(dropped, { kind: "residualsDropped", holder: "leaves", reason: "it left" });
+  workers.push(await run.start("comes", comes));
+  await run.joined("comes");
+  await run.outcome;
+  assert.deepEqual(await Promise.all(workers.map(({ done }) => done)), [undefined, undefined, undefined]);
+  assert.deepEqual(await comes.hashes(), await stays.hashes());
+});
+
+Deno.test("an int8 run that is resumed says that its residuals begin anew", async () => {
+  using bus = new MemoryBus();
+  const replica = new ToyReplica();
+  replica.step = 2;
+  const { events } = await runToys(() => bus.connect(), [replica], { ...plan, startStep: 2, codec: "int8" });
+  assert.deepEqual(events.filter(({ kind }) => kind === "residualsDropped"), [
+    { kind: "residualsDropped", holder: "all", reason: "checkpoints don't hold them" },
+  ]);
+});
