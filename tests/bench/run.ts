@@ -105,6 +105,9 @@ if (import.meta.main) {
     ...await alternate([
       ours("flashmob, batch 4", "step.ts", atBatch4),
       ...peers("FLASH-pytorch, batch 4", "bench_step.py", atBatch4),
+      ...(args.compile
+        ? peers("FLASH-pytorch, torch.compile, batch 4", "bench_step.py", [...atBatch4, "--compile"])
+        : []),
     ], rounds),
     ...(args.lengths ? await alternate(SHAPES.flatMap(atShape), 1) : {}),
   };
