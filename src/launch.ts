@@ -8,7 +8,7 @@ import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { Config } from "./config.ts";
 import { keepNatsServer } from "./dist/server.ts";
 import { RunError, wordsOf } from "./errors.ts";
-import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
+import type { ChildEvent, ChildFailure, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./run_events.ts";
 import type { Summary } from "./run_folder.ts";
 import { WORKER_ENVIRONMENT } from "./tensorflow/memory.ts";
@@ -31,7 +31,7 @@ export interface LaunchOptions {
 
 /**
  * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
- * crashes after the first step is started again, a few times.
+ * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
  *
  * @param startStep the step that the run goes on after; 0 starts a new one
  * @throws {RunError} where coordinator or worker fails before the first step, or no worker, or no coordinator, can be kept
@@ -66,14 +66,9 @@ export async function launchRun(
   try {
     const { machine, data: { source } } = config;
     const startWorkers = Math.max(machine.workers, machine.minWorkers);
-    const order = (options: { startStep: number } | { takeOver: true }): ChildOrder => ({
-      role: "coordinator",
-      config,
-      options: { url, startWorkers, ...options },
-    });
     const coordinator = keepAlive(family, "coordinator", {
-      first: order({ startStep }),
-      later: order({ takeOver: true }),
+      first: { role: "coordinator", config, options: { url, startStep, startWorkers } },
+      later: { role: "coordinator", config, options: { url, takeOver: true } },
       isWorthIt: () => isUnderWay && !areWorkersDone,
       onEvent,
     });
@@ -152,7 +147,7 @@ interface Kept {
 /**
  * Starts a process, and again when it crashes, until it ends well.
  *
- * @throws {RunError} where it crashes too often, or it is not worth while to start it again
+ * @throws {ChildError} where it says why it can't go on, crashes too often, or it is not worth while to start it again
  */
 async function keepAlive(family: Family, name: string, kept: Kept): Promise<void> {
   const say = (text: string) => kept.onEvent({ kind: "status", text });
@@ -164,7 +159,8 @@ async function keepAlive(family: Family, name: string, kept: Kept): Promise<void
     } catch (error) {
       if (family.isEnding) return;
       if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
-      if (kept.isWorthIt()) {
+      const isCrash = !(error instanceof ChildError && error.isVerdict);
+      if (isCrash && kept.isWorthIt()) {
         if (crashes >= RESTARTS) {
           say(`${name} crashed ${crashes + 1} times and is not started again`);
           throw error;
@@ -174,10 +170,8 @@ async function keepAlive(family: Family, name: string, kept: Kept): Promise<void
         await new Promise((resolve) => setTimeout(resolve, pause));
         if (family.isEnding) return;
       }
-      if (!kept.isWorthIt()) { // not at once, or not any more
-        family.fail(error);
-        throw error;
-      }
+      if (!kept.isWorthIt()) family.fail(error); // not at once, or not any more
+      if (!isCrash || !kept.isWorthIt()) throw error;
       order = kept.later;
     }
   }
@@ -186,7 +180,18 @@ async function keepAlive(family: Family, name: string, kept: Kept): Promise<void
 /** What a worker process is to be. */
 type WorkerOrder = ChildOrder & { role: "worker" };
 
-/** A process of a launch; `done` rejects with its words where it failed. */
+/** A child that failed. */
+class ChildError extends RunError {
+  constructor(
+    message: string,
+    /** Whether it said itself why it can't go on; otherwise it crashed. */
+    readonly isVerdict: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** A process of a launch; `done` rejects with a {@linkcode ChildError} where it failed. */
 interface Participant {
   child: Child;
   done: Promise<void>;
@@ -211,10 +216,10 @@ class Family {
   }
 
   start(name: string, order: ChildOrder): Participant {
-    let words: string | undefined; // what the child said went wrong
+    let failure: ChildFailure | undefined;
     const hear = (event: unknown) => {
-      const told = event as ChildEvent | { kind: "failed"; message: string };
-      if (told.kind === "failed") words = told.message;
+      const told = event as ChildEvent | ChildFailure;
+      if (told.kind === "failed") failure = told;
       else if (told.kind === "status" && order.role === "worker") {
         this.onEvent({ kind: "status", text: `${name} ${told.text}` });
       } else this.onEvent(told);
@@ -222,7 +227,8 @@ class Family {
     const child = startChild(name, order, hear, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
     this.#children.set(name, child);
     const done = child.exited.then((exit) => {
-      if (!exit.success) throw new RunError(`${name}: ${words ?? describe(exit)}`);
+      if (exit.success) return;
+      throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.isVerdict ?? false);
     });
     return { child, done };
   }

@@ -13,7 +13,7 @@ import { fetchRun } from "./dist/joining.ts";
 import { takeNatsLease } from "./dist/nats_lease.ts";
 import { connectNats } from "./dist/nats_transport.ts";
 import { runWorker } from "./dist/worker.ts";
-import { RunError } from "./errors.ts";
+import { ConfigError, RunError, wordsOf } from "./errors.ts";
 import { learningRate } from "./model/schedule.ts";
 import { planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./run_events.ts";
@@ -180,6 +180,21 @@ export type ChildOrder =
 
 /** What a child process tells its launcher. */
 export type ChildEvent = RunEvent | { kind: "listening" };
+
+/** The last that a child process tells its launcher when it fails. */
+export interface ChildFailure {
+  kind: "failed";
+  /** What went wrong. */
+  message: string;
+  /** Whether that is why it can't go on, such that it would fail again, and not a crash. */
+  isVerdict: boolean;
+}
+
+/** What an error means for the process that it ended. */
+export function failureOf(error: unknown): ChildFailure {
+  const isVerdict = error instanceof RunError || error instanceof ConfigError;
+  return { kind: "failed", message: wordsOf(error), isVerdict };
+}
 
 /** Does what a child process was ordered to do; events and status lines go to the launcher. */
 export async function runChild(

@@ -6,8 +6,7 @@
  */
 
 import { linesOf } from "../src/children.ts";
-import { wordsOf } from "../src/errors.ts";
-import { type ChildOrder, runChild } from "../src/participants.ts";
+import { type ChildOrder, failureOf, runChild } from "../src/participants.ts";
 
 const lines = linesOf(Deno.stdin.readable);
 const first = await lines.next();
@@ -29,6 +28,6 @@ try {
   await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
   Deno.exit(0);
 } catch (error) {
-  report({ kind: "failed", message: wordsOf(error) });
+  report(failureOf(error));
   Deno.exit(1);
 }

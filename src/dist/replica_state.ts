@@ -6,7 +6,6 @@
  */
 
 import { createHash } from "node:crypto";
-import { RunError } from "../errors.ts";
 import { floatBytes, type Frame } from "./frames.ts";
 import { messageOf, type Messages } from "./messages.ts";
 import type { ReplicaState } from "./replica.ts";
@@ -80,7 +79,7 @@ export interface Donor {
  * @param partElements values of a part
  * @param window parts that are asked for at once
  * @returns the state with the bytes that came for it; undefined where the newcomer has it already
- * @throws {RunError} where what came has another hash
+ * @throws {Error} where what came has another hash
  */
 export async function takeOver(
   donor: Donor,
@@ -107,5 +106,5 @@ export async function takeOver(
   const { params, ...others } = Object.fromEntries(sizes.map(([name], i) => [name, all[i]]));
   const state = { ...counts, vectors: { params, ...others } };
   if (hashesOf(state).state === stateHash) return { state, bytes };
-  throw new RunError(`the state of step ${counts.step} has arrived with another hash than its donor's`);
+  throw new Error(`the state of step ${counts.step} has arrived with another hash than its donor's`);
 }

@@ -1,6 +1,10 @@
 /** flashmob's commands as processes, as a user starts them. */
 
 import { fileURLToPath } from "node:url";
+import { descendants } from "./runs.ts";
+
+/** Milliseconds after which a command has hung. */
+const DEADLINE = 300_000;
 
 /** A command that runs. */
 export interface Command {
@@ -68,8 +72,19 @@ function spawn(input: string, command: string, args: string[]): Command {
   }).spawn();
   new Blob([input]).stream().pipeTo(process.stdin).catch(() => {}); // it may end without reading
   const out = collect(process.stdout), err = collect(process.stderr);
-  const ended = Promise.all([process.status, out.done, err.done])
-    .then(([{ code }]) => ({ code, stdout: out.text(), stderr: err.text() }));
+  let isLate = false;
+  const deadline = setTimeout(() => {
+    isLate = true;
+    const all = [process.pid, ...descendants(process.pid).map(({ pid }) => pid)];
+    new Deno.Command("kill", { args: ["-9", ...all.map(String)] }).outputSync();
+  }, DEADLINE);
+  const ended = Promise.all([process.status, out.done, err.done]).then(([{ code }]) => {
+    clearTimeout(deadline);
+    if (isLate) {
+      throw new Error(`${args.join(" ")} had not ended after ${DEADLINE / 1000} s; it said\n${err.text()}`);
+    }
+    return { code, stdout: out.text(), stderr: err.text() };
+  });
   return {
     pid: process.pid,
     stdout: out.text,
