@@ -1,7 +1,7 @@
 /**
  * safetensors files: eight bytes with the header's length, a JSON header that says where each tensor lies, then the values,
  * little-endian. This file works on typed arrays and knows no tensors, so that a launcher can read and write checkpoints without
- * TensorFlow; `readSafetensors` in src/tensor_files.ts hands tensors out.
+ * TensorFlow; `readSafetensors` in src/checkpoint/tensor_files.ts hands tensors out.
  *
  * @module
  */

@@ -5,7 +5,7 @@ import {
   parseSafetensors,
   writeSafetensors,
 } from "../src/safetensors.ts";
-import { readSafetensors } from "../src/tensor_files.ts";
+import { readSafetensors } from "../src/checkpoint/tensor_files.ts";
 import { tf } from "../src/tensorflow/mod.ts";
 
 /** A file as one array. */

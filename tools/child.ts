@@ -1,12 +1,12 @@
 /**
- * A coordinator or worker process as the launcher starts it (src/children.ts says how they talk). Not for people:
+ * A coordinator or worker process as the launcher starts it (src/run/children.ts says how they talk). Not for people:
  * they use `deno task train` and `deno task coordinator`.
  *
  * @module
  */
 
-import { linesOf } from "../src/children.ts";
-import { type ChildOrder, failureOf, runChild } from "../src/participants.ts";
+import { linesOf } from "../src/run/children.ts";
+import { type ChildOrder, failureOf, runChild } from "../src/run/participants.ts";
 
 const lines = linesOf(Deno.stdin.readable);
 const first = await lines.next();

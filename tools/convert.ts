@@ -4,8 +4,8 @@
  * @module
  */
 
-import { exportStateDict, importStateDict } from "../src/convert.ts";
-import { parseConvert } from "../src/model_command_line.ts";
+import { exportStateDict, importStateDict } from "../src/trained/convert.ts";
+import { parseConvert } from "../src/cli/model_command_line.ts";
 import { runTool } from "./tool.ts";
 
 await runTool(async () => {

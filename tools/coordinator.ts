@@ -4,12 +4,12 @@
  * @module
  */
 
-import { type CoordinatorOrder, parseCoordinator } from "../src/command_line.ts";
-import { type Config, loadConfig, resolveConfig } from "../src/config.ts";
+import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
+import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/server.ts";
 import { RunError } from "../src/errors.ts";
-import { startCoordinator } from "../src/participants.ts";
-import { RunFolder } from "../src/run_folder.ts";
+import { startCoordinator } from "../src/run/participants.ts";
+import { RunFolder } from "../src/run/folder.ts";
 import { showRun } from "./progress.ts";
 import { runTool } from "./tool.ts";
 

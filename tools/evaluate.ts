@@ -5,10 +5,10 @@
  */
 
 import { loadCorpus } from "../src/data/corpus.ts";
-import { evaluate } from "../src/evaluate.ts";
-import { parseEvaluate } from "../src/model_command_line.ts";
+import { evaluate } from "../src/trained/evaluate.ts";
+import { parseEvaluate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
-import { openModel } from "../src/trained_model.ts";
+import { openModel } from "../src/trained/model.ts";
 import { runTool } from "./tool.ts";
 
 await runTool(async ({ signal }) => {

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { linesOf } from "../src/children.ts";
-import { parseGenerate } from "../src/model_command_line.ts";
+import { linesOf } from "../src/run/children.ts";
+import { parseGenerate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
-import { generateText } from "../src/text.ts";
-import { openModel } from "../src/trained_model.ts";
+import { generateText } from "../src/trained/text.ts";
+import { openModel } from "../src/trained/model.ts";
 import { runTool } from "./tool.ts";
 
 /** Stands between the samples of a prompt. */

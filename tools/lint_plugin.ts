@@ -8,17 +8,24 @@
 const PACKAGE_OWNERS: Record<string, string> = {
   "@tensorflow/": "src/tensorflow/",
   "nats": "src/dist/nats_*",
-  "zod": "src/config.ts",
+  "zod": "src/config/config.ts",
   "js-yaml": "src/std/yaml.ts",
   "minimist": "src/std/parse_args.ts",
 };
 
+/** Folders that put the others to use. */
+const USES = ["src/run/", "src/trained/", "src/cli/"];
+
 /** Folders of `src/` that a folder must not know. */
 const FORBIDDEN_FOLDERS: Record<string, string[]> = {
-  "src/model/": ["src/dist/", "src/data/"],
-  "src/data/": ["src/dist/", "src/model/", "src/tensorflow/"],
-  "src/dist/": ["src/model/", "src/data/", "src/tensorflow/"],
-  "src/tensorflow/": ["src/model/", "src/data/", "src/dist/"],
+  "src/model/": [...USES, "src/dist/", "src/data/", "src/checkpoint/", "src/config/"],
+  "src/data/": [...USES, "src/dist/", "src/model/", "src/tensorflow/", "src/checkpoint/"],
+  "src/dist/": [...USES, "src/model/", "src/data/", "src/tensorflow/", "src/checkpoint/", "src/config/"],
+  "src/tensorflow/": [...USES, "src/model/", "src/data/", "src/dist/", "src/checkpoint/", "src/config/"],
+  "src/checkpoint/": [...USES, "src/model/", "src/data/"],
+  "src/config/": [...USES, "src/data/", "src/tensorflow/", "src/checkpoint/"],
+  "src/run/": ["src/cli/", "src/trained/"],
+  "src/trained/": ["src/cli/", "src/dist/"],
 };
 
 /** The path of a file from the repository's root, as far as the rules care. */

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { StepMetrics } from "../src/run_folder.ts";
-import type { RunEvent, RunListener } from "../src/run_events.ts";
+import type { StepMetrics } from "../src/run/folder.ts";
+import type { RunEvent, RunListener } from "../src/run/events.ts";
 
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;

@@ -8,7 +8,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { loadCorpus } from "../src/data/corpus.ts";
 import { NATS_SERVER_PACKAGE } from "../src/dist/server.ts";
 import { ConfigError } from "../src/errors.ts";
-import { installPackage } from "../src/packages.ts";
+import { installPackage } from "../src/packages/packages.ts";
 import { findLibrary, hasGpu } from "../src/tensorflow/library.ts";
 import { runTool } from "./tool.ts";
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { parseTrain, type TrainOrder } from "../src/command_line.ts";
-import { loadConfig, resolveConfig } from "../src/config.ts";
-import { launchWorkers } from "../src/launch.ts";
-import { train } from "../src/train.ts";
+import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
+import { loadConfig, resolveConfig } from "../src/config/config.ts";
+import { launchWorkers } from "../src/run/launch.ts";
+import { train } from "../src/run/train.ts";
 import { showRun } from "./progress.ts";
 import { runTool } from "./tool.ts";
 

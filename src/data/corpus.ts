@@ -6,8 +6,13 @@
 
 import { createHash } from "node:crypto";
 import { ConfigError } from "../errors.ts";
-import { didYouMean } from "../nearest.ts";
-import { cacheFolder, type InstallOptions, installPackage, type PinnedPackage } from "../packages.ts";
+import { didYouMean } from "../config/nearest.ts";
+import {
+  cacheFolder,
+  type InstallOptions,
+  installPackage,
+  type PinnedPackage,
+} from "../packages/packages.ts";
 import type { Span } from "./windows.ts";
 import { decompress, unzipSingle } from "./zip.ts";
 

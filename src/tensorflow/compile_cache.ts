@@ -7,8 +7,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { type LockOptions, tryLock, waitForLock } from "../file_lock.ts";
-import { cacheFolder } from "../packages.ts";
+import { type LockOptions, tryLock, waitForLock } from "../packages/file_lock.ts";
+import { cacheFolder } from "../packages/packages.ts";
 
 /** SHA-256 by file name. */
 type Checksums = Record<string, string>;

@@ -6,7 +6,12 @@
  */
 
 import { RunError } from "../errors.ts";
-import { type InstallOptions, installPackage, packageFolder, type PinnedPackage } from "../packages.ts";
+import {
+  type InstallOptions,
+  installPackage,
+  packageFolder,
+  type PinnedPackage,
+} from "../packages/packages.ts";
 
 /** A processor that TensorFlow computes on. */
 export type Device = "cpu" | "gpu";

@@ -12,7 +12,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { WORKER_ENVIRONMENT } from "../../src/tensorflow/memory.ts";
-import { cacheFolder } from "../../src/packages.ts";
+import { cacheFolder } from "../../src/packages/packages.ts";
 import { processorName } from "../../src/tensorflow/machine.ts";
 
 /** What a script printed: numbers by name. */

@@ -8,9 +8,9 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { resolveConfig } from "../../src/config.ts";
+import { resolveConfig } from "../../src/config/config.ts";
 import { singleStep } from "../../src/dist/single.ts";
-import { openReplica } from "../../src/participants.ts";
+import { openReplica } from "../../src/run/participants.ts";
 import { uniformArray } from "../../src/prng.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 

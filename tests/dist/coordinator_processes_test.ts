@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { linesOf } from "../../src/children.ts";
+import { linesOf } from "../../src/run/children.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import type { Summary } from "../../src/run_folder.ts";
+import type { Summary } from "../../src/run/folder.ts";
 import { metricsOf } from "../run/runs.ts";
 import { startToyWorker } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { takeNatsLease } from "../../src/dist/nats_lease.ts";
 import { keepNatsServer, NATS_SERVER_PACKAGE, startNatsServer } from "../../src/dist/server.ts";
-import { installPackage } from "../../src/packages.ts";
+import { installPackage } from "../../src/packages/packages.ts";
 import { killServer } from "./run_processes.ts";
 
 Deno.test("a lease is taken from the one before, which sees that it is not its any more; each run has its own", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { NATS_SERVER_PACKAGE } from "../../src/dist/server.ts";
-import { installPackage } from "../../src/packages.ts";
+import { installPackage } from "../../src/packages/packages.ts";
 
 /** A NATS server with a configuration of the test's own. */
 async function startServer(config: Record<string, unknown>) {

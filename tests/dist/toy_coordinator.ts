@@ -11,8 +11,8 @@ import { takeNatsLease } from "../../src/dist/nats_lease.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { type CoordinationPlan, type DistEvent, NO_RECORD } from "../../src/dist/plan.ts";
 import { wordsOf } from "../../src/errors.ts";
-import { RunFolder } from "../../src/run_folder.ts";
-import { RunLog } from "../../src/run_log.ts";
+import { RunFolder } from "../../src/run/folder.ts";
+import { RunLog } from "../../src/run/log.ts";
 
 /** What the process is told. */
 export interface ToyCoordinatorOrder {

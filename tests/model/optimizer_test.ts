@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { loadConfig, resolveConfig } from "../../src/config.ts";
+import { loadConfig, resolveConfig } from "../../src/config/config.ts";
 import { resolveFLASH, resolveTransformer } from "../../src/model/options.ts";
 import { applyStep, clipFactor, type OptimizerOptions, stepScalars } from "../../src/model/optimizer.ts";
 import { defineFLASH, defineTransformer } from "../../src/model/parameters.ts";

@@ -1,4 +1,4 @@
-"""What tests/convert_test.ts asks of FLASH-pytorch.
+"""What tests/trained/convert_test.ts asks of FLASH-pytorch.
 
 usage: interchange.py IN.safetensors OUT.safetensors ARGUMENTS (JSON)
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import { cacheFolder } from "../../src/packages.ts";
+import { cacheFolder } from "../../src/packages/packages.ts";
 import { Workplace } from "./runs.ts";
 
 Deno.test("a run with a cold, a warm and a damaged cache of compiled code ends with the same bits", async () => {

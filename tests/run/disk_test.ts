@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { checkFiles, readStateFile } from "../../src/checkpoint_files.ts";
+import { checkFiles, readStateFile } from "../../src/checkpoint/files.ts";
 import { reasonNotToMount, start, startMounted } from "./commands.ts";
 import { metricsOf, Workplace } from "./runs.ts";
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import type { ConfigInput } from "../../src/config.ts";
+import type { ConfigInput } from "../../src/config/config.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import type { Fault } from "../dist/fault.ts";
 import { runFlash } from "./flash_runs.ts";

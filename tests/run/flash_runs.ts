@@ -5,12 +5,12 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { linesOf } from "../../src/children.ts";
-import type { ConfigInput } from "../../src/config.ts";
-import { resolveConfig } from "../../src/config.ts";
-import { startCoordinator } from "../../src/participants.ts";
-import type { RunEvent } from "../../src/run_events.ts";
-import type { Summary } from "../../src/run_folder.ts";
+import { linesOf } from "../../src/run/children.ts";
+import type { ConfigInput } from "../../src/config/config.ts";
+import { resolveConfig } from "../../src/config/config.ts";
+import { startCoordinator } from "../../src/run/participants.ts";
+import type { RunEvent } from "../../src/run/events.ts";
+import type { Summary } from "../../src/run/folder.ts";
 import type { Computed, FlashOrder } from "./flash_worker.ts";
 
 /** A worker process. */

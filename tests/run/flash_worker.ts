@@ -5,12 +5,12 @@
  * @module
  */
 
-import type { RunConfig } from "../../src/config.ts";
+import type { RunConfig } from "../../src/config/config.ts";
 import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { RunError } from "../../src/errors.ts";
-import { openReplica, type WorkerOptions } from "../../src/participants.ts";
+import { openReplica, type WorkerOptions } from "../../src/run/participants.ts";
 import { type Fault, suffer } from "../dist/fault.ts";
 
 /** What the process is told. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { checkpointSteps, newestCheckpoint } from "../../src/checkpoint.ts";
+import { checkpointSteps, newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { randomStream } from "../../src/prng.ts";
-import { RunFolder } from "../../src/run_folder.ts";
+import { RunFolder } from "../../src/run/folder.ts";
 import { type Command, start } from "./commands.ts";
 import { descendants, metricsOf, processes, until, Workplace } from "./runs.ts";
 

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
-import { type Config, resolveConfig } from "../../src/config.ts";
+import { type Config, resolveConfig } from "../../src/config/config.ts";
 import { loadCorpus } from "../../src/data/corpus.ts";
 import { windowOffset } from "../../src/data/windows.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
-import { microBatchesOf } from "../../src/plan.ts";
+import { microBatchesOf } from "../../src/run/plan.ts";
 import { runFlash } from "./flash_runs.ts";
 import { metricsOf, Workplace } from "./runs.ts";
 

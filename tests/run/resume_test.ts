@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { start } from "./commands.ts";
 import { metricsOf, Workplace } from "./runs.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { packageFolder } from "../../src/packages.ts";
+import { packageFolder } from "../../src/packages/packages.ts";
 import {
   findLibrary,
   FRAMEWORK_FILE,

@@ -28,13 +28,13 @@ Deno.test("the lint plugin gives each package to one place", () => {
     forbiddenImport("/x/src/model/gau.ts", "@tensorflow/tfjs"),
     "only src/tensorflow/ imports @tensorflow/",
   );
-  assert.equal(forbiddenImport("/x/src/data/text.ts", "npm:zod@4"), "only src/config.ts imports zod");
+  assert.equal(forbiddenImport("/x/src/data/text.ts", "npm:zod@4"), "only src/config/config.ts imports zod");
   assert.equal(forbiddenImport("/x/tests/dist/nats_test.ts", "nats"), undefined);
 });
 
 Deno.test("the lint plugin reports printing in src and nowhere else", () => {
   const messages = (file: string) =>
     Deno.lint.runPlugin(plugin, file, "console.log(1);").map((found) => found.message);
-  assert.deepEqual(messages("src/train.ts"), ["nothing in src/ prints: take a callback"]);
+  assert.deepEqual(messages("src/run/train.ts"), ["nothing in src/ prints: take a callback"]);
   assert.deepEqual(messages("tools/train.ts"), []);
 });

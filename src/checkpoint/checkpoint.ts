@@ -1,0 +1,236 @@
+/**
+ * Checkpoints of a run: `step-00000100/` with `model.safetensors` (parameters under FLASH-pytorch's names, with its
+ * buffers), `optimizer.safetensors` (every other state vector, flat) and `state.json` (what vouches for both).
+ * A checkpoint is complete or not there: it is written beside its place, synced to the disk, and renamed.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import {
+  appear,
+  checkpointSteps,
+  exists,
+  placeOf,
+  prune,
+  remove,
+  STAGING,
+  STATE_FILE,
+  sync,
+} from "./folder.ts";
+import {
+  checkFiles,
+  type CheckpointConfig,
+  FORMAT,
+  readStateFile,
+  readTensors,
+  type StateFile,
+} from "./files.ts";
+import type { ReplicaState } from "../dist/replica.ts";
+import { RunError, wordsOf } from "../errors.ts";
+import type { Layout } from "../layout.ts";
+import { encodeSafetensors, type FlatTensor, writeSafetensors } from "../safetensors.ts";
+
+export { type CheckpointConfig, checkpointSteps };
+
+export type { ReplicaState };
+
+/** What belongs in a checkpoint besides the state. */
+export interface CheckpointContext {
+  /** Of the parameters. */
+  layout: Layout;
+  /** Entries of the state dict that are not trained. */
+  buffers: Record<string, FlatTensor>;
+  /** The run part of the configuration. */
+  config: CheckpointConfig;
+  /** The text trained on. */
+  corpus?: StateFile["corpus"];
+}
+
+/** A file of a checkpoint before it is written. */
+interface File {
+  tensors: Record<string, FlatTensor>;
+  metadata: Record<string, string>;
+}
+
+/**
+ * Writes the checkpoint of a state into `folder`, then deletes all but the newest `keepLast` and the best. Values go from
+ * the state's arrays to the files without a copy. A checkpoint that is there already with the same content stays.
+ *
+ * @param losses validation loss by step, as far as it is known: the lowest one tells the best checkpoint
+ * @returns the new checkpoint's path
+ * @throws {RunError} where it can't be written, with the system's words; the checkpoints before it are untouched then
+ */
+export async function saveCheckpoint(
+  folder: string,
+  state: ReplicaState,
+  context: CheckpointContext,
+  keepLast: number,
+  losses: ReadonlyMap<number, number> = new Map(),
+): Promise<string> {
+  const place = placeOf(folder, state.step);
+  const staging = place + STAGING;
+  try {
+    const files = filesOf(state, context);
+    const about = await stateFileOf(state, context, files);
+    if (!await holds(place, about)) {
+      await remove(staging); // left by a process that was killed
+      await Deno.mkdir(staging, { recursive: true });
+      for (const [name, { tensors, metadata }] of Object.entries(files)) {
+        await writeSafetensors(`${staging}/${name}`, tensors, metadata);
+      }
+      await Deno.writeTextFile(`${staging}/${STATE_FILE}`, JSON.stringify(about, null, 2) + "\n");
+      await sync(`${staging}/${STATE_FILE}`);
+      await appear(folder, staging, place);
+    }
+    await prune(folder, state.step, keepLast, losses);
+    return place;
+  } catch (error) {
+    await remove(staging).catch(() => {}); // what is left of it is in nobody's way
+    throw new RunError(
+      `The checkpoint ${place} can't be written: ${wordsOf(error)}. Those before it are untouched.`,
+    );
+  }
+}
+
+function filesOf(
+  { step, vectors: { params, ...others } }: ReplicaState,
+  { layout, buffers, config }: CheckpointContext,
+): Record<string, File> {
+  const metadata = { step: String(step), source: "flashmob" };
+  const flat = (values: Float32Array): FlatTensor => ({ dtype: "F32", shape: [values.length], values });
+  return {
+    "model.safetensors": {
+      tensors: { ...unflatten(layout, params), ...buffers },
+      metadata: { ...metadata, model: JSON.stringify(config.model) }, // so that the file can stand alone
+    },
+    "optimizer.safetensors": { tensors: mapValues(others, flat), metadata },
+  };
+}
+
+async function stateFileOf(
+  { step, updates, tokens }: ReplicaState,
+  { layout: { fingerprint: layout }, config, corpus }: CheckpointContext,
+  files: Record<string, File>,
+): Promise<StateFile> {
+  const sha256: StateFile["sha256"] = {};
+  for (const [name, { tensors, metadata }] of Object.entries(files)) {
+    sha256[name] = await hashOf(encodeSafetensors(tensors, metadata));
+  }
+  return { format: FORMAT, step, updates, tokens, layout, config, corpus, sha256 };
+}
+
+/** Whether a place has this checkpoint already, undamaged. */
+async function holds(place: string, about: StateFile): Promise<boolean> {
+  if (!await exists(place)) return false;
+  try {
+    const found = await readStateFile(place);
+    await checkFiles(place, found);
+    return JSON.stringify(found) === JSON.stringify(about);
+  } catch {
+    return false;
+  }
+}
+
+/** A checkpoint that was read. */
+export interface LoadedCheckpoint {
+  /** All that a replica has. */
+  state: ReplicaState;
+  /** Entries of the state dict that are not trained. */
+  buffers: Record<string, FlatTensor>;
+  /** The run part of the configuration that it was written with. */
+  config: CheckpointConfig;
+  /** Its folder. */
+  path: string;
+}
+
+/**
+ * The step of the newest checkpoint in a folder that is whole.
+ *
+ * @param onDamaged told of each one that was passed over, and why
+ * @returns undefined when there is none
+ * @throws {RunError} at one of another format: going on from an older one would in time replace it
+ */
+export async function newestCheckpoint(
+  folder: string,
+  onDamaged: (text: string) => void,
+): Promise<number | undefined> {
+  for (const step of await checkpointSteps(folder)) {
+    const place = placeOf(folder, step);
+    try {
+      await checkFiles(place, await readStateFile(place));
+      return step;
+    } catch (error) {
+      if (error instanceof RunError) throw error;
+      onDamaged(`passed over a damaged checkpoint: ${wordsOf(error)}`);
+    }
+  }
+}
+
+/**
+ * Reads the checkpoint of a step. The state's vectors are views of what was read: it takes one copy of the state.
+ *
+ * @param layout of the model that is to go on
+ * @throws {SyntaxError} when it is damaged, or of another model
+ * @throws {RunError} when it is of another format
+ */
+export async function loadCheckpoint(
+  folder: string,
+  step: number,
+  layout: Layout,
+): Promise<LoadedCheckpoint> {
+  const path = placeOf(folder, step);
+  const about = await readStateFile(path);
+  if (about.layout !== layout.fingerprint) {
+    throw new SyntaxError(`Can't use ${path}: it holds a model of other shapes than the configuration's.`);
+  }
+  const model = await readTensors(path, "model.safetensors", about);
+  const { params, buffers } = flatten(layout, model.tensors);
+  const optimizer = await readTensors(path, "optimizer.safetensors", about);
+  const others = mapValues(optimizer.tensors, ({ values }) => values as Float32Array);
+  const { updates, tokens, config } = about;
+  return { state: { step, updates, tokens, vectors: { ...others, params } }, buffers, config, path };
+}
+
+/** Views of a flat vector, one per parameter. */
+export function unflatten(layout: Layout, vector: Float32Array): Record<string, FlatTensor> {
+  return Object.fromEntries(
+    layout.entries.map(({ name, shape, offset, size }) => [
+      name,
+      { dtype: "F32", shape, values: vector.subarray(offset, offset + size) } as const,
+    ]),
+  );
+}
+
+/** The flat vector of the parameters, and what else is in the file: views of it, in which the parameters lie in order. */
+function flatten(layout: Layout, tensors: Record<string, FlatTensor>) {
+  const first = tensors[layout.entries[0].name].values;
+  const params = new Float32Array(first.buffer as ArrayBuffer, first.byteOffset, layout.size);
+  const others = { ...tensors };
+  for (const { name, offset } of layout.entries) {
+    if (tensors[name].values.byteOffset !== params.byteOffset + 4 * offset) {
+      throw new SyntaxError(`The parameter ${name} is not where saveCheckpoint() puts it.`);
+    }
+    delete others[name];
+  }
+  return { params, buffers: others };
+}
+
+function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
+}
+
+/** SHA-256 in hexadecimal. The event loop runs in between: the replica trains on, and has to give signs of life. */
+async function hashOf(pieces: Iterable<Uint8Array>): Promise<string> {
+  const hash = createHash("sha256");
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += HASHED_AT_ONCE) {
+      hash.update(piece.subarray(at, at + HASHED_AT_ONCE));
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+  return hash.digest("hex");
+}
+
+/** Bytes, some milliseconds' work. */
+const HASHED_AT_ONCE = 4 * 1024 * 1024;

@@ -1,0 +1,129 @@
+/**
+ * The files of a checkpoint, read with care: nothing is believed before its checksum is found right.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { STATE_FILE } from "./folder.ts";
+import { RunError, wordsOf } from "../errors.ts";
+import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
+
+/** The version of this format; another one is refused. */
+export const FORMAT = 1;
+
+/** The run part of a configuration, as far as a checkpoint looks into it. */
+export interface CheckpointConfig {
+  /** Options of the transformer. */
+  model: object;
+  /** How the text was cut. */
+  data?: { seqLen: number };
+}
+
+/** What `state.json` holds. */
+export interface StateFile {
+  /** Version of this format. */
+  format: number;
+  /** As in `ReplicaState`. */
+  step: number;
+  /** As in `ReplicaState`. */
+  updates: number;
+  /** As in `ReplicaState`. */
+  tokens: number;
+  /** Fingerprint of the layout. */
+  layout: string;
+  /** The run part of the configuration. */
+  config: CheckpointConfig;
+  /** Length in bytes and SHA-256 of the text trained on; imported weights have none. */
+  corpus?: { bytes: number; sha256: string };
+  /** SHA-256 of the other two files. */
+  sha256: Record<string, string>;
+}
+
+/**
+ * What vouches for a checkpoint.
+ *
+ * @throws {SyntaxError} when it is missing or damaged
+ * @throws {RunError} when it is of another format
+ */
+export async function readStateFile(path: string): Promise<StateFile> {
+  let about: unknown;
+  try {
+    about = JSON.parse(await Deno.readTextFile(`${path}/${STATE_FILE}`));
+  } catch (error) {
+    const isMissing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
+    const problem = isMissing
+      ? "is missing: it was being deleted"
+      : `can't be read (${(error as Error).message})`;
+    throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} ${problem}.`);
+  }
+  const { format, sha256 } = (about ?? {}) as Partial<StateFile>;
+  if (typeof format === "number" && format !== FORMAT) {
+    throw new RunError(
+      `Can't use ${path}: it has format ${format}, this version reads ${FORMAT}; take the flashmob that wrote it.`,
+    );
+  }
+  if (format !== FORMAT || typeof sha256 !== "object") {
+    throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} is not one of a checkpoint.`);
+  }
+  return about as StateFile;
+}
+
+/**
+ * A safetensors file of a checkpoint, its checksum found right.
+ *
+ * @throws {SyntaxError} when it is missing or damaged
+ */
+export async function readTensors(path: string, name: string, about: StateFile): Promise<FlatTensors> {
+  return parseSafetensors(await readChecked(path, name, about), `${path}/${name}`);
+}
+
+/** Throws a SyntaxError for the first file that is missing or damaged. Takes no memory to speak of. */
+export async function checkFiles(path: string, about: StateFile): Promise<void> {
+  const piece = new Uint8Array(PIECE);
+  for (const name of ["model.safetensors", "optimizer.safetensors"]) {
+    await withChecksum(path, name, about, async (file, see) => {
+      for (let read = await file.read(piece); read !== null; read = await file.read(piece)) {
+        see(piece.subarray(0, read));
+      }
+    });
+  }
+}
+
+/** Reads a whole file once, into memory of just its size. */
+function readChecked(path: string, name: string, about: StateFile): Promise<Uint8Array<ArrayBuffer>> {
+  return withChecksum(path, name, about, async (file, see) => {
+    const bytes = new Uint8Array((await file.stat()).size);
+    for (let at = 0; at < bytes.length;) {
+      const read = await file.read(bytes.subarray(at, at + PIECE));
+      if (read === null) break; // it was cut meanwhile: the checksum tells
+      see(bytes.subarray(at, at + read));
+      at += read;
+    }
+    return bytes;
+  });
+}
+
+/** Bytes that are read at once. */
+const PIECE = 4 * 1024 * 1024;
+
+/** Opens a file of a checkpoint, and compares the checksum of what `read` has seen. */
+async function withChecksum<T>(
+  path: string,
+  name: string,
+  { sha256 }: StateFile,
+  read: (file: Deno.FsFile, see: (bytes: Uint8Array) => void) => Promise<T>,
+): Promise<T> {
+  const hash = createHash("sha256");
+  let result: T;
+  try {
+    using file = await Deno.open(`${path}/${name}`);
+    result = await read(file, (bytes) => hash.update(bytes));
+  } catch (error) {
+    throw new SyntaxError(`Can't use ${path}: ${name} can't be read (${wordsOf(error)}).`);
+  }
+  if (hash.digest("hex") === sha256[name]) return result;
+  throw new SyntaxError(
+    `Can't use ${path}: ${name} is damaged, its SHA-256 is not the one in ${STATE_FILE}.`,
+  );
+}

@@ -1,0 +1,284 @@
+/**
+ * What the arguments of `deno task train` and `deno task coordinator` mean: a pure function from arguments to an order.
+ * Every option of the configuration is a flag of the same name; the most used have a short one.
+ *
+ * @module
+ */
+
+import { type Args, parseArgs } from "@std/cli/parse-args";
+import { parse as parseYaml } from "@std/yaml";
+import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
+import type { ConfigOption } from "../config/options.ts";
+import { ConfigError } from "../errors.ts";
+import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
+import { nearestPath } from "../config/nearest.ts";
+
+/** What `deno task train` was told to do. */
+export type TrainOrder =
+  | HelpOrder
+  /** Start a run. */
+  | { action: "train"; configPath?: string; overrides: Overrides; json: boolean }
+  /** Go on with the run in a folder, with its configuration. */
+  | { action: "resume"; folder: string; overrides: Overrides; json: boolean }
+  /** Run workers for a coordinator elsewhere; `overrides` concern this machine only. */
+  | { action: "join"; url: string; overrides: Overrides; json: boolean };
+
+/** What `deno task coordinator` was told to do. */
+export type CoordinatorOrder =
+  | HelpOrder
+  /** Coordinate a run, on a NATS server of its own or on one that is there. */
+  | {
+    action: "coordinate";
+    configPath?: string;
+    overrides: Overrides;
+    json: boolean;
+    /** Where the server of its own listens. */
+    listen?: { hostname: string; port: number };
+    /** URL of a server that is there. */
+    nats?: string;
+    /** Go on with the run in this folder. */
+    resume?: string;
+  };
+
+/** Show a text. */
+export interface HelpOrder {
+  /** Tells it from other orders. */
+  action: "help";
+  /** Lists everything. */
+  text: string;
+}
+
+/** A flag that is short for an option of the configuration. */
+const SHORT: Record<string, string> = {
+  workers: "machine.workers",
+  steps: "train.steps",
+  data: "data.source",
+  out: "machine.out",
+  seed: "train.seed",
+  backend: "machine.backend",
+  run: "machine.run",
+  "min-workers": "machine.minWorkers",
+};
+
+const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
+const HELP_FLAG: FlagHelp = { name: "help", text: "Show this." };
+
+const TRAIN: CommandHelp = {
+  usage: [
+    "deno task train [CONFIG.yaml] [options]         train on this machine",
+    "deno task train --resume DIR [options]          go on with a run",
+    "deno task train --join URL --run NAME [options] run workers for a coordinator elsewhere",
+  ],
+  flags: [
+    { name: "resume", value: "DIR", text: "Go on with the run in this folder, with its configuration." },
+    { name: "join", value: "URL", text: "The coordinator's NATS server, as its first line says." },
+    JSON_FLAG,
+    HELP_FLAG,
+  ],
+  short: SHORT,
+};
+
+const COORDINATOR: CommandHelp = {
+  usage: [
+    "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and average for them",
+    "deno task coordinator --resume DIR [options]    go on with a run, after its coordinator has ended",
+  ],
+  flags: [
+    {
+      name: "resume",
+      value: "DIR",
+      text: "Go on with the run in this folder: with its workers that live, or from its newest checkpoint.",
+    },
+    {
+      name: "listen",
+      value: "HOST:PORT",
+      text: "Where its NATS server listens. Default: loopback, a free port.",
+    },
+    {
+      name: "nats",
+      value: "URL",
+      text: "Use this NATS server instead; tls:// and credentials are passed on.",
+    },
+    JSON_FLAG,
+    HELP_FLAG,
+  ],
+  short: Object.fromEntries(
+    Object.entries(SHORT).filter(([flag]) => flag !== "workers" && flag !== "backend"),
+  ),
+};
+
+/** URLs that the NATS client takes. */
+const NATS_URL = /^(nats|tls|ws|wss):\/\/[^\s]+$/;
+
+/**
+ * What `deno task train` is to do.
+ *
+ * @throws {ConfigError} with all that is wrong with the arguments by themselves; what is wrong together with a
+ * configuration file comes from `resolveConfig`
+ *
+ * @example
+ * ```ts
+ * import { parseTrain } from "./command_line.ts";
+ * const order = parseTrain(["tiny.yaml", "--workers", "2", "--optimizer.learningRate=3e-4"]);
+ * console.assert(order.action === "train" && order.overrides["optimizer.learningRate"] === 3e-4);
+ * ```
+ */
+export function parseTrain(args: string[]): TrainOrder {
+  const { flags, overrides, configPath, json, help, problems } = readArguments(args, TRAIN);
+  if (help) return { action: "help", text: helpText(TRAIN, configOptions) };
+  const { resume, join } = flags;
+  const clash = (flag: string, other: string, reason: string) =>
+    problems.push(`--${flag} with ${other}: ${reason}`);
+
+  if (resume !== undefined) {
+    problems.push(...resumeProblems(configPath, overrides));
+    if (join !== undefined) clash("resume", "--join", "the coordinator decides whether its run goes on");
+  }
+  if (join !== undefined) {
+    const reason = "the run's configuration comes from the coordinator";
+    if (!NATS_URL.test(join)) problems.push("--join: expected a URL like nats://TOKEN@HOST:PORT");
+    if (!("machine.run" in overrides)) problems.push("--join: --run is missing, the name of the run to join");
+    if (configPath !== undefined) clash("join", configPath, reason);
+    for (const path of Object.keys(overrides)) {
+      if (!path.startsWith("machine.") && path !== "data.source") clash("join", flagOf(path), reason);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  if (resume !== undefined) {
+    return { action: "resume", folder: resume, overrides, json };
+  }
+  if (join !== undefined) return { action: "join", url: join, overrides, json };
+  return { action: "train", configPath, overrides, json };
+}
+
+/** What `deno task coordinator` is to do; throws as {@linkcode parseTrain}. */
+export function parseCoordinator(args: string[]): CoordinatorOrder {
+  const { flags, overrides, configPath, json, help, problems } = readArguments(args, COORDINATOR);
+  if (help) return { action: "help", text: helpText(COORDINATOR, configOptions) };
+  const listen = flags.listen === undefined ? undefined : parseAddress(flags.listen);
+  if (flags.listen !== undefined && !listen) {
+    problems.push(`--listen: expected HOST:PORT, found ${JSON.stringify(flags.listen)}`);
+  }
+  if (flags.nats !== undefined && !NATS_URL.test(flags.nats)) {
+    problems.push("--nats: expected a URL like nats://USER:PASSWORD@HOST:PORT or tls://HOST:PORT");
+  }
+  if (flags.listen !== undefined && flags.nats !== undefined) {
+    problems.push("--listen with --nats: either a server of its own or one that is there");
+  }
+  const { nats, resume } = flags;
+  if (resume !== undefined) problems.push(...resumeProblems(configPath, overrides));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { action: "coordinate", configPath, overrides, json, listen, nats, resume };
+}
+
+function resumeProblems(configPath: string | undefined, overrides: Overrides): string[] {
+  const others = [
+    ...(configPath === undefined ? [] : [configPath]),
+    ...("machine.out" in overrides ? ["--out"] : []),
+  ];
+  const reason = "a run goes on in its folder, with its configuration; flags can change single values of it";
+  return others.map((other) => `--resume with ${other}: ${reason}`);
+}
+
+/** Arguments taken apart. */
+interface Arguments {
+  /** The command's own flags that take a value. */
+  flags: Record<string, string | undefined>;
+  overrides: Overrides;
+  configPath: string | undefined;
+  json: boolean;
+  help: boolean;
+  problems: string[];
+}
+
+function readArguments(args: string[], command: CommandHelp): Arguments {
+  const problems: string[] = [];
+  const parsed = parseFlags(args, command, problems);
+  const overrides = readOverrides(parsed, command, problems);
+  const valued = command.flags.filter((flag) => flag.value).map(({ name }) => name);
+  const flags: Arguments["flags"] = Object.fromEntries(
+    valued.map((flag) => [flag, valueOf(parsed, flag, problems)]),
+  );
+  const [configPath, ...more] = parsed._.map(String);
+  if (more.length > 0) {
+    problems.push(`expected one CONFIG.yaml at most, found ${[configPath, ...more].join(", ")}`);
+  }
+  return { flags, overrides, configPath, json: parsed.json === true, help: parsed.help === true, problems };
+}
+
+/** Splits arguments into flags and others. Dotted names have colons, since the parser would nest them, where --data and --data.source collide. */
+function parseFlags(args: string[], command: CommandHelp, problems: string[]): Args {
+  const own = command.flags.map((flag) => flag.name);
+  const known = [...own, ...Object.keys(command.short), ...configOptions.map(({ path }) => path)];
+  const switches = command.flags.filter((flag) => !flag.value).map(({ name }) => name);
+  const valued = known.filter((flag) => !switches.includes(flag)).map((flag) => flag.replaceAll(".", ":"));
+  return parseArgs(args.map((arg) => arg.startsWith("--") ? renamed(arg, ".", ":") : arg), {
+    boolean: switches,
+    string: ["_", ...valued],
+    alias: { help: "h" },
+    unknown: (arg) => {
+      if (!arg.startsWith("-")) return true;
+      const flag = renamed(arg, ":", ".").replace(/=.*/s, "");
+      const nearest = nearestPath(flag.replace(/^-+/, ""), known);
+      problems.push(`${flag}: unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`);
+      return false;
+    },
+  });
+}
+
+/** The options of the configuration that were given, under their short names or their own. */
+function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): Overrides {
+  const overrides: Overrides = {};
+  const read = (flag: string, { path, isText }: ConfigOption) => {
+    const text = valueOf(parsed, flag, problems);
+    if (text === undefined) return;
+    if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
+    overrides[path] = isText ? text : scalarOf(text);
+  };
+  for (const option of configOptions) {
+    for (const [flag, path] of Object.entries(command.short)) if (path === option.path) read(flag, option);
+    read(option.path, option);
+  }
+  problems.push(...overrideProblems(overrides));
+  return overrides;
+}
+
+/** The text given for a flag; undefined when there was none. */
+function valueOf(parsed: Args, flag: string, problems: string[]): string | undefined {
+  const value = parsed[flag.replaceAll(".", ":")];
+  if (value === undefined) return;
+  if (typeof value === "string" && value !== "") return value;
+  problems.push(
+    Array.isArray(value)
+      ? `--${flag}: given ${value.length} times`
+      : `--${flag}: a value is missing; write --${flag}=… for one that begins with a dash`,
+  );
+}
+
+/** An argument with a character of its flag replaced; the value after `=` stays. */
+function renamed(arg: string, from: string, to: string): string {
+  const [flag, ...value] = arg.split("=");
+  return [flag.replaceAll(from, to), ...value].join("=");
+}
+
+/** A number, a truth value or a list from its text in YAML; what is no YAML stays text, and the schema says what was expected. */
+function scalarOf(text: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The shortest flag for an option. */
+function flagOf(path: string): string {
+  const short = Object.keys(SHORT).find((flag) => SHORT[flag] === path);
+  return `--${short ?? path}`;
+}
+
+/** "127.0.0.1:4222", "[::1]:4222" or "localhost:0" in its two parts. */
+function parseAddress(text: string): { hostname: string; port: number } | undefined {
+  const [, bracketed, plain, digits] = /^(?:\[([^\]\s]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text) ?? [];
+  const hostname = bracketed ?? plain, port = Number(digits);
+  return hostname !== undefined && port <= 65535 ? { hostname, port } : undefined;
+}

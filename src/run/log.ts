@@ -1,0 +1,136 @@
+/**
+ * Between the distribution, which knows steps and members, and the person and the folder that want metrics.
+ *
+ * @module
+ */
+
+import type { CommittedStep, DistEvent, RunOutcome } from "../dist/plan.ts";
+import type { RunListener } from "./events.ts";
+import type { MetricsRecord, MetricsWriter, RunFolder, StepMetrics, Summary } from "./folder.ts";
+
+/** Writes what a run tells into its folder, and hands it on. */
+export class RunLog implements Disposable {
+  #metrics: MetricsWriter;
+  /** For how long the run had gone on before, in seconds. */
+  #before: number;
+  /** When the first step of this start opened, ms. */
+  #started: number | undefined;
+
+  /**
+   * @param folder where metrics and summary go
+   * @param learningRate of a step
+   * @param listener gets every event of the run
+   */
+  constructor(
+    private readonly folder: RunFolder,
+    private readonly learningRate: (step: number) => number,
+    private readonly listener: RunListener,
+  ) {
+    this.#metrics = folder.openMetrics();
+    this.#before = folder.record().elapsed;
+  }
+
+  /**
+   * Goes on with what another process has written up to a step. That process, should it still be there, can't write into
+   * the file any more.
+   */
+  takeOver(step: number): MetricsRecord {
+    this.#metrics[Symbol.dispose]();
+    this.folder.discardAfter(step);
+    this.#metrics = this.folder.openMetrics();
+    const record = this.folder.record();
+    this.#before = record.elapsed;
+    return record;
+  }
+
+  /** Closes the file of metrics. */
+  [Symbol.dispose](): void {
+    this.#metrics[Symbol.dispose]();
+  }
+
+  /** Takes an event of the distribution. */
+  readonly hear = (event: DistEvent): void => {
+    switch (event.kind) {
+      case "step":
+        return this.#step(event.committed);
+      case "evaluated": {
+        const metrics = { step: event.step, valLoss: event.valLoss };
+        this.#metrics.write(metrics);
+        return this.listener({ kind: "evaluated", metrics });
+      }
+      case "saved":
+        return this.#saved(event);
+      default:
+        return this.listener({ kind: "status", text: describe(event) });
+    }
+  };
+
+  /** Writes the summary of a run that has ended. */
+  async finish(outcome: RunOutcome): Promise<Summary> {
+    const summary = { ...outcome, seconds: this.#elapsed() };
+    await this.folder.writeSummary(summary);
+    this.listener({ kind: "finished", summary });
+    return summary;
+  }
+
+  /** For how long the run has gone on, in seconds. */
+  #elapsed(): number {
+    return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
+  }
+
+  #saved({ step, elsewhere }: DistEvent & { kind: "saved" }): void {
+    this.listener({ kind: "saved", step });
+    if (!elsewhere) return;
+    const { member, place } = elsewhere;
+    this.listener({
+      kind: "status",
+      text: `the checkpoint of step ${step} is in ${place} on the machine of ${member}`,
+    });
+  }
+
+  #step({ seconds, reason, ...committed }: CommittedStep): void {
+    this.#started ??= Date.now() - seconds * 1000;
+    const metrics: StepMetrics = {
+      ...committed,
+      tokensPerSecond: committed.tokens / seconds,
+      lr: this.learningRate(committed.step),
+      elapsed: this.#elapsed(),
+    };
+    this.#metrics.write(metrics);
+    if (reason !== undefined) {
+      this.listener({ kind: "status", text: `step ${committed.step} was skipped: ${reason}` });
+    }
+    this.listener({ kind: "step", metrics });
+  }
+}
+
+/** An event of the membership in words. */
+function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "saved" }>): string {
+  switch (event.kind) {
+    case "waiting":
+      return event.reason;
+    case "joined":
+      return `${event.member} joined, ${event.members} there`;
+    case "refused":
+      return `${event.member} was refused: ${event.reasons.join("; ")}`;
+    case "took over":
+      return `this coordinator (term ${event.term}) takes over after step ${event.step}, with ${
+        event.members.join(", ")
+      }`;
+    case "no lease":
+      return "the NATS server has no JetStream for this user: a coordinator that is frozen and wakes up is noticed late";
+    case "mixed":
+      return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
+        "dist.mixed is true; the result now depends on who computes what";
+    case "joining":
+      return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
+    case "unsaved":
+      return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
+    case "residualsDropped":
+      return `residuals of ${event.holder} are dropped: ${event.reason}`;
+    case "left": {
+      const { member, members, error } = event;
+      return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;
+    }
+  }
+}

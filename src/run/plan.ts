@@ -1,0 +1,59 @@
+/**
+ * What a configuration means for data and distribution.
+ *
+ * @module
+ */
+
+import { type Config, configHash, type RunConfig, runPart } from "../config/config.ts";
+import type { Corpus } from "../data/corpus.ts";
+import { MicroBatches } from "../data/microbatch.ts";
+import { type CoordinationPlan, NO_RECORD } from "../dist/plan.ts";
+
+/** The micro-batches that a configuration makes of a corpus. */
+export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, corpus: Corpus): MicroBatches {
+  return new MicroBatches(corpus, {
+    seqLen: data.seqLen,
+    lengths: data.lengths,
+    batch: train.batch,
+    microBatch: train.microBatch,
+    seed: train.seed,
+    evalWindows: windows,
+  });
+}
+
+/**
+ * The plan of a new run.
+ *
+ * @param startWorkers workers that it waits for before the first step
+ * @throws {ConfigError} where the corpus is too short
+ */
+export function planOf(
+  config: Config,
+  corpus: Corpus,
+  startWorkers: number = config.machine.minWorkers,
+): CoordinationPlan {
+  const { perStep, perEvaluation } = microBatchesOf(config, corpus);
+  const { train, eval: { every }, checkpoint, dist, machine } = config;
+  return {
+    run: machine.run,
+    config: runPart(config),
+    configHash: configHash(config),
+    steps: train.steps,
+    startStep: 0,
+    record: NO_RECORD,
+    microBatches: perStep,
+    evaluation: { every, microBatches: perEvaluation },
+    maxSkips: train.maxSkips,
+    saveEvery: checkpoint.every,
+    hashEvery: dist.hashEvery,
+    mixed: dist.mixed,
+    startWorkers,
+    minWorkers: machine.minWorkers,
+    codec: dist.codec,
+    partBytes: dist.partBytes,
+    windowBytes: dist.windowBytes,
+    heartbeatSeconds: dist.heartbeatSeconds,
+    patienceSeconds: dist.patienceSeconds,
+    silenceSeconds: dist.silenceSeconds,
+  };
+}

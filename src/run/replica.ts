@@ -1,0 +1,296 @@
+/**
+ * A replica: FLASHTransformer on TensorFlow, its optimizer and its data, as the distribution wants to see them. Here model,
+ * data and distribution meet.
+ *
+ * @module
+ */
+
+import { crc32 } from "node:zlib";
+import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
+import type { RunConfig } from "../config/config.ts";
+import type { Corpus } from "../data/corpus.ts";
+import type { MicroBatch, MicroBatches } from "../data/microbatch.ts";
+import type {
+  GradientSum,
+  LossSum,
+  Replica,
+  ReplicaIdentity,
+  ReplicaState,
+  StepOutcome,
+} from "../dist/replica.ts";
+import { hashesOf } from "../dist/replica_state.ts";
+import type { Layout } from "../layout.ts";
+import { dropoutSeed } from "../model/dropout.ts";
+import { resolveTransformer } from "../model/options.ts";
+import { type OptimizerOptions, type OptimizerState, stepScalars } from "../model/optimizer.ts";
+import { initialParameters } from "../model/parameters.ts";
+import type { Frequencies } from "../model/positions.ts";
+import { learningRate } from "../model/schedule.ts";
+import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
+import { compileSteps, type Steps } from "../model/steps.ts";
+import { type Batch, type TransformerModel, transformerModel } from "../model/training.ts";
+import { microBatchesOf } from "./plan.ts";
+import { type BackendInfo, compileOnce, tf } from "../tensorflow/mod.ts";
+import { VERSION } from "../version.ts";
+
+/** Where a replica's checkpoints go, on the machine that keeps them. */
+export interface CheckpointPlace {
+  folder: string;
+  keepLast: number;
+  /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
+  losses?: () => ReadonlyMap<number, number>;
+}
+
+/** How a replica is prepared. */
+export interface PrepareOptions {
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+  /** Ends the waiting for another process. */
+  signal?: AbortSignal;
+}
+
+/** One copy of the model with its optimizer and its data. */
+export class FlashReplica implements Replica {
+  #model: TransformerModel;
+  #steps: Steps;
+  readonly #data: MicroBatches;
+  readonly #optimizer: OptimizerOptions;
+  #state: OptimizerState;
+  #step = 0;
+  #updates = 0;
+  #tokens = 0;
+
+  /**
+   * A replica at step 0, with parameters from the configuration's seed.
+   *
+   * @param config the run part
+   * @param backend what computes
+   * @param place where checkpoints go
+   */
+  constructor(
+    private readonly config: RunConfig,
+    private readonly corpus: Corpus,
+    private readonly backend: BackendInfo,
+    private readonly place: CheckpointPlace,
+  ) {
+    this.#model = transformerModel(resolveTransformer(config.model));
+    this.#data = microBatchesOf(config, corpus);
+    this.#optimizer = optimizerOptions(config);
+    const { definition } = this.#model;
+    this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
+    const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
+    const params = tf.tensor1d(initialParameters(definition, config.train.seed));
+    this.#state = { params, m: zeros(), v: zeros() };
+  }
+
+  get identity(): ReplicaIdentity {
+    const { bytes, sha256 } = this.corpus;
+    return {
+      layout: this.layout.entries.map(({ name, shape }) => [name, shape] as const),
+      layoutFingerprint: this.layout.fingerprint,
+      numericsFingerprint: numericsFingerprint(this.backend, this.#steps.path),
+      corpus: { bytes, sha256 },
+    };
+  }
+
+  /** Where each parameter lies. */
+  get layout(): Layout {
+    return this.#model.definition.layout;
+  }
+
+  get size(): number {
+    return this.layout.size;
+  }
+
+  get step(): number {
+    return this.#step;
+  }
+
+  /**
+   * Compiles the functions of a step for all shapes that the run will have, so that no step takes longer than the others. Before
+   * it the identity is not complete.
+   *
+   * @param options who is told, and what ends the waiting for another process
+   */
+  async prepare({ onStatus = () => {}, signal }: PrepareOptions = {}): Promise<void> {
+    const onWait = () => onStatus("waits for another worker here that compiles the step");
+    await compileOnce(() => this.#compile(onStatus), { signal, onWait });
+    const { path, reason } = this.#steps;
+    if (reason !== undefined) onStatus(`runs the step ${path}: ${reason}`);
+  }
+
+  async #compile(onStatus: (text: string) => void): Promise<void> {
+    for (const shape of this.#data.shapes) {
+      onStatus(`compiles the step for ${shape[0]} × ${shape[1]} tokens`);
+      const inputs = tensorsOf(emptyBatch(shape, this.config.data.documents));
+      const seed = this.#dropoutSeed(0, 0);
+      tf.dispose({ ...await this.#steps.gradient(this.#state.params, inputs, seed) });
+      tf.dispose([{ ...inputs }, seed]);
+    }
+    await this.evaluate(0);
+    await this.evaluate(this.#data.perEvaluation - 1); // may have fewer sequences
+    const inputs = [
+      tf.zeros([this.size]),
+      tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
+    ] as tf.Tensor1D[];
+    tf.dispose({ ...await this.#steps.apply(this.#state, inputs[0], inputs[1]) });
+    tf.dispose(inputs);
+  }
+
+  async gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
+    const batch = this.#data.train(step, microBatch);
+    const inputs = tensorsOf(batch);
+    const seed = this.#dropoutSeed(step, microBatch);
+    const running = this.#steps.gradient(this.#state.params, inputs, seed);
+    tf.dispose([{ ...inputs }, seed]);
+    const sums = await running;
+    const [[lossSum], [tokens], gradient] = await Promise.all([
+      sums.lossSum.data<"float32">(),
+      sums.tokens.data<"int32">(),
+      sums.gradient.data<"float32">(),
+    ]);
+    tf.dispose({ ...sums });
+    return { lossSum, tokens, gradient, crc: crcOf(batch) };
+  }
+
+  async evaluate(microBatch: number): Promise<LossSum> {
+    const inputs = tensorsOf(this.#data.validation(microBatch));
+    const running = this.#steps.evaluate(this.#state.params, inputs);
+    tf.dispose({ ...inputs });
+    const sums = await running;
+    const [[lossSum], [tokens]] = await Promise.all([
+      sums.lossSum.data<"float32">(),
+      sums.tokens.data<"int32">(),
+    ]);
+    tf.dispose({ ...sums });
+    return { lossSum, tokens };
+  }
+
+  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+    if (apply) {
+      const lr = learningRate(this.config.optimizer, step);
+      const updates = this.#updates + 1;
+      const inputs = [tf.tensor1d(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
+      const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
+      tf.dispose(inputs);
+      const next = await running;
+      tf.dispose({ ...this.#state });
+      this.#state = next;
+      this.#updates = updates;
+    }
+    this.#step = step;
+    this.#tokens += tokens;
+  }
+
+  async hashes(): Promise<{ state: string; params: string }> {
+    return hashesOf(await this.state());
+  }
+
+  /** All that this replica has, copied out of TensorFlow. */
+  async state(): Promise<ReplicaState> {
+    const { params, m, v } = this.#state;
+    const [one, two, three] = await Promise.all([params, m, v].map((vector) => vector.data<"float32">()));
+    return {
+      step: this.#step,
+      updates: this.#updates,
+      tokens: this.#tokens,
+      vectors: { params: one, m: two, v: three, ...vectorsOfFrequencies(this.#model.frequencies) },
+    };
+  }
+
+  /**
+   * Goes on from the checkpoint of a step.
+   *
+   * @throws {SyntaxError} where it is damaged or of another model
+   */
+  async load(step: number): Promise<void> {
+    const { state, buffers } = await loadCheckpoint(this.place.folder, step, this.layout);
+    this.#takeFrequencies(frequenciesIn(this.#model.definition, buffers));
+    this.#take(state);
+  }
+
+  async restore(state: ReplicaState): Promise<void> {
+    const isNew = this.#takeFrequencies(frequenciesOfVectors(state.vectors));
+    this.#take(state);
+    if (isNew) await this.prepare();
+  }
+
+  /** Computes with these positions from now on: imported weights bring their own. Returns whether they are others. */
+  #takeFrequencies(frequencies: Frequencies): boolean {
+    const text = (some: Frequencies) => JSON.stringify(Object.entries(vectorsOfFrequencies(some)).sort());
+    if (text(frequencies) === text(this.#model.frequencies)) return false;
+    this.#model = transformerModel(this.#model.options, frequencies);
+    this.#steps.dispose();
+    this.#steps = compileSteps(this.#model, this.#optimizer, this.config.dist.mixed);
+    return true;
+  }
+
+  #take({ step, updates, tokens, vectors: { params, m, v } }: ReplicaState): void {
+    tf.dispose({ ...this.#state });
+    this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
+    this.#step = step;
+    this.#updates = updates;
+    this.#tokens = tokens;
+  }
+
+  async save(state: ReplicaState): Promise<string> {
+    const { definition, frequencies } = this.#model;
+    const context: CheckpointContext = {
+      layout: this.layout,
+      buffers: buffersOf(definition, frequencies),
+      config: this.config,
+      corpus: this.identity.corpus,
+    };
+    const { folder, keepLast, losses } = this.place;
+    const { params, m, v } = state.vectors; // positions are among the buffers
+    const trained = { ...state, vectors: { params, m, v } };
+    return await saveCheckpoint(folder, trained, context, keepLast, losses?.());
+  }
+
+  /** Frees the state's tensors and the compiled functions. */
+  dispose(): void {
+    this.#steps.dispose();
+    tf.dispose({ ...this.#state });
+  }
+
+  /** Decides the dropout: the same whoever computes the micro-batch, another one every step. */
+  #dropoutSeed(step: number, microBatch: number): tf.Tensor1D {
+    return tf.tensor1d(dropoutSeed(this.config.train.seed, `dropout ${step} ${microBatch}`), "int32");
+  }
+}
+
+function optimizerOptions({ optimizer }: RunConfig): OptimizerOptions {
+  const { beta1, beta2, epsilon, weightDecay, clipNorm } = optimizer;
+  return { betas: [beta1, beta2], epsilon, weightDecay, clipNorm };
+}
+
+/** Everything that decides the bits besides configuration and corpus. */
+function numericsFingerprint(
+  { version, device, instructionSet, threads, xlaFlags }: BackendInfo,
+  path: string,
+): string {
+  const flags = xlaFlags === "" ? [] : [xlaFlags];
+  return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, path, ...flags].join(
+    ", ",
+  );
+}
+
+/** A micro-batch of zeros in which no token counts. */
+function emptyBatch(shape: [number, number], masked: boolean): MicroBatch {
+  const size = shape[0] * shape[1];
+  const mask = masked ? new Uint8Array(size).fill(1) : undefined;
+  return { ids: new Int32Array(size), labels: new Int32Array(size).fill(-1), mask, shape };
+}
+
+function tensorsOf({ ids, labels, mask, shape }: MicroBatch): Batch {
+  return {
+    ids: tf.tensor2d(ids, shape, "int32"),
+    labels: tf.tensor2d(labels, shape, "int32"),
+    mask: mask && tf.tensor2d(mask, shape, "bool"),
+  };
+}
+
+/** CRC-32 of the ids as they were fed to the model. */
+function crcOf({ ids }: MicroBatch): number {
+  return crc32(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+}

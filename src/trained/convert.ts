@@ -1,0 +1,123 @@
+/**
+ * Weights from and to FLASH-pytorch, as a `state_dict` of its `FLASHTransformer` in a safetensors file.
+ *
+ * @module
+ */
+
+import { saveCheckpoint } from "../checkpoint/checkpoint.ts";
+import { exists } from "../checkpoint/folder.ts";
+import { resolveConfig, runPart, stringifyConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { type FLASHTransformerOptions, resolveTransformer } from "../model/options.ts";
+import { defineTransformer } from "../model/parameters.ts";
+import { buffersOf, fromStateDict } from "../model/state_dict.ts";
+import { RunFolder } from "../run/folder.ts";
+import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
+import { readModel } from "./model.ts";
+
+/**
+ * What a state dict does not tell of its model; FLASH-pytorch's defaults where not given. That the model is causal is taken
+ * for granted: no other one is trained here.
+ */
+export type UntoldOptions = Pick<FLASHTransformerOptions, "groupSize" | "laplaceAttnFn" | "shiftTokens">;
+
+/**
+ * Makes the folder of a run of a state dict: with a configuration and a checkpoint of step 1, so that `generate` and
+ * `evaluate` take it and `train --resume` trains on. (Step 0 is what the seed gives, and never saved.)
+ *
+ * @param source a safetensors file; names may begin with `net.`, as in FLASH-pytorch's training wrapper
+ * @param out the folder; must not hold a run
+ * @throws {ConfigError} where files or options can't be used, or the state dict is not that of a FLASHTransformer, with all
+ * that doesn't fit
+ */
+export async function importStateDict(
+  source: string,
+  out: string,
+  untold: UntoldOptions = {},
+): Promise<void> {
+  if (!await exists(source)) throw new ConfigError([`${source}: there is no such file`]);
+  const file = parseSafetensors(await Deno.readFile(source), source);
+  const tensors = withoutPrefix(file.tensors, "net.");
+  const told = file.metadata.model === undefined
+    ? optionsOf(tensors, source)
+    : JSON.parse(file.metadata.model);
+  const given = Object.entries(untold).filter(([, value]) => value !== undefined);
+  const model = {
+    groupSize: 256,
+    laplaceAttnFn: false,
+    ...told,
+    ...Object.fromEntries(given),
+  };
+  const config = resolveConfig({ model, machine: { out } });
+  const definition = defineTransformer(resolveTransformer(config.model));
+  const { params, frequencies } = fitting(source, () => fromStateDict(definition, tensors));
+  const run = await RunFolder.create(out, stringifyConfig(config));
+  const { layout } = definition;
+  const zeros = () => new Float32Array(layout.size);
+  await saveCheckpoint(
+    run.checkpoints,
+    { step: 1, updates: 0, tokens: 0, vectors: { params, m: zeros(), v: zeros() } },
+    { layout, buffers: buffersOf(definition, frequencies), config: runPart(config) },
+    config.checkpoint.keepLast,
+  );
+}
+
+/**
+ * Writes the state dict of a trained model: `FLASHTransformer(…).load_state_dict(load_file(out))` takes it, strictly.
+ *
+ * @param source a run's folder, a checkpoint's or a model.safetensors
+ * @param out the file; must not be there
+ * @param onDamaged told of each checkpoint that was passed over, and why
+ * @returns the options of the model
+ * @throws {ConfigError} where there is no such model, or `out` is there
+ */
+export async function exportStateDict(
+  source: string,
+  out: string,
+  onDamaged: (text: string) => void,
+): Promise<FLASHTransformerOptions> {
+  if (await exists(out)) throw new ConfigError([`${out}: is there already; name another file`]);
+  const { tensors, options } = await readModel(source, onDamaged);
+  await writeSafetensors(out, tensors, { format: "pt", model: JSON.stringify(options) });
+  return options;
+}
+
+/** Runs `read`; what doesn't fit is the file's doing. */
+function fitting<T>(source: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof TypeError ? new ConfigError([`${source}: ${error.message}`]) : error;
+  }
+}
+
+/** The options that shapes and names tell. */
+function optionsOf(tensors: Record<string, FlatTensor>, source: string): FLASHTransformerOptions {
+  const shapeOf = (name: string): readonly number[] => {
+    const { shape } = tensors[name] ?? {};
+    if (shape?.length === 2) return shape;
+    const problem = shape ? `is [${shape.join(", ")}]` : "is missing";
+    throw new ConfigError([`${source}: no state dict of a FLASHTransformer, ${name} ${problem}`]);
+  };
+  const [numTokens, dim] = shapeOf("token_emb.weight");
+  const [queryKeyDim] = shapeOf("layers.0.to_qk.0.weight");
+  const [, hidden] = shapeOf("layers.0.to_out.weight");
+  const depth =
+    new Set(Object.keys(tensors).flatMap((name) => name.match(/^layers\.(\d+)\./)?.[1] ?? [])).size;
+  const factor = hidden / dim;
+  return {
+    numTokens,
+    dim,
+    depth,
+    queryKeyDim,
+    expansionFactor: Math.trunc(dim * factor) === hidden ? factor : (hidden + 0.5) / dim,
+    normType: "layers.0.norm.g" in tensors ? "scalenorm" : "layernorm",
+  };
+}
+
+/** Tensors under names without a prefix that all of them have. */
+function withoutPrefix(tensors: Record<string, FlatTensor>, prefix: string): Record<string, FlatTensor> {
+  const entries = Object.entries(tensors);
+  if (!entries.every(([name]) => name.startsWith(prefix))) return tensors;
+  return Object.fromEntries(entries.map(([name, tensor]) => [name.slice(prefix.length), tensor]));
+}

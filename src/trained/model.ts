@@ -1,0 +1,88 @@
+/**
+ * Opens a trained model for use: by the folder of its run, by a checkpoint's folder, or by its model.safetensors.
+ *
+ * @module
+ */
+
+import { newestCheckpoint } from "../checkpoint/checkpoint.ts";
+import { readStateFile, readTensors } from "../checkpoint/files.ts";
+import { checkpointSteps, exists, placeOf, STATE_FILE } from "../checkpoint/folder.ts";
+import { ConfigError } from "../errors.ts";
+import { FLASHTransformer, type FLASHTransformerOptions } from "../model/mod.ts";
+import { RunFolder } from "../run/folder.ts";
+import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
+import { toTensors } from "../checkpoint/tensor_files.ts";
+import { tf } from "../tensorflow/mod.ts";
+
+/** A model as its files have it. */
+export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
+  /** Options of the transformer. */
+  options: FLASHTransformerOptions;
+  /** Tokens of the windows that it was trained with; four groups where that is not known. */
+  trainedLength: number;
+  /** The file that the parameters are from. */
+  path: string;
+}
+
+/**
+ * Opens a model, as {@linkcode readModel} reads it. It belongs to the caller, who disposes it. The backend has to be ready.
+ */
+export async function openModel(
+  path: string,
+  onDamaged: (text: string) => void,
+): Promise<{ model: FLASHTransformer; trainedLength: number }> {
+  const { options, tensors, trainedLength, path: file } = await readModel(path, onDamaged);
+  const model = new FLASHTransformer(options);
+  const state = toTensors(tensors, file);
+  model.loadStateDict(state);
+  tf.dispose(state);
+  return { model, trainedLength };
+}
+
+/**
+ * Reads a model.
+ *
+ * @param path a run's folder, whose newest whole checkpoint is taken; a checkpoint's folder; or a `model.safetensors`
+ * that flashmob wrote
+ * @param onDamaged told of each checkpoint that was passed over, and why
+ * @throws {ConfigError} where there is no such thing
+ * @throws {SyntaxError} where it is damaged
+ */
+export async function readModel(path: string, onDamaged: (text: string) => void): Promise<TrainedModel> {
+  if (!await exists(path)) throw new ConfigError([`${path}: there is no such file or folder`]);
+  if ((await Deno.stat(path)).isFile) return await readModelFile(path);
+  const folder = await checkpointIn(path, onDamaged);
+  const about = await readStateFile(folder);
+  const { tensors } = await readTensors(folder, "model.safetensors", about);
+  const options = about.config.model as FLASHTransformerOptions;
+  const trainedLength = about.config.data?.seqLen ?? fourGroups(options);
+  return { options, tensors, trainedLength, path: `${folder}/model.safetensors` };
+}
+
+/** The checkpoint that a folder is, or the newest whole one of the run that it is of. */
+async function checkpointIn(path: string, onDamaged: (text: string) => void): Promise<string> {
+  if (await exists(`${path}/${STATE_FILE}`)) return path;
+  for (const folder of [RunFolder.at(path).checkpoints, path]) {
+    if ((await checkpointSteps(folder)).length === 0) continue;
+    const step = await newestCheckpoint(folder, onDamaged);
+    if (step !== undefined) return placeOf(folder, step);
+    throw new ConfigError([`${path}: all checkpoints in it are damaged`]);
+  }
+  throw new ConfigError([
+    `${path}: no checkpoint; expected a run's folder, a checkpoint's (step-…) or a model.safetensors`,
+  ]);
+}
+
+async function readModelFile(path: string): Promise<TrainedModel> {
+  const { tensors, metadata } = parseSafetensors(await Deno.readFile(path), path);
+  if (metadata.model === undefined) {
+    throw new ConfigError([
+      `${path}: it doesn't say what model it is for, as those do that flashmob wrote; ` +
+      "make a checkpoint of it: deno task convert --help",
+    ]);
+  }
+  const options = JSON.parse(metadata.model) as FLASHTransformerOptions;
+  return { options, tensors, trainedLength: fourGroups(options), path };
+}
+
+const fourGroups = ({ groupSize = 256 }: FLASHTransformerOptions) => 4 * groupSize;
