@@ -18,6 +18,7 @@ import { measured } from "./speeds.ts";
 import { copied, saved } from "./saving.ts";
 import { averaged, closeStep, evaluated, hashed, offer, pulled } from "./stages.ts";
 import { gather } from "./takeover.ts";
+import { totalTraffic, withTraffic } from "./traffic.ts";
 import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
@@ -41,6 +42,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
+    if ("traffic" in event && event.traffic) state = withTraffic(state, event.member, event.traffic);
     const isResult = "step" in event && !["status", "restored", "saved"].includes(event.kind);
     if (isResult && event.step !== openStep(state)) return stay(state);
     if (isResult && !state.members.has(event.member)) return stay(state);
@@ -198,22 +200,21 @@ function endWhenEmpty(state: RunState, now: number): Transition {
 /**
  * How a run has ended.
  *
- * @param dropped messages that were not taken, by reason
+ * @param dropped messages that the coordinator did not take, by reason
  * @throws {RunError} where it has ended with an error
  */
 export function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
   if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
-  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived, stateBytes } = state;
+  const { step, loss, valLoss, tokens, paramsHash } = state;
+  const { staleOrders, ...bytes } = totalTraffic(state);
   return {
     steps: step,
     loss,
     valLoss,
     tokens,
-    bytesSent,
-    bytesReceived,
-    stateBytes,
+    ...bytes,
     paramsHash,
-    dropped,
+    dropped: staleOrders > 0 ? { ...dropped, "stale orders": staleOrders } : dropped,
     interrupted: state.interrupted && step < state.plan.steps,
   };
 }

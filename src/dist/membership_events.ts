@@ -6,9 +6,17 @@
 
 import type { RunRecord } from "./plan.ts";
 import type { Frame } from "./frames.ts";
-import { messageOf, type Messages, type MicroBatchReport, type SaveResult } from "./messages.ts";
+import {
+  messageOf,
+  type Messages,
+  type MicroBatchReport,
+  type SaveResult,
+  type StateHashes,
+  type StatusMessage,
+  type Traffic,
+} from "./messages.ts";
 
-/** An event. Where a `member` is named, it was heard of. */
+/** An event. Where a `member` is named, it was heard of; it may have told its traffic. */
 export type MembershipEvent =
   /** With the term and the generation that it last belonged to; 0 for one that comes for the first time. */
   | {
@@ -19,7 +27,7 @@ export type MembershipEvent =
     generation: number;
     request: Messages["join"];
   }
-  | { kind: "status"; member: string; step: number; status: Messages["status"] }
+  | { kind: "status"; member: string; step: number; status: StatusMessage; traffic?: Traffic }
   | {
     kind: "offer";
     member: string;
@@ -35,8 +43,8 @@ export type MembershipEvent =
   | { kind: "saved"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number }
-  | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
-  | { kind: "leave"; member: string; error?: string }
+  | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
+  | { kind: "leave"; member: string; error?: string; traffic?: Traffic }
   /** Somebody lives who is no member, and had this term. */
   | { kind: "sighted"; name: string; term: number }
   /** What is on record up to a step that a coordinator goes on after. */
@@ -61,8 +69,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
   switch (frame.kind) {
     case "join":
       return { kind: "join", member, step, term, generation, request: messageOf(frame, "join") };
-    case "status":
-      return { kind: "status", member, step, status: messageOf(frame, "status") };
+    case "status": {
+      const { traffic, ...status } = messageOf(frame, "status");
+      return { kind: "status", member, step, status, traffic };
+    }
     case "offer": {
       const { microBatches: reports, seconds } = messageOf(frame, "offer");
       return { kind: "offer", member, step, lo, hi, reports, seconds };
@@ -77,10 +87,12 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
       return { kind: "pinned", member, step };
     case "restored":
       return { kind: "restored", member, step };
-    case "hashes":
-      return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
+    case "hashes": {
+      const { traffic, ...hashes } = messageOf(frame, "hashes");
+      return { kind: "hashes", member, step, hashes, traffic };
+    }
     case "leave":
-      return { kind: "leave", member, error: messageOf(frame, "leave").error };
+      return { kind: "leave", member, ...messageOf(frame, "leave") };
     case "sum":
     case "ack":
       return { kind: "heard", member };

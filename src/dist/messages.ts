@@ -20,6 +20,24 @@ export interface StatusMessage {
   progress: number;
 }
 
+/** Hashes of a replica's state: of all its vectors, and of its parameters. */
+export interface StateHashes {
+  state: string;
+  params: string;
+}
+
+/** What a worker has sent, received and dropped since it began. */
+export interface Traffic {
+  /** Averaging payload sent, in bytes. */
+  bytesSent: number;
+  /** Averaging payload received, in bytes. */
+  bytesReceived: number;
+  /** Bytes of others' states that it took over. */
+  stateBytes: number;
+  /** Orders of an earlier coordinator, or to an earlier set of members, that it did not take. */
+  staleOrders: number;
+}
+
 /** What one micro-batch added to a sum. */
 export interface MicroBatchReport {
   /** CRC-32 of the ids that were fed to the model. */
@@ -48,7 +66,7 @@ export interface Messages {
     atHome: boolean;
   };
   /** What a member does. */
-  status: StatusMessage;
+  status: StatusMessage & { traffic: Traffic };
   /** What each micro-batch of the sum added, and how long all of them took. */
   offer: { microBatches: MicroBatchReport[]; seconds: number };
   /** Losses of validation micro-batches. */
@@ -61,10 +79,10 @@ export interface Messages {
   pinned: Record<never, never>;
   /** The state of the step was taken over. */
   restored: Record<never, never>;
-  /** Hashes of the state, averaging payload of the whole run, and what came of others' states. */
-  hashes: { state: string; params: string; bytesSent: number; bytesReceived: number; stateBytes: number };
+  /** What its state is. */
+  hashes: StateHashes & { traffic: Traffic };
   /** Why, where it is an error. */
-  leave: { error?: string };
+  leave: { error?: string; traffic: Traffic };
   /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
   run: { config: unknown; configHash: string; startStep: number };
   /** What a member has to know. */

@@ -130,15 +130,18 @@ export interface RunOutcome {
   valLoss: number | null;
   /** Counted tokens over all steps. */
   tokens: number;
-  /** Averaging payload that members sent, summed over them. */
+  /** Averaging payload that workers sent, summed over all that there were; of one that was killed, until its last sign of life. */
   bytesSent: number;
-  /** Averaging payload that members received, summed over them. */
+  /** Averaging payload that they received. */
   bytesReceived: number;
-  /** State that members took over from others, summed over them. */
+  /** State that they took over from others. */
   stateBytes: number;
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;
-  /** Messages that the coordinator did not take, by reason: "damaged", "foreign", "version", "stale". */
+  /**
+   * Messages that were not taken, by reason: "damaged", "foreign", "version" and "stale" by the coordinator, "stale orders" by
+   * workers.
+   */
   dropped: Record<string, number>;
   /** True when the run was stopped before its last step. */
   interrupted: boolean;

@@ -7,7 +7,7 @@
 
 import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
+import type { ControlKind, Messages, MicroBatchReport, Range, StateHashes, Traffic } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
@@ -109,7 +109,7 @@ export type Stage =
   /** Hashes are compared, now and then and at the end. */
   | {
     readonly kind: "hashing";
-    readonly hashes: ReadonlyMap<string, Messages["hashes"]>;
+    readonly hashes: ReadonlyMap<string, StateHashes>;
     readonly isLast: boolean;
   }
   /** A member pins its state for candidates. */
@@ -170,12 +170,8 @@ export interface RunState {
   readonly tokens: number;
   /** From the members' last words. */
   readonly paramsHash: string;
-  /** Averaging payload that members sent, from their last words. */
-  readonly bytesSent: number;
-  /** Averaging payload that members received, from their last words. */
-  readonly bytesReceived: number;
-  /** State that members took over, from their last words. */
-  readonly stateBytes: number;
+  /** What each worker that ever was a member or a candidate last told of its traffic, by nonce. */
+  readonly traffic: ReadonlyMap<string, Traffic>;
 }
 
 /** What the coordinator has to do. */
@@ -226,9 +222,7 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     interrupted: false,
     ...onRecord(plan.record),
     paramsHash: "",
-    bytesSent: 0,
-    bytesReceived: 0,
-    stateBytes: 0,
+    traffic: new Map(),
   };
 }
 

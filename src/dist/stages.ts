@@ -6,7 +6,7 @@
  */
 
 import { proceed } from "./boundary.ts";
-import type { Messages, MicroBatchReport } from "./messages.ts";
+import type { Messages, MicroBatchReport, StateHashes } from "./messages.ts";
 import { type DistEvent, dutiesAfter } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
@@ -148,7 +148,7 @@ export function evaluated(
 }
 
 /** The state with the hashes of a member. */
-export function hashed(state: RunState, member: string, hashes: Messages["hashes"]): RunState {
+export function hashed(state: RunState, member: string, hashes: StateHashes): RunState {
   const { stage } = state;
   if (stage.kind !== "hashing") return state;
   return { ...state, stage: { ...stage, hashes: new Map(stage.hashes).set(member, hashes) } };
@@ -158,21 +158,12 @@ export function hashed(state: RunState, member: string, hashes: Messages["hashes
 export function endWhenHashed(state: RunState, now: number): Transition {
   const { stage } = state;
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
-  const all = [...stage.hashes.values()];
   const error = differenceOf(stage.hashes, state.step);
   if (!stage.isLast) {
     return error ? endRun(state, now, error) : proceed({ ...state, comparedAt: state.step }, now);
   }
-  const sum = (count: (hashes: Messages["hashes"]) => number) =>
-    all.reduce((total, each) => total + count(each), 0);
-  const last: RunState = {
-    ...state,
-    paramsHash: all[0].params,
-    bytesSent: sum(({ bytesSent }) => bytesSent),
-    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
-    stateBytes: sum(({ stateBytes }) => stateBytes),
-  };
-  return endRun(last, now, error);
+  const [{ params: paramsHash }] = stage.hashes.values();
+  return endRun({ ...state, paramsHash }, now, error);
 }
 
 /** Who has another state than more than half of all; none where there is no such majority, or all are equal. */
@@ -185,7 +176,7 @@ export function minorityOf({ stage, members }: RunState): string[] {
 }
 
 /** Who has another state than the others, in words; undefined where all are equal. */
-function differenceOf(all: ReadonlyMap<string, Messages["hashes"]>, step: number): string | undefined {
+function differenceOf(all: ReadonlyMap<string, StateHashes>, step: number): string | undefined {
   const holders = new Map<string, string[]>();
   for (const [member, { state }] of all) holders.set(state, [...(holders.get(state) ?? []), member]);
   if (holders.size === 1) return undefined;

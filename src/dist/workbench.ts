@@ -10,7 +10,7 @@ import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { encodeControl, type Messages, type Range } from "./messages.ts";
+import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
@@ -43,16 +43,21 @@ export interface WorkbenchSizes {
 export class Workbench {
   /** Sums to hand out, and means. */
   readonly vectors: VectorExchange;
-  /** Bytes that came of others' states. */
-  stateBytes = 0;
   readonly #commits = new Map<number, Messages["commit"]>();
   #pinned: PinnedState | undefined;
   #pinnedUsedAt = 0;
+  #stateBytes = 0;
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
     const { partElements, codec } = sizes;
     this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
+  }
+
+  /** What was sent and received so far. */
+  get transferred(): Omit<Traffic, "staleOrders"> {
+    const { bytesSent, bytesReceived } = this.vectors;
+    return { bytesSent, bytesReceived, stateBytes: this.#stateBytes };
   }
 
   /**
@@ -153,7 +158,7 @@ export class Workbench {
     const window = Math.max(1, Math.floor(windowBytes / (4 * this.#pieceElements)));
     const taken = await takeOver(donor, own, this.#pieceElements, window);
     if (!taken) return;
-    this.stateBytes += taken.bytes;
+    this.#stateBytes += taken.bytes;
     await replica.restore(taken.state);
     this.#forgetThrough(replica.step);
   }

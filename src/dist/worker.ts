@@ -83,7 +83,7 @@ class Worker {
   ) {
     const { run, member, onEvent } = options;
     this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact);
+    this.#voice = new Voice(transport, run, member, replica, this.#contact, () => this.#bench.transferred);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
       (answer) => this.#voice.publish(answer),

@@ -44,15 +44,8 @@ export async function carryOut(
       return answer(encodeControl(voice.fields("pinned"), {}));
     case "hash": {
       voice.setPhase("hashing");
-      const { vectors: { bytesSent, bytesReceived }, stateBytes } = bench;
-      return answer(
-        encodeControl(voice.fields("hashes"), {
-          ...await replica.hashes(),
-          bytesSent,
-          bytesReceived,
-          stateBytes,
-        }),
-      );
+      const hashes = await replica.hashes();
+      return answer(encodeControl(voice.fields("hashes"), { ...hashes, traffic: voice.traffic }));
     }
   }
 }

@@ -74,13 +74,7 @@ export class Paper {
   compare(others: Record<string, string> = {}): Action[] {
     const { step, members } = this.state;
     return [...members.keys()].flatMap((member) => {
-      const hashes = {
-        state: others[member] ?? "s",
-        params: "p",
-        bytesSent: 10,
-        bytesReceived: 20,
-        stateBytes: 30,
-      };
+      const hashes = { state: others[member] ?? "s", params: "p" };
       return this.do({ kind: "hashes", member, step, hashes });
     });
   }
