@@ -6,7 +6,7 @@
 
 import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
-import { RunError, wordsOf } from "../errors.ts";
+import { RunError, TransientError, wordsOf } from "../errors.ts";
 import { knock } from "./nats_handshake.ts";
 import { NatsSocket } from "./nats_socket.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
@@ -116,7 +116,7 @@ function connectError(error: unknown, address: string): Error {
     return denied(address);
   }
   const reason = wordsOf(error);
-  return new RunError(
+  return new TransientError(
     `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
   );
 }

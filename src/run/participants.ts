@@ -13,7 +13,7 @@ import { fetchRun } from "../dist/joining.ts";
 import { takeNatsLease } from "../dist/nats_lease.ts";
 import { connectNats } from "../dist/nats_transport.ts";
 import { runWorker } from "../dist/worker.ts";
-import { ConfigError, RunError, wordsOf } from "../errors.ts";
+import { ConfigError, RunError, TransientError, wordsOf } from "../errors.ts";
 import { learningRate } from "../model/schedule.ts";
 import { planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./events.ts";
@@ -100,6 +100,8 @@ export interface WorkerOptions {
   signal?: AbortSignal;
   /** Gets lines for people. */
   onStatus?: (text: string) => void;
+  /** Called when the run has admitted this worker, to compute at once or after it has taken the state over. */
+  onJoined?: () => void;
 }
 
 /**
@@ -124,7 +126,10 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       configHash,
       atHome: options.atHome ?? false,
       signal,
-      onEvent: ({ kind }) => kind === "alone" && options.onStatus?.(ALONE),
+      onEvent: ({ kind }) => {
+        if (kind === "joined") options.onJoined?.();
+        if (kind === "alone") options.onStatus?.(ALONE);
+      },
     });
     replica.dispose();
   } finally {
@@ -176,10 +181,10 @@ export type ChildOrder =
     config: Config;
     options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers" | "takeOver">;
   }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus"> };
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> };
 
 /** What a child process tells its launcher. */
-export type ChildEvent = RunEvent | { kind: "listening" };
+export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
 
 /** The last that a child process tells its launcher when it fails. */
 export interface ChildFailure {
@@ -192,7 +197,8 @@ export interface ChildFailure {
 
 /** What an error means for the process that it ended. */
 export function failureOf(error: unknown): ChildFailure {
-  const isVerdict = error instanceof RunError || error instanceof ConfigError;
+  const isVerdict = (error instanceof RunError && !(error instanceof TransientError)) ||
+    error instanceof ConfigError;
   return { kind: "failed", message: wordsOf(error), isVerdict };
 }
 
@@ -205,6 +211,11 @@ export async function runChild(
     const onListening = () => report({ kind: "listening" });
     await startCoordinator(order.config, { ...order.options, signal, onEvent: report, onListening });
   } else {
-    await startWorker({ ...order.options, signal, onStatus: (text) => report({ kind: "status", text }) });
+    await startWorker({
+      ...order.options,
+      signal,
+      onStatus: (text) => report({ kind: "status", text }),
+      onJoined: () => report({ kind: "joined" }),
+    });
   }
 }
