@@ -92,6 +92,7 @@ class Coordinator {
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
+  #isConnected = true;
 
   constructor(
     readonly transport: Transport,
@@ -270,9 +271,21 @@ class Coordinator {
 
   #tick(): void {
     const time = now();
-    if (this.transport.isConnected) this.#vectors.tick(time);
+    this.#reportConnection();
+    if (this.#isConnected) this.#vectors.tick(time);
     else this.#handle({ kind: "deaf" });
     this.#handle({ kind: "tick", owing: this.#vectors.owing() });
+  }
+
+  /** Without the server nothing goes on, and nobody else can tell. */
+  #reportConnection(): void {
+    const { transport: { isConnected }, options } = this;
+    if (isConnected === this.#isConnected) return;
+    this.#isConnected = isConnected;
+    const reason = isConnected
+      ? "connected to the NATS server again"
+      : "waiting for the NATS server to be there again";
+    options.onEvent?.({ kind: "waiting", reason });
   }
 
   /** A process that died has nobody listening in its place, which the server knows at once. */

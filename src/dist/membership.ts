@@ -7,7 +7,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
@@ -19,7 +19,7 @@ import { copied, saved } from "./saving.ts";
 import { averaged, closeStep, evaluated, hashed, offer, pulled } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
-import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
 /** Seconds that members have to leave when the run has ended. */
@@ -164,11 +164,8 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
   }
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {
-    return endRun(
-      state,
-      now,
-      `all workers that had the state of step ${state.step} are gone; go on from the last checkpoint with --resume`,
-    );
+    const error = `all workers that had the state of step ${state.step} are gone`;
+    return endForNow(state, now, `${error}; the run can go on from its newest checkpoint, with --resume`);
   }
   return stay(state);
 }
@@ -204,7 +201,10 @@ function endWhenEmpty(state: RunState, now: number): Transition {
  * @throws {RunError} where it has ended with an error
  */
 export function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
-  if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
+  if (state.stage.kind === "ended" && state.stage.error) {
+    const { error, canResume } = state.stage;
+    throw canResume ? new TransientError(error) : new RunError(error);
+  }
   const { step, loss, valLoss, tokens, paramsHash } = state;
   const { staleOrders, ...bytes } = totalTraffic(state);
   return {

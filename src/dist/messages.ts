@@ -112,8 +112,8 @@ export interface Messages {
   takeover: { donor: string };
   /** Nothing has to be said. */
   hash: Record<never, never>;
-  /** Why, where it is an error. */
-  finish: { error?: string };
+  /** Why, where it is an error, and whether another coordinator can go on, from the newest checkpoint. */
+  finish: { error?: string; canResume?: true };
   /** What a pinned state consists of: vectors by name, with their lengths. */
   manifest: {
     step: number;

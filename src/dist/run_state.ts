@@ -116,7 +116,7 @@ export type Stage =
   | { readonly kind: "pinning"; readonly donor: string }
   /** The next step waits for candidates that are almost there, until a time. */
   | { readonly kind: "admitting"; readonly until: number }
-  | { readonly kind: "ended"; readonly since: number; readonly error?: string };
+  | { readonly kind: "ended"; readonly since: number; readonly error?: string; readonly canResume?: true };
 
 /** Everything the coordinator knows. */
 export interface RunState {
@@ -254,7 +254,7 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "pinning":
       return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":
-      return { kind: "finish", step, message: { error: stage.error } };
+      return { kind: "finish", step, message: endingOf(stage) };
     case "waiting":
     case "gathering":
     case "averaging":
@@ -268,10 +268,14 @@ export function orderForCandidate(
   { stage, step }: RunState,
   { source, ready }: Candidate,
 ): Order | undefined {
-  if (stage.kind === "ended") return { kind: "finish", step, message: { error: stage.error } };
+  if (stage.kind === "ended") return { kind: "finish", step, message: endingOf(stage) };
   return source && !ready
     ? { kind: "takeover", step: source.step, message: { donor: source.donor } }
     : undefined;
+}
+
+function endingOf({ error, canResume }: Stage & { kind: "ended" }): Messages["finish"] {
+  return canResume ? { error, canResume } : { error };
 }
 
 /** Whether a member still has to carry out the order of this stage. */

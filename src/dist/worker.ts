@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
 import { Contact } from "./contact.ts";
@@ -176,8 +176,10 @@ class Worker {
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
-        const { error } = messageOf(frame, "finish");
-        return error ? this.#fail(new RunError(`the run was ended: ${error}`)) : this.stop();
+        const { error, canResume } = messageOf(frame, "finish");
+        if (!error) return this.stop();
+        const words = `the run was ended: ${error}`;
+        return this.#fail(canResume ? new TransientError(words) : new RunError(words));
       }
       case "out":
         return this.#comeBack();

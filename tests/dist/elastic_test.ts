@@ -213,7 +213,7 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
   await run.start("new", new ToyReplica());
   await assert.rejects(
     run.outcome,
-    /all workers that had the state of step \d+ are gone; go on from the last checkpoint/,
+    /all workers that had the state of step \d+ are gone; the run can go on from its newest checkpoint/,
   );
 });
 
