@@ -10,7 +10,7 @@ import { runSingle } from "../../src/dist/single.ts";
 import { ElasticRun } from "./elastic_toys.ts";
 import { fairWeather, MemoryBus } from "./memory_bus.ts";
 import { runToys } from "./run_toys.ts";
-import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
+import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
 import { storm } from "./weather.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
@@ -80,6 +80,7 @@ Deno.test("with a lossy codec all replicas are equal, near the exact ones, and f
       const { outcome } = await runToys(() => bus.connect(), replicas, {
         ...plan,
         codec,
+        ...UNHURRIED,
         minWorkers: count,
         hashEvery: 1, // replicas that differ end the run
       });

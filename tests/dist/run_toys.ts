@@ -5,8 +5,9 @@
  */
 
 import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
+import { subtrees } from "../../src/dist/tree.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { ToyReplica } from "./toy.ts";
 
@@ -49,6 +50,12 @@ export async function runToys(
   const [outcome] = await Promise.allSettled([coordination, workers]);
   if (outcome.status === "rejected") throw outcome.reason;
   return { outcome: outcome.value, events, workers: await workers };
+}
+
+/** Vectors that were uploaded for these steps: a subtree each, of whoever computed it. */
+export function uploadsOf(steps: readonly CommittedStep[], microBatches: number): number {
+  const ranges = steps.flatMap(({ computed }) => Object.values(computed));
+  return ranges.flatMap((each) => subtrees(each[0], each.at(-1)! + 1, microBatches)).length;
 }
 
 async function closing(connect: Connect, name: string) {

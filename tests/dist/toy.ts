@@ -130,6 +130,9 @@ export function noise(size: number, seed: number): Float32Array {
   });
 }
 
+/** With these nothing is sent twice and nobody is lost, however busy the machine is: bytes can be counted. */
+export const UNHURRIED = { heartbeatSeconds: 5, patienceSeconds: 60, silenceSeconds: 60 };
+
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
   return {
