@@ -13,7 +13,7 @@ import { start } from "../run/commands.ts";
 import { descendants, metricsOf } from "../run/runs.ts";
 
 /** Seconds between two troubles, and for which a process is frozen. */
-const PEACE = { least: 2, most: 8 };
+const PEACE = { least: 1, most: 5 };
 const FROZEN = { least: 1, most: 5 };
 /** How often one process is killed: the launcher gives one up that crashes too often in a row. */
 const MOST_KILLS = 2;
