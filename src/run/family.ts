@@ -9,15 +9,10 @@ import { RunError, wordsOf } from "../errors.ts";
 import { WORKER_ENVIRONMENT } from "../tensorflow/memory.ts";
 import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { ChildEvent, ChildFailure, ChildOrder } from "./participants.ts";
+import { Restarts } from "./restarts.ts";
 
 /** Milliseconds that children have to leave by themselves once the launch has ended, and again after they were asked to. */
 const GRACE = 3000;
-/** How often in a row a process that crashes is started again, and after how many milliseconds, doubled each time. */
-const RESTARTS = 3;
-const FIRST_PAUSE = 2500;
-/** One that has lived so many milliseconds counts as sound: its earlier crashes are forgotten. */
-const SOUND_AFTER = 60_000;
-
 /** A process that is kept alive. */
 export interface Kept {
   /** What it is to be. */
@@ -32,8 +27,7 @@ export interface Kept {
 class ChildError extends RunError {
   constructor(
     message: string,
-    /** Whether it said itself why it can't go on; otherwise it crashed. */
-    readonly isVerdict: boolean,
+    readonly why: ChildFailure["cause"],
   ) {
     super(message);
   }
@@ -68,28 +62,26 @@ export class Family {
    */
   async keepAlive(name: string, kept: Kept): Promise<void> {
     const { signal } = this.#ending;
-    let order = kept.first;
-    for (let crashes = 0;;) {
+    const restarts = new Restarts();
+    for (let order = kept.first;; order = kept.later) {
       const startedAt = performance.now();
       try {
         return await this.#start(name, order);
       } catch (error) {
         if (signal.aborted) return;
-        if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
-        const isCrash = !(error instanceof ChildError && error.isVerdict);
-        if (isCrash && kept.isWorthIt()) {
-          if (crashes >= RESTARTS) {
-            this.say(`${name} crashed ${crashes + 1} times and is not started again`);
-            throw error;
+        const cause = error instanceof ChildError ? error.why : "crash";
+        const milliseconds = restarts.after(cause, performance.now() - startedAt);
+        if (milliseconds === undefined && cause !== "verdict") {
+          this.say(`${name} failed ${restarts.failures} times and is not started again`);
+        } else if (milliseconds !== undefined && kept.isWorthIt()) {
+          if (cause === "crash" || restarts.failures === 1) {
+            this.say(`${wordsOf(error)}; starting it again in ${milliseconds / 1000} s`);
           }
-          const milliseconds = FIRST_PAUSE * 2 ** crashes++;
-          this.say(`${wordsOf(error)}; starting it again in ${milliseconds / 1000} s`);
           await pause(milliseconds, undefined, { signal }).catch(() => {}); // rejected when the launch ends meanwhile
           if (signal.aborted) return;
         }
         if (!kept.isWorthIt()) this.fail(error); // not at once, or not any more
-        if (!isCrash || !kept.isWorthIt()) throw error;
-        order = kept.later;
+        if (milliseconds === undefined || !kept.isWorthIt()) throw error;
       }
     }
   }
@@ -151,7 +143,7 @@ export class Family {
     this.#children.set(name, child);
     const exit = await child.exited;
     if (exit.success) return;
-    throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.isVerdict ?? false);
+    throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.cause ?? "crash");
   }
 }
 

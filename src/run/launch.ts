@@ -71,7 +71,7 @@ export async function launchRun(
     if (left >= needed) return;
     shortage ??= new RunError(
       `${wordsOf(reason)}\n` +
-        `the run needs ${needed} workers and has ${left}; go on with deno task train --resume ${machine.out}`,
+        `the run needs ${needed} of its workers and has ${left}; go on with deno task train --resume ${machine.out}`,
     );
     interrupt();
     if (left === 0) closing = setTimeout(() => family.fail(shortage), CLOSING_TIME);

@@ -191,15 +191,15 @@ export interface ChildFailure {
   kind: "failed";
   /** What went wrong. */
   message: string;
-  /** Whether that is why it can't go on, such that it would fail again, and not a crash. */
-  isVerdict: boolean;
+  /** A crash, a reason that may pass, or one for which it would fail again. */
+  cause: "crash" | "passing" | "verdict";
 }
 
 /** What an error means for the process that it ended. */
 export function failureOf(error: unknown): ChildFailure {
-  const isVerdict = (error instanceof RunError && !(error instanceof TransientError)) ||
-    error instanceof ConfigError;
-  return { kind: "failed", message: wordsOf(error), isVerdict };
+  const isVerdict = error instanceof RunError || error instanceof ConfigError;
+  const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
+  return { kind: "failed", message: wordsOf(error), cause };
 }
 
 /** Does what a child process was ordered to do; events and status lines go to the launcher. */

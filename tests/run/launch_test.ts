@@ -68,7 +68,7 @@ Deno.test("a run with too few workers left, and nobody to come, saves and says s
   Deno.kill(child(run.pid, "here-1"), "SIGTERM"); // it leaves well, and is not started again
   const { code, stderr } = await run.ended;
   assert.equal(code, 1, stderr);
-  assert.match(stderr, /here-1 has left\nthe run needs 2 workers and has 1; go on with .* --resume /);
+  assert.match(stderr, /here-1 has left\nthe run needs 2 of its workers and has 1; go on with .* --resume /);
   const { steps, interrupted } = summaryOf(place, "run");
   assert.ok(interrupted);
   const saved = [...Deno.readDirSync(`${place.run("run")}/checkpoints`)].map(({ name }) => name);

@@ -69,7 +69,7 @@ async function disturbedRun(
   await trouble.over();
   if (summary.interrupted) return `interrupted after step ${summary.steps}`;
   await assertSame(place, name, summary, paramsHash);
-  assert.ok(growth.most < SLACK, `${name}: a process grew by ${megabytes(growth.most)}`);
+  assert.ok(growth.most < SLACK, `${name}: a process grew by ${megabytes(growth.most)}:\n${growth}`);
   return `same bits in ${Math.round(summary.seconds)} s; ${happened(trouble.counts)}; grew by ${
     megabytes(growth.most)
   } at most`;
