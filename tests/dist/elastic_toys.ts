@@ -9,6 +9,7 @@ import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerOptions } from "../../src/dist/worker_options.ts";
+import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyOptions, ToyReplica } from "./toy.ts";
 
@@ -42,7 +43,7 @@ export class ElasticRun {
   };
 
   constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan) {
-    this.outcome = coordinate(bus.connect(), plan, {
+    const outcome = coordinate(bus.connect(), plan, {
       onListening: this.#listening.resolve,
       onEvent: (event) => {
         this.events.push(event);
@@ -50,6 +51,7 @@ export class ElasticRun {
         for (const listener of this.#listeners) listener();
       },
     });
+    this.outcome = bounded("the end of the run", outcome, () => this.events);
     this.outcome.catch(() => {}); // seen by who awaits it
   }
 

@@ -106,7 +106,7 @@ Deno.test("a worker that dies without a word is noticed within seconds, and the 
   });
   const started = performance.now();
   const connect = (name: string) => ends[["coordinator", "worker-0", "worker-1"].indexOf(name)];
-  const plan = toyPlan({ startWorkers: 2, patienceSeconds: 1 });
+  const plan = toyPlan({ startWorkers: 2, patienceSeconds: 60, silenceSeconds: 60 });
   const events: DistEvent[] = [];
   const work = runToys(connect, [new ToyReplica(), hanging], plan, {
     onEvent: (event) => events.push(event),
@@ -118,7 +118,7 @@ Deno.test("a worker that dies without a word is noticed within seconds, and the 
   );
   await Promise.race([ended.promise, work]);
   clearInterval(poll);
-  assert.ok(performance.now() - started < 4000);
+  assert.ok(performance.now() - started < 30_000, "not only after silenceSeconds");
   const left = events.find((event) => event.kind === "left");
   assert.match(left!.error!, /its connection has ended, its process is probably dead; it was last seen/);
 });
@@ -152,7 +152,7 @@ Deno.test("nobody coordinates: a worker says so at once", async () => {
     fetchRun(bus.connect(), "toy", "worker-0"),
     /nobody coordinates a run "toy" on this server/,
   );
-  assert.ok(performance.now() - started < 200);
+  assert.ok(performance.now() - started < 5000, "it does not ask again, for 13 s");
 });
 
 Deno.test("a worker gets the configuration of the run, and a coordinator of the same run is refused", async () => {

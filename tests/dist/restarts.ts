@@ -10,6 +10,7 @@ import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../s
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../src/dist/worker_options.ts";
+import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyReplica } from "./toy.ts";
 
@@ -125,11 +126,13 @@ export async function runWithRestarts(
       },
     });
     if (!fault) {
-      return { outcome: await coordination, record, events, workerEvents, workers: await working!, errors };
+      const ending = Promise.all([coordination, working!]);
+      const [outcome, workers] = await bounded("the end of the run", ending, () => events);
+      return { outcome, record, events, workerEvents, workers, errors };
     }
     const ended = coordination.then(() => new Error("it ended before the fault"), (error) => error);
     ended.then((error) => errors.push(error));
-    await Promise.race([dead.promise, ended]);
+    await bounded(`the fault ${fault.point}`, Promise.race([dead.promise, ended]), () => events);
   }
   throw new Error("unreachable");
 }

@@ -9,6 +9,7 @@ import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../
 import type { Transport } from "../../src/dist/transport.ts";
 import { subtrees } from "../../src/dist/tree.ts";
 import { runWorker } from "../../src/dist/worker.ts";
+import { bounded } from "./bounded.ts";
 import type { ToyReplica } from "./toy.ts";
 
 /** Makes a connection for one participant. */
@@ -47,7 +48,8 @@ export async function runToys(
     await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, atHome: i === 0 });
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
-  const [outcome] = await Promise.allSettled([coordination, workers]);
+  const all = Promise.allSettled([coordination, workers]);
+  const [outcome] = await bounded("the end of coordinator and workers", all, () => events);
   if (outcome.status === "rejected") throw outcome.reason;
   return { outcome: outcome.value, events, workers: await workers };
 }
