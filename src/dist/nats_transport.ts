@@ -15,8 +15,8 @@ import type { Answer, Message, Transport } from "./transport.ts";
 const RECONNECT_WAIT = 250;
 /** Milliseconds between two pings; after the third without an answer the connection counts as lost. */
 const PING_INTERVAL = 10_000;
-/** Milliseconds that the first connection may take. */
-const CONNECT_TIMEOUT = 5000;
+/** Milliseconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
+const CONNECT_TIMEOUT = 20_000;
 
 /**
  * Connects to a NATS server.

@@ -122,7 +122,7 @@ Deno.test("a server that nobody runs is named", async () => {
     connectNats("nats://127.0.0.1:1", "test"),
     /could not connect to a NATS server at 127.0.0.1:1/,
   );
-  assert.ok(performance.now() - started < 5000, "not only when the attempt times out");
+  assert.ok(performance.now() - started < 15_000, "not only when the attempt times out");
 });
 
 Deno.test("an address that is none is refused", async () => {
