@@ -42,67 +42,105 @@ export async function launchRun(
     { signal, onProgress: say },
     () => say("the NATS server has ended and is started again"),
   );
-  const { url } = server;
-  const { machine, data: { source } } = config;
-  const orders = workerOrders(machine, { url, source, atHome: true });
-  let summary: Summary | undefined;
-  let isUnderWay = false; // after the first step
-  let left = orders.length;
-  let shortage: RunError | undefined; // the run can't go on with the workers that are left
-  const listening = Promise.withResolvers<void>();
-  const interrupt = () => family.stop("coordinator");
-  const hear = (event: ChildEvent) => {
+  const launch = new Launch(config, server.url, { signal, onEvent });
+  server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
+  return await launch.run(startStep);
+}
+
+/** The processes of a run around a NATS server. */
+class Launch {
+  readonly #family = new Family((event) => this.#hear(event));
+  readonly #orders: readonly WorkerOrder[];
+  readonly #listening = Promise.withResolvers<void>();
+  /** After the first step. */
+  #isUnderWay = false;
+  /** Workers that have not left for good. */
+  #left: number;
+  /** Why the run can't go on with those that are left. */
+  #shortage: RunError | undefined;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  #summary: Summary | undefined;
+
+  constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
+    const { machine, data: { source } } = config;
+    this.#orders = workerOrders(machine, { url, source, atHome: true });
+    this.#left = this.#orders.length;
+  }
+
+  /** Ends the launch with an error. */
+  fail(error: unknown): void {
+    this.#family.fail(error);
+  }
+
+  async run(startStep: number): Promise<Summary> {
+    const { signal } = this.options;
+    const interrupt = () => this.#interrupt();
+    signal?.addEventListener("abort", interrupt);
+    try {
+      const coordinator = this.#keepCoordinator(startStep);
+      this.#listening.promise.then(() => this.#keepWorkers());
+      await Promise.race([coordinator, this.#family.failure]);
+    } catch (error) {
+      if (!this.#isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", interrupt);
+      await this.#family.end();
+      clearTimeout(this.#closing);
+    }
+    if (!this.#summary) throw new RunError("the coordinator ended without a summary of the run");
+    if (this.#shortage && this.#summary.interrupted && !signal?.aborted) throw this.#shortage;
+    return this.#summary;
+  }
+
+  #keepCoordinator(startStep: number): Promise<void> {
+    const { config, url } = this;
+    const startWorkers = this.#orders.length;
+    return this.#family.keepAlive("coordinator", {
+      first: { role: "coordinator", config, options: { url, startStep, startWorkers } },
+      later: { role: "coordinator", config, options: { url, takeOver: true } },
+      isWorthIt: () => this.#isUnderWay && this.#left > 0,
+    });
+  }
+
+  #keepWorkers(): void {
+    for (const order of this.#orders) {
+      const { member } = order.options;
+      this.#family.keepAlive(member, { first: order, later: order, isWorthIt: () => this.#isUnderWay })
+        .then(() => this.#miss(new RunError(`${member} has left`)), (error) => this.#miss(error));
+    }
+  }
+
+  /** A worker has left for good. Where too few are left for another step, what they have is saved. */
+  #miss(reason: Error): void {
+    if (this.#family.isEnding) return;
+    this.#left--;
+    const { minWorkers, out } = this.config.machine;
+    const needed = this.#isUnderWay ? minWorkers : this.#orders.length;
+    if (this.#left >= needed) return;
+    this.#shortage ??= new RunError(
+      `${wordsOf(reason)}\n` +
+        `the run needs ${needed} of its workers and has ${this.#left}; go on with deno task train --resume ${out}`,
+    );
+    this.#interrupt();
+    if (this.#left === 0) this.#closing = setTimeout(() => this.fail(this.#shortage), CLOSING_TIME);
+  }
+
+  #interrupt(): void {
+    this.#family.stop("coordinator");
+  }
+
+  #hear(event: ChildEvent): void {
     if (event.kind === "joined") return;
     if (event.kind === "listening") {
-      if (signal?.aborted || shortage) interrupt(); // it came while there was no coordinator to be told
-      return listening.resolve();
+      // It may have come while there was no coordinator to be told.
+      if (this.options.signal?.aborted || this.#shortage) this.#interrupt();
+      return this.#listening.resolve();
     }
-    if (event.kind === "finished") summary = event.summary;
-    isUnderWay ||= event.kind === "step";
-    onEvent(event);
-  };
-  const family = new Family(hear);
-  let closing: ReturnType<typeof setTimeout> | undefined;
-  /** A worker has left for good. Where too few are left for another step, what they have is saved. */
-  const miss = (reason: Error) => {
-    if (family.isEnding) return;
-    left--;
-    const needed = isUnderWay ? machine.minWorkers : orders.length;
-    if (left >= needed) return;
-    shortage ??= new RunError(
-      `${wordsOf(reason)}\n` +
-        `the run needs ${needed} of its workers and has ${left}; go on with deno task train --resume ${machine.out}`,
-    );
-    interrupt();
-    if (left === 0) closing = setTimeout(() => family.fail(shortage), CLOSING_TIME);
-  };
-  try {
-    const coordinator = family.keepAlive("coordinator", {
-      first: { role: "coordinator", config, options: { url, startStep, startWorkers: orders.length } },
-      later: { role: "coordinator", config, options: { url, takeOver: true } },
-      isWorthIt: () => isUnderWay && left > 0,
-    });
-    server.exited.then((words) => family.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
-    signal?.addEventListener("abort", interrupt);
-    listening.promise.then(() => {
-      for (const order of orders) {
-        const { member } = order.options;
-        family.keepAlive(member, { first: order, later: order, isWorthIt: () => isUnderWay })
-          .then(() => miss(new RunError(`${member} has left`)), miss);
-      }
-    });
-    await Promise.race([coordinator, family.failure]);
-  } catch (error) {
-    if (!isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", interrupt);
-    await family.end();
-    clearTimeout(closing);
+    if (event.kind === "finished") this.#summary = event.summary;
+    this.#isUnderWay ||= event.kind === "step";
+    this.options.onEvent(event);
   }
-  if (!summary) throw new RunError("the coordinator ended without a summary of the run");
-  if (shortage && summary.interrupted && !signal?.aborted) throw shortage;
-  return summary;
 }
 
 /**
