@@ -6,7 +6,7 @@
 
 import { proceed, reasonToWait, settle } from "./boundary.ts";
 import { codecOf } from "./codecs/codecs.ts";
-import type { Range } from "./messages.ts";
+import type { Range, Round } from "./messages.ts";
 import {
   lacking,
   type Ranges,
@@ -17,7 +17,7 @@ import {
 } from "./run_state.ts";
 import { withoutWriter, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
-import { closeStep, endWhenHashed, minorityOf } from "./stages.ts";
+import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "./stages.ts";
 import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
 
 /**
@@ -74,7 +74,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
   switch (stage.kind) {
     case "computing":
     case "averaging":
-      return reshare(state, stage, lost);
+      return stage.round ? goOnWithRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
     case "committing":
       return closeStep(state, now);
     case "evaluating": {
@@ -131,9 +131,33 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   );
   const ranges = withShares(state, stage.ranges, orphans, reports);
   const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
-  const open: StepInProgress = { openedAt: stage.openedAt, ranges, sums, reports };
+  const { openedAt, openedIn } = stage;
+  const open: StepInProgress = { openedAt, openedIn, ranges, sums, reports };
   const reformed = { state, actions: [{ do: "reform", sums }] } satisfies Transition;
   return andThen(reformed, (state) => enter(state, { kind, ...open }));
+}
+
+/** Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. */
+function goOnWithRound(
+  state: RunState,
+  stage: Stage & { kind: "computing" | "averaging" },
+  round: Round,
+  lost: string,
+  now: number,
+): Transition {
+  const { ranges: { [lost]: leaves = [], ...ranges } } = stage;
+  const isKept = leaves.length === 0 || stage.sums.some(({ member, pulled }) => member === lost && pulled);
+  if (isKept) {
+    const reformed = { state, actions: [{ do: "reform", sums: stage.sums }] } satisfies Transition;
+    return andThen(reformed, (state) => enter(state, { ...stage, ranges }));
+  }
+  const [[leaf]] = leaves;
+  const sums = stage.sums.filter(({ member }) => member !== lost);
+  const reports = stage.reports.map((report, i) => i === leaf ? undefined : report);
+  const left = averageWhenComputed(state, { ...stage, ranges, sums, reports }, now);
+  const { localSteps, shares } = round;
+  const steps = [state.step + 1, state.step + localSteps] as const;
+  return reportAnd({ kind: "dropped", member: lost, steps, microBatches: shares[lost] }, left);
 }
 
 /** The ranges of those who are left, with shares of what is orphaned. */

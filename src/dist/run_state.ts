@@ -7,7 +7,7 @@
 
 import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
+import type { ControlKind, Messages, MicroBatchReport, Range, Round } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
@@ -54,11 +54,11 @@ export interface Candidate extends Participant {
   readonly misses: number;
 }
 
-/** A sum that a member has and the coordinator may pull. */
+/** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
 export interface OfferedSum {
   /** Who has it. */
   readonly member: string;
-  /** First micro-batch. */
+  /** First leaf. */
   readonly lo: number;
   /** One past the last. */
   readonly hi: number;
@@ -66,19 +66,23 @@ export interface OfferedSum {
   readonly pulled?: true;
 }
 
-/** Ranges of micro-batches by member. */
+/** Ranges of leaves by member. */
 export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
-/** The open step. */
+/** The open step, or round of local steps. */
 export interface StepInProgress {
   /** When, in seconds. */
   readonly openedAt: number;
+  /** The generation that it was opened in. */
+  readonly openedIn: number;
+  /** Where it is a round, what its leaves are. */
+  readonly round?: Round;
   /** Whole subtrees of each member. */
   readonly ranges: Ranges;
   /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
-  /** Of each micro-batch, once it is computed. */
-  readonly reports: readonly (MicroBatchReport | undefined)[];
+  /** Of each leaf, once it is computed: one for its micro-batch, or in a round one for each of a member's, step after step. */
+  readonly reports: readonly (readonly MicroBatchReport[] | undefined)[];
 }
 
 /** What the run waits for. */
@@ -239,14 +243,21 @@ export function onRecord(
   return { loss, valLoss: evaluation?.valLoss ?? null, tokens, skips };
 }
 
+/** The last step of the open commit, or that all members have ended where none is open. */
+export function committedStep({ stage, step }: RunState): number {
+  return stage.kind === "committing" ? step + (stage.commit.localSteps ?? 1) : step;
+}
+
 /** An order to members: carrying it out twice is the same as once. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
 export function orderOf({ stage, step, writing }: RunState): Order | undefined {
   switch (stage.kind) {
-    case "computing":
-      return { kind: "assign", step: step + 1, message: { ranges: stage.ranges } };
+    case "computing": {
+      const { ranges, round } = stage;
+      return { kind: "assign", step: step + 1, message: round ? { ranges, round } : { ranges } };
+    }
     case "committing":
       return { kind: "commit", step: step + 1, message: stage.commit };
     case "evaluating":
@@ -307,7 +318,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
   }
 }
 
-/** How many micro-batches of these ranges have no result yet. */
+/** How many leaves, or validation micro-batches, of these ranges have no result yet. */
 export function lacking(results: readonly unknown[], ranges: readonly Range[] = []): number {
   return ranges.reduce(
     (sum, [lo, hi]) => sum + results.slice(lo, hi).filter((result) => result === undefined).length,

@@ -98,6 +98,10 @@ export class FlashReplica implements Replica {
     return this.#model.definition.layout;
   }
 
+  get moments(): readonly string[] {
+    return ["m", "v"];
+  }
+
   get size(): number {
     return this.layout.size;
   }

@@ -44,6 +44,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
 export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
   readonly size: number;
+  readonly moments = ["momentum"];
   step = 0;
   params: Float32Array;
   /** A state vector besides the parameters. */
