@@ -197,6 +197,14 @@ export class AveragingReplica implements Replica {
     return this.inner.save(state);
   }
 
+  saveOwn(state: ReplicaState): Promise<string> {
+    return this.inner.saveOwn(state);
+  }
+
+  dispose(): void {
+    this.inner.dispose();
+  }
+
   /** The parameters, this member's own moments, and what else the inner replica has. */
   #split({ params, ...rest }: ReplicaState["vectors"]) {
     const isOwn = (name: string) => this.moments.includes(name);

@@ -6,7 +6,7 @@
  */
 
 import type { Range } from "./messages.ts";
-import { localStepsAfter } from "./rounds.ts";
+import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
 import {
   type Candidate,
   committedStep,
@@ -47,7 +47,8 @@ export function proceed(state: RunState, now: number): Transition {
     if (state.members.size > 1 && state.comparedAt !== state.step) return enter(state, comparison());
     const members = [...state.members.values()];
     const writer = members.find((member) => member.atHome) ?? members[0];
-    return enter(next, { kind: "saving", writer: writer.name });
+    const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
+    return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
   }
   const isLast = isOver(state);
   if (isLast && state.writing) return enter(next, { kind: "writing" });

@@ -103,8 +103,8 @@ export interface Messages {
   };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint. */
-  save: { writer: string };
+  /** The member that writes the checkpoint, and all who copy their state for it. */
+  save: { writer: string; copying: string[] };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */

@@ -129,6 +129,8 @@ export type DistEvent =
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */
   | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } }
+  /** A member's own moments could not be written beside a checkpoint: a run that is resumed there gives it others. */
+  | { kind: "momentsUnsaved"; member: string; step: number; error: string }
   /** A checkpoint could not be written. The run goes on. */
   | { kind: "unsaved"; step: number; error: string };
 

@@ -15,7 +15,7 @@ import {
   type StepInProgress,
   type Transition,
 } from "./run_state.ts";
-import { withoutWriter, withSave } from "./saving.ts";
+import { copied, withoutWriter, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
 import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "./stages.ts";
 import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
@@ -85,7 +85,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
     case "saving":
       return stage.writer === lost
         ? proceed({ ...state, duties: ["save", ...state.duties] }, now)
-        : stay(state);
+        : copied(state, lost, now);
     case "writing":
       return state.writing ? stay(state) : proceed({ ...state, duties: withSave(state.duties) }, now);
     case "hashing": {

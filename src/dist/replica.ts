@@ -102,4 +102,8 @@ export interface Replica {
    * the run does.
    */
   save(state: ReplicaState): Promise<string>;
+  /** Writes the state's own part beside the checkpoint, which another member writes, and says where. */
+  saveOwn(state: ReplicaState): Promise<string>;
+  /** Frees what it holds. */
+  dispose(): void;
 }

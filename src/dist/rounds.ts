@@ -41,6 +41,11 @@ export function localStepsAfter({ averaging, steps }: Rounds, step: number): num
   return Math.min(end, steps) - step;
 }
 
+/** Whether members' moments differ after a step: during the warm-up everybody has the same. */
+export function hasOwnMoments({ averaging }: Rounds, step: number): boolean {
+  return averaging !== undefined && step > averaging.warmupSteps;
+}
+
 /** The boundary before the one at `step`: what was due since then is due now. */
 export function boundaryBefore({ averaging }: Rounds, step: number): number {
   if (!averaging || step <= averaging.warmupSteps) return step - 1;

@@ -106,8 +106,8 @@ export type Stage =
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
-  /** A member copies its state for a checkpoint. */
-  | { readonly kind: "saving"; readonly writer: string }
+  /** The writer of a checkpoint copies its state, and where others have moments of their own, they copy them. */
+  | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
   /** The checkpoint that is being written has to be complete before the next one begins, or the run ends. */
   | { readonly kind: "writing" }
   /** Hashes are compared, now and then and at the end. */
@@ -263,9 +263,10 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return { kind: "save", step, message: { writer: stage.writer } };
+      return { kind: "save", step, message: { writer: stage.writer, copying: [...stage.copying] } };
     case "writing":
-      return writing && { kind: "save", step: writing.step, message: { writer: writing.member } };
+      return writing &&
+        { kind: "save", step: writing.step, message: { writer: writing.member, copying: [] } };
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
@@ -301,7 +302,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "evaluating":
       return lacking(stage.losses, stage.ranges[member.name]) > 0;
     case "saving":
-      return stage.writer === member.name;
+      return stage.copying.has(member.name);
     case "writing":
       return writing?.member === member.name;
     case "hashing":

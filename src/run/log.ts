@@ -126,6 +126,8 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
+    case "momentsUnsaved":
+      return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "dropped": {

@@ -52,6 +52,7 @@ export class ToyReplica implements Replica {
   updates = 0;
   tokens = 0;
   readonly saves: number[] = [];
+  readonly ownSaves: number[] = [];
   /** Every [step, micro-batch] that was computed. */
   readonly computed: (readonly [step: number, microBatch: number])[] = [];
 
@@ -114,6 +115,13 @@ export class ToyReplica implements Replica {
 
   async hashes(): Promise<{ state: string; params: string }> {
     return hashesOf(await this.state());
+  }
+
+  dispose(): void {}
+
+  saveOwn({ step }: ReplicaState): Promise<string> {
+    this.ownSaves.push(step);
+    return Promise.resolve(`moments ${step}`);
   }
 
   save({ step }: ReplicaState): Promise<string> {
