@@ -137,7 +137,10 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   return andThen(reformed, (state) => enter(state, { kind, ...open }));
 }
 
-/** Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. */
+/**
+ * Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. A sum
+ * over fewer members is made anew, for which those who were lost before can't be asked again.
+ */
 function goOnWithRound(
   state: RunState,
   stage: Stage & { kind: "computing" | "averaging" },
@@ -151,13 +154,18 @@ function goOnWithRound(
     const reformed = { state, actions: [{ do: "reform", sums: stage.sums }] } satisfies Transition;
     return andThen(reformed, (state) => enter(state, { ...stage, ranges }));
   }
-  const [[leaf]] = leaves;
-  const sums = stage.sums.filter(({ member }) => member !== lost);
-  const reports = stage.reports.map((report, i) => i === leaf ? undefined : report);
-  const left = averageWhenComputed(state, { ...stage, ranges, sums, reports }, now);
-  const { localSteps, shares } = round;
-  const steps = [state.step + 1, state.step + localSteps] as const;
-  return reportAnd({ kind: "dropped", member: lost, steps, microBatches: shares[lost] }, left);
+  const sums = stage.sums.filter(({ member }) => state.members.has(member));
+  const reports = stage.reports.map((report, leaf) =>
+    sums.some(({ lo }) => lo === leaf) ? report : undefined
+  );
+  const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
+  const steps = [state.step + 1, state.step + round.localSteps] as const;
+  let left = averageWhenComputed(state, { ...stage, ranges, sums, reports }, now);
+  for (const member of gone) {
+    if (state.members.has(member)) continue;
+    left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);
+  }
+  return left;
 }
 
 /** The ranges of those who are left, with shares of what is orphaned. */
