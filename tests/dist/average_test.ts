@@ -2,28 +2,19 @@
 
 import assert from "node:assert/strict";
 import { AveragingReplica } from "../../src/dist/averaging_replica.ts";
-import type { Range } from "../../src/dist/messages.ts";
-import { addInto, divideBy } from "../../src/dist/reduction.ts";
-import { type Action, orderOf } from "../../src/dist/run_state.ts";
+import type { StepOutcome } from "../../src/dist/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
-import { assignRanges } from "../../src/dist/tree.ts";
+import { averagingToy, DILOCO, toyOf } from "./average_toys.ts";
 import { ElasticRun } from "./elastic_toys.ts";
-import { fairWeather, MemoryBus } from "./memory_bus.ts";
-import { Paper } from "./paper.ts";
+import { MemoryBus } from "./memory_bus.ts";
 import { runWithRestarts } from "./restarts.ts";
 import { runToys } from "./run_toys.ts";
 import { noise, type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
-const DILOCO = { rate: 0.7, momentum: 0.9 };
 const PLAIN = { rate: 1, momentum: 0 };
 const averaging = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
 const plan = toyPlan({ steps: 12, averaging, hashEvery: 1 });
-
-const rounds = (options: ToyOptions = {}, outer = DILOCO) =>
-  new AveragingReplica(new ToyReplica(options), outer);
-const toyOf = (replica: AveragingReplica) => replica.inner as ToyReplica;
 
 /** Plain SGD on the mean gradient: no momentum, no clipping. */
 class SgdToy extends ToyReplica {
@@ -37,6 +28,43 @@ class SgdToy extends ToyReplica {
     return Promise.resolve();
   }
 }
+
+Deno.test("two rounds of two members, computed by hand: they go downhill, weighted by tokens", async () => {
+  const averaging = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
+  // Mean gradients 2 and -2, of 3 tokens and of 1: with rate 0.1 the members go from 1 to 0.6 and to 1.4.
+  const alter: ToyOptions["alter"] = (sum, _, microBatch) =>
+    Object.assign(sum, {
+      lossSum: 1,
+      tokens: microBatch === 0 ? 3 : 1,
+      gradient: new Float32Array([microBatch === 0 ? 6 : -2]),
+    });
+  const replicas = [0, 1].map(() => {
+    const toy = new SgdToy({ size: 1, alter });
+    toy.params[0] = 1;
+    return new AveragingReplica(toy, DILOCO);
+  });
+  using bus = new MemoryBus();
+  const evaluation = { every: 0, microBatches: 0 };
+  const changes = { averaging, evaluation, microBatches: 2, startWorkers: 2, minWorkers: 2 };
+  for (
+    const [steps, startStep, expected] of [
+      // (6 · 0.4 - 2 · 0.4) / 8 = 0.2 is the gradient and the velocity: 1 - 0.7 · (0.2 + 0.9 · 0.2)
+      [2, 0, 0.734],
+      // again 0.2, so the velocity is 0.9 · 0.2 + 0.2 = 0.38: 0.734 - 0.7 · (0.2 + 0.9 · 0.38)
+      [4, 2, 0.3546],
+    ]
+  ) {
+    await runToys(
+      () => bus.connect(),
+      replicas,
+      toyPlan({ ...changes, run: `to-${steps}`, steps, startStep }),
+    );
+    for (const replica of replicas) {
+      const [value] = toyOf(replica).params;
+      assert.ok(Math.abs(value - expected) < 1e-6, `${value} is not ${expected}`);
+    }
+  }
+});
 
 Deno.test("one local step of plain SGD, averaged plainly, trains as averaged gradients do", async () => {
   const averaging = { localSteps: 1, warmupSteps: 0, outer: PLAIN };
@@ -57,7 +85,7 @@ Deno.test("one local step of plain SGD, averaged plainly, trains as averaged gra
 });
 
 Deno.test("a run without workers is that of one worker, bit for bit, warm-up and short last round included", async () => {
-  const alone = rounds(), worker = rounds();
+  const alone = averagingToy(), worker = averagingToy();
   const expected = await runSingle(alone, plan);
   using bus = new MemoryBus(storm(4, { lose: 0.05, double: 0.05, delay: 0.05, damage: 0.01 }));
   const { outcome, events } = await runToys(() => bus.connect(), [worker], plan);
@@ -87,7 +115,7 @@ Deno.test("a run without workers is that of one worker, bit for bit, warm-up and
 
 Deno.test("a round sends as much as a step does, whatever its length", async () => {
   using bus = new MemoryBus();
-  const replicas = [rounds(), rounds()];
+  const replicas = [averagingToy(), averagingToy()];
   const { events } = await runToys(() => bus.connect(), replicas, { ...plan, startWorkers: 2 });
   const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
   const vectors = 2 * 4 * 1000;
@@ -96,166 +124,6 @@ Deno.test("a round sends as much as a step does, whatever its length", async () 
     [1, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 1].map((averagings) => averagings * vectors),
   );
   assert.deepEqual(steps.map((step) => step.bytesReceived), steps.map((step) => step.bytesSent));
-});
-
-/** One round on paper, of the members that have a share. */
-async function roundOnPaper(members: readonly AveragingReplica[], shares: readonly Range[], steps: number) {
-  const { microBatches } = plan;
-  const sums: GradientSum[] = [];
-  for (const [i, replica] of members.entries()) {
-    sums.push((await replica.localSteps({ steps, share: shares[i], microBatches })).sum);
-  }
-  const [{ gradient: mean }, ...others] = sums;
-  for (const { gradient } of others) addInto(mean, gradient);
-  const tokens = sums.reduce((sum, each) => sum + each.tokens, 0);
-  divideBy(mean, tokens);
-  const step = members[0].step + steps;
-  for (const replica of members) {
-    await replica.apply(mean, { step, apply: true, norm: NaN, tokens, localSteps: steps });
-  }
-}
-
-Deno.test("who dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
-  const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
-  const size = 70_000, partBytes = 256 * 1024; // 2 parts
-  const paper = [rounds({ size }), rounds({ size }), rounds({ size })];
-  const [a, b, c] = assignRanges(8, [1, 1, 1]);
-  await roundOnPaper(paper, [a, b, c], 3);
-  await roundOnPaper([paper[0], paper[2]], [a, c], 3);
-  await roundOnPaper([paper[0], paper[2]], assignRanges(8, [1, 1]), 3);
-  const expected = await paper[0].hashes();
-  const changes = {
-    averaging,
-    partBytes,
-    steps: 9,
-    startWorkers: 3,
-    evaluation: { every: 0, microBatches: 0 },
-  };
-  const stormy = storm(7, { lose: 0.05, double: 0.1, delay: 0.2, damage: 0.02 });
-  const cases = [
-    ["before-forward", fairWeather],
-    ["before-upload", fairWeather],
-    ["mid-upload", fairWeather],
-    ["mid-upload", stormy],
-  ] as const;
-  for (const [point, weather] of cases) {
-    using bus = new MemoryBus(weather);
-    const run = new ElasticRun(bus, toyPlan({ ...changes, heartbeatSeconds: 0.05 }));
-    const replicas = [rounds({ size }), rounds({ size }), rounds({ size })];
-    const workers = [];
-    for (const [i, replica] of replicas.entries()) {
-      const dies = (at: string, step: number) => {
-        if (i === 1 && at === point && step >= 4) throw new Error("it dies");
-      };
-      workers.push(await run.start("abc"[i], replica, { onFaultPoint: dies }));
-    }
-    const { paramsHash } = await run.outcome;
-    await Promise.all(workers.map(({ done }) => done));
-    const dropped = run.events.filter(({ kind }) => kind === "dropped");
-    assert.deepEqual(dropped, [{ kind: "dropped", member: "b", steps: [4, 6], microBatches: b }]);
-    run.steps.forEach(({ samples, computed, step }) => {
-      const isLost = step >= 4 && step <= 6;
-      assert.equal(samples.includes(null), isLost, `step ${step}`);
-      assert.deepEqual(Object.keys(computed), step <= 3 ? ["a", "b", "c"] : ["a", "c"]);
-      samples.forEach((crc, i) => assert.equal(crc === null, isLost && b[0] <= i && i < b[1]));
-    });
-    assert.equal(paramsHash, expected.params, point);
-    assert.deepEqual(await replicas[2].hashes(), await replicas[0].hashes());
-  }
-});
-
-Deno.test("a round that was sent before its member died counts", async () => {
-  const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
-  using bus = new MemoryBus();
-  const run = new ElasticRun(bus, toyPlan({ averaging, steps: 6, startWorkers: 2 }));
-  const dies = (point: string) => {
-    if (point === "after-upload") throw new Error("it dies");
-  };
-  const lives = rounds();
-  const workers = [await run.start("a", lives), await run.start("b", rounds(), { onFaultPoint: dies })];
-  const { paramsHash } = await run.outcome;
-  await Promise.all(workers.map(({ done }) => done));
-  const paper = [rounds(), rounds()];
-  await roundOnPaper(paper, assignRanges(8, [1, 1]), 3);
-  await roundOnPaper([paper[0]], [[0, 8]], 3);
-  assert.equal(paramsHash, (await paper[0].hashes()).params);
-  assert.ok(run.steps.every(({ samples }) => !samples.includes(null)));
-  assert.deepEqual(Object.keys(run.steps[2].computed), ["a", "b"]);
-});
-
-/** A round of four members on paper: a, b and c have a leaf each, four are more than there are micro-batches. */
-function roundOfFour(): Paper {
-  const averaging = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
-  const paper = new Paper({ averaging, steps: 20, microBatches: 3, startWorkers: 4 });
-  for (const member of "abcd") paper.join(member);
-  return paper;
-}
-
-/** A member's leaf, with a report for its micro-batch in both steps. */
-function offer(paper: Paper, member: string, leaf: number, finite = true) {
-  const reports = [0, 1].map((step) => ({ crc: 10 * step + leaf, lossSum: 6, tokens: 3, finite }));
-  return paper.do({
-    kind: "offer",
-    member,
-    step: paper.state.step + 1,
-    lo: leaf,
-    hi: leaf + 1,
-    reports,
-    seconds: 1,
-  });
-}
-
-const averageOf = (actions: Action[]) =>
-  actions.find((action) => action.do === "average")?.sums.map(({ member }) => member);
-const droppedIn = (actions: Action[]) =>
-  actions.flatMap((action) =>
-    action.do === "report" && action.event.kind === "dropped" ? [action.event.member] : []
-  );
-
-Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for its sum again", () => {
-  const paper = roundOfFour();
-  const round = { localSteps: 2, shares: { a: [0, 1], b: [1, 2], c: [2, 3], d: [3, 3] } };
-  const ranges = { a: [[0, 1]], b: [[1, 2]], c: [[2, 3]], d: [] };
-  assert.deepEqual(orderOf(paper.state), { kind: "assign", step: 1, message: { ranges, round } });
-  offer(paper, "a", 0);
-  assert.equal(averageOf(offer(paper, "b", 0)), undefined, "the leaf of another one");
-  offer(paper, "b", 1);
-  assert.deepEqual(averageOf(paper.do({ kind: "leave", member: "c" })), ["a", "b"]);
-  paper.do({ kind: "leave", member: "d" });
-  assert.equal(paper.stage, "averaging");
-  const report = paper.do({ kind: "averaged", norm: 1 }).find((action) => action.do === "report");
-  assert.ok(report?.event.kind === "step");
-  assert.deepEqual(report.event.committed.samples, [0, 1, null]);
-  assert.deepEqual(report.event.committed.round, [1, 2]);
-  const commit = orderOf(paper.state);
-  assert.ok(commit?.kind === "commit");
-  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { lo: 1, hi: 2 } });
-  paper.beat(1);
-  assert.equal(paper.stage, "committing", "local steps are no end of the round");
-  paper.beat(2);
-  assert.equal(paper.state.step, 2);
-
-  const again = roundOfFour();
-  "abc".split("").forEach((member, leaf) => offer(again, member, leaf));
-  again.do({ kind: "pulled", lo: 0, hi: 1 });
-  const kept = again.do({ kind: "leave", member: "a" });
-  assert.deepEqual([droppedIn(kept), averageOf(kept)], [[], undefined]);
-  const without = again.do({ kind: "leave", member: "b" });
-  assert.deepEqual(droppedIn(without).sort(), ["a", "b"]);
-  assert.deepEqual(averageOf(without), ["c"]);
-});
-
-Deno.test("a round that nobody is left of is skipped, and one with a bad number names its micro-batch", () => {
-  const paper = roundOfFour();
-  for (const member of "abc") paper.do({ kind: "leave", member });
-  assert.equal(paper.stage, "committing");
-  assert.ok(paper.state.stage.kind === "committing" && !paper.state.stage.commit.apply);
-  const bad = roundOfFour();
-  offer(bad, "a", 0);
-  offer(bad, "b", 1, false);
-  offer(bad, "c", 2);
-  assert.match(bad.state.skipReason!, /micro-batch 1, computed by b, is not finite/);
-  assert.equal(bad.state.skips, 1);
 });
 
 Deno.test("a coordinator that dies in a round is replaced: the round is the same, and nobody takes its steps again", async () => {
@@ -267,11 +135,11 @@ Deno.test("a coordinator that dies in a round is replaced: the round is the same
     startWorkers: 2,
     minWorkers: 2,
   };
-  const calm = [rounds(), rounds()];
+  const calm = [averagingToy(), averagingToy()];
   using bus = new MemoryBus();
   const { outcome } = await runToys(() => bus.connect(), calm, toyPlan(changes));
   for (const point of ["before-commit", "after-commit"] as const) {
-    const replicas = [rounds(), rounds()];
+    const replicas = [averagingToy(), averagingToy()];
     const run = await runWithRestarts(bus, replicas, toyPlan({ ...changes, run: point }), [{
       point,
       step: 5,
@@ -294,10 +162,10 @@ Deno.test("a run that goes on with the same members ends as if it had not stoppe
   const averaging = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
   const changes = { averaging, steps: 11, startWorkers: 2, minWorkers: 2 };
   using bus = new MemoryBus();
-  const whole = [rounds(), rounds()], parts = [rounds(), rounds()];
+  const whole = [averagingToy(), averagingToy()], parts = [averagingToy(), averagingToy()];
   const { outcome } = await runToys(() => bus.connect(), whole, toyPlan({ ...changes, run: "whole" }));
   await runToys(() => bus.connect(), parts, toyPlan({ ...changes, run: "first", steps: 5 }));
-  const resumed = [rounds({ seed: 5 }), rounds({ seed: 6 })];
+  const resumed = [averagingToy({ seed: 5 }), averagingToy({ seed: 6 })];
   for (const [i, replica] of resumed.entries()) await replica.restore(await parts[i].state());
   const second = await runToys(
     () => bus.connect(),
@@ -307,7 +175,7 @@ Deno.test("a run that goes on with the same members ends as if it had not stoppe
   assert.equal(second.outcome.paramsHash, outcome.paramsHash);
   for (const i of [0, 1]) assert.deepEqual(await resumed[i].state(), await whole[i].state());
 
-  const others = [rounds(), rounds()];
+  const others = [averagingToy(), averagingToy()];
   for (const replica of others) await replica.restore(await parts[0].state());
   const third = await runToys(
     () => bus.connect(),
@@ -320,7 +188,7 @@ Deno.test("a run that goes on with the same members ends as if it had not stoppe
 
 Deno.test("every member copies its moments for a checkpoint; one that can't write them is told of", async () => {
   using bus = new MemoryBus();
-  const replicas = [rounds(), rounds(), rounds()];
+  const replicas = [averagingToy(), averagingToy(), averagingToy()];
   toyOf(replicas[2]).saveOwn = () => Promise.reject(new Error("no space"));
   const { events } = await runToys(() => bus.connect(), replicas, {
     ...plan,
@@ -335,41 +203,6 @@ Deno.test("every member copies its moments for a checkpoint; one that can't writ
   assert.deepEqual(told[0], { kind: "momentsUnsaved", member: "worker-2", step: 5, error: "no space" });
 });
 
-Deno.test("a lossy codec leaves all replicas equal in rounds, too, though members come and go", async () => {
-  using bus = new MemoryBus();
-  const size = 200_000; // 2 parts
-  const run = new ElasticRun(
-    bus,
-    toyPlan({
-      averaging,
-      codec: "int8",
-      partBytes: 256 * 1024,
-      microBatches: 4,
-      steps: 26,
-      startWorkers: 3,
-      hashEvery: 1,
-    }),
-  );
-  const toy = () => rounds({ size, ...run.patient });
-  const stays = toy(), comes = toy();
-  const workers = [
-    await run.start("stays", stays),
-    await run.start("other", toy()),
-    await run.start("dies", toy(), {
-      onFaultPoint: (point, step) => {
-        if (point === "mid-upload" && step > 5) throw new Error("it dies");
-      },
-    }),
-  ];
-  await run.until(({ kind }) => kind === "dropped");
-  workers.push(await run.start("comes", comes));
-  await run.joined("comes");
-  await run.outcome;
-  const errors = await Promise.all(workers.map(({ done }) => done));
-  assert.deepEqual(errors.map((error) => error?.message), [undefined, undefined, "it dies", undefined]);
-  assert.deepEqual(await comes.hashes(), await stays.hashes());
-});
-
 Deno.test("a bad number in anybody's local steps skips the round for all, moments and all", async () => {
   const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
   const bad: ToyOptions = {
@@ -378,7 +211,7 @@ Deno.test("a bad number in anybody's local steps skips the round for all, moment
     },
   };
   using bus = new MemoryBus();
-  const replicas = [rounds(bad), rounds(bad)];
+  const replicas = [averagingToy(bad), averagingToy(bad)];
   const { events } = await runToys(() => bus.connect(), replicas, {
     ...plan,
     averaging,
@@ -396,7 +229,9 @@ Deno.test("a bad number in anybody's local steps skips the round for all, moment
 Deno.test("who joins takes over the run's state and its donor's moments, and computes from the next round on", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, { ...plan, steps: 60, startWorkers: 2 });
-  const stays = rounds(run.patient), other = rounds(run.patient), comes = rounds({ ...run.patient, seed: 9 });
+  const stays = averagingToy(run.patient),
+    other = averagingToy(run.patient),
+    comes = averagingToy({ ...run.patient, seed: 9 });
   const workers = [await run.start("a", stays), await run.start("b", other)];
   await run.step(6);
   workers.push(await run.start("c", comes));
