@@ -10,7 +10,7 @@ import type { VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
-import type { Range } from "./messages.ts";
+import type { Attempt, Range } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
@@ -62,7 +62,7 @@ export class VectorExchange {
 
   /** Keeps a sum of a step, to be pulled. */
   keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
-    if (step !== this.#step) this.#forgetSums();
+    if (step !== this.#step) this.forgetSums();
     this.#step = step;
     this.#sums.set(`${lo}-${hi}`, sum);
   }
@@ -84,7 +84,7 @@ export class VectorExchange {
 
   /** Forgets what belongs to steps up to this one: it is over. */
   forgetThrough(step: number): void {
-    if (this.#step <= step) this.#forgetSums();
+    if (this.#step <= step) this.forgetSums();
     this.#means.forgetThrough(step);
   }
 
@@ -130,17 +130,19 @@ export class VectorExchange {
   }
 
   /** The mean of a step; undefined where parts are missing. */
-  meanOf(step: number): Float32Array | undefined {
-    return this.#means.of(step);
+  meanOf(step: number, attempt?: Attempt): Float32Array | undefined {
+    return this.#means.of(step, attempt);
+  }
+
+  /** Forgets all sums, and what encoding them has lost: nobody has them. */
+  forgetSums(): void {
+    this.#encoder.settle(false);
+    this.#sums.clear();
+    this.#handedOut.clear();
   }
 
   /** Forgets all means. */
   forgetMeans(): void {
     this.#means.forgetThrough(Infinity);
-  }
-
-  #forgetSums(): void {
-    this.#sums.clear();
-    this.#handedOut.clear();
   }
 }

@@ -33,9 +33,9 @@ export async function carryOut(
       return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
     case "save":
-      if (messageOf(order, "save").writer !== member) return;
+      if (!messageOf(order, "save").copying.includes(member)) return;
       voice.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin();
+      await checkpoints.begin(messageOf(order, "save").writer === member);
       return answer(encodeControl(voice.fields("copied"), {}));
     case "pin":
       if (messageOf(order, "pin").donor !== member) return;

@@ -26,7 +26,7 @@ class Paper {
 
   constructor(windowParts: number) {
     const sizes = {
-      microBatches: 4,
+      leaves: 4,
       values: VALUES,
       partElements: BLOCK,
       windowBytes: windowParts * 4 * BLOCK,

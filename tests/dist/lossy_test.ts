@@ -26,7 +26,7 @@ async function trainOnPaper(
   const codec = codecOf(codecName), part = partBytes / 4;
   const worker = new FeedbackEncoder(codec), coordinator = new FeedbackEncoder(codec);
   for (let step = 1; step <= steps; step++) {
-    const { sum: { gradient, tokens }, reports } = await computeSum(replica, 0, microBatches);
+    const { sum: { gradient, tokens }, reports } = await computeSum(replica, step, 0, microBatches);
     const bad = reports.some(({ finite }) => !finite);
     for (let from = 0; from < SIZE && !bad; from += part) {
       const values = gradient.subarray(from, from + part);

@@ -109,7 +109,8 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
     tokens: 12,
   });
   paper.now = 12;
-  const actions = paper.do({ kind: "averaged", norm: 5 });
+  const traffic = { bytesSent: 80, bytesReceived: 60 };
+  const actions = paper.do({ kind: "averaged", norm: 5, traffic });
   const committed = {
     step: 1,
     loss: 2,
@@ -117,6 +118,7 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
     gradNorm: 5,
     applied: true,
     seconds: 12,
+    ...traffic,
     workers: 2,
     generation: 1,
     computed: { a: [0, 1], b: [2, 3] },
@@ -186,7 +188,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.step();
   assert.equal(orderOf(paper.state)?.kind, "hash");
   paper.compare();
-  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a" } });
+  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a", copying: ["a"] } });
   paper.copy();
   paper.written();
   paper.step();
@@ -487,7 +489,11 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
     step: 1,
     losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
   });
-  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" }, "there is nobody to compare with");
+  assert.deepEqual(
+    orderOf(paper.state)?.message,
+    { writer: "a", copying: ["a"] },
+    "there is nobody to compare with",
+  );
 });
 
 Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {

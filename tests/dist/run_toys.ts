@@ -10,7 +10,7 @@ import type { Transport } from "../../src/dist/transport.ts";
 import { subtrees } from "../../src/dist/tree.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { bounded } from "./bounded.ts";
-import type { ToyReplica } from "./toy.ts";
+import type { Replica } from "../../src/dist/replica.ts";
 
 /** Makes a connection for one participant. */
 export type Connect = (name: string) => Promise<Transport> | Transport;
@@ -26,7 +26,7 @@ export interface ToyRun {
 /** A coordinator and one worker per replica; rejects with the coordinator's error. */
 export async function runToys(
   connect: Connect,
-  replicas: ToyReplica[],
+  replicas: Replica[],
   plan: CoordinationPlan,
   options: CoordinateOptions = {},
 ): Promise<ToyRun> {
