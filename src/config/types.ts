@@ -40,6 +40,7 @@ export type RunConfig = {
   /** How members talk. */
   dist: {
     codec: CodecName;
+    rounding: "nearest" | "stochastic";
     partBytes: number;
     windowBytes: number;
     heartbeatSeconds: number;

@@ -14,6 +14,8 @@ import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
 export interface AveragingSizes {
+  /** The step that is averaged. */
+  step: number;
   /** Micro-batches of the batch. */
   microBatches: number;
   /** Values of the vector. */
@@ -178,7 +180,7 @@ export class Averaging {
   /** Makes a part of the mean from the sum over the whole batch. Its norm is that of what the members will read. */
   #finish(part: number, sum: Float32Array): void {
     divideBy(sum, this.tokens);
-    const payload = this.encoder.encode(part, sum, 1);
+    const payload = this.encoder.encode(part, sum, 1, `mean of step ${this.sizes.step}`);
     this.encoder.codec.decode(payload, sum);
     this.#squares[part] = blockSquares(sum);
     this.#ready.push({ part, payload });

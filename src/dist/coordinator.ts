@@ -103,10 +103,10 @@ class Coordinator {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
-    const { microBatches, windowBytes, codec } = plan;
+    const { microBatches, windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
-      { microBatches, partElements, windowBytes, patienceSeconds },
+      { microBatches, partElements, windowBytes, patienceSeconds, roundingSeed },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),

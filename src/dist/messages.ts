@@ -74,6 +74,7 @@ export interface Messages {
     microBatches: number;
     partElements: number;
     codec: CodecName;
+    roundingSeed?: number;
     windowBytes: number;
     heartbeatSeconds: number;
     silenceSeconds: number;

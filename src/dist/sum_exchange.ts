@@ -41,6 +41,8 @@ export interface SumExchangeSizes {
   windowBytes: number;
   /** After how long a part that got no answer is sent again. */
   patienceSeconds: number;
+  /** See {@linkcode FeedbackEncoder}. */
+  roundingSeed?: number;
 }
 
 /** What an exchange does to the world. */
@@ -62,7 +64,7 @@ export class SumExchange {
 
   /** Nothing on its way. */
   constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
-    this.#encoder = new FeedbackEncoder(codec);
+    this.#encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
   /** Pulls the sums of a step, or goes on with them after a member was lost. */
@@ -110,7 +112,7 @@ export class SumExchange {
     const { sizes, effects } = this;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, values }, this.#encoder, {
+    return new Averaging(sums, members, tokens, { ...sizes, step, values }, this.#encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
       sendMean: (part, payload, member) =>

@@ -49,15 +49,17 @@ export class VectorExchange {
    * @param size values of a vector
    * @param partElements values of a part
    * @param codec how sums and means are written
+   * @param roundingSeed see {@linkcode FeedbackEncoder}
    */
   constructor(
     size: number,
     readonly partElements: number,
     readonly codec: VectorCodec,
     readonly effects: ExchangeEffects,
+    roundingSeed?: number,
   ) {
     this.#means = new Means(size, partElements, codec);
-    this.#encoder = new FeedbackEncoder(codec);
+    this.#encoder = new FeedbackEncoder(codec, roundingSeed);
   }
 
   /** Keeps a sum of a step, to be pulled. */
@@ -104,10 +106,11 @@ export class VectorExchange {
 
   #answerPulls(): void {
     const codec = this.codec.name;
-    for (const [key, { step, lo, hi, part, parts, tokens }] of this.#pulls) {
+    for (const [key, pull] of this.#pulls) {
+      const { step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
-      const payload = this.#handedOut.get(key) ?? this.#encode(sum, part, tokens);
+      const payload = this.#handedOut.get(key) ?? this.#encode(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
       this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
@@ -117,9 +120,10 @@ export class VectorExchange {
     this.#pulls.clear();
   }
 
-  #encode(sum: Float32Array, part: number, tokens: number): Uint8Array {
+  #encode(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Uint8Array {
     const { partElements } = this;
-    return this.#encoder.encode(part, sum.subarray(part * partElements, (part + 1) * partElements), tokens);
+    const values = sum.subarray(part * partElements, (part + 1) * partElements);
+    return this.#encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
   }
 
   /** Takes a part of a mean. */

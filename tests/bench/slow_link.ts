@@ -5,6 +5,7 @@
  *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--values 13400601] [--compute 400]
  *       [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps 12] [--far] [--json]
  *
+ * Processor time per step is that of this machine: a slow network does not change it, and docs/scaling.md builds on it.
  * `--compute`: milliseconds of a worker's gradient; `--cuts`: share of the connections that is cut in a minute; `--far`: the
  * coordinator is behind the slow network, too, and not beside the server.
  *
@@ -19,6 +20,7 @@ import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import type { LinkOptions } from "../dist/slow_link.ts";
 import { toyPlan } from "../dist/toy.ts";
+import { descendants } from "../run/runs.ts";
 import { median, startBenchWorker } from "./workers.ts";
 
 /** Steps before those that count. */
@@ -46,6 +48,16 @@ interface Row {
   /** Of what came and went, how much was sent again. */
   repeated: number;
   cuts: number;
+  /** Processor time of a step, in milliseconds. */
+  coordinatorCpu: number;
+  workerCpu: number;
+  serverCpu: number;
+}
+
+/** Processor time that a process has used so far, in milliseconds. */
+function cpuOf(pid: number): number {
+  const [user, system] = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ").slice(11);
+  return 10 * (Number(user) + Number(system)); // the system counts in hundredths of a second
 }
 
 /** The proxy in a process of its own. */
@@ -84,16 +96,27 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
   const processes: Deno.ChildProcess[] = [];
   const order = { url: link.url, run: plan.run, size, gradientTime: 1000 * computeSeconds };
   const ends: number[] = [];
+  const begun: number[] = [], used: number[] = [];
+  const noteCpu = (into: number[]) => {
+    const { pid } = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command))!;
+    into.push(...[Deno.pid, processes[0].pid, pid].map(cpuOf));
+  };
   const outcome = await coordinate(transport, plan, {
     onListening: () => {
       for (let i = 0; i < workers; i++) processes.push(startBenchWorker({ ...order, member: `worker-${i}` }));
     },
-    onEvent: ({ kind }) => kind === "step" && ends.push(performance.now() / 1000),
+    onEvent: (event) => {
+      if (event.kind !== "step") return;
+      ends.push(performance.now() / 1000);
+      if (ends.length === WARM_UP) noteCpu(begun);
+      if (ends.length === steps) noteCpu(used);
+    },
   });
   await transport.close();
   await Promise.all(processes.map(({ status }) => status));
   const cuts = await link.end();
   const step = median(ends.slice(WARM_UP).map((end, i) => end - ends[i + WARM_UP - 1]));
+  const [coordinatorCpu, workerCpu, serverCpu] = used.map((all, i) => (all - begun[i]) / (steps - WARM_UP));
   const bytes = codecOf(codec).byteLength(size);
   return {
     codec,
@@ -103,6 +126,9 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
     atFullSpeed: bytes / setting.link.bytesPerSecond,
     repeated: (outcome.bytesSent + outcome.bytesReceived) / (2 * bytes * workers * steps) - 1,
     cuts,
+    coordinatorCpu,
+    workerCpu,
+    serverCpu,
   };
 }
 
@@ -120,7 +146,7 @@ if (import.meta.main) {
       delaySeconds: Number(args.roundTrip ?? 40) / 2000,
       cutsPerMinute: Number(args.cuts ?? 0.01),
     },
-    isFar: args.far,
+    isFar: Boolean(args.far),
     steps: Number(args.steps ?? 12),
   };
   const rows: Row[] = [];

@@ -26,6 +26,7 @@ class Paper {
 
   constructor(windowParts: number) {
     const sizes = {
+      step: 1,
       microBatches: 4,
       values: VALUES,
       partElements: BLOCK,
