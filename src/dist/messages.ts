@@ -87,8 +87,8 @@ export interface Messages {
   commit: { apply: boolean; norm: number; loss: number; tokens: number; crcs: number[] };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint. */
-  save: { writer: string };
+  /** The member that writes the checkpoint; all keep their residuals with it, and who was there. */
+  save: { writer: string; members: readonly string[] };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */

@@ -243,7 +243,7 @@ export function onRecord(
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
-export function orderOf({ stage, step, writing }: RunState): Order | undefined {
+export function orderOf({ stage, step, writing, members }: RunState): Order | undefined {
   switch (stage.kind) {
     case "computing":
       return { kind: "assign", step: step + 1, message: { ranges: stage.ranges } };
@@ -252,9 +252,13 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return { kind: "save", step, message: { writer: stage.writer } };
+      return { kind: "save", step, message: { writer: stage.writer, members: [...members.keys()] } };
     case "writing":
-      return writing && { kind: "save", step: writing.step, message: { writer: writing.member } };
+      return writing && {
+        kind: "save",
+        step: writing.step,
+        message: { writer: writing.member, members: [...members.keys()] },
+      };
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":

@@ -60,11 +60,12 @@ export interface SumExchangeEffects {
 /** The vectors of one step after the other. */
 export class SumExchange {
   #open: { step: number; averaging: Averaging } | undefined;
-  readonly #encoder: FeedbackEncoder;
+  /** Writes the means. */
+  readonly encoder: FeedbackEncoder;
 
   /** Nothing on its way. */
   constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
-    this.#encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
+    this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
   /** Pulls the sums of a step, or goes on with them after a member was lost. */
@@ -82,7 +83,7 @@ export class SumExchange {
 
   /** The step is over: its mean was applied, or not. */
   close(applied: boolean): void {
-    if (this.#open) this.#encoder.settle(applied);
+    if (this.#open) this.encoder.settle(applied);
     this.#open = undefined;
   }
 
@@ -112,7 +113,7 @@ export class SumExchange {
     const { sizes, effects } = this;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, step, values }, this.#encoder, {
+    return new Averaging(sums, members, tokens, { ...sizes, step, values }, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
       sendMean: (part, payload, member) =>
@@ -121,7 +122,7 @@ export class SumExchange {
             ...effects.fields("mean"),
             ...whole,
             part,
-            codec: this.#encoder.codec.name,
+            codec: this.encoder.codec.name,
             payload,
           }),
           member,

@@ -33,7 +33,8 @@ export class VectorExchange {
   /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #means: Means;
-  readonly #encoder: FeedbackEncoder;
+  /** Writes the sums. */
+  readonly encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
   readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
@@ -59,7 +60,7 @@ export class VectorExchange {
     roundingSeed?: number,
   ) {
     this.#means = new Means(size, partElements, codec);
-    this.#encoder = new FeedbackEncoder(codec, roundingSeed);
+    this.encoder = new FeedbackEncoder(codec, roundingSeed);
   }
 
   /** Keeps a sum of a step, to be pulled. */
@@ -76,12 +77,12 @@ export class VectorExchange {
 
   /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
   settle(applied: boolean): void {
-    this.#encoder.settle(applied);
+    this.encoder.settle(applied);
   }
 
   /** Forgets what encoding earlier sums has lost. */
   dropResiduals(): void {
-    this.#encoder.drop();
+    this.encoder.drop();
   }
 
   /** Forgets what belongs to steps up to this one: it is over. */
@@ -123,7 +124,7 @@ export class VectorExchange {
   #encode(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Uint8Array {
     const { partElements } = this;
     const values = sum.subarray(part * partElements, (part + 1) * partElements);
-    return this.#encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
+    return this.encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
   }
 
   /** Takes a part of a mean. */

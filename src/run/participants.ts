@@ -19,6 +19,7 @@ import { planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
+import { ResidualFiles } from "./residual_files.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -70,6 +71,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     signal,
     onEvent: log.hear,
     onListening,
+    residuals: new ResidualFiles(folder.residuals),
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
     takeOver: takeOver ? { expected: record.workers, recall: (step) => log.takeOver(step) } : undefined,
   });
@@ -124,7 +126,11 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       configHash,
       atHome: options.atHome ?? false,
       signal,
-      onEvent: ({ kind }) => kind === "alone" && options.onStatus?.(ALONE),
+      residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
+      onEvent: (event) => {
+        if (event.kind === "alone") options.onStatus?.(ALONE);
+        if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
+      },
     });
     replica.dispose();
   } finally {

@@ -113,13 +113,3 @@ Deno.test("workers come and go in an int8 run: replicas stay equal, and dropped 
   assert.deepEqual(await Promise.all(workers.map(({ done }) => done)), [undefined, undefined, undefined]);
   assert.deepEqual(await comes.hashes(), await stays.hashes());
 });
-
-Deno.test("an int8 run that is resumed says that its residuals begin anew", async () => {
-  using bus = new MemoryBus();
-  const replica = new ToyReplica();
-  replica.step = 2;
-  const { events } = await runToys(() => bus.connect(), [replica], { ...plan, startStep: 2, codec: "int8" });
-  assert.deepEqual(events.filter(({ kind }) => kind === "residualsDropped"), [
-    { kind: "residualsDropped", holder: "all", reason: "checkpoints don't hold them" },
-  ]);
-});

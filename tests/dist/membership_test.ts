@@ -186,7 +186,11 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.step();
   assert.equal(orderOf(paper.state)?.kind, "hash");
   paper.compare();
-  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a" } });
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "save",
+    step: 2,
+    message: { writer: "a", members: ["a", "b"] },
+  });
   paper.copy();
   paper.written();
   paper.step();
@@ -490,7 +494,11 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
     step: 1,
     losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
   });
-  assert.deepEqual(orderOf(paper.state)?.message, { writer: "a" }, "there is nobody to compare with");
+  assert.deepEqual(
+    orderOf(paper.state)?.message,
+    { writer: "a", members: ["a"] },
+    "there is nobody to compare with",
+  );
 });
 
 Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {

@@ -8,6 +8,7 @@ import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.t
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
+import type { WorkerEvent } from "../../src/dist/worker_options.ts";
 import type { ToyReplica } from "./toy.ts";
 
 /** Makes a connection for one participant. */
@@ -19,6 +20,8 @@ export interface ToyRun {
   events: DistEvent[];
   /** How each worker ended: undefined, or its error. */
   workers: (Error | undefined)[];
+  /** What the workers told. */
+  told: { member: string; event: WorkerEvent }[];
 }
 
 /** A coordinator and one worker per replica; rejects with the coordinator's error. */
@@ -29,6 +32,7 @@ export async function runToys(
   options: CoordinateOptions = {},
 ): Promise<ToyRun> {
   const events: DistEvent[] = [];
+  const told: ToyRun["told"] = [];
   const listening = Promise.withResolvers<void>();
   await using coordinatorsEnd = await closing(connect, "coordinator");
   const coordination = coordinate(coordinatorsEnd.transport, plan, {
@@ -41,14 +45,22 @@ export async function runToys(
   });
   await Promise.race([listening.promise, coordination]);
   const working = replicas.map(async (replica, i) => {
-    await using end = await closing(connect, `worker-${i}`);
+    const member = `worker-${i}`;
+    await using end = await closing(connect, member);
     const { run, configHash } = plan;
-    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, atHome: i === 0 });
+    await runWorker(end.transport, replica, {
+      run,
+      member,
+      configHash,
+      atHome: i === 0,
+      residuals: options.residuals,
+      onEvent: (event) => told.push({ member, event }),
+    });
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
   const [outcome] = await Promise.allSettled([coordination, workers]);
   if (outcome.status === "rejected") throw outcome.reason;
-  return { outcome: outcome.value, events, workers: await workers };
+  return { outcome: outcome.value, events, workers: await workers, told };
 }
 
 async function closing(connect: Connect, name: string) {

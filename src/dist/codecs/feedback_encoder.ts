@@ -9,6 +9,9 @@ import { randomStream } from "../../prng.ts";
 import type { VectorCodec } from "./codecs.ts";
 import type { Dither } from "./int8.ts";
 
+/** What is left by the steps that were applied, by part of the vector. */
+export type Residuals = ReadonlyMap<number, Float32Array>;
+
 /** What is left of one part of the vector. */
 interface Residual {
   /** By the steps that were applied. */
@@ -62,6 +65,19 @@ export class FeedbackEncoder {
     }
   }
 
+  /** A copy of what is left by the steps that were applied. */
+  residuals(): Residuals {
+    return new Map([...this.#residuals].map(([part, { settled }]) => [part, settled.slice()]));
+  }
+
+  /** Goes on with residuals, which become its own, before anything is encoded. */
+  resume(residuals: Residuals): void {
+    for (const [part, settled] of residuals) {
+      const pending = new Float32Array(settled.length);
+      this.#residuals.set(part, { settled, pending, isPending: false });
+    }
+  }
+
   /** Forgets all residuals. */
   drop(): void {
     this.#residuals.clear();
@@ -69,7 +85,7 @@ export class FeedbackEncoder {
 
   #residualOf(part: number, length: number): Residual {
     let residual = this.#residuals.get(part);
-    if (!residual) {
+    if (residual?.settled.length !== length) {
       residual = { settled: new Float32Array(length), pending: new Float32Array(length), isPending: false };
       this.#residuals.set(part, residual);
     }
