@@ -64,6 +64,11 @@ export function contradictions({ model, data, train, optimizer, dist }: Settings
     `dist.rounding: expected nearest, as dist.codec ${dist.codec} has no other, found ${dist.rounding}`,
   );
   expect(
+    dist.mode === "allreduce" || dist.warmupSteps < train.steps,
+    `dist.warmupSteps: expected less than train.steps ${train.steps}, so that dist.mode average has a step to begin with, ` +
+      `found ${dist.warmupSteps}`,
+  );
+  expect(
     dist.windowBytes >= dist.partBytes,
     `dist.windowBytes: expected at least dist.partBytes ${dist.partBytes}, found ${dist.windowBytes}`,
   );

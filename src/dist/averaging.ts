@@ -16,8 +16,8 @@ import type { OfferedSum } from "./run_state.ts";
 export interface AveragingSizes {
   /** The step that is averaged. */
   step: number;
-  /** Micro-batches of the batch. */
-  microBatches: number;
+  /** Leaves of the tree. */
+  leaves: number;
   /** Values of the vector. */
   values: number;
   /** Values of a part, whole blocks of the norm. */
@@ -89,7 +89,7 @@ export class Averaging {
   /**
    * An averaging that begins with the first call of {@linkcode Averaging.advance}.
    *
-   * @param sums of all micro-batches, each once
+   * @param sums of all leaves that count, each once
    * @param members who gets the mean
    * @param tokens counted tokens of the batch
    * @param encoder writes the mean; sums come in the same codec
@@ -103,7 +103,7 @@ export class Averaging {
     readonly effects: AveragingEffects,
   ) {
     this.parts = Math.ceil(sizes.values / sizes.partElements);
-    this.#step = new OpenStep(sizes.microBatches);
+    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves));
     this.#sums = sums;
     this.#members = new Set(members);
   }
@@ -123,7 +123,7 @@ export class Averaging {
       const sum = this.#sums[this.#nextSum];
       const part = this.#nextPart;
       if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
-        const bytes = this.#bytesOf(part);
+        const bytes = this.bytesOf(part);
         if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
         this.#pull({ sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds });
       }
@@ -285,9 +285,16 @@ export class Averaging {
     return Math.min(partElements, values - part * partElements);
   }
 
-  #bytesOf(part: number): number {
+  /** How many bytes a part of a sum or of the mean has. */
+  bytesOf(part: number): number {
     return this.encoder.codec.byteLength(this.#valuesOf(part));
   }
+}
+
+/** The leaves that no sum is over: in a round, those of members that were lost. */
+function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
+  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
+  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }
 
 function postpone(sent: { sentAt: number; patience: number }, now: number): void {

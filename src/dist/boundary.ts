@@ -5,7 +5,16 @@
  * @module
  */
 
-import type { Candidate, Participant, RunState, Transition } from "./run_state.ts";
+import type { Range } from "./messages.ts";
+import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
+import {
+  type Candidate,
+  committedStep,
+  type Participant,
+  type RunState,
+  type StepInProgress,
+  type Transition,
+} from "./run_state.ts";
 import { cut, evenCut, trusted } from "./speeds.ts";
 import {
   andThen,
@@ -38,7 +47,8 @@ export function proceed(state: RunState, now: number): Transition {
     if (state.members.size > 1 && state.comparedAt !== state.step) return enter(state, comparison());
     const members = [...state.members.values()];
     const writer = members.find((member) => member.atHome) ?? members[0];
-    return enter(next, { kind: "saving", writer: writer.name });
+    const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
+    return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
   }
   const isLast = isOver(state);
   if (isLast && state.writing) return enter(next, { kind: "writing" });
@@ -143,11 +153,11 @@ export function isWaitingForWorkers({ stage, generation }: RunState): boolean {
 }
 
 /** Why no step can open yet, in words; undefined where one can. */
-export function reasonToWait({ members, plan, generation, step, stage }: RunState): string | undefined {
+export function reasonToWait(state: RunState): string | undefined {
+  const { members, plan, generation } = state;
   const wanted = generation === 0 ? Math.max(plan.startWorkers, plan.minWorkers) : plan.minWorkers;
   if (members.size >= wanted) return undefined;
-  const last = stage.kind === "committing" ? step + 1 : step;
-  const after = generation === 0 ? "" : `step ${last} is done, `;
+  const after = generation === 0 ? "" : `step ${committedStep(state)} is done, `;
   return `${after}waiting for workers: ${members.size} of ${wanted} are here`;
 }
 
@@ -188,16 +198,31 @@ function donorOf(state: RunState): string {
 }
 
 function openStep(state: RunState, now: number): Transition {
-  const { microBatches } = state.plan;
+  const { plan, generation } = state;
+  const { microBatches } = plan;
+  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [] } as const;
+  const localSteps = localStepsAfter(plan, state.step);
+  if (localSteps !== undefined) return enter(state, { ...begun, ...openRound(state, localSteps) });
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
-  return enter({ ...state, members: trusted(state, lastCut), lastCut }, {
-    kind: "computing",
-    openedAt: now,
-    ranges,
-    sums: [],
-    reports: Array.from({ length: microBatches }, () => undefined),
-  });
+  const reports = Array.from({ length: microBatches }, () => undefined);
+  return enter({ ...state, members: trusted(state, lastCut), lastCut }, { ...begun, ranges, reports });
+}
+
+/** Equal shares, whatever the members' speeds: the result depends on who computes what, and is to be the same another time. */
+function openRound(
+  state: RunState,
+  localSteps: number,
+): Pick<StepInProgress, "round" | "ranges" | "reports"> {
+  const shares = evenCut(state, state.plan.microBatches);
+  const ranges: Record<string, Range[]> = {};
+  const reports: undefined[] = [];
+  for (const [member, [lo, hi]] of Object.entries(shares)) {
+    const leaf = reports.length;
+    ranges[member] = lo < hi ? [[leaf, leaf + 1]] : [];
+    if (lo < hi) reports.push(undefined);
+  }
+  return { round: { localSteps, shares }, ranges, reports };
 }
 
 function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {

@@ -107,10 +107,10 @@ class Coordinator {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
-    const { microBatches, windowBytes, codec, roundingSeed } = plan;
+    const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
-      { microBatches, partElements, windowBytes, patienceSeconds, roundingSeed },
+      { partElements, windowBytes, patienceSeconds, roundingSeed },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
@@ -274,9 +274,14 @@ class Coordinator {
   }
 
   #average({ sums, tokens, lossSum }: Action & { do: "average" }): void {
-    const { step, members, credentials } = this.#state;
+    const { step, members, credentials, stage } = this.#state;
+    if (stage.kind !== "averaging") return;
+    const { openedIn, reports: { length: leaves } } = stage;
     const values = layoutOf(credentials?.identity.layout ?? []).size;
-    this.#vectors.average({ step: step + 1, sums, members: members.keys(), tokens, lossSum, values }, now());
+    this.#vectors.average(
+      { step: step + 1, openedIn, leaves, sums, members: members.keys(), tokens, lossSum, values },
+      now(),
+    );
   }
 
   #tick(): void {

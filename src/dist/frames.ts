@@ -12,8 +12,8 @@
  * | 12 | u32 | term | number of the coordinator, rising with every new one |
  * | 16 | u32 | generation | number of the set of members, rising with every change |
  * | 20 | u32 | step | the step that the frame belongs to |
- * | 24 | u32 | lo | first micro-batch of a sum |
- * | 28 | u32 | hi | one past its last micro-batch |
+ * | 24 | u32 | lo | first leaf of a sum: a micro-batch, or a member in a round of local steps |
+ * | 28 | u32 | hi | one past its last leaf; of a mean and its acknowledgement, how many leaves count |
  * | 32 | u32 | part | which part of the vector the payload is |
  * | 36 | u32 | parts | of how many |
  * | 40 | f64 | tokens | counted tokens of the sum; in a pull, of the whole batch |
@@ -34,7 +34,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {

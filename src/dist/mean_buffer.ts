@@ -15,13 +15,15 @@ const LEAST_BUFFERS = 4;
 interface MeanBuffer {
   values: Float32Array;
   have: Set<number>;
+  /** Over how many leaves. Where a member was lost in a round, its mean is made anew, over fewer. */
+  leaves: number;
 }
 
 /** Means by step. */
 export class Means {
   readonly #buffers = new Map<number, MeanBuffer>();
-  /** Buffers of steps that are over, to be used again. */
-  readonly #spare: MeanBuffer[] = [];
+  /** Vectors of steps that are over, to be used again. */
+  readonly #spare: Float32Array[] = [];
   readonly #parts: number;
   readonly #most: number;
 
@@ -46,7 +48,7 @@ export class Means {
   /**
    * Takes a part.
    *
-   * @returns false where it is not a part of this vector, or there are too many means already
+   * @returns false where it is not a part of this vector, is over more leaves than a later one, or there are too many means
    */
   take(frame: Frame): boolean {
     const from = frame.part * this.partElements;
@@ -54,7 +56,8 @@ export class Means {
     const fits = frame.codec === this.codec.name && frame.parts === this.#parts && frame.part < this.#parts &&
       frame.payload.length === this.codec.byteLength(to - from);
     const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
-    if (!buffer) return false;
+    if (!buffer || frame.hi > buffer.leaves) return false;
+    if (frame.hi < buffer.leaves) Object.assign(buffer, { leaves: frame.hi, have: new Set() });
     this.codec.decode(frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
@@ -65,14 +68,14 @@ export class Means {
     for (const [of, buffer] of this.#buffers) {
       if (of > step) continue;
       this.#buffers.delete(of);
-      buffer.have.clear();
-      if (this.#spare.length === 0) this.#spare.push(buffer);
+      if (this.#spare.length === 0) this.#spare.push(buffer.values);
     }
   }
 
   #begin(step: number): MeanBuffer | undefined {
     if (this.#buffers.size >= this.#most) return undefined;
-    const buffer = this.#spare.pop() ?? { values: new Float32Array(this.size), have: new Set() };
+    const values = this.#spare.pop() ?? new Float32Array(this.size);
+    const buffer = { values, have: new Set<number>(), leaves: Infinity };
     this.#buffers.set(step, buffer);
     return buffer;
   }

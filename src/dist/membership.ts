@@ -56,7 +56,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       const { member, lo, hi, reports, seconds } = event;
       const isNew = state.stage.kind === "computing" && lacking(state.stage.reports, [[lo, hi]]) === hi - lo;
       const sender = state.members.get(member)!;
-      const next = delivered(state, isNew ? measured(sender, hi - lo, seconds) : sender, now);
+      const next = delivered(state, isNew ? measured(sender, reports.length, seconds) : sender, now);
       return offer(next, { member, lo, hi }, reports, now);
     }
     case "evaluated":
@@ -80,7 +80,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "pulled":
       return pulled(state, event.lo, event.hi);
     case "averaged":
-      return averaged(state, event.norm, now);
+      return averaged(state, event, now);
     case "interrupt":
       return interrupt(state, now);
     case "failed":

@@ -45,8 +45,8 @@ export type MembershipEvent =
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
-  /** All members have the mean. */
-  | { kind: "averaged"; norm: number }
+  /** All members have the mean. Payload of the sums that members sent for it, and of what they received of it, in bytes. */
+  | { kind: "averaged"; norm: number; traffic?: { bytesSent: number; bytesReceived: number } }
   | { kind: "interrupt" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }

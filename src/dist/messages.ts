@@ -32,6 +32,14 @@ export interface MicroBatchReport {
   finite: boolean;
 }
 
+/** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
+export interface Round {
+  /** How many steps. */
+  localSteps: number;
+  /** Micro-batches of each member, the same of each step; who has none has no leaf. */
+  shares: Readonly<Record<string, Range>>;
+}
+
 /** How the writing of a checkpoint ended: where it is, or why it is not there. */
 export type SaveResult = { place: string } | { error: string };
 
@@ -49,7 +57,7 @@ export interface Messages {
   };
   /** What a member does. */
   status: StatusMessage;
-  /** What each micro-batch of the sum added, and how long all of them took. */
+  /** What each micro-batch of the sum added, step after step in a round, and how long all of them took. */
   offer: { microBatches: MicroBatchReport[]; seconds: number };
   /** Losses of validation micro-batches. */
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
@@ -81,14 +89,23 @@ export interface Messages {
   };
   /** What differs, one line each. */
   refuse: { reasons: string[] };
-  /** Whole subtrees of each member. Who is not named is no member. */
-  assign: { ranges: Readonly<Record<string, readonly Range[]>> };
+  /** Whole subtrees of each member, in a round its leaf. Who is not named is no member. */
+  assign: { ranges: Readonly<Record<string, readonly Range[]>>; round?: Round };
   /** What all do with the mean. */
-  commit: { apply: boolean; norm: number; loss: number; tokens: number; crcs: number[] };
+  commit: {
+    apply: boolean;
+    norm: number;
+    loss: number;
+    tokens: number;
+    /** Null for samples that are dropped with a lost member's round; step after step. */
+    crcs: (number | null)[];
+    /** Where a round ends, the steps that end with it. */
+    localSteps?: number;
+  };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint; all keep their residuals with it, and who was there. */
-  save: { writer: string; members: readonly string[] };
+  /** The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there. */
+  save: { writer: string; copying: string[]; members: string[] };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */
@@ -103,6 +120,8 @@ export interface Messages {
     updates: number;
     tokens: number;
     vectors: [name: string, size: number][];
+    /** The donor's own moments. */
+    own?: { updates: number; vectors: [name: string, size: number][] };
     stateHash: string;
   };
 }

@@ -20,9 +20,10 @@ export class OpenStep {
   /**
    * A step without any sums.
    *
-   * @param microBatches size of the tree
+   * @param leaves size of the tree: micro-batches, or members in a round
+   * @param absent leaves that nothing will come from: sums are over the others
    */
-  constructor(readonly microBatches: number) {}
+  constructor(readonly leaves: number, readonly absent: ReadonlySet<number> = new Set()) {}
 
   /** A vector to be filled and added. */
   vector(length: number): Float32Array {
@@ -54,7 +55,7 @@ export class OpenStep {
     if (this.#complete.has(part)) return true;
     const nodes = this.#waiting.get(part);
     return nodes !== undefined &&
-      (pathTo(lo, hi, this.microBatches) ?? []).some((node) => nodes.has(keyOf(node)));
+      (pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node)));
   }
 
   /**
@@ -66,46 +67,51 @@ export class OpenStep {
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
   add(lo: number, hi: number, part: number, values: Float32Array): Float32Array | undefined {
-    const path = pathTo(lo, hi, this.microBatches);
-    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.microBatches} micro-batches`);
+    const path = pathTo(lo, hi, this.leaves);
+    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
     if (this.#complete.has(part)) return undefined;
     let nodes = this.#waiting.get(part);
     if (!nodes) this.#waiting.set(part, nodes = new Map());
     for (const node of path) if (nodes.has(keyOf(node))) return undefined;
     dropWithin(nodes, lo, hi);
-    const whole = combineUp(nodes, path, values, (vector) => this.reuse(vector));
+    const whole = this.#combineUp(nodes, path, values);
     if (whole) {
       this.#waiting.delete(part);
       this.#complete.add(part);
     }
     return whole;
   }
-}
 
-/** Adds the last node of the path to its neighbour, the sum to its neighbour, and so on; keeps what must wait. */
-function combineUp(
-  nodes: Map<string, Float32Array>,
-  path: Range[],
-  values: Float32Array,
-  reuse: (vector: Float32Array) => void,
-): Float32Array | undefined {
-  for (let level = path.length - 1; level > 0; level--) {
-    const [lo, hi] = path[level - 1];
-    const middle = splitOf(lo, hi);
-    const isLeft = path[level][0] === lo;
-    const neighbour = keyOf(isLeft ? [middle, hi] : [lo, middle]);
-    const other = nodes.get(neighbour);
-    if (!other) {
-      nodes.set(keyOf(path[level]), values);
-      return undefined;
+  /** Adds the last node of the path to its neighbour, the sum to its neighbour, and so on; keeps what must wait. */
+  #combineUp(
+    nodes: Map<string, Float32Array>,
+    path: Range[],
+    values: Float32Array,
+  ): Float32Array | undefined {
+    for (let level = path.length - 1; level > 0; level--) {
+      const [lo, hi] = path[level - 1];
+      const middle = splitOf(lo, hi);
+      const isLeft = path[level][0] === lo;
+      const neighbour: Range = isLeft ? [middle, hi] : [lo, middle];
+      if (this.#isAbsent(neighbour)) continue;
+      const other = nodes.get(keyOf(neighbour));
+      if (!other) {
+        nodes.set(keyOf(path[level]), values);
+        return undefined;
+      }
+      nodes.delete(keyOf(neighbour));
+      const [left, right] = isLeft ? [values, other] : [other, values];
+      addInto(left, right);
+      this.reuse(right);
+      values = left;
     }
-    nodes.delete(neighbour);
-    const [left, right] = isLeft ? [values, other] : [other, values];
-    addInto(left, right);
-    reuse(right);
-    values = left;
+    return values;
   }
-  return values;
+
+  #isAbsent([lo, hi]: Range): boolean {
+    for (let leaf = lo; leaf < hi; leaf++) if (!this.absent.has(leaf)) return false;
+    return true;
+  }
 }
 
 /** Forgets sums of smaller subtrees that a larger one contains. */

@@ -7,7 +7,7 @@
 
 import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
+import type { ControlKind, Messages, MicroBatchReport, Range, Round } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
@@ -54,11 +54,11 @@ export interface Candidate extends Participant {
   readonly misses: number;
 }
 
-/** A sum that a member has and the coordinator may pull. */
+/** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
 export interface OfferedSum {
   /** Who has it. */
   readonly member: string;
-  /** First micro-batch. */
+  /** First leaf. */
   readonly lo: number;
   /** One past the last. */
   readonly hi: number;
@@ -66,19 +66,23 @@ export interface OfferedSum {
   readonly pulled?: true;
 }
 
-/** Ranges of micro-batches by member. */
+/** Ranges of leaves by member. */
 export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
-/** The open step. */
+/** The open step, or round of local steps. */
 export interface StepInProgress {
   /** When, in seconds. */
   readonly openedAt: number;
+  /** The generation that it was opened in. */
+  readonly openedIn: number;
+  /** Where it is a round, what its leaves are. */
+  readonly round?: Round;
   /** Whole subtrees of each member. */
   readonly ranges: Ranges;
   /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
-  /** Of each micro-batch, once it is computed. */
-  readonly reports: readonly (MicroBatchReport | undefined)[];
+  /** Of each leaf, once it is computed: one for its micro-batch, or in a round one for each of a member's, step after step. */
+  readonly reports: readonly (readonly MicroBatchReport[] | undefined)[];
 }
 
 /** What the run waits for. */
@@ -102,8 +106,8 @@ export type Stage =
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
-  /** A member copies its state for a checkpoint. */
-  | { readonly kind: "saving"; readonly writer: string }
+  /** The writer of a checkpoint copies its state, and where others have moments of their own, they copy them. */
+  | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
   /** The checkpoint that is being written has to be complete before the next one begins, or the run ends. */
   | { readonly kind: "writing" }
   /** Hashes are compared, now and then and at the end. */
@@ -239,26 +243,29 @@ export function onRecord(
   return { loss, valLoss: evaluation?.valLoss ?? null, tokens, skips };
 }
 
+/** The last step of the open commit, or that all members have ended where none is open. */
+export function committedStep({ stage, step }: RunState): number {
+  return stage.kind === "committing" ? step + (stage.commit.localSteps ?? 1) : step;
+}
+
 /** An order to members: carrying it out twice is the same as once. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
 export function orderOf({ stage, step, writing, members }: RunState): Order | undefined {
   switch (stage.kind) {
-    case "computing":
-      return { kind: "assign", step: step + 1, message: { ranges: stage.ranges } };
+    case "computing": {
+      const { ranges, round } = stage;
+      return { kind: "assign", step: step + 1, message: round ? { ranges, round } : { ranges } };
+    }
     case "committing":
       return { kind: "commit", step: step + 1, message: stage.commit };
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return { kind: "save", step, message: { writer: stage.writer, members: [...members.keys()] } };
+      return saveOrder(step, stage.writer, [...stage.copying], members);
     case "writing":
-      return writing && {
-        kind: "save",
-        step: writing.step,
-        message: { writer: writing.member, members: [...members.keys()] },
-      };
+      return writing && saveOrder(writing.step, writing.member, [], members);
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
@@ -271,6 +278,10 @@ export function orderOf({ stage, step, writing, members }: RunState): Order | un
     case "admitting":
       return undefined;
   }
+}
+
+function saveOrder(step: number, writer: string, copying: string[], members: RunState["members"]): Order {
+  return { kind: "save", step, message: { writer, copying, members: [...members.keys()] } };
 }
 
 /** What a candidate has to do; undefined where it can only go along. */
@@ -294,7 +305,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "evaluating":
       return lacking(stage.losses, stage.ranges[member.name]) > 0;
     case "saving":
-      return stage.writer === member.name;
+      return stage.copying.has(member.name);
     case "writing":
       return writing?.member === member.name;
     case "hashing":
@@ -311,7 +322,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
   }
 }
 
-/** How many micro-batches of these ranges have no result yet. */
+/** How many leaves, or validation micro-batches, of these ranges have no result yet. */
 export function lacking(results: readonly unknown[], ranges: readonly Range[] = []): number {
   return ranges.reduce(
     (sum, [lo, hi]) => sum + results.slice(lo, hi).filter((result) => result === undefined).length,

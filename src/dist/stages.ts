@@ -1,18 +1,27 @@
 /**
- * How a step goes: all sums in, averaged, committed; then evaluated, saved and at the end hashed. Pure functions from a
+ * How a step, or a round of local steps, goes: all sums in, averaged, committed; then evaluated, saved and at the end hashed. Pure functions from a
  * state and what members report to a new state and actions.
  *
  * @module
  */
 
 import { proceed } from "./boundary.ts";
-import type { Messages, MicroBatchReport } from "./messages.ts";
-import { type DistEvent, dutiesAfter } from "./plan.ts";
+import { committedSteps, type Share } from "./committed.ts";
+import type { MembershipEvent } from "./membership_events.ts";
+import type { Messages, MicroBatchReport, Range } from "./messages.ts";
+import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
-import type { OfferedSum, RunState, StepInProgress, Transition } from "./run_state.ts";
+import {
+  committedStep,
+  lacking,
+  type OfferedSum,
+  type RunState,
+  type StepInProgress,
+  type Transition,
+} from "./run_state.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
 
@@ -24,22 +33,48 @@ export function offer(
   now: number,
 ): Transition {
   const { stage } = state;
-  const { lo, hi } = sum;
+  const { member, lo, hi } = sum;
   if (stage.kind !== "computing") return stay(state);
-  if (!pathTo(lo, hi, stage.reports.length) || reports.length !== hi - lo) return stay(state);
-  if (stage.reports.slice(lo, hi).some((report) => report !== undefined)) return stay(state);
+  if (!pathTo(lo, hi, stage.reports.length) || lacking(stage.reports, [[lo, hi]]) < hi - lo) {
+    return stay(state);
+  }
+  const { round, ranges } = stage;
+  // In a round a leaf is its member's alone.
+  if (round && !ranges[member]?.some((range) => range[0] === lo && range[1] === hi)) return stay(state);
+  const perLeaf = round ? round.localSteps * sizeOf(round.shares[member]) : 1;
+  if (reports.length !== perLeaf * (hi - lo)) return stay(state);
   const all = [...stage.reports];
-  all.splice(lo, hi - lo, ...reports);
-  const progress: StepInProgress = { ...stage, sums: [...stage.sums, sum], reports: all };
-  if (all.includes(undefined)) return stay({ ...state, stage: { ...progress, kind: "computing" } });
+  for (let leaf = lo; leaf < hi; leaf++) {
+    all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);
+  }
+  return averageWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
+}
 
-  const total = addLosses(known(all));
-  const reason = reasonToSkip(known(all), progress.sums, total);
-  if (reason) return commit(state, progress, NaN, now, reason);
+/** Goes on when no member has anything to compute any more. */
+export function averageWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
+  if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
+    return stay({ ...state, stage: { ...progress, kind: "computing" } });
+  }
+  const shares = sharesOf(progress);
+  const total = addLosses(shares.flatMap(({ reports }) => reports));
+  const reason = reasonToSkip(shares, total);
+  if (reason) return commit(state, progress, NaN, now, { reason });
   return {
     state: { ...state, stage: { ...progress, kind: "averaging" } },
     actions: [{ do: "average", sums: progress.sums, ...total }],
   };
+}
+
+/** Who computed what, in the order of the micro-batches. */
+function sharesOf({ sums, reports, round }: StepInProgress): Share[] {
+  return sums.toSorted((a, b) => a.lo - b.lo).map(({ member, lo, hi }) => {
+    const [first, end] = round ? round.shares[member] : [lo, hi];
+    return { member, lo: first, hi: end, reports: known(reports.slice(lo, hi)).flat() };
+  });
+}
+
+function sizeOf([lo, hi]: Range): number {
+  return hi - lo;
 }
 
 /** The coordinator has all of a sum: it need not be computed again, whatever happens to its member. */
@@ -53,61 +88,73 @@ export function pulled(state: RunState, lo: number, hi: number): Transition {
 }
 
 /** All members have the mean, and its norm is known. */
-export function averaged(state: RunState, norm: number, now: number): Transition {
+export function averaged(
+  state: RunState,
+  { norm, traffic }: MembershipEvent & { kind: "averaged" },
+  now: number,
+): Transition {
   if (state.stage.kind !== "averaging") return stay(state);
-  return commit(state, state.stage, norm, now, reasonNotFinite(norm));
+  return commit(state, state.stage, norm, now, { reason: reasonNotFinite(norm), ...traffic });
 }
 
-/** One decision for all: apply the mean, or skip the step. */
+/** One decision for all: apply the mean, or skip the step or round. */
 function commit(
   state: RunState,
   done: StepInProgress,
   norm: number,
   now: number,
-  reason?: string,
+  { reason, bytesSent = 0, bytesReceived = 0 }: {
+    reason?: string;
+    bytesSent?: number;
+    bytesReceived?: number;
+  },
 ): Transition {
-  const reports = known(done.reports);
-  const total = addLosses(reports);
-  const loss = total.lossSum / total.tokens;
+  const seconds = now - done.openedAt;
+  const localSteps = done.round?.localSteps;
+  const steps = committedSteps({
+    step: state.step + 1,
+    ...(localSteps === undefined ? {} : { localSteps }),
+    microBatches: state.plan.microBatches,
+    shares: sharesOf(done),
+    gradNorm: norm,
+    applied: reason === undefined,
+    ...(reason === undefined ? {} : { reason }),
+    seconds,
+    workers: state.members.size,
+    generation: state.generation,
+    bytesSent,
+    bytesReceived,
+  });
+  const { loss, applied: apply } = steps.at(-1)!;
+  const tokens = steps.reduce((sum, step) => sum + step.tokens, 0);
   const order: Messages["commit"] = {
-    apply: reason === undefined,
+    apply,
     norm,
     loss,
-    tokens: total.tokens,
-    crcs: reports.map(({ crc }) => crc),
-  };
-  const event: DistEvent = {
-    kind: "step",
-    committed: {
-      step: state.step + 1,
-      loss,
-      tokens: total.tokens,
-      gradNorm: norm,
-      applied: order.apply,
-      ...(reason === undefined ? {} : { reason }),
-      seconds: now - done.openedAt,
-      workers: state.members.size,
-      generation: state.generation,
-      computed: computedBy(done.sums),
-      samples: order.crcs,
-    },
+    tokens,
+    crcs: steps.flatMap(({ samples }) => samples),
+    ...(localSteps === undefined ? {} : { localSteps }),
   };
   const next: RunState = {
     ...state,
     loss,
-    tokens: state.tokens + total.tokens,
-    stepSeconds: event.committed.seconds,
-    skips: order.apply ? 0 : state.skips + 1,
+    tokens: state.tokens + tokens,
+    stepSeconds: seconds,
+    skips: apply ? 0 : state.skips + 1,
     skipReason: reason,
     former: new Set(), // who was lost before may lack the mean
   };
   // On record before anybody can apply it: whoever takes over finds each step that was.
-  return reportAnd(event, enter(next, { kind: "committing", commit: order }));
+  const events = steps.map((committed): DistEvent => ({ kind: "step", committed }));
+  return events.reduceRight(
+    (transition, event) => reportAnd(event, transition),
+    enter(next, { kind: "committing", commit: order }),
+  );
 }
 
 /** When all members have ended the step, it is over. */
 export function closeStep(state: RunState, now: number): Transition {
-  const step = state.step + 1;
+  const step = committedStep(state);
   const members = [...state.members.values()];
   const ended = members.length > 0 && members.every((member) => member.step >= step);
   if (state.stage.kind !== "committing" || !ended) return stay(state);
@@ -120,7 +167,7 @@ export function closeStep(state: RunState, now: number): Transition {
 /** What has to be done after a step. */
 export function dutiesOf({ plan, interrupted, isSaveDue }: RunState, step: number): RunState["duties"] {
   if (step === 0) return [];
-  const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
+  const isCompared = isDueAt(plan, step, plan.hashEvery) && step < plan.steps;
   const due = dutiesAfter(plan, step, interrupted);
   const duties = isSaveDue ? withSave(due) : due;
   return isCompared ? ["compare", ...duties] : duties;
@@ -191,12 +238,4 @@ function differenceOf(all: ReadonlyMap<string, Messages["hashes"]>, step: number
   if (holders.size === 1) return undefined;
   const groups = [...holders].map(([hash, members]) => `${members.join(", ")}: ${hash}`);
   return `the replicas differ after step ${step}; hashes of their states: ${groups.join("; ")}`;
-}
-
-function computedBy(sums: readonly OfferedSum[]): Record<string, number[]> {
-  const computed: Record<string, number[]> = {};
-  for (const { member, lo, hi } of [...sums].sort((a, b) => a.lo - b.lo)) {
-    computed[member] = [...(computed[member] ?? []), ...Array.from({ length: hi - lo }, (_, i) => lo + i)];
-  }
-  return computed;
 }

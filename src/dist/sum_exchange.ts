@@ -17,9 +17,13 @@ import type { OfferedSum } from "./run_state.ts";
 
 /** What is averaged in a step. */
 export interface StepOfVectors {
-  /** The step. */
+  /** The step, of a round the first. */
   step: number;
-  /** Sums of all micro-batches, each once. */
+  /** The generation that it was opened in: what was sent in an earlier one is of another round. */
+  openedIn: number;
+  /** Leaves of the tree: micro-batches, or in a round members. */
+  leaves: number;
+  /** Sums of all leaves that count, each once. */
   sums: readonly OfferedSum[];
   /** Who gets the mean. */
   members: Iterable<string>;
@@ -33,8 +37,6 @@ export interface StepOfVectors {
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {
-  /** Micro-batches of the batch. */
-  microBatches: number;
   /** Values of a part. */
   partElements: number;
   /** Budget of bytes on their way. */
@@ -59,7 +61,7 @@ export interface SumExchangeEffects {
 
 /** The vectors of one step after the other. */
 export class SumExchange {
-  #open: { step: number; averaging: Averaging } | undefined;
+  #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
   /** Writes the means. */
   readonly encoder: FeedbackEncoder;
 
@@ -68,11 +70,13 @@ export class SumExchange {
     this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
-  /** Pulls the sums of a step, or goes on with them after a member was lost. */
+  /** Pulls the sums of a step, or goes on with them after a member was lost; begins again where fewer leaves count than before. */
   average(of: StepOfVectors, now: number): void {
-    if (this.#open) return this.reform(of.sums, of.members, now);
+    const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
+    if (this.#open && countOf(this.#open.of) === countOf(of)) return this.reform(of.sums, of.members, now);
+    this.encoder.settle(false);
     const averaging = this.#averagingOf(of);
-    this.#open = { step: of.step, averaging };
+    this.#open = { of, averaging, bytesSent, bytesReceived };
     averaging.advance(now);
   }
 
@@ -93,9 +97,15 @@ export class SumExchange {
    * @returns false where a sum is not needed (any more)
    */
   receive(frame: Frame, now: number): boolean {
-    const averaging = frame.step === this.#open?.step ? this.#open.averaging : undefined;
-    if (frame.kind === "sum") return averaging?.receive(frame, now) ?? false;
-    averaging?.acknowledge(frame.sender, frame.part, now);
+    const open = this.#open;
+    if (frame.step !== open?.of.step || frame.generation < open.of.openedIn) return frame.kind !== "sum";
+    if (frame.kind === "sum") {
+      open.bytesSent += frame.payload.length;
+      return open.averaging.receive(frame, now);
+    }
+    if (frame.hi !== countOf(open.of)) return false;
+    open.bytesReceived += open.averaging.bytesOf(frame.part);
+    open.averaging.acknowledge(frame.sender, frame.part, now);
     return true;
   }
 
@@ -109,11 +119,12 @@ export class SumExchange {
     return this.#open?.averaging.owing();
   }
 
-  #averagingOf({ step, sums, members, tokens, lossSum, values }: StepOfVectors): Averaging {
+  #averagingOf(of: StepOfVectors): Averaging {
     const { sizes, effects } = this;
+    const { step, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, step, values }, this.encoder, {
+    const whole = { step, parts, lo: 0, hi: countOf(of), tokens, lossSum, finite: true };
+    return new Averaging(sums, members, tokens, { ...sizes, step, leaves, values }, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
       sendMean: (part, payload, member) =>
@@ -129,9 +140,17 @@ export class SumExchange {
         ),
       heardAt: effects.heardAt,
       pulled: ({ lo, hi }) => effects.handle({ kind: "pulled", lo, hi }),
-      done: (norm) => effects.handle({ kind: "averaged", norm }),
+      done: (norm) => {
+        const { bytesSent, bytesReceived } = this.#open!;
+        effects.handle({ kind: "averaged", norm, traffic: { bytesSent, bytesReceived } });
+      },
     });
   }
+}
+
+/** How many leaves count, by which one attempt at a round's mean is told from another: members only become fewer. */
+function countOf({ sums }: StepOfVectors): number {
+  return sums.reduce((count, { lo, hi }) => count + hi - lo, 0);
 }
 
 /**

@@ -65,7 +65,7 @@ export class VectorExchange {
 
   /** Keeps a sum of a step, to be pulled. */
   keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
-    if (step !== this.#step) this.#forgetSums();
+    if (step !== this.#step) this.forgetSums();
     this.#step = step;
     this.#sums.set(`${lo}-${hi}`, sum);
   }
@@ -87,7 +87,7 @@ export class VectorExchange {
 
   /** Forgets what belongs to steps up to this one: it is over. */
   forgetThrough(step: number): void {
-    if (this.#step <= step) this.#forgetSums();
+    if (this.#step <= step) this.forgetSums();
     this.#means.forgetThrough(step);
   }
 
@@ -139,13 +139,15 @@ export class VectorExchange {
     return this.#means.of(step);
   }
 
+  /** Forgets all sums, and what encoding them has lost: nobody has them. */
+  forgetSums(): void {
+    this.encoder.settle(false);
+    this.#sums.clear();
+    this.#handedOut.clear();
+  }
+
   /** Forgets all means. */
   forgetMeans(): void {
     this.#means.forgetThrough(Infinity);
-  }
-
-  #forgetSums(): void {
-    this.#sums.clear();
-    this.#handedOut.clear();
   }
 }

@@ -204,21 +204,24 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#voice.transfer({ kind: "ack", step: frame.step, part: frame.part });
+    this.#voice.transfer({ kind: "ack", step: frame.step, hi: frame.hi, part: frame.part });
   }
 
   /** Computes what is assigned. Who is not named is no member. */
   #assign(order: Frame): void {
-    const { ranges: all } = messageOf(order, "assign");
-    const ranges = all[this.options.member];
+    const { ranges: all, round } = messageOf(order, "assign");
+    const { member } = this.options;
+    const ranges = all[member];
     if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
     this.#residuals.open(order.step, Object.keys(all));
     this.#wanted = ranges; // more may have come: a task that computes already sees it
+    const { microBatches } = this.welcome;
+    const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#voice.offer(range, sum);
-    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer));
+    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer, local));
   }
 
   /** Ends the steps that are committed and complete. */

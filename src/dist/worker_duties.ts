@@ -39,11 +39,11 @@ export async function carryOut(
       return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
     case "save": {
-      const { writer, members } = messageOf(order, "save");
+      const { writer, copying, members } = messageOf(order, "save");
       residuals.save(order.step, members);
-      if (writer !== member) return;
+      if (!copying.includes(member)) return;
       voice.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin();
+      await checkpoints.begin(writer === member);
       return answer(encodeControl(voice.fields("copied"), {}));
     }
     case "pin":

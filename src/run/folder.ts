@@ -120,7 +120,7 @@ export class RunFolder {
       tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
       loss: last?.loss ?? NaN, // JSON has null for NaN
       evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
-      skips: steps.length - 1 - steps.findLastIndex(({ applied }) => applied),
+      skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
       workers: last?.workers ?? 0,
     };
@@ -234,6 +234,12 @@ export class MetricsWriter implements Disposable {
   [Symbol.dispose](): void {
     this.#file.close();
   }
+}
+
+/** How often in a row, up to the last step, a step was skipped; the steps of a round count as one. */
+function skipsOf(steps: readonly StepMetrics[]): number {
+  const skipped = steps.slice(1 + steps.findLastIndex(({ applied }) => applied));
+  return skipped.filter(({ step, round }) => round === undefined || step === round[1]).length;
 }
 
 /** The step of a line of metrics; a torn last line counts as discarded. */

@@ -126,8 +126,17 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
+    case "momentsUnsaved":
+      return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
+    case "dropped": {
+      const { member, steps: [first, last], microBatches: [lo, hi] } = event;
+      return `the round of steps ${first} to ${last} goes on without ${member}: micro-batches ${lo} to ${
+        hi - 1
+      } of each ` +
+        "are dropped";
+    }
     case "left": {
       const { member, members, error } = event;
       return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;

@@ -8,14 +8,16 @@
 import { checkpointSteps, newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Config, type RunConfig, stringifyConfig } from "../config/config.ts";
 import { loadCorpus } from "../data/corpus.ts";
+import { AveragingReplica } from "../dist/averaging_replica.ts";
 import { coordinate } from "../dist/coordinator.ts";
 import { fetchRun } from "../dist/joining.ts";
 import { takeNatsLease } from "../dist/nats_lease.ts";
 import { connectNats } from "../dist/nats_transport.ts";
+import type { Replica } from "../dist/replica.ts";
 import { runWorker } from "../dist/worker.ts";
 import { ConfigError, RunError, wordsOf } from "../errors.ts";
 import { learningRate } from "../model/schedule.ts";
-import { planOf } from "./plan.ts";
+import { averagingOf, planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
@@ -144,6 +146,8 @@ const ALONE = "has lost the coordinator, and waits for it to come back or for an
 /** What a replica on this machine needs besides the run's configuration. */
 export interface ReplicaOptions
   extends Pick<WorkerOptions, "source" | "backend" | "device" | "gpu" | "folder" | "signal" | "onStatus"> {
+  /** Name of the worker that it is for; a single process has none. */
+  member?: string;
   /** The step that the run starts after: 0 by default, or that of a checkpoint in the folder. */
   startStep?: number;
 }
@@ -151,8 +155,8 @@ export interface ReplicaOptions
 /** A replica with this machine's backend and text, at the step that the run starts from. */
 export async function openReplica(
   config: RunConfig,
-  { source, backend, device, gpu, folder, startStep = 0, signal, onStatus }: ReplicaOptions,
-) {
+  { source, backend, device, gpu, folder, member, startStep = 0, signal, onStatus }: ReplicaOptions,
+): Promise<Replica> {
   // Loaded only here: tfjs takes a second and 100 MB that a coordinator or launcher has no use for.
   const { initBackend } = await import("../tensorflow/mod.ts");
   const { FlashReplica } = await import("./replica.ts");
@@ -168,10 +172,14 @@ export async function openReplica(
     );
   }
   const { keepLast } = config.checkpoint;
-  const place = { folder: run.checkpoints, keepLast, losses: () => run.validationLosses() };
-  const replica = new FlashReplica(config, corpus, info, place);
-  if (startStep > 0) await replica.load(startStep);
-  await replica.prepare({ onStatus, signal });
+  const place = { folder: run.checkpoints, keepLast, member, losses: () => run.validationLosses() };
+  const flash = new FlashReplica(config, corpus, info, place);
+  const state = startStep > 0 ? await flash.load(startStep, onStatus) : undefined;
+  await flash.prepare({ onStatus, signal });
+  const averaging = averagingOf(config);
+  if (!averaging) return flash;
+  const replica = new AveragingReplica(flash, averaging.outer);
+  if (state) await replica.restore(state);
   return replica;
 }
 

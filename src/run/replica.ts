@@ -7,6 +7,7 @@
 
 import { crc32 } from "node:zlib";
 import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
+import { loadMoments, saveMoments } from "../checkpoint/moments.ts";
 import type { RunConfig } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
 import type { MicroBatch, MicroBatches } from "../data/microbatch.ts";
@@ -37,6 +38,8 @@ import { VERSION } from "../version.ts";
 export interface CheckpointPlace {
   folder: string;
   keepLast: number;
+  /** The member whose moments go beside the checkpoints, where each has its own; a single process has no name. */
+  member?: string;
   /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
   losses?: () => ReadonlyMap<number, number>;
 }
@@ -96,6 +99,10 @@ export class FlashReplica implements Replica {
   /** Where each parameter lies. */
   get layout(): Layout {
     return this.#model.definition.layout;
+  }
+
+  get moments(): readonly string[] {
+    return ["m", "v"];
   }
 
   get size(): number {
@@ -201,12 +208,22 @@ export class FlashReplica implements Replica {
   /**
    * Goes on from the checkpoint of a step.
    *
+   * @returns its state; where members have moments of their own, with those of this one, or else of the member that wrote it
    * @throws {SyntaxError} where it is damaged or of another model
    */
-  async load(step: number): Promise<void> {
-    const { state, buffers } = await loadCheckpoint(this.place.folder, step, this.layout);
-    this.#takeFrequencies(frequenciesIn(this.#model.definition, buffers));
+  async load(step: number, onStatus: (text: string) => void = () => {}): Promise<ReplicaState> {
+    const { folder, member } = this.place;
+    const { state, buffers } = await loadCheckpoint(folder, step, this.layout);
+    const frequencies = frequenciesIn(this.#model.definition, buffers);
+    this.#takeFrequencies(frequencies);
+    Object.assign(state.vectors, vectorsOfFrequencies(frequencies));
+    if (state.own && member !== undefined) {
+      const own = await loadMoments(folder, member, step, hashesOf(state).state);
+      if (own) state.own = own;
+      else onStatus(`has no moments of its own of step ${step}: it goes on with those in the checkpoint`);
+    }
     this.#take(state);
+    return state;
   }
 
   async restore(state: ReplicaState): Promise<void> {
@@ -225,11 +242,12 @@ export class FlashReplica implements Replica {
     return true;
   }
 
-  #take({ step, updates, tokens, vectors: { params, m, v } }: ReplicaState): void {
+  #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
+    const { params, m, v } = { ...vectors, ...own?.vectors };
     tf.dispose({ ...this.#state });
     this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
     this.#step = step;
-    this.#updates = updates;
+    this.#updates = own?.updates ?? updates;
     this.#tokens = tokens;
   }
 
@@ -242,9 +260,18 @@ export class FlashReplica implements Replica {
       corpus: this.identity.corpus,
     };
     const { folder, keepLast, losses } = this.place;
-    const { params, m, v } = state.vectors; // positions are among the buffers
-    const trained = { ...state, vectors: { params, m, v } };
+    const { params, ...others } = state.vectors;
+    for (const name of Object.keys(vectorsOfFrequencies(frequencies))) delete others[name]; // they are among the buffers
+    const trained = { ...state, vectors: { params, ...others } };
     return await saveCheckpoint(folder, trained, context, keepLast, losses?.());
+  }
+
+  async saveOwn(state: ReplicaState): Promise<string> {
+    const { folder, keepLast, member } = this.place;
+    if (!state.own || member === undefined) {
+      throw new TypeError("This replica has nothing of its own to save.");
+    }
+    return await saveMoments(folder, member, state.step, state.own, hashesOf(state).state, keepLast);
   }
 
   /** Frees the state's tensors and the compiled functions. */

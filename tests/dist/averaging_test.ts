@@ -27,7 +27,7 @@ class Paper {
   constructor(windowParts: number) {
     const sizes = {
       step: 1,
-      microBatches: 4,
+      leaves: 4,
       values: VALUES,
       partElements: BLOCK,
       windowBytes: windowParts * 4 * BLOCK,

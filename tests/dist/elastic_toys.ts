@@ -6,11 +6,12 @@
 
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { Replica } from "../../src/dist/replica.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerOptions } from "../../src/dist/worker_options.ts";
 import type { MemoryBus } from "./memory_bus.ts";
-import type { ToyOptions, ToyReplica } from "./toy.ts";
+import type { ToyOptions } from "./toy.ts";
 
 /** Waits that long. */
 export function pause(milliseconds: number): Promise<void> {
@@ -56,7 +57,7 @@ export class ElasticRun {
   /** Starts a worker once the coordinator listens. */
   async start(
     member: string,
-    replica: ToyReplica,
+    replica: Replica,
     changes: Partial<WorkerOptions> = {},
   ): Promise<ElasticWorker> {
     await Promise.race([this.#listening.promise, this.outcome]);

@@ -28,7 +28,7 @@ async function trainOnPaper(
   const worker = new FeedbackEncoder(codec, roundingSeed),
     coordinator = new FeedbackEncoder(codec, roundingSeed);
   for (let step = 1; step <= steps; step++) {
-    const { sum: { gradient, tokens }, reports } = await computeSum(replica, 0, microBatches);
+    const { sum: { gradient, tokens }, reports } = await computeSum(replica, step, 0, microBatches);
     const bad = reports.some(({ finite }) => !finite);
     for (let part = 0; part * partElements < SIZE && !bad; part++) {
       const values = gradient.subarray(part * partElements, (part + 1) * partElements);

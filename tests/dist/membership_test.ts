@@ -109,7 +109,8 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
     tokens: 12,
   });
   paper.now = 12;
-  const actions = paper.do({ kind: "averaged", norm: 5 });
+  const traffic = { bytesSent: 80, bytesReceived: 60 };
+  const actions = paper.do({ kind: "averaged", norm: 5, traffic });
   const committed = {
     step: 1,
     loss: 2,
@@ -117,6 +118,7 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
     gradNorm: 5,
     applied: true,
     seconds: 12,
+    ...traffic,
     workers: 2,
     generation: 1,
     computed: { a: [0, 1], b: [2, 3] },
@@ -189,7 +191,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   assert.deepEqual(orderOf(paper.state), {
     kind: "save",
     step: 2,
-    message: { writer: "a", members: ["a", "b"] },
+    message: { writer: "a", copying: ["a"], members: ["a", "b"] },
   });
   paper.copy();
   paper.written();
@@ -496,7 +498,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   });
   assert.deepEqual(
     orderOf(paper.state)?.message,
-    { writer: "a", members: ["a"] },
+    { writer: "a", copying: ["a"], members: ["a"] },
     "there is nobody to compare with",
   );
 });

@@ -27,6 +27,9 @@ async function compareWithSingle(connect: Connect, size: number) {
     assert.deepEqual(all, alone.computed.map(String).sort(), "each micro-batch is computed once");
     const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
     assert.deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4]);
+    for (const key of ["bytesSent", "bytesReceived"] as const) {
+      assert.equal(steps.reduce((sum, step) => sum + step[key], 0), outcome[key]);
+    }
     for (const { computed, workers } of steps) {
       assert.equal(workers, count);
       assert.deepEqual(Object.values(computed).flat().sort(), [0, 1, 2, 3, 4, 5, 6, 7]);

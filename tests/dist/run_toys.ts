@@ -8,8 +8,8 @@ import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.t
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
+import type { Replica } from "../../src/dist/replica.ts";
 import type { WorkerEvent } from "../../src/dist/worker_options.ts";
-import type { ToyReplica } from "./toy.ts";
 
 /** Makes a connection for one participant. */
 export type Connect = (name: string) => Promise<Transport> | Transport;
@@ -27,7 +27,7 @@ export interface ToyRun {
 /** A coordinator and one worker per replica; rejects with the coordinator's error. */
 export async function runToys(
   connect: Connect,
-  replicas: ToyReplica[],
+  replicas: Replica[],
   plan: CoordinationPlan,
   options: CoordinateOptions = {},
 ): Promise<ToyRun> {

@@ -47,7 +47,7 @@ Deno.test("the run goes on while a checkpoint is written, and waits for it befor
   assert.deepEqual(orderOf(paper.state), {
     kind: "save",
     step: 1,
-    message: { writer: "a", members: ["a", "b"] },
+    message: { writer: "a", copying: [], members: ["a", "b"] },
   });
   assert.deepEqual(
     [...paper.state.members.values()].filter((member) => isAwaited(paper.state, member)).map(({ name }) =>

@@ -44,6 +44,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
 export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
   readonly size: number;
+  readonly moments = ["momentum"];
   step = 0;
   params: Float32Array;
   /** A state vector besides the parameters. */
@@ -51,6 +52,7 @@ export class ToyReplica implements Replica {
   updates = 0;
   tokens = 0;
   readonly saves: number[] = [];
+  readonly ownSaves: number[] = [];
   /** Every [step, micro-batch] that was computed. */
   readonly computed: (readonly [step: number, microBatch: number])[] = [];
 
@@ -113,6 +115,13 @@ export class ToyReplica implements Replica {
 
   async hashes(): Promise<{ state: string; params: string }> {
     return hashesOf(await this.state());
+  }
+
+  dispose(): void {}
+
+  saveOwn({ step }: ReplicaState): Promise<string> {
+    this.ownSaves.push(step);
+    return Promise.resolve(`moments ${step}`);
   }
 
   save({ step }: ReplicaState): Promise<string> {

@@ -103,7 +103,7 @@ export function average(network: Network): Passage {
       for (const name of to) lines.get(name)!.down.send(bytes, () => arrive(name));
     });
   const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
-  const sizes = { step: 1, microBatches: workers, values, partElements, windowBytes, patienceSeconds };
+  const sizes = { step: 1, leaves: workers, values, partElements, windowBytes, patienceSeconds };
   const averaging: Averaging = new Averaging(sums, names, 1, sizes, new FeedbackEncoder(codec), {
     pull: ({ member, lo, hi }, part) =>
       order([member], 0, () => {
