@@ -16,14 +16,11 @@ import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { toyPlan } from "../dist/toy.ts";
-import { median, startBenchWorker } from "./workers.ts";
 
 /** Parameters of FLASH-pytorch's train.py model, and what one more run counts. */
 const VALUES = 13_400_601;
 /** Steps of a run, and those before the ones that count. */
 const STEPS = 12, WARM_UP = 3;
-/** Milliseconds for a gradient: all workers are equally quick, and each gets one micro-batch. */
-const GRADIENT_TIME = 30;
 /** Processes of gloo abort now and then when the first of them ends, some before anything is printed. */
 const GLOO_ATTEMPTS = 3;
 /** Byte of a frame that says its kind. */
@@ -41,6 +38,10 @@ interface Row {
   gloo?: number;
   /** Median of the rounds' ratios. */
   ratio?: number;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** The transport, noting how long each averaging takes. */
@@ -81,22 +82,20 @@ async function timeOurs(workers: number, codec: CodecName): Promise<number> {
   const processes: Deno.ChildProcess[] = [];
   const start = () => {
     for (let i = 0; i < workers; i++) {
-      const member = `worker-${i}`;
-      processes.push(
-        startBenchWorker({
-          url: server.url,
-          run: plan.run,
-          member,
-          size: VALUES,
-          gradientTime: GRADIENT_TIME,
-        }),
-      );
+      processes.push(startWorker({ url: server.url, run: plan.run, member: `worker-${i}`, size: VALUES }));
     }
   };
   await coordinate(watched(transport, times), plan, { onListening: start });
   await transport.close();
   await Promise.all(processes.map(({ status }) => status));
   return median(times.slice(WARM_UP));
+}
+
+function startWorker(order: { url: string; run: string; member: string; size: number }): Deno.ChildProcess {
+  const script = fileURLToPath(new URL("./averaging_worker.ts", import.meta.url));
+  const args = ["run", "--quiet", "--no-check", "-A", script, JSON.stringify(order)];
+  return new Deno.Command(Deno.execPath(), { args, stdin: "null", stdout: "null", stderr: "inherit" })
+    .spawn();
 }
 
 /** Median seconds of gloo's all_reduce; undefined where this Python has no PyTorch. */

@@ -1,7 +1,7 @@
 /**
- * A worker process of the averaging benchmarks: its gradient is the same vector every time, and it updates nothing.
+ * A worker process of the averaging benchmark: its gradient is the same vector every time, and it updates nothing.
  *
- *     averaging_worker.ts '{"url": …, "run": …, "member": …, "size": …, "gradientTime": …}'
+ *     averaging_worker.ts '{"url": …, "run": …, "member": …, "size": …}'
  *
  * @module
  */
@@ -12,25 +12,14 @@ import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { noise, ToyReplica } from "../dist/toy.ts";
 
-/** What the process is told. */
-export interface BenchOrder {
-  url: string;
-  run: string;
-  member: string;
-  size: number;
-  /** Milliseconds for a gradient. */
-  gradientTime: number;
-}
+/** Milliseconds for a gradient: all workers are equally quick, and each gets one micro-batch. */
+const GRADIENT_TIME = 30;
 
 class StillReplica extends ToyReplica {
   readonly #gradient = noise(this.size, 2);
 
-  constructor(size: number, readonly gradientTime: number) {
-    super({ size });
-  }
-
   override async gradient(): Promise<GradientSum & { crc: number }> {
-    await new Promise((resolve) => setTimeout(resolve, this.gradientTime));
+    await new Promise((resolve) => setTimeout(resolve, GRADIENT_TIME));
     return { lossSum: 1, tokens: 1, gradient: this.#gradient, crc: 0 };
   }
 
@@ -41,10 +30,10 @@ class StillReplica extends ToyReplica {
 }
 
 if (import.meta.main) {
-  const { url, run, member, size, gradientTime }: BenchOrder = JSON.parse(Deno.args[0]);
+  const { url, run, member, size } = JSON.parse(Deno.args[0]);
   const transport = await connectNats(url, member);
   const { configHash } = await fetchRun(transport, run, member);
-  await runWorker(transport, new StillReplica(size, gradientTime), { run, member, configHash, atHome: true });
+  await runWorker(transport, new StillReplica({ size }), { run, member, configHash, atHome: true });
   await transport.close();
   Deno.exit();
 }

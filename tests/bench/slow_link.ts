@@ -2,12 +2,12 @@
  * How the time of a step divides into computing and waiting where workers are behind a slow network
  * (tests/dist/slow_link.ts): toys in processes of their own, whose gradient takes a given time.
  *
- *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--values 13400601] [--compute 400]
- *       [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps 12] [--far] [--json]
+ *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--mode allreduce | average]
+ *       [--localSteps 20] [--values 13400601] [--compute 400] [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps N] [--far] [--json]
  *
- * Processor time per step is that of this machine: a slow network does not change it, and docs/scaling.md builds on it.
  * `--compute`: milliseconds of a worker's gradient; `--cuts`: share of the connections that is cut in a minute; `--far`: the
- * coordinator is behind the slow network, too, and not beside the server.
+ * coordinator is behind the slow network, too, and not beside the server. Processor time per step, of all that a process did, is that
+ * of this machine: a slow network does not change it, and docs/scaling.md builds on it.
  *
  * @module
  */
@@ -21,10 +21,7 @@ import { startNatsServer } from "../../src/dist/server.ts";
 import type { LinkOptions } from "../dist/slow_link.ts";
 import { toyPlan } from "../dist/toy.ts";
 import { descendants } from "../run/runs.ts";
-import { median, startBenchWorker } from "./workers.ts";
-
-/** Steps before those that count. */
-const WARM_UP = 2;
+import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
 
 /** What is measured. */
 interface Setting {
@@ -34,21 +31,23 @@ interface Setting {
   link: LinkOptions;
   isFar: boolean;
   steps: number;
+  /** Undefined: gradients are averaged. */
+  localSteps?: number;
 }
 
-/** One line of the result. Seconds are of a step, medians. */
+/** One line of the result. Seconds are of a step. */
 interface Row {
   codec: CodecName;
   step: number;
   waiting: number;
-  /** Share of the step. */
+  /** Share of the time that workers wait. */
   share: number;
-  /** What a worker's own bytes take on its link, in one direction; both are used at the same time. */
-  atFullSpeed: number;
+  /** What a worker's bytes take on its link, in one direction; both are used at the same time. */
+  least: number;
   /** Of what came and went, how much was sent again. */
   repeated: number;
   cuts: number;
-  /** Processor time of a step, in milliseconds. */
+  /** Processor time in milliseconds. */
   coordinatorCpu: number;
   workerCpu: number;
   serverCpu: number;
@@ -60,17 +59,15 @@ function cpuOf(pid: number): number {
   return 10 * (Number(user) + Number(system)); // the system counts in hundredths of a second
 }
 
+function start(script: string, order: unknown, stdin: "piped" | "null"): Deno.ChildProcess {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const args = ["run", "--quiet", "--no-check", "-A", path, JSON.stringify(order)];
+  return new Deno.Command(Deno.execPath(), { args, stdin, stdout: "piped", stderr: "inherit" }).spawn();
+}
+
 /** The proxy in a process of its own. */
 async function startLink(url: string, options: LinkOptions) {
-  const script = fileURLToPath(new URL("../dist/slow_link.ts", import.meta.url));
-  const args = ["run", "--quiet", "--no-check", "-A", script, JSON.stringify({ url, ...options })];
-  const child = new Deno.Command(Deno.execPath(), {
-    args,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  })
-    .spawn();
+  const child = start("../dist/slow_link.ts", { url, ...options }, "piped");
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const address = (await lines.read()).value!.trim();
   const end = async () => {
@@ -81,7 +78,7 @@ async function startLink(url: string, options: LinkOptions) {
 }
 
 async function measure(codec: CodecName, setting: Setting): Promise<Row> {
-  const { workers, values: size, computeSeconds, isFar, steps } = setting;
+  const { workers, values: size, computeSeconds, isFar, steps, localSteps } = setting;
   await using server = await startNatsServer();
   const link = await startLink(server.url, setting.link);
   const transport = await connectNats(isFar ? link.url : server.url, "coordinator");
@@ -92,39 +89,42 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
     startWorkers: workers,
     evaluation: { every: 0, microBatches: 0 },
     heartbeatSeconds: 1,
+    averaging: localSteps ? { localSteps, warmupSteps: 0, outer: { rate: 0.7, momentum: 0.9 } } : undefined,
   });
+  const common = { url: link.url, run: plan.run, size, gradientTime: 1000 * computeSeconds };
+  const orders = Array.from({ length: workers }, (_, i): SlowWorkerOrder => ({
+    ...common,
+    member: `worker-${i}`,
+    averages: localSteps !== undefined,
+  }));
   const processes: Deno.ChildProcess[] = [];
-  const order = { url: link.url, run: plan.run, size, gradientTime: 1000 * computeSeconds };
-  const ends: number[] = [];
-  const begun: number[] = [], used: number[] = [];
-  const noteCpu = (into: number[]) => {
+  const cpu: { step: number; used: number[] }[] = [];
+  const noteCpu = (step: number) => {
     const { pid } = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command))!;
-    into.push(...[Deno.pid, processes[0].pid, pid].map(cpuOf));
+    cpu.push({ step, used: [Deno.pid, processes[0].pid, pid].map(cpuOf) });
   };
   const outcome = await coordinate(transport, plan, {
-    onListening: () => {
-      for (let i = 0; i < workers; i++) processes.push(startBenchWorker({ ...order, member: `worker-${i}` }));
-    },
-    onEvent: (event) => {
-      if (event.kind !== "step") return;
-      ends.push(performance.now() / 1000);
-      if (ends.length === WARM_UP) noteCpu(begun);
-      if (ends.length === steps) noteCpu(used);
-    },
+    onListening: () =>
+      processes.push(...orders.map((order) => start("./slow_link_worker.ts", order, "null"))),
+    onEvent: (event) => event.kind === "step" && noteCpu(event.committed.step),
   });
   await transport.close();
-  await Promise.all(processes.map(({ status }) => status));
+  const reports = await Promise.all(processes.map(async (process): Promise<SlowWorkerReport> => {
+    const { stdout } = await process.output();
+    return JSON.parse(new TextDecoder().decode(stdout));
+  }));
   const cuts = await link.end();
-  const step = median(ends.slice(WARM_UP).map((end, i) => end - ends[i + WARM_UP - 1]));
-  const [coordinatorCpu, workerCpu, serverCpu] = used.map((all, i) => (all - begun[i]) / (steps - WARM_UP));
-  const bytes = codecOf(codec).byteLength(size);
+  const total = (key: keyof SlowWorkerReport) => reports.reduce((sum, report) => sum + report[key], 0);
+  const { step: begun, used: before } = cpu[localSteps ?? 1], { step: end, used: after } = cpu.at(-1)!;
+  const [coordinatorCpu, workerCpu, serverCpu] = after.map((used, i) => (used - before[i]) / (end - begun));
+  const bytes = codecOf(codec).byteLength(size), rounds = steps / (localSteps ?? 1);
   return {
     codec,
-    step,
-    waiting: step - computeSeconds,
-    share: 1 - computeSeconds / step,
-    atFullSpeed: bytes / setting.link.bytesPerSecond,
-    repeated: (outcome.bytesSent + outcome.bytesReceived) / (2 * bytes * workers * steps) - 1,
+    step: total("span") / total("steps"),
+    waiting: (total("span") - total("busy")) / total("steps"),
+    share: 1 - total("busy") / total("span"),
+    least: bytes / setting.link.bytesPerSecond / (localSteps ?? 1),
+    repeated: (outcome.bytesSent + outcome.bytesReceived) / (2 * bytes * workers * rounds) - 1,
     cuts,
     coordinatorCpu,
     workerCpu,
@@ -134,9 +134,21 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
 
 if (import.meta.main) {
   const args = parseArgs(Deno.args, {
-    string: ["workers", "codecs", "values", "compute", "mbits", "roundTrip", "cuts", "steps"],
+    string: [
+      "workers",
+      "codecs",
+      "mode",
+      "localSteps",
+      "values",
+      "compute",
+      "mbits",
+      "roundTrip",
+      "cuts",
+      "steps",
+    ],
     boolean: ["far", "json"],
   });
+  const localSteps = args.mode === "average" ? Number(args.localSteps ?? 20) : undefined;
   const setting: Setting = {
     workers: Number(args.workers ?? 4),
     values: Number(args.values ?? 13_400_601),
@@ -147,7 +159,8 @@ if (import.meta.main) {
       cutsPerMinute: Number(args.cuts ?? 0.01),
     },
     isFar: Boolean(args.far),
-    steps: Number(args.steps ?? 12),
+    steps: Number(args.steps ?? 4 * (localSteps ?? 2)),
+    localSteps,
   };
   const rows: Row[] = [];
   for (const codec of CODEC_NAMES) {
