@@ -3,11 +3,11 @@
  * (tests/dist/slow_link.ts): toys in processes of their own, whose gradient takes a given time.
  *
  *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--mode allreduce | average]
- *       [--localSteps 20] [--values 13400601] [--compute 400] [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps N] [--far] [--json]
+ *       [--localSteps 20] [--values 13400601] [--compute 400] [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps N] [--far | --direct] [--json]
  *
  * `--compute`: milliseconds of a worker's gradient; `--cuts`: share of the connections that is cut in a minute; `--far`: the
- * coordinator is behind the slow network, too, and not beside the server. Processor time per step, of all that a process did, is that
- * of this machine: a slow network does not change it, and docs/scaling.md builds on it.
+ * coordinator is behind the slow network, too, and not beside the server; `--direct`: nobody is, so that the processor time is
+ * what docs/scaling.md builds on (a slow network breaks everything into small pieces, which costs more).
  *
  * @module
  */
@@ -29,6 +29,8 @@ interface Setting {
   values: number;
   computeSeconds: number;
   link: LinkOptions;
+  /** Without the slow network. */
+  isDirect: boolean;
   isFar: boolean;
   steps: number;
   /** Undefined: gradients are averaged. */
@@ -78,9 +80,11 @@ async function startLink(url: string, options: LinkOptions) {
 }
 
 async function measure(codec: CodecName, setting: Setting): Promise<Row> {
-  const { workers, values: size, computeSeconds, isFar, steps, localSteps } = setting;
+  const { workers, values: size, computeSeconds, isDirect, isFar, steps, localSteps } = setting;
   await using server = await startNatsServer();
-  const link = await startLink(server.url, setting.link);
+  const link = isDirect
+    ? { url: server.url, end: () => Promise.resolve(0) }
+    : await startLink(server.url, setting.link);
   const transport = await connectNats(isFar ? link.url : server.url, "coordinator");
   const plan = toyPlan({
     codec,
@@ -146,7 +150,7 @@ if (import.meta.main) {
       "cuts",
       "steps",
     ],
-    boolean: ["far", "json"],
+    boolean: ["far", "direct", "json"],
   });
   const localSteps = args.mode === "average" ? Number(args.localSteps ?? 20) : undefined;
   const setting: Setting = {
@@ -158,6 +162,7 @@ if (import.meta.main) {
       delaySeconds: Number(args.roundTrip ?? 40) / 2000,
       cutsPerMinute: Number(args.cuts ?? 0.01),
     },
+    isDirect: Boolean(args.direct),
     isFar: Boolean(args.far),
     steps: Number(args.steps ?? 4 * (localSteps ?? 2)),
     localSteps,
