@@ -13,7 +13,7 @@
  * | 16 | u32 | generation | number of the set of members, rising with every change |
  * | 20 | u32 | step | the step that the frame belongs to |
  * | 24 | u32 | lo | first leaf of a sum: a micro-batch, or a member in a round of local steps |
- * | 28 | u32 | hi | one past its last leaf; of a mean and its acknowledgement, how many leaves count |
+ * | 28 | u32 | hi | one past its last leaf |
  * | 32 | u32 | part | which part of the vector the payload is |
  * | 36 | u32 | parts | of how many |
  * | 40 | f64 | tokens | counted tokens of the sum; in a pull, of the whole batch |
@@ -24,6 +24,9 @@
  * | 60 | text | run | name of the run |
  * | … | text | sender | name of the member, or "coordinator" |
  * | … | bytes | payload | |
+ *
+ * In a mean and its acknowledgement `lo` is the generation in which the step was opened and `hi` how many leaves count: a
+ * round's mean may be made anew, without a member that was lost.
  *
  * A sum is named by (run, step, lo, hi, part): the same bytes whoever computed it. Term and generation guard orders.
  * Bytes 0 to 8 keep their meaning in every version, so that two versions can tell each other apart.

@@ -40,6 +40,12 @@ export interface Round {
   shares: Readonly<Record<string, Range>>;
 }
 
+/**
+ * A mean of a round may be made anew, where the round was opened again, or over fewer leaves, without a member that was lost: `lo`
+ * is the generation that the round was opened in, `hi` how many leaves count.
+ */
+export type Attempt = Pick<Frame, "lo" | "hi">;
+
 /** How the writing of a checkpoint ended: where it is, or why it is not there. */
 export type SaveResult = { place: string } | { error: string };
 
@@ -99,8 +105,8 @@ export interface Messages {
     tokens: number;
     /** Null for samples that are dropped with a lost member's round; step after step. */
     crcs: (number | null)[];
-    /** Where a round ends, the steps that end with it. */
-    localSteps?: number;
+    /** Where a round ends, the steps that end with it, and the attempt at its mean that counts. */
+    round?: { localSteps: number; attempt: Attempt };
   };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };

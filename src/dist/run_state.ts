@@ -245,7 +245,7 @@ export function onRecord(
 
 /** The last step of the open commit, or that all members have ended where none is open. */
 export function committedStep({ stage, step }: RunState): number {
-  return stage.kind === "committing" ? step + (stage.commit.localSteps ?? 1) : step;
+  return stage.kind === "committing" ? step + (stage.commit.round?.localSteps ?? 1) : step;
 }
 
 /** An order to members: carrying it out twice is the same as once. */

@@ -1,6 +1,6 @@
 /**
- * How a step, or a round of local steps, goes: all sums in, averaged, committed; then evaluated, saved and at the end hashed. Pure functions from a
- * state and what members report to a new state and actions.
+ * How a step, or a round of local steps, goes: all sums in, averaged, committed; then evaluated, saved and at the end
+ * hashed. Pure functions from a state and what members report to a new state and actions.
  *
  * @module
  */
@@ -110,10 +110,11 @@ function commit(
   },
 ): Transition {
   const seconds = now - done.openedAt;
-  const localSteps = done.round?.localSteps;
+  const { round, sums, openedIn } = done;
+  const localSteps = round?.localSteps;
   const steps = committedSteps({
     step: state.step + 1,
-    ...(localSteps === undefined ? {} : { localSteps }),
+    localSteps,
     microBatches: state.plan.microBatches,
     shares: sharesOf(done),
     gradNorm: norm,
@@ -133,7 +134,7 @@ function commit(
     loss,
     tokens,
     crcs: steps.flatMap(({ samples }) => samples),
-    ...(localSteps === undefined ? {} : { localSteps }),
+    ...(round ? { round: { localSteps: round.localSteps, attempt: { lo: openedIn, hi: sums.length } } } : {}),
   };
   const next: RunState = {
     ...state,

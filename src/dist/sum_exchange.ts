@@ -19,7 +19,7 @@ import type { OfferedSum } from "./run_state.ts";
 export interface StepOfVectors {
   /** The step, of a round the first. */
   step: number;
-  /** The generation that it was opened in: what was sent in an earlier one is of another round. */
+  /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
   openedIn: number;
   /** Leaves of the tree: micro-batches, or in a round members. */
   leaves: number;
@@ -103,7 +103,7 @@ export class SumExchange {
       open.bytesSent += frame.payload.length;
       return open.averaging.receive(frame, now);
     }
-    if (frame.hi !== countOf(open.of)) return false;
+    if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
     open.bytesReceived += open.averaging.bytesOf(frame.part);
     open.averaging.acknowledge(frame.sender, frame.part, now);
     return true;
@@ -123,7 +123,7 @@ export class SumExchange {
     const { sizes, effects } = this;
     const { step, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, lo: 0, hi: countOf(of), tokens, lossSum, finite: true };
+    const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
     return new Averaging(sums, members, tokens, { ...sizes, step, leaves, values }, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
@@ -148,7 +148,7 @@ export class SumExchange {
   }
 }
 
-/** How many leaves count, by which one attempt at a round's mean is told from another: members only become fewer. */
+/** How many leaves count, by which one attempt at the mean of a round is told from another: members only become fewer. */
 function countOf({ sums }: StepOfVectors): number {
   return sums.reduce((count, { lo, hi }) => count + hi - lo, 0);
 }

@@ -10,7 +10,7 @@ import type { VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
-import type { Range } from "./messages.ts";
+import type { Attempt, Range } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
@@ -135,8 +135,8 @@ export class VectorExchange {
   }
 
   /** The mean of a step; undefined where parts are missing. */
-  meanOf(step: number): Float32Array | undefined {
-    return this.#means.of(step);
+  meanOf(step: number, attempt?: Attempt): Float32Array | undefined {
+    return this.#means.of(step, attempt);
   }
 
   /** Forgets all sums, and what encoding them has lost: nobody has them. */

@@ -104,7 +104,8 @@ export class Workbench {
   get canApply(): boolean {
     const step = this.replica.step + 1;
     const commit = this.#commits.get(step);
-    return commit !== undefined && (!commit.apply || this.vectors.meanOf(step) !== undefined);
+    return commit !== undefined &&
+      (!commit.apply || this.vectors.meanOf(step, commit.round?.attempt) !== undefined);
   }
 
   /**
@@ -116,7 +117,8 @@ export class Workbench {
     const { replica, effects, vectors } = this;
     const step = replica.step + 1;
     const commit = this.#commits.get(step)!;
-    const { apply, norm, tokens, localSteps } = commit;
+    const { apply, norm, tokens, round } = commit;
+    const localSteps = round?.localSteps;
     effects.reach("before-apply", step);
     const last = step + (localSteps ?? 1) - 1;
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };

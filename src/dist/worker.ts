@@ -204,7 +204,7 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#voice.transfer({ kind: "ack", step: frame.step, hi: frame.hi, part: frame.part });
+    this.#voice.transfer({ kind: "ack", step: frame.step, lo: frame.lo, hi: frame.hi, part: frame.part });
   }
 
   /** Computes what is assigned. Who is not named is no member. */

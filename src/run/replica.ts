@@ -5,12 +5,11 @@
  * @module
  */
 
-import { crc32 } from "node:zlib";
 import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import { loadMoments, saveMoments } from "../checkpoint/moments.ts";
 import type { RunConfig } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
-import type { MicroBatch, MicroBatches } from "../data/microbatch.ts";
+import type { MicroBatches } from "../data/microbatch.ts";
 import type {
   GradientSum,
   LossSum,
@@ -20,6 +19,7 @@ import type {
   StepOutcome,
 } from "../dist/replica.ts";
 import { hashesOf } from "../dist/replica_state.ts";
+import { hasOwnMoments } from "../dist/rounds.ts";
 import type { Layout } from "../layout.ts";
 import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
@@ -29,8 +29,9 @@ import type { Frequencies } from "../model/positions.ts";
 import { learningRate } from "../model/schedule.ts";
 import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
 import { compileSteps, type Steps } from "../model/steps.ts";
-import { type Batch, type TransformerModel, transformerModel } from "../model/training.ts";
-import { microBatchesOf } from "./plan.ts";
+import { type TransformerModel, transformerModel } from "../model/training.ts";
+import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
+import { averagingOf, microBatchesOf } from "./plan.ts";
 import { type BackendInfo, compileOnce, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
 
@@ -217,10 +218,13 @@ export class FlashReplica implements Replica {
     const frequencies = frequenciesIn(this.#model.definition, buffers);
     this.#takeFrequencies(frequencies);
     Object.assign(state.vectors, vectorsOfFrequencies(frequencies));
-    if (state.own && member !== undefined) {
+    const { steps } = this.config.train;
+    if (member !== undefined && hasOwnMoments({ averaging: averagingOf(this.config), steps }, step)) {
       const own = await loadMoments(folder, member, step, hashesOf(state).state);
       if (own) state.own = own;
-      else onStatus(`has no moments of its own of step ${step}: it goes on with those in the checkpoint`);
+      else {onStatus(
+          `goes on after step ${step} with the moments in the checkpoint: it finds none of its own`,
+        );}
     }
     this.#take(state);
     return state;
@@ -300,24 +304,4 @@ function numericsFingerprint(
   return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, path, ...flags].join(
     ", ",
   );
-}
-
-/** A micro-batch of zeros in which no token counts. */
-function emptyBatch(shape: [number, number], masked: boolean): MicroBatch {
-  const size = shape[0] * shape[1];
-  const mask = masked ? new Uint8Array(size).fill(1) : undefined;
-  return { ids: new Int32Array(size), labels: new Int32Array(size).fill(-1), mask, shape };
-}
-
-function tensorsOf({ ids, labels, mask, shape }: MicroBatch): Batch {
-  return {
-    ids: tf.tensor2d(ids, shape, "int32"),
-    labels: tf.tensor2d(labels, shape, "int32"),
-    mask: mask && tf.tensor2d(mask, shape, "bool"),
-  };
-}
-
-/** CRC-32 of the ids as they were fed to the model. */
-function crcOf({ ids }: MicroBatch): number {
-  return crc32(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 }

@@ -34,12 +34,15 @@ Deno.test("a run that averages parameters learns, and goes on with the same memb
   const onEvent = (event: { kind: string; text?: string }) => void lines.push(event.text ?? "");
   await train(config("parts", 14, 3), { resume: true, onEvent });
   assert.equal(
-    lines.filter((line) => /moments of its own of step 11/.test(line)).length,
+    lines.filter((line) => /finds none of its own/.test(line)).length,
     2,
     lines.join("\n"),
   );
   const last = metricsOf(place.run("parts")).steps.at(-1)!;
   assert.deepEqual([last.step, last.workers], [14, 3]);
+
+  const gradients = { ...config("parts", 15), dist: { mode: "allreduce" as const } };
+  assert.equal((await train(gradients, { resume: true })).steps, 15, "moments are everybody's again");
 });
 
 Deno.test("without workers it is the run of one, bit for bit, resumed or not", async () => {
@@ -51,4 +54,14 @@ Deno.test("without workers it is the run of one, bit for bit, resumed or not", a
   assert.equal(whole.paramsHash, one.paramsHash);
   assert.equal(none.steps, 6);
   assert.equal(none.paramsHash, one.paramsHash);
+});
+
+Deno.test("a run of averaged gradients can go on with averaged parameters", async () => {
+  await using place = await Workplace.open();
+  const config = (mode: "allreduce" | "average", steps: number) =>
+    place.config("run", { dist: { mode, localSteps: 2 }, train: { steps } });
+  await train(config("allreduce", 2));
+  await train(config("average", 6), { resume: true });
+  const rounds = metricsOf(place.run("run")).steps.map(({ round }) => round?.[1]);
+  assert.deepEqual(rounds, [undefined, undefined, 4, 4, 6, 6]);
 });
