@@ -8,32 +8,40 @@
 
 /** Values of the vector: FLASH-pytorch's train.py model. */
 const VALUES = 13_400_601;
-/** Seconds of a round trip, of which a step has five: assign, offer, pull, mean, commit. */
-const ROUND_TRIP = 0.001, TRIPS = 5;
+/** Bytes on their way from all members together (`dist.windowBytes`). */
+const WINDOW = 16 * 1024 * 1024;
+/** Bytes of a part (`dist.partBytes`): the first has to arrive before the link back is used, and the last goes back alone. */
+const PART = 512 * 1024;
+/** Round trips of a step: assign and offer, pull, mean and acknowledgement, commit and status. */
+const TRIPS = 4;
 
-/** What a codec costs: bytes of a value, and milliseconds of processor time (docs/scaling.md says how they were measured). */
+/** What a codec costs: bytes of a value, and seconds of processor time, measured without a network (docs/scaling.md). */
 interface Cost {
   bytes: number;
-  /** Of the reducer for each worker's vector that it pulls, decodes and adds. */
-  perSum: number;
+  /** Of a worker: encoding, sending, and taking the mean. */
+  worker: number;
+  /** Of the reducer for each sum that it pulls, decodes and adds. */
+  sum: number;
   /** Of the reducer for a mean: dividing, encoding, its norm. */
-  perMean: number;
+  mean: number;
   /** Of the server for each vector that comes or goes. */
-  perVector: number;
+  vector: number;
 }
 
 const COSTS = {
-  float32: { bytes: 4, perSum: 45, perMean: 40, perVector: 26 },
-  bfloat16: { bytes: 2, perSum: 35, perMean: 40, perVector: 14 },
-  int8: { bytes: 1 + 4 / 256, perSum: 30, perMean: 50, perVector: 10 },
+  float32: { bytes: 4, worker: 0.1, sum: 0.045, mean: 0.04, vector: 0.026 },
+  bfloat16: { bytes: 2, worker: 0.08, sum: 0.035, mean: 0.04, vector: 0.014 },
+  int8: { bytes: 1 + 4 / 256, worker: 0.06, sum: 0.03, mean: 0.05, vector: 0.01 },
 } satisfies Record<string, Cost>;
 
 /** A way to run. */
-export interface Setting {
+interface Setting {
   codec: keyof typeof COSTS;
   workers: number;
   /** Bytes per second of each machine's link, in each direction. */
   link: number;
+  /** Seconds there and back. */
+  roundTrip: number;
   /** On machines of their own; with 1 it is the coordinator, on the server's machine. */
   reducers: number;
   /** Processors of the server's machine. */
@@ -41,25 +49,36 @@ export interface Setting {
 }
 
 /** Seconds that each resource is busy for one averaging, all of them at the same time. */
-export function busy({ codec, workers, link, reducers, serverCores }: Setting): Record<string, number> {
-  const { bytes, perSum, perMean, perVector } = COSTS[codec];
-  const vector = bytes * VALUES;
-  const isApart = reducers > 1;
-  // The server gets N sums and a mean; it sends N sums to the reducers and N means to the workers.
-  const leaving = workers + (isApart ? workers : 0), passing = 3 * workers + 1;
+function busy({ codec, workers, link, roundTrip, reducers, serverCores }: Setting): Record<string, number> {
+  const { bytes, sum, mean, vector } = COSTS[codec];
+  const size = bytes * VALUES;
+  // The server gets N sums and a mean; it sends N means to the workers, and N sums to reducers on other machines.
+  const leaving = reducers > 1 ? 2 * workers : workers;
   return {
-    "a worker's link": vector / link,
-    "a reducer's link": isApart ? workers * vector / (reducers * link) : 0,
-    "the server's link": leaving * vector / link,
-    "the reducer's processor": (workers * perSum + perMean) / (1000 * reducers),
-    "the server's processors": passing * perVector / (1000 * serverCores),
+    "worker's link": size / link,
+    "reducer's link": reducers > 1 ? workers * size / (reducers * link) : 0,
+    "server's link": leaving * size / link,
+    "reducer's processor": (workers * sum + mean) / reducers,
+    "server's processors": (3 * workers + 1) * vector / serverCores,
+    "window": workers * size * roundTrip / WINDOW,
   };
 }
 
+/** Seconds in which no resource is busy all the time: round trips, and the first and the last part. */
+function unused({ link, roundTrip }: Pick<Setting, "link" | "roundTrip">): number {
+  return TRIPS * roundTrip + 2 * PART / link;
+}
+
 /** Seconds of one averaging, and what decides them. */
-export function averaging(setting: Setting): { seconds: number; wall: string } {
+function averaging(setting: Setting): { seconds: number; wall: string } {
   const [[wall, longest]] = Object.entries(busy(setting)).toSorted(([, a], [, b]) => b - a);
-  return { seconds: longest + TRIPS * ROUND_TRIP, wall };
+  return { seconds: longest + unused(setting), wall };
+}
+
+/** Seconds where everything shares the processors of one machine, without a network. */
+function onOneMachine(codec: keyof typeof COSTS, workers: number, cores: number): number {
+  const { worker, sum, mean, vector } = COSTS[codec];
+  return (workers * (worker + sum) + mean + (3 * workers + 1) * vector) / cores;
 }
 
 /** What the table compares; averages over `every` steps. */
@@ -71,24 +90,36 @@ const OPTIONS = [
   { name: "int8, 20 local steps", codec: "int8", reducers: 1, every: 20 },
   { name: "int8, 20 local steps, 8 reducers", codec: "int8", reducers: 8, every: 20 },
 ] as const;
-const WORKERS = [8, 32, 100, 320, 1000], GIGABITS = [1, 10, 100], SERVER_CORES = 16;
+const WORKERS = [8, 100, 1000], GIGABITS = [1, 10, 100];
+const MACHINES = { roundTrip: 0.001, serverCores: 16 };
 
-/** "0.0123" → "0.012". */
+/** Two digits. */
 function short(seconds: number): string {
-  return seconds >= 100 ? seconds.toFixed(0) : seconds.toPrecision(2);
+  return seconds >= 100 ? seconds.toFixed(0) : Number(seconds.toPrecision(2)).toString();
+}
+
+/** A line of a table. */
+function line(cells: readonly (string | number)[]): string {
+  return `| ${cells.join(" | ")} |`;
 }
 
 if (import.meta.main) {
-  console.log(`| option | workers | ${GIGABITS.map((gigabits) => `${gigabits} Gbit/s`).join(" | ")} |`);
-  console.log(`| --- | ---: | ${GIGABITS.map(() => "---").join(" | ")} |`);
+  console.log(line(["option", "workers", ...GIGABITS.map((gigabits) => `${gigabits} Gbit/s`)]));
+  console.log(line(["---", "---:", ...GIGABITS.map(() => "---")]));
   for (const { name, every, ...option } of OPTIONS) {
     for (const workers of WORKERS) {
       const cells = GIGABITS.map((gigabits) => {
-        const setting = { ...option, workers, link: gigabits * 125e6, serverCores: SERVER_CORES };
-        const { seconds, wall } = averaging(setting);
-        return `${short(seconds / every)} ${wall.replace(/^(a|the) /, "")}`;
+        const { seconds, wall } = averaging({ ...option, ...MACHINES, workers, link: gigabits * 125e6 });
+        return `${short(seconds / every)} ${wall}`;
       });
-      console.log(`| ${name} | ${workers.toLocaleString("en")} | ${cells.join(" | ")} |`);
+      console.log(line([name, workers.toLocaleString("en"), ...cells]));
     }
+  }
+  console.log("\nWhat the model says of what was measured:");
+  for (const codec of ["float32", "bfloat16", "int8"] as const) {
+    const slow = { codec, workers: 4, link: 12.5e6, roundTrip: 0.04, reducers: 1, serverCores: 2 };
+    const near = busy(slow)["worker's link"] + unused(slow); // each worker has a link of its own, the server's is none
+    console.log(line([codec, "one machine, 2 cores", short(onOneMachine(codec, 4, 2))]));
+    console.log(line([codec, "100 Mbit/s and 40 ms", short(near)]));
   }
 }
