@@ -15,10 +15,10 @@ const PART = 512 * 1024;
 /** Round trips of a step: assign and offer, pull, mean and acknowledgement, commit and status. */
 const TRIPS = 4;
 
-/** What a codec costs: bytes of a value, and seconds of processor time, measured without a network (docs/scaling.md). */
+/** What a codec costs: bytes of a value, and seconds of processor time, measured without a slow network (docs/scaling.md). */
 interface Cost {
   bytes: number;
-  /** Of a worker: encoding, sending, and taking the mean. */
+  /** Of a worker: copying its gradient, encoding, sending, and taking the mean. */
   worker: number;
   /** Of the reducer for each sum that it pulls, decodes and adds. */
   sum: number;
@@ -29,9 +29,9 @@ interface Cost {
 }
 
 const COSTS = {
-  float32: { bytes: 4, worker: 0.1, sum: 0.045, mean: 0.04, vector: 0.026 },
-  bfloat16: { bytes: 2, worker: 0.08, sum: 0.035, mean: 0.04, vector: 0.014 },
-  int8: { bytes: 1 + 4 / 256, worker: 0.06, sum: 0.03, mean: 0.05, vector: 0.01 },
+  float32: { bytes: 4, worker: 0.205, sum: 0.061, mean: 0.09, vector: 0.039 },
+  bfloat16: { bytes: 2, worker: 0.199, sum: 0.058, mean: 0.09, vector: 0.021 },
+  int8: { bytes: 1 + 4 / 256, worker: 0.158, sum: 0.055, mean: 0.068, vector: 0.011 },
 } satisfies Record<string, Cost>;
 
 /** A way to run. */
@@ -115,11 +115,12 @@ if (import.meta.main) {
       console.log(line([name, workers.toLocaleString("en"), ...cells]));
     }
   }
-  console.log("\nWhat the model says of what was measured:");
+  console.log(
+    "\nThe model for what was measured: one machine with 2 and 6 workers, 4 workers over 100 Mbit/s and 40 ms",
+  );
+  const slow = { workers: 4, link: 12.5e6, roundTrip: 0.04, reducers: 1, serverCores: 2 };
   for (const codec of ["float32", "bfloat16", "int8"] as const) {
-    const slow = { codec, workers: 4, link: 12.5e6, roundTrip: 0.04, reducers: 1, serverCores: 2 };
-    const near = busy(slow)["worker's link"] + unused(slow); // each worker has a link of its own, the server's is none
-    console.log(line([codec, "one machine, 2 cores", short(onOneMachine(codec, 4, 2))]));
-    console.log(line([codec, "100 Mbit/s and 40 ms", short(near)]));
+    const near = busy({ ...slow, codec })["worker's link"] + unused(slow); // the server's link is not slow
+    console.log(line([codec, ...[onOneMachine(codec, 2, 2), onOneMachine(codec, 6, 2), near].map(short)]));
   }
 }
