@@ -27,12 +27,13 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
 
 /** What a worker gets to know whose join was accepted. */
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
-  const { microBatches, codec, windowBytes, heartbeatSeconds, silenceSeconds } = state.plan;
+  const { microBatches, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds } = state.plan;
   return encodeControl(fieldsOf(state, "welcome"), {
     admitted: state.members.has(name),
     microBatches,
     partElements,
     codec,
+    roundingSeed,
     windowBytes,
     heartbeatSeconds,
     silenceSeconds,

@@ -14,6 +14,8 @@ import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
 export interface AveragingSizes {
+  /** The step that is averaged. */
+  step: number;
   /** Leaves of the tree. */
   leaves: number;
   /** Values of the vector. */
@@ -81,6 +83,8 @@ export class Averaging {
   #members: ReadonlySet<string>;
   /** When each member last delivered what it was asked for. */
   readonly #deliveredAt = new Map<string, number>();
+  /** When anybody did. */
+  #lastDelivery = -Infinity;
 
   /**
    * An averaging that begins with the first call of {@linkcode Averaging.advance}.
@@ -165,7 +169,7 @@ export class Averaging {
     if (!pull || frame.codec !== codec.name || frame.payload.length !== pull.bytes) return false;
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
-    this.#deliveredAt.set(frame.sender, now);
+    this.#noteDelivery(frame.sender, now);
     const values = this.#step.vector(this.#valuesOf(frame.part));
     codec.decode(frame.payload, values);
     const whole = this.#step.add(frame.lo, frame.hi, frame.part, values);
@@ -178,7 +182,7 @@ export class Averaging {
   /** Makes a part of the mean from the sum over the whole batch. Its norm is that of what the members will read. */
   #finish(part: number, sum: Float32Array): void {
     divideBy(sum, this.tokens);
-    const payload = this.encoder.encode(part, sum, 1);
+    const payload = this.encoder.encode(part, sum, 1, `mean of step ${this.sizes.step}`);
     this.encoder.codec.decode(payload, sum);
     this.#squares[part] = blockSquares(sum);
     this.#ready.push({ part, payload });
@@ -189,8 +193,13 @@ export class Averaging {
   acknowledge(member: string, part: number, now: number): void {
     const published = this.#published.get(part);
     if (!published?.missing.delete(member)) return;
-    this.#deliveredAt.set(member, now);
+    this.#noteDelivery(member, now);
     this.#retire(published, now);
+  }
+
+  #noteDelivery(member: string, now: number): void {
+    this.#deliveredAt.set(member, now);
+    this.#lastDelivery = now;
   }
 
   /** Since when each member has kept the averaging waiting, without delivering anything. */
@@ -207,10 +216,14 @@ export class Averaging {
     return since;
   }
 
-  /** Sends again what got no answer from members that were heard of since: to others it would only pile up. */
+  /**
+   * Sends again what got no answer from members that were heard of since: to others it would only pile up. While anything
+   * arrives, the rest is on its way behind it: what is sent twice over a slow link makes it slower.
+   */
   tick(now: number): void {
     const isDue = (sent: Pull | Published, member: string) =>
-      now - sent.sentAt >= sent.patience && this.effects.heardAt(member) > sent.sentAt;
+      now - Math.max(sent.sentAt, this.#lastDelivery) >= sent.patience &&
+      this.effects.heardAt(member) > sent.sentAt;
     for (const pull of this.#pulls.values()) {
       if (!isDue(pull, pull.sum.member)) continue;
       postpone(pull, now);

@@ -20,6 +20,7 @@ import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
+import { ResidualKeeper, type ResidualStore } from "./residuals.ts";
 import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
@@ -56,6 +57,8 @@ export interface CoordinateOptions {
   takeLease?: TakeLease;
   /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
   takeOver?: TakeOver;
+  /** Keeps what encoding has lost beside the checkpoints. */
+  residuals?: ResidualStore;
   /** For tests: called at each fault point. */
   onFaultPoint?: ReachCoordinatorFaultPoint;
 }
@@ -88,6 +91,7 @@ export async function coordinate(
 class Coordinator {
   #state: RunState;
   readonly #vectors: SumExchange;
+  readonly #residuals: ResidualKeeper;
   readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
@@ -104,10 +108,10 @@ class Coordinator {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
-    const { windowBytes, codec } = plan;
+    const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
-      { partElements, windowBytes, patienceSeconds },
+      { partElements, windowBytes, patienceSeconds, roundingSeed },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
@@ -116,11 +120,18 @@ class Coordinator {
         handle: (event) => this.#handle(event),
       },
     );
+    this.#residuals = new ResidualKeeper(
+      COORDINATOR,
+      this.#vectors.encoder,
+      options.residuals,
+      (reason) => options.onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason }),
+    );
   }
 
   /** Listens until nobody is left. */
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
+    if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
     const receive = (message: Message) => this.#gate.enter(() => this.#receive(message));
     const unsubscribe = transport.subscribe(subjects.from(plan.run, "*"), receive);
@@ -138,6 +149,7 @@ class Coordinator {
       this.#reportLostResiduals();
       if (options.signal?.aborted) interrupt();
       await this.#over.promise;
+      await this.#residuals.idle();
       await transport.flush();
     } finally {
       this.#gate.close();
@@ -149,14 +161,11 @@ class Coordinator {
     return outcomeOf(this.#state, this.#dropped);
   }
 
-  /** Checkpoints hold no residuals, and nobody has those of a coordinator that is gone. */
+  /** Nobody has the residuals of a coordinator that is gone. */
   #reportLostResiduals(): void {
     const { plan, options: { takeOver, onEvent } } = this;
-    if (!codecOf(plan.codec).hasFeedback) return;
-    if (takeOver) onEvent?.({ kind: "residualsDropped", holder: "coordinator", reason: "it was replaced" });
-    else if (plan.startStep > 0) {
-      onEvent?.({ kind: "residualsDropped", holder: "all", reason: "checkpoints don't hold them" });
-    }
+    if (!takeOver || !codecOf(plan.codec).hasFeedback) return;
+    onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason: "it was replaced" });
   }
 
   /** One message from a member. */
@@ -256,6 +265,8 @@ class Coordinator {
   #announce(): void {
     const order = orderOf(this.#state);
     if (!order) return;
+    if (order.kind === "assign") this.#residuals.open(order.step, Object.keys(order.message.ranges));
+    if (order.kind === "save") this.#residuals.save(order.step, order.message.members);
     const { onFaultPoint } = this.options;
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
     this.#tellAll(encodeOrder(this.#state, order));

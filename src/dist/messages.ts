@@ -106,6 +106,7 @@ export interface Messages {
     microBatches: number;
     partElements: number;
     codec: CodecName;
+    roundingSeed?: number;
     windowBytes: number;
     heartbeatSeconds: number;
     silenceSeconds: number;
@@ -127,8 +128,8 @@ export interface Messages {
   };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint, and all who copy their state for it. */
-  save: { writer: string; copying: string[] };
+  /** The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there. */
+  save: { writer: string; copying: string[]; members: string[] };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */

@@ -254,7 +254,7 @@ export function committedStep({ stage, step }: RunState): number {
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
-export function orderOf({ stage, step, writing }: RunState): Order | undefined {
+export function orderOf({ stage, step, writing, members }: RunState): Order | undefined {
   switch (stage.kind) {
     case "computing": {
       const { ranges, round } = stage;
@@ -265,10 +265,9 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return { kind: "save", step, message: { writer: stage.writer, copying: [...stage.copying] } };
+      return saveOrder(step, stage.writer, [...stage.copying], members);
     case "writing":
-      return writing &&
-        { kind: "save", step: writing.step, message: { writer: writing.member, copying: [] } };
+      return writing && saveOrder(writing.step, writing.member, [], members);
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
@@ -281,6 +280,10 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
     case "admitting":
       return undefined;
   }
+}
+
+function saveOrder(step: number, writer: string, copying: string[], members: RunState["members"]): Order {
+  return { kind: "save", step, message: { writer, copying, members: [...members.keys()] } };
 }
 
 /** What a candidate has to do; undefined where it can only go along. */

@@ -43,6 +43,8 @@ export interface SumExchangeSizes {
   windowBytes: number;
   /** After how long a part that got no answer is sent again. */
   patienceSeconds: number;
+  /** See {@linkcode FeedbackEncoder}. */
+  roundingSeed?: number;
 }
 
 /** What an exchange does to the world. */
@@ -60,18 +62,19 @@ export interface SumExchangeEffects {
 /** The vectors of one step after the other. */
 export class SumExchange {
   #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
-  readonly #encoder: FeedbackEncoder;
+  /** Writes the means. */
+  readonly encoder: FeedbackEncoder;
 
   /** Nothing on its way. */
   constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
-    this.#encoder = new FeedbackEncoder(codec);
+    this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
   /** Pulls the sums of a step, or goes on with them after a member was lost; begins again where fewer leaves count than before. */
   average(of: StepOfVectors, now: number): void {
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
     if (this.#open && countOf(this.#open.of) === countOf(of)) return this.reform(of.sums, of.members, now);
-    this.#encoder.settle(false);
+    this.encoder.settle(false);
     const averaging = this.#averagingOf(of);
     this.#open = { of, averaging, bytesSent, bytesReceived };
     averaging.advance(now);
@@ -84,7 +87,7 @@ export class SumExchange {
 
   /** The step is over: its mean was applied, or not. */
   close(applied: boolean): void {
-    if (this.#open) this.#encoder.settle(applied);
+    if (this.#open) this.encoder.settle(applied);
     this.#open = undefined;
   }
 
@@ -121,7 +124,7 @@ export class SumExchange {
     const { step, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, leaves, values }, this.#encoder, {
+    return new Averaging(sums, members, tokens, { ...sizes, step, leaves, values }, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
       sendMean: (part, payload, member) =>
@@ -130,7 +133,7 @@ export class SumExchange {
             ...effects.fields("mean"),
             ...whole,
             part,
-            codec: this.#encoder.codec.name,
+            codec: this.encoder.codec.name,
             payload,
           }),
           member,

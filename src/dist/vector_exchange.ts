@@ -33,7 +33,8 @@ export class VectorExchange {
   /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #means: Means;
-  readonly #encoder: FeedbackEncoder;
+  /** Writes the sums. */
+  readonly encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
   readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
@@ -49,15 +50,17 @@ export class VectorExchange {
    * @param size values of a vector
    * @param partElements values of a part
    * @param codec how sums and means are written
+   * @param roundingSeed see {@linkcode FeedbackEncoder}
    */
   constructor(
     size: number,
     readonly partElements: number,
     readonly codec: VectorCodec,
     readonly effects: ExchangeEffects,
+    roundingSeed?: number,
   ) {
     this.#means = new Means(size, partElements, codec);
-    this.#encoder = new FeedbackEncoder(codec);
+    this.encoder = new FeedbackEncoder(codec, roundingSeed);
   }
 
   /** Keeps a sum of a step, to be pulled. */
@@ -74,12 +77,12 @@ export class VectorExchange {
 
   /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
   settle(applied: boolean): void {
-    this.#encoder.settle(applied);
+    this.encoder.settle(applied);
   }
 
   /** Forgets what encoding earlier sums has lost. */
   dropResiduals(): void {
-    this.#encoder.drop();
+    this.encoder.drop();
   }
 
   /** Forgets what belongs to steps up to this one: it is over. */
@@ -104,10 +107,11 @@ export class VectorExchange {
 
   #answerPulls(): void {
     const codec = this.codec.name;
-    for (const [key, { step, lo, hi, part, parts, tokens }] of this.#pulls) {
+    for (const [key, pull] of this.#pulls) {
+      const { step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
-      const payload = this.#handedOut.get(key) ?? this.#encode(sum, part, tokens);
+      const payload = this.#handedOut.get(key) ?? this.#encode(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
       this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
@@ -117,9 +121,10 @@ export class VectorExchange {
     this.#pulls.clear();
   }
 
-  #encode(sum: Float32Array, part: number, tokens: number): Uint8Array {
+  #encode(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Uint8Array {
     const { partElements } = this;
-    return this.#encoder.encode(part, sum.subarray(part * partElements, (part + 1) * partElements), tokens);
+    const values = sum.subarray(part * partElements, (part + 1) * partElements);
+    return this.encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
   }
 
   /** Takes a part of a mean. */
@@ -136,7 +141,7 @@ export class VectorExchange {
 
   /** Forgets all sums, and what encoding them has lost: nobody has them. */
   forgetSums(): void {
-    this.#encoder.settle(false);
+    this.encoder.settle(false);
     this.#sums.clear();
     this.#handedOut.clear();
   }

@@ -36,6 +36,8 @@ export interface WorkbenchSizes {
   partElements: number;
   /** How sums and means are written on the wire. */
   codec: CodecName;
+  /** Of stochastic rounding; undefined: to nearest. */
+  roundingSeed?: number;
   /** Bytes that may be on their way at once. */
   windowBytes: number;
 }
@@ -53,8 +55,8 @@ export class Workbench {
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
-    const { partElements, codec } = sizes;
-    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
+    const { partElements, codec, roundingSeed } = sizes;
+    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects, roundingSeed);
   }
 
   /** What was sent and received so far. */

@@ -16,6 +16,7 @@ import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
 import { messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
+import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Voice } from "./voice.ts";
@@ -64,6 +65,7 @@ type Standing = "candidate" | "ready" | "member" | "out";
 class Worker {
   readonly #bench: Workbench;
   readonly #checkpoints: CheckpointWriter;
+  readonly #residuals: ResidualKeeper;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
@@ -103,12 +105,15 @@ class Worker {
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });
+    const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
+    this.#residuals = new ResidualKeeper(member, this.#bench.vectors.encoder, options.residuals, onLost);
     this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options: { run, member, onEvent } } = this;
+    await this.#residuals.resume(this.replica.step);
     const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
@@ -160,6 +165,7 @@ class Worker {
   async #leave(error?: unknown): Promise<void> {
     await this.#tasks.idle();
     await this.#checkpoints.idle();
+    await this.#residuals.idle();
     await this.#voice.leave(error);
   }
 
@@ -205,12 +211,14 @@ class Worker {
 
   /** Computes what is assigned. Who is not named is no member. */
   #assign(order: Frame): void {
+    const { ranges: all, round } = messageOf(order, "assign");
     const { member } = this.options;
-    const { ranges: { [member]: ranges }, round } = messageOf(order, "assign");
+    const ranges = all[member];
     if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
+    this.#residuals.open(order.step, Object.keys(all));
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
@@ -271,7 +279,12 @@ class Worker {
     this.#start(
       key,
       (answer) =>
-        carryOut(order, { bench: this.#bench, checkpoints: this.#checkpoints, voice: this.#voice }, answer),
+        carryOut(order, {
+          bench: this.#bench,
+          checkpoints: this.#checkpoints,
+          residuals: this.#residuals,
+          voice: this.#voice,
+        }, answer),
     );
   }
 

@@ -1,6 +1,6 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, `checkpoints/`, `changes.jsonl` where a resume changed the configuration, and `server.json` where
+ * `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, and `server.json` where
  * a coordinator has a NATS server of its own.
  *
  * @module
@@ -154,6 +154,11 @@ export class RunFolder {
   /** Where checkpoints are. */
   get checkpoints(): string {
     return this.file("checkpoints");
+  }
+
+  /** Where residuals of a lossy codec are. */
+  get residuals(): string {
+    return this.file("residuals");
   }
 
   /** Opens `metrics.jsonl` for more lines. */

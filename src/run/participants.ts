@@ -21,6 +21,7 @@ import { averagingOf, planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
+import { ResidualFiles } from "./residual_files.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -72,6 +73,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     signal,
     onEvent: log.hear,
     onListening,
+    residuals: new ResidualFiles(folder.residuals),
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
     takeOver: takeOver ? { expected: record.workers, recall: (step) => log.takeOver(step) } : undefined,
   });
@@ -128,9 +130,11 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       configHash,
       atHome: options.atHome ?? false,
       signal,
-      onEvent: ({ kind }) => {
-        if (kind === "joined") options.onJoined?.();
-        if (kind === "alone") options.onStatus?.(ALONE);
+      residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
+      onEvent: (event) => {
+        if (event.kind === "joined") options.onJoined?.();
+        if (event.kind === "alone") options.onStatus?.(ALONE);
+        if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
       },
     });
     replica.dispose();

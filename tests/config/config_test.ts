@@ -83,7 +83,14 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     data: { lengths: [300, 20] },
     train: { batch: 8, microBatch: 3 },
     optimizer: { schedule: { kind: "cosine", warmup: 5 } },
-    dist: { windowBytes: 300_000, silenceSeconds: 1, mode: "average", warmupSteps: 500 },
+    dist: {
+      codec: "bfloat16",
+      rounding: "stochastic",
+      windowBytes: 300_000,
+      silenceSeconds: 1,
+      mode: "average",
+      warmupSteps: 500,
+    },
   });
   assert.deepEqual(problems.map((problem) => problem.split(":")[0]), [
     "model.dim",
@@ -93,6 +100,7 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     "train.microBatch",
     "data.lengths",
     "optimizer.schedule.steps",
+    "dist.rounding",
     "dist.warmupSteps",
     "dist.windowBytes",
     "dist.silenceSeconds",

@@ -26,6 +26,7 @@ class Paper {
 
   constructor(windowParts: number) {
     const sizes = {
+      step: 1,
       leaves: 4,
       values: VALUES,
       partElements: BLOCK,

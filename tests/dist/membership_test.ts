@@ -188,7 +188,11 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.step();
   assert.equal(orderOf(paper.state)?.kind, "hash");
   paper.compare();
-  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 2, message: { writer: "a", copying: ["a"] } });
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "save",
+    step: 2,
+    message: { writer: "a", copying: ["a"], members: ["a", "b"] },
+  });
   paper.copy();
   paper.written();
   paper.step();
@@ -491,7 +495,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   });
   assert.deepEqual(
     orderOf(paper.state)?.message,
-    { writer: "a", copying: ["a"] },
+    { writer: "a", copying: ["a"], members: ["a"] },
     "there is nobody to compare with",
   );
 });

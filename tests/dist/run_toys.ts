@@ -11,6 +11,7 @@ import { subtrees } from "../../src/dist/tree.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { bounded } from "./bounded.ts";
 import type { Replica } from "../../src/dist/replica.ts";
+import type { WorkerEvent } from "../../src/dist/worker_options.ts";
 
 /** Makes a connection for one participant. */
 export type Connect = (name: string) => Promise<Transport> | Transport;
@@ -21,6 +22,8 @@ export interface ToyRun {
   events: DistEvent[];
   /** How each worker ended: undefined, or its error. */
   workers: (Error | undefined)[];
+  /** What the workers told. */
+  told: { member: string; event: WorkerEvent }[];
 }
 
 /** A coordinator and one worker per replica; rejects with the coordinator's error. */
@@ -31,6 +34,7 @@ export async function runToys(
   options: CoordinateOptions = {},
 ): Promise<ToyRun> {
   const events: DistEvent[] = [];
+  const told: ToyRun["told"] = [];
   const listening = Promise.withResolvers<void>();
   await using coordinatorsEnd = await closing(connect, "coordinator");
   const coordination = coordinate(coordinatorsEnd.transport, plan, {
@@ -43,15 +47,23 @@ export async function runToys(
   });
   await Promise.race([listening.promise, coordination]);
   const working = replicas.map(async (replica, i) => {
-    await using end = await closing(connect, `worker-${i}`);
+    const member = `worker-${i}`;
+    await using end = await closing(connect, member);
     const { run, configHash } = plan;
-    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, atHome: i === 0 });
+    await runWorker(end.transport, replica, {
+      run,
+      member,
+      configHash,
+      atHome: i === 0,
+      residuals: options.residuals,
+      onEvent: (event) => told.push({ member, event }),
+    });
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
   const all = Promise.allSettled([coordination, workers]);
   const [outcome] = await bounded("the end of coordinator and workers", all, () => events);
   if (outcome.status === "rejected") throw outcome.reason;
-  return { outcome: outcome.value, events, workers: await workers };
+  return { outcome: outcome.value, events, workers: await workers, told };
 }
 
 /** Vectors that were uploaded for these steps: a subtree each, of whoever computed it. */
