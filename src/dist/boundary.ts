@@ -5,6 +5,7 @@
  * @module
  */
 
+import { ownersOf, reportMoved } from "./reducers.ts";
 import type { Candidate, Participant, RunState, Transition } from "./run_state.ts";
 import { cut, evenCut, trusted } from "./speeds.ts";
 import {
@@ -191,13 +192,17 @@ function openStep(state: RunState, now: number): Transition {
   const { microBatches } = state.plan;
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
-  return enter({ ...state, members: trusted(state, lastCut), lastCut }, {
+  const opened = enter({ ...state, members: trusted(state, lastCut), lastCut }, {
     kind: "computing",
     openedAt: now,
     ranges,
     sums: [],
     reports: Array.from({ length: microBatches }, () => undefined),
+    owners: ownersOf(state),
+    done: new Set(),
+    squares: new Map(),
   });
+  return reportMoved(state, opened);
 }
 
 function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {

@@ -45,8 +45,15 @@ export type MembershipEvent =
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
-  /** All members have the mean. */
-  | { kind: "averaged"; norm: number }
+  /** One who averages is there, with the term that it belonged to, and since when members have kept it waiting. */
+  | { kind: "reducer"; reducer: string; term: number; owing: Readonly<Record<string, number>> }
+  /** All members have the parts of the mean of one who averages. */
+  | {
+    kind: "reduced";
+    reducer: string;
+    generation: number;
+    squares: Iterable<readonly [part: number, squares: readonly number[]]>;
+  }
   | { kind: "interrupt" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
@@ -81,6 +88,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
       return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
     case "leave":
       return { kind: "leave", member, error: messageOf(frame, "leave").error };
+    case "reducer":
+      return { kind: "reducer", reducer: member, term, owing: messageOf(frame, "reducer").owing };
+    case "reduced":
+      return { kind: "reduced", reducer: member, generation, squares: messageOf(frame, "reduced").squares };
     case "sum":
     case "ack":
       return { kind: "heard", member };

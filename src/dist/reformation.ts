@@ -131,9 +131,10 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   );
   const ranges = withShares(state, stage.ranges, orphans, reports);
   const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
-  const open: StepInProgress = { openedAt: stage.openedAt, ranges, sums, reports };
-  const reformed = { state, actions: [{ do: "reform", sums }] } satisfies Transition;
-  return andThen(reformed, (state) => enter(state, { kind, ...open }));
+  const open: StepInProgress = { ...stage, ranges, sums, reports };
+  const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
+  const reformed: Transition = { state, actions: [next] };
+  return andThen(reformed, (state) => enter(state, { ...open, kind }));
 }
 
 /** The ranges of those who are left, with shares of what is orphaned. */

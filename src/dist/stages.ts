@@ -6,12 +6,14 @@
  */
 
 import { proceed } from "./boundary.ts";
+import type { MembershipEvent } from "./membership_events.ts";
 import type { Messages, MicroBatchReport } from "./messages.ts";
 import { type DistEvent, dutiesAfter } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
-import { addLosses } from "./reduction.ts";
+import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
+import { COORDINATOR } from "./rivals.ts";
 import type { OfferedSum, RunState, StepInProgress, Transition } from "./run_state.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
@@ -33,12 +35,11 @@ export function offer(
   const progress: StepInProgress = { ...stage, sums: [...stage.sums, sum], reports: all };
   if (all.includes(undefined)) return stay({ ...state, stage: { ...progress, kind: "computing" } });
 
-  const total = addLosses(known(all));
-  const reason = reasonToSkip(known(all), progress.sums, total);
+  const reason = reasonToSkip(known(all), progress.sums, addLosses(known(all)));
   if (reason) return commit(state, progress, NaN, now, reason);
   return {
     state: { ...state, stage: { ...progress, kind: "averaging" } },
-    actions: [{ do: "average", sums: progress.sums, ...total }],
+    actions: [{ do: "average" }],
   };
 }
 
@@ -46,16 +47,27 @@ export function offer(
 export function pulled(state: RunState, lo: number, hi: number): Transition {
   const { stage } = state;
   if (stage.kind !== "computing" && stage.kind !== "averaging") return stay(state);
+  if (stage.owners.some((owner) => owner !== COORDINATOR)) return stay(state); // reducers have only parts of it
   const sums = stage.sums.map((sum) =>
     sum.lo === lo && sum.hi === hi ? { ...sum, pulled: true as const } : sum
   );
   return stay({ ...state, stage: { ...stage, sums } });
 }
 
-/** All members have the mean, and its norm is known. */
-export function averaged(state: RunState, norm: number, now: number): Transition {
+/** All members have some parts of the mean. When they have all, its norm is known. */
+export function reduced(
+  state: RunState,
+  { reducer, squares }: MembershipEvent & { kind: "reduced" },
+  now: number,
+): Transition {
   if (state.stage.kind !== "averaging") return stay(state);
-  return commit(state, state.stage, norm, now, reasonNotFinite(norm));
+  const done = new Set(state.stage.done).add(reducer);
+  const all = new Map([...state.stage.squares, ...squares]);
+  const stage = { ...state.stage, done, squares: all };
+  if (stage.owners.some((owner) => !done.has(owner))) return stay({ ...state, stage });
+  const inOrder = [...all].sort(([a], [b]) => a - b).flatMap(([, squares]) => squares);
+  const norm = normOf(inOrder);
+  return commit(state, stage, norm, now, reasonNotFinite(norm));
 }
 
 /** One decision for all: apply the mean, or skip the step. */
@@ -99,6 +111,8 @@ function commit(
     stepSeconds: event.committed.seconds,
     skips: order.apply ? 0 : state.skips + 1,
     skipReason: reason,
+    lastOwners: done.owners,
+    appliedStep: order.apply ? state.step + 1 : state.appliedStep,
     former: new Set(), // who was lost before may lack the mean
   };
   // On record before anybody can apply it: whoever takes over finds each step that was.

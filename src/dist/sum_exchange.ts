@@ -1,6 +1,6 @@
 /**
- * The coordinator's side of the vectors: it pulls the sums of the open step from the members and sends them the mean, as
- * frames; what is on its way when is decided in `averaging.ts`.
+ * The side of who averages, coordinator or reducer: it pulls its parts of the sums of the open step from the members and
+ * sends them those of the mean, as frames; what is on its way when is decided in `averaging.ts`.
  *
  * @module
  */
@@ -10,19 +10,23 @@ import { Averaging } from "./averaging.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
-import type { MembershipEvent } from "./membership_events.ts";
 import type { CoordinationPlan } from "./plan.ts";
+import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
 
-/** What is averaged in a step. */
+/** What is averaged in a step, and by whom. */
 export interface StepOfVectors {
   /** The step. */
   step: number;
+  /** The last step before it whose mean was applied. */
+  appliedStep: number;
+  /** Who averages: part p is that of number p modulo their count. */
+  owners: readonly string[];
   /** Sums of all micro-batches, each once. */
   sums: readonly OfferedSum[];
   /** Who gets the mean. */
-  members: Iterable<string>;
+  members: readonly string[];
   /** Counted tokens of the batch. */
   tokens: number;
   /** Sum of their losses, in nats. */
@@ -45,32 +49,53 @@ export interface SumExchangeSizes {
 
 /** What an exchange does to the world. */
 export interface SumExchangeEffects {
-  /** Run, sender, term and generation of the coordinator's frames. */
+  /** Run, sender, term and generation of the frames of this one. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
   /** Sends a frame to one member, or to all. */
   send(frame: Uint8Array, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** Something follows for the run. */
-  handle(event: MembershipEvent): void;
+  /** All own parts of a sum are here. */
+  pulled(sum: OfferedSum): void;
+  /** All members have the own parts of the mean; of each, the sums of squares of its blocks. */
+  reduced(squares: ReadonlyMap<number, readonly number[]>): void;
 }
 
-/** The vectors of one step after the other. */
+/** The vectors of one step after the other, as far as they are those of one owner. */
 export class SumExchange {
   #open: { step: number; averaging: Averaging } | undefined;
   readonly #encoder: FeedbackEncoder;
 
-  /** Nothing on its way. */
-  constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
+  /**
+   * Nothing on its way.
+   *
+   * @param name of the owner
+   */
+  constructor(
+    readonly name: string,
+    readonly sizes: SumExchangeSizes,
+    codec: VectorCodec,
+    readonly effects: SumExchangeEffects,
+  ) {
     this.#encoder = new FeedbackEncoder(codec);
   }
 
-  /** Pulls the sums of a step, or goes on with them after a member was lost. */
+  /** The step that is open. */
+  get step(): number | undefined {
+    return this.#open?.step;
+  }
+
+  /** Pulls the sums of a step, or goes on with them after somebody was lost. */
   average(of: StepOfVectors, now: number): void {
-    if (this.#open) return this.reform(of.sums, of.members, now);
-    const averaging = this.#averagingOf(of);
-    this.#open = { step: of.step, averaging };
+    const { step, owners, values } = of;
+    const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
+    if (this.#open) return this.#open.averaging.reform(of.sums, of.members, now, parts);
+    this.#encoder.keepOnly(parts);
+    if (!owners.includes(this.name)) return;
+    const averaging = this.#averagingOf(of, parts);
+    this.#open = { step, averaging };
     averaging.advance(now);
+    if (averaging.isDone) averaging.effects.done(new Map()); // there are more owners than parts
   }
 
   /** Goes on with other sums and fewer members. */
@@ -106,13 +131,20 @@ export class SumExchange {
     return this.#open?.averaging.owing();
   }
 
-  #averagingOf({ step, sums, members, tokens, lossSum, values }: StepOfVectors): Averaging {
+  #averagingOf(
+    { step, owners, sums, members, tokens, lossSum, values }: StepOfVectors,
+    parts: readonly number[],
+  ): Averaging {
     const { sizes, effects } = this;
-    const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, values }, this.#encoder, {
+    const all = Math.ceil(values / sizes.partElements);
+    const whole = { step, parts: all, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
+    const windowBytes = sizes.windowBytes / new Set(owners).size; // a member hears all of them
+    return new Averaging(sums, members, tokens, { ...sizes, windowBytes, values, parts }, this.#encoder, {
       pull: ({ member, lo, hi }, part) =>
-        effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
+        effects.send(
+          encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts: all, tokens }),
+          member,
+        ),
       sendMean: (part, payload, member) =>
         effects.send(
           encodeFrame({
@@ -125,8 +157,8 @@ export class SumExchange {
           member,
         ),
       heardAt: effects.heardAt,
-      pulled: ({ lo, hi }) => effects.handle({ kind: "pulled", lo, hi }),
-      done: (norm) => effects.handle({ kind: "averaged", norm }),
+      pulled: effects.pulled,
+      done: effects.reduced,
     });
   }
 }

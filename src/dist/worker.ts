@@ -99,7 +99,7 @@ class Worker {
     );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (fields) => this.#voice.transfer(fields),
+      send: (reducer, fields) => this.#voice.transfer(reducer, fields),
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });
@@ -163,7 +163,7 @@ class Worker {
     await this.#voice.leave(error);
   }
 
-  /** One message from the coordinator. Orders of an earlier coordinator or set of members are dropped. */
+  /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
     const frame = decodeFrame(data, this.options.run);
     if ("refused" in frame) return;
@@ -198,7 +198,8 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#voice.transfer({ kind: "ack", step: frame.step, part: frame.part });
+    this.#voice.transfer(frame.sender, { kind: "ack", step: frame.step, part: frame.part });
+    this.#goAlong(); // a reducer's part may come after the coordinator's commit
   }
 
   /** Computes what is assigned. Who is not named is no member. */

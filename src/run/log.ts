@@ -128,6 +128,12 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
+    case "reducerJoined":
+      return `${event.reducer} averages from the next step on, reducers: ${event.reducers}`;
+    case "reducerLeft": {
+      const { reducer, reducers, error } = event;
+      return `${reducer} left, reducers: ${reducers}${error === undefined ? "" : `: ${error}`}`;
+    }
     case "left": {
       const { member, members, error } = event;
       return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;

@@ -47,6 +47,12 @@ export class FeedbackEncoder {
     }
   }
 
+  /** Forgets the residuals of other parts than these: somebody else encodes them now. */
+  keepOnly(parts: readonly number[]): void {
+    const kept = new Set(parts);
+    for (const part of this.#residuals.keys()) if (!kept.has(part)) this.#residuals.delete(part);
+  }
+
   /** Forgets all residuals. */
   drop(): void {
     this.#residuals.clear();
