@@ -78,6 +78,7 @@ export function engage(
 export function loseReducer(state: RunState, name: string, error?: string): Transition {
   const reducers = new Map(state.reducers);
   reducers.delete(name);
+  if (state.stage.kind === "ended") return stay({ ...state, reducers });
   // Another generation: what the lost one still sends, should it be alive, is not taken any more.
   const generation = state.generation + (state.generation > 0 ? 1 : 0);
   const next = handOver({ ...state, reducers, generation }, name);

@@ -15,6 +15,7 @@ import { KINDS } from "../../src/dist/frames.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import type { Transport } from "../../src/dist/transport.ts";
+import { tapped } from "../dist/tapped.ts";
 import { toyPlan } from "../dist/toy.ts";
 
 /** Parameters of FLASH-pytorch's train.py model, and what one more run counts. */
@@ -47,21 +48,11 @@ function median(values: readonly number[]): number {
 /** The transport, noting how long each averaging takes. */
 function watched(transport: Transport, times: number[]): Transport {
   let begun = 0;
-  const publish = (subject: string, data: Uint8Array) => {
+  return tapped(transport, (data) => {
     if (data[KIND_AT] === KINDS.pull) begun ||= performance.now();
-    if (data[KIND_AT] === KINDS.commit) {
-      times.push((performance.now() - begun) / 1000);
-      begun = 0;
-    }
-    transport.publish(subject, data);
-  };
-  return Object.assign(Object.create(transport), {
-    publish,
-    request: transport.request.bind(transport),
-    subscribe: transport.subscribe.bind(transport),
-    flush: transport.flush.bind(transport),
-    maxPayload: transport.maxPayload,
-    closed: transport.closed,
+    if (data[KIND_AT] !== KINDS.commit) return;
+    times.push((performance.now() - begun) / 1000);
+    begun = 0;
   });
 }
 
