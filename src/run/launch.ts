@@ -75,6 +75,7 @@ export async function launchRun(
     server.exited.then((words) => family.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
     signal?.addEventListener("abort", interrupt);
     listening.promise.then(() => {
+      startReducers(family, machine, url, onEvent);
       const kept = workerOrders(machine, { url, source, atHome: true }).map((order) =>
         keepAlive(family, order.options.member, {
           first: order,
@@ -118,6 +119,33 @@ export async function launchWorkers(
     signal?.removeEventListener("abort", leave);
   } finally {
     await family.end();
+  }
+}
+
+/**
+ * Keeps `machine.reducers` processes alive that average for a coordinator in this process.
+ *
+ * @returns ends them
+ */
+export function launchReducers(
+  machine: Config["machine"],
+  url: string,
+  onEvent: RunListener,
+): AsyncDisposable {
+  const family = new Family((event) => event.kind !== "listening" && onEvent(event));
+  startReducers(family, machine, url, onEvent);
+  return { [Symbol.asyncDispose]: () => family.end() };
+}
+
+/** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
+function startReducers(family: Family, machine: Config["machine"], url: string, onEvent: RunListener): void {
+  const { run, name, reducers } = machine;
+  const order: ChildOrder = { role: "reducer", options: { url, run, machine: name } };
+  for (let i = 0; i < reducers && reducers > 1; i++) {
+    keepAlive(family, `reducer-${i}`, { first: order, later: order, isWorthIt: () => true, onEvent })
+      .catch((error) =>
+        onEvent({ kind: "status", text: `${wordsOf(error)}; the run goes on without this reducer` })
+      );
   }
 }
 
@@ -220,7 +248,7 @@ class Family {
     const hear = (event: unknown) => {
       const told = event as ChildEvent | ChildFailure;
       if (told.kind === "failed") failure = told;
-      else if (told.kind === "status" && order.role === "worker") {
+      else if (told.kind === "status" && order.role !== "coordinator") {
         this.onEvent({ kind: "status", text: `${name} ${told.text}` });
       } else this.onEvent(told);
     };
