@@ -121,7 +121,8 @@ class Reducer {
   /** What all frames of this reducer say. */
   #fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
     const { run, reducer: sender } = this.options;
-    return { kind, run, sender, ...this.#contact.place };
+    const { term, generation } = this.#contact.place;
+    return { kind, run, sender, term, generation };
   }
 
   /** One message from the coordinator. */
@@ -130,11 +131,13 @@ class Reducer {
     if ("refused" in frame) return;
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
-    if (sender === "other") {
-      this.#contact.move(frame);
-      this.#vectors = undefined;
+    if (frame.kind === "reduce") {
+      if (sender === "other") {
+        this.#contact.move(frame);
+        this.#vectors = undefined;
+      }
+      this.#obey(messageOf(frame, "reduce"));
     }
-    if (frame.kind === "reduce") this.#obey(messageOf(frame, "reduce"));
     if (frame.kind === "finish") {
       const { error } = messageOf(frame, "finish");
       if (error) this.#ended.reject(new RunError(`the run was ended: ${error}`));

@@ -9,6 +9,7 @@ import { runSingle } from "../../src/dist/single.ts";
 import { ElasticRun, pause } from "./elastic_toys.ts";
 import { fairWeather, MemoryBus, type Weather } from "./memory_bus.ts";
 import { Paper } from "./paper.ts";
+import { runWithRestarts } from "./restarts.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
@@ -237,4 +238,22 @@ Deno.test("int8 with its residuals gives the same bits with one and with three r
   ];
   assert.equal(three.outcome.paramsHash, one.outcome.paramsHash);
   assert.deepEqual(three.norms, one.norms);
+});
+
+Deno.test("another coordinator takes over: reducers average for it, too", async () => {
+  const toys = [0, 1].map(() => new ToyReplica({ size: SIZE }));
+  const longer = { ...plan, steps: 8, startWorkers: 2, minWorkers: 2 };
+  const { paramsHash } = await runSingle(new ToyReplica({ size: SIZE }), longer);
+  using bus = new MemoryBus();
+  const running = runWithRestarts(bus, toys, longer, [
+    { point: "before-commit", step: 3 },
+    { point: "after-commit", step: 5 },
+  ]);
+  await pause(20);
+  const reducing = ["x", "y"].map((reducer) => runReducer(bus.connect(), { run: plan.run, reducer }));
+  const run = await running;
+  await Promise.all(reducing);
+  assert.equal(run.outcome.paramsHash, paramsHash);
+  const joined = run.events.flatMap((event) => event.kind === "reducerJoined" ? event.reducer : []);
+  assert.deepEqual(joined.sort(), ["x", "x", "x", "y", "y", "y"], "each coordinator takes them on");
 });
