@@ -8,8 +8,8 @@
 
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
-import { OpenStep } from "./open_step.ts";
-import { blockSquares, divideBy } from "./reduction.ts";
+import { averageInto, OpenStep, type Sums } from "./open_step.ts";
+import { blockSquares } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
@@ -72,6 +72,8 @@ export class Averaging {
   readonly #published = new Map<number, Published>();
   /** Parts of the mean that wait for room in the window. */
   readonly #ready: { part: number; payload: Uint8Array }[] = [];
+  /** A vector to be used again: new memory costs more than adding. */
+  #spare: Float32Array | undefined;
   #bytesPulled = 0;
   #bytesPublished = 0;
   /** The next pull: of which of the parts, from which sum. */
@@ -183,23 +185,25 @@ export class Averaging {
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
     this.#deliveredAt.set(frame.sender, now);
-    const values = this.#step.vector(this.#valuesOf(frame.part));
-    codec.decode(frame.payload, values);
-    const whole = this.#step.add(frame.lo, frame.hi, frame.part, values);
-    if (whole) this.#finish(frame.part, whole);
+    const sums = this.#step.add(frame.lo, frame.hi, frame.part, frame.payload);
+    if (sums) this.#finish(frame.part, sums);
     if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
     this.advance(now);
     return true;
   }
 
-  /** Makes a part of the mean from the sum over the whole batch. Its norm is that of what the members will read. */
-  #finish(part: number, sum: Float32Array): void {
-    divideBy(sum, this.tokens);
-    const payload = this.encoder.encode(part, sum, 1);
-    this.encoder.codec.decode(payload, sum);
-    this.#squares.set(part, blockSquares(sum));
+  /** Makes a part of the mean from the sums over the whole batch. Its norm is that of what the members will read. */
+  #finish(part: number, sums: Sums): void {
+    const { encoder, encoder: { codec }, tokens, sizes: { microBatches } } = this;
+    const length = this.#valuesOf(part);
+    const mean = this.#spare?.length === length ? this.#spare : new Float32Array(length);
+    averageInto(mean, sums, { codec, microBatches, tokens });
+    const payload = encoder.encode(part, mean, 1);
+    const isView = payload.buffer === mean.buffer;
+    if (!isView) codec.decode(payload, mean);
+    this.#squares.set(part, blockSquares(mean));
     this.#ready.push({ part, payload });
-    if (payload.buffer !== sum.buffer) this.#step.reuse(sum);
+    this.#spare = isView ? undefined : mean;
   }
 
   /** A member has a part of the mean. */
