@@ -35,7 +35,7 @@ Deno.test("averageInto() gives the bits of decoding, adding in the tree's order 
     const codec = codecOf(name);
     for (const size of [1, 3, 255, 257, CHUNK, CHUNK + 1, 2 * CHUNK + 1030]) {
       for (const tokens of [1, 3, 1000, 2 ** 24 + 1]) {
-        const nodes = [[0, 3], [3, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, microBatches));
+        const nodes = [[0, 3], [3, 5], [5, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, microBatches));
         const sums = new Map(nodes.map(([lo, hi], i) => {
           const bytes = codec.encode(mixed(size, i + tokens));
           const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
@@ -43,11 +43,12 @@ Deno.test("averageInto() gives the bits of decoding, adding in the tree's order 
           return [`${lo}-${hi}`, unaligned];
         }));
         const plain = [...sums.values()].map((bytes) => decodePlainly(name, bytes, size));
-        // Nodes: [0, 2), [2, 3), [3, 4), [4, 6), [6, 7).
-        const [a, b, c, d, e] = plain;
+        // [0, 2), and the others one by one.
+        const [a, b, c, d, e, f] = plain;
         addInto(b, c);
         addInto(a, b);
         addInto(d, e);
+        addInto(d, f);
         addInto(a, d);
         divideBy(a, tokens);
         const mean = new Float32Array(size).fill(7);
