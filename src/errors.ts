@@ -25,6 +25,9 @@ export class RunError extends Error {
   override readonly name = "RunError";
 }
 
+/** One that may pass: the server or the coordinator is away for the moment, or a place not free yet. Trying again can help. */
+export class TransientError extends RunError {}
+
 /** What was thrown, in words: an error's message, or the thing itself. */
 export function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

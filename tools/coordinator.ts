@@ -33,7 +33,13 @@ await runTool(async ({ signal }) => {
     if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
     sayHowToJoin(order, config, url);
   };
-  await startCoordinator(config, { url, takeOver: order.resume !== undefined, signal, onEvent, onListening });
+  const takeOver = order.resume !== undefined;
+  await Promise.race([
+    startCoordinator(config, { url, takeOver, signal, onEvent, onListening }),
+    server?.exited.then((words) => {
+      throw new RunError(`the NATS server can't be kept alive: ${words}`);
+    }) ?? new Promise<never>(() => {}),
+  ]);
 });
 
 async function reduce(

@@ -94,7 +94,7 @@ export async function saveCheckpoint(
 }
 
 function filesOf(
-  { step, vectors: { params, ...others } }: ReplicaState,
+  { step, vectors: { params, ...others }, own }: ReplicaState,
   { layout, buffers, config }: CheckpointContext,
 ): Record<string, File> {
   const metadata = { step: String(step), source: "flashmob" };
@@ -104,12 +104,12 @@ function filesOf(
       tensors: { ...unflatten(layout, params), ...buffers },
       metadata: { ...metadata, model: JSON.stringify(config.model) }, // so that the file can stand alone
     },
-    "optimizer.safetensors": { tensors: mapValues(others, flat), metadata },
+    "optimizer.safetensors": { tensors: mapValues({ ...others, ...own?.vectors }, flat), metadata },
   };
 }
 
 async function stateFileOf(
-  { step, updates, tokens }: ReplicaState,
+  { step, updates, tokens, own }: ReplicaState,
   { layout: { fingerprint: layout }, config, corpus }: CheckpointContext,
   files: Record<string, File>,
 ): Promise<StateFile> {
@@ -117,7 +117,8 @@ async function stateFileOf(
   for (const [name, { tensors, metadata }] of Object.entries(files)) {
     sha256[name] = await hashOf(encodeSafetensors(tensors, metadata));
   }
-  return { format: FORMAT, step, updates, tokens, layout, config, corpus, sha256 };
+  const ofWriter = own && { updates: own.updates, vectors: Object.keys(own.vectors) };
+  return { format: FORMAT, step, updates, tokens, own: ofWriter, layout, config, corpus, sha256 };
 }
 
 /** Whether a place has this checkpoint already, undamaged. */
@@ -187,9 +188,15 @@ export async function loadCheckpoint(
   const model = await readTensors(path, "model.safetensors", about);
   const { params, buffers } = flatten(layout, model.tensors);
   const optimizer = await readTensors(path, "optimizer.safetensors", about);
-  const others = mapValues(optimizer.tensors, ({ values }) => values as Float32Array);
+  const vectors = mapValues(optimizer.tensors, ({ values }) => values as Float32Array);
   const { updates, tokens, config } = about;
-  return { state: { step, updates, tokens, vectors: { ...others, params } }, buffers, config, path };
+  const state: ReplicaState = { step, updates, tokens, vectors: { ...vectors, params } };
+  if (about.own) {
+    const { updates, vectors: names } = about.own;
+    state.own = { updates, vectors: Object.fromEntries(names.map((name) => [name, vectors[name]])) };
+    for (const name of names) delete state.vectors[name];
+  }
+  return { state, buffers, config, path };
 }
 
 /** Views of a flat vector, one per parameter. */

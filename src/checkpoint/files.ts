@@ -30,6 +30,8 @@ export interface StateFile {
   updates: number;
   /** As in `ReplicaState`. */
   tokens: number;
+  /** Where members have moments of their own, those of the member that wrote this: their names among the optimizer's vectors. */
+  own?: { updates: number; vectors: string[] };
   /** Fingerprint of the layout. */
   layout: string;
   /** The run part of the configuration. */

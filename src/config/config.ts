@@ -108,8 +108,23 @@ const checkpoint = z.strictObject({
 });
 
 const dist = z.strictObject({
+  mode: z.enum(["allreduce", "average"]).default("allreduce").describe(
+    "allreduce averages gradients every step; average averages parameters after localSteps steps of each worker by itself " +
+      "(DiLoCo), and the result depends on the number of workers.",
+  ),
+  localSteps: count().default(20).describe("average: steps between two averagings."),
+  warmupSteps: z.int().min(0).default(0).describe(
+    "average: steps, from the first on, of allreduce before it.",
+  ),
+  outerRate: z.number().gt(0).default(0.7).describe(
+    "average: step size of the outer SGD with Nesterov momentum; 1 with outerMomentum 0 is the plain mean of the parameters.",
+  ),
+  outerMomentum: share().default(0.9).describe("average: momentum of the outer SGD."),
   codec: z.enum(CODEC_NAMES).default("float32").describe(
     "How gradients are written on the wire: 4, 2 or 1 bytes a value. Only float32 is exact.",
+  ),
+  rounding: z.enum(["nearest", "stochastic"]).default("nearest").describe(
+    "How int8 rounds. stochastic is right on average for each value, and slower: 0.12 s for 13 million values.",
   ),
   partBytes: z.int().min(256 * 1024).default(512 * 1024)
     .describe(

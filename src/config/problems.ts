@@ -60,6 +60,15 @@ export function contradictions({ model, data, train, optimizer, dist }: Settings
       `optimizer.schedule.warmup ${schedule.warmup}, found ${show(schedule.steps)}`,
   );
   expect(
+    dist.rounding === "nearest" || dist.codec === "int8",
+    `dist.rounding: expected nearest, as dist.codec ${dist.codec} has no other, found ${dist.rounding}`,
+  );
+  expect(
+    dist.mode === "allreduce" || dist.warmupSteps < train.steps,
+    `dist.warmupSteps: expected less than train.steps ${train.steps}, so that dist.mode average has a step to begin with, ` +
+      `found ${dist.warmupSteps}`,
+  );
+  expect(
     dist.windowBytes >= dist.partBytes,
     `dist.windowBytes: expected at least dist.partBytes ${dist.partBytes}, found ${dist.windowBytes}`,
   );

@@ -39,7 +39,13 @@ export type RunConfig = {
   checkpoint: { every: number; keepLast: number };
   /** How members talk. */
   dist: {
+    mode: "allreduce" | "average";
+    localSteps: number;
+    warmupSteps: number;
+    outerRate: number;
+    outerMomentum: number;
     codec: CodecName;
+    rounding: "nearest" | "stochastic";
     partBytes: number;
     windowBytes: number;
     heartbeatSeconds: number;

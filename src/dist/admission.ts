@@ -49,6 +49,14 @@ export function refusalReasons(
   return reasons;
 }
 
+/**
+ * Whether a refusal may pass: the run goes on from another step than the one that the candidate was told before it made itself
+ * ready, or a process that is dead still has its name.
+ */
+export function mayPass(reasons: readonly string[]): boolean {
+  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
+}
+
 function compareIdentities(
   run: ReplicaIdentity,
   yours: ReplicaIdentity,

@@ -14,8 +14,10 @@ import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
 export interface AveragingSizes {
-  /** Micro-batches of the batch. */
-  microBatches: number;
+  /** The step that is averaged. */
+  step: number;
+  /** Leaves of the tree. */
+  leaves: number;
   /** Values of the vector. */
   values: number;
   /** The parts that are averaged here, in this order. */
@@ -84,11 +86,13 @@ export class Averaging {
   #members: ReadonlySet<string>;
   /** When each member last delivered what it was asked for. */
   readonly #deliveredAt = new Map<string, number>();
+  /** When anybody did. */
+  #lastDelivery = -Infinity;
 
   /**
    * An averaging that begins with the first call of {@linkcode Averaging.advance}.
    *
-   * @param sums of all micro-batches, each once
+   * @param sums of all leaves that count, each once
    * @param members who gets the mean
    * @param tokens counted tokens of the batch
    * @param encoder writes the mean; sums come in the same codec
@@ -102,7 +106,7 @@ export class Averaging {
     readonly effects: AveragingEffects,
   ) {
     this.#parts = sizes.parts;
-    this.#step = new OpenStep(sizes.microBatches);
+    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves));
     this.#sums = sums;
     this.#members = new Set(members);
   }
@@ -123,7 +127,7 @@ export class Averaging {
       const sum = this.#sums[this.#nextSum];
       const part = this.#parts[this.#nextPart];
       if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
-        const bytes = this.#bytesOf(part);
+        const bytes = this.bytesOf(part);
         if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
         this.#pull({ sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds });
       }
@@ -184,7 +188,7 @@ export class Averaging {
     if (!pull || frame.codec !== codec.name || frame.payload.length !== pull.bytes) return false;
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
-    this.#deliveredAt.set(frame.sender, now);
+    this.#noteDelivery(frame.sender, now);
     const sums = this.#step.add(frame.lo, frame.hi, frame.part, frame.payload);
     if (sums) this.#finish(frame.part, sums);
     if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
@@ -194,11 +198,11 @@ export class Averaging {
 
   /** Makes a part of the mean from the sums over the whole batch. Its norm is that of what the members will read. */
   #finish(part: number, sums: Sums): void {
-    const { encoder, encoder: { codec }, tokens, sizes: { microBatches } } = this;
+    const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
     const length = this.#valuesOf(part);
     const mean = this.#spare?.length === length ? this.#spare : new Float32Array(length);
-    averageInto(mean, sums, { codec, microBatches, tokens });
-    const payload = encoder.encode(part, mean, 1);
+    averageInto(mean, sums, { codec, leaves, tokens });
+    const payload = encoder.encode(part, mean, 1, `mean of step ${step}`);
     const isView = payload.buffer === mean.buffer;
     if (!isView) codec.decode(payload, mean);
     this.#squares.set(part, blockSquares(mean));
@@ -210,8 +214,13 @@ export class Averaging {
   acknowledge(member: string, part: number, now: number): void {
     const published = this.#published.get(part);
     if (!published?.missing.delete(member)) return;
-    this.#deliveredAt.set(member, now);
+    this.#noteDelivery(member, now);
     this.#retire(published, now);
+  }
+
+  #noteDelivery(member: string, now: number): void {
+    this.#deliveredAt.set(member, now);
+    this.#lastDelivery = now;
   }
 
   /** Since when each member has kept the averaging waiting, without delivering anything. */
@@ -228,10 +237,14 @@ export class Averaging {
     return since;
   }
 
-  /** Sends again what got no answer from members that were heard of since: to others it would only pile up. */
+  /**
+   * Sends again what got no answer from members that were heard of since: to others it would only pile up. While anything
+   * arrives, the rest is on its way behind it: what is sent twice over a slow link makes it slower.
+   */
   tick(now: number): void {
     const isDue = (sent: Pull | Published, member: string) =>
-      now - sent.sentAt >= sent.patience && this.effects.heardAt(member) > sent.sentAt;
+      now - Math.max(sent.sentAt, this.#lastDelivery) >= sent.patience &&
+      this.effects.heardAt(member) > sent.sentAt;
     for (const pull of this.#pulls.values()) {
       if (!isDue(pull, pull.sum.member)) continue;
       postpone(pull, now);
@@ -292,9 +305,16 @@ export class Averaging {
     return Math.min(partElements, values - part * partElements);
   }
 
-  #bytesOf(part: number): number {
+  /** How many bytes a part of a sum or of the mean has. */
+  bytesOf(part: number): number {
     return this.encoder.codec.byteLength(this.#valuesOf(part));
   }
+}
+
+/** The leaves that no sum is over: in a round, those of members that were lost. */
+function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
+  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
+  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }
 
 function postpone(sent: { sentAt: number; patience: number }, now: number): void {

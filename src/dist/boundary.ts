@@ -5,8 +5,17 @@
  * @module
  */
 
+import type { Range } from "./messages.ts";
 import { ownersOf, reportMoved } from "./reducers.ts";
-import type { Candidate, Participant, RunState, Transition } from "./run_state.ts";
+import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
+import {
+  type Candidate,
+  committedStep,
+  type Participant,
+  type RunState,
+  type StepInProgress,
+  type Transition,
+} from "./run_state.ts";
 import { cut, evenCut, trusted } from "./speeds.ts";
 import {
   andThen,
@@ -39,7 +48,8 @@ export function proceed(state: RunState, now: number): Transition {
     if (state.members.size > 1 && state.comparedAt !== state.step) return enter(state, comparison());
     const members = [...state.members.values()];
     const writer = members.find((member) => member.atHome) ?? members[0];
-    return enter(next, { kind: "saving", writer: writer.name });
+    const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
+    return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
   }
   const isLast = isOver(state);
   if (isLast && state.writing) return enter(next, { kind: "writing" });
@@ -144,11 +154,11 @@ export function isWaitingForWorkers({ stage, generation }: RunState): boolean {
 }
 
 /** Why no step can open yet, in words; undefined where one can. */
-export function reasonToWait({ members, plan, generation, step, stage }: RunState): string | undefined {
+export function reasonToWait(state: RunState): string | undefined {
+  const { members, plan, generation } = state;
   const wanted = generation === 0 ? Math.max(plan.startWorkers, plan.minWorkers) : plan.minWorkers;
   if (members.size >= wanted) return undefined;
-  const last = stage.kind === "committing" ? step + 1 : step;
-  const after = generation === 0 ? "" : `step ${last} is done, `;
+  const after = generation === 0 ? "" : `step ${committedStep(state)} is done, `;
   return `${after}waiting for workers: ${members.size} of ${wanted} are here`;
 }
 
@@ -189,20 +199,35 @@ function donorOf(state: RunState): string {
 }
 
 function openStep(state: RunState, now: number): Transition {
-  const { microBatches } = state.plan;
+  const { plan, generation } = state;
+  const { microBatches } = plan;
+  const averaging = { owners: ownersOf(state), done: new Map(), squares: new Map() };
+  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...averaging } as const;
+  const localSteps = localStepsAfter(plan, state.step);
+  if (localSteps !== undefined) {
+    return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));
+  }
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
-  const opened = enter({ ...state, members: trusted(state, lastCut), lastCut }, {
-    kind: "computing",
-    openedAt: now,
-    ranges,
-    sums: [],
-    reports: Array.from({ length: microBatches }, () => undefined),
-    owners: ownersOf(state),
-    done: new Set(),
-    squares: new Map(),
-  });
-  return reportMoved(state, opened);
+  const reports = Array.from({ length: microBatches }, () => undefined);
+  const trusting = { ...state, members: trusted(state, lastCut), lastCut };
+  return reportMoved(state, enter(trusting, { ...begun, ranges, reports }));
+}
+
+/** Equal shares, whatever the members' speeds: the result depends on who computes what, and is to be the same another time. */
+function openRound(
+  state: RunState,
+  localSteps: number,
+): Pick<StepInProgress, "round" | "ranges" | "reports"> {
+  const shares = evenCut(state, state.plan.microBatches);
+  const ranges: Record<string, Range[]> = {};
+  const reports: undefined[] = [];
+  for (const [member, [lo, hi]] of Object.entries(shares)) {
+    const leaf = reports.length;
+    ranges[member] = lo < hi ? [[leaf, leaf + 1]] : [];
+    if (lo < hi) reports.push(undefined);
+  }
+  return { round: { localSteps, shares }, ranges, reports };
 }
 
 function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {

@@ -19,14 +19,19 @@ export class CheckpointWriter {
    * @param tell gets the result of each checkpoint
    */
   constructor(
-    readonly replica: Pick<Replica, "state" | "save">,
+    readonly replica: Pick<Replica, "state" | "save" | "saveOwn">,
     readonly tell: (step: number, result: SaveResult) => void,
   ) {}
 
-  /** Copies the present state, and begins to write it when the checkpoint before is written. Resolves with the copy. */
-  async begin(): Promise<void> {
-    const state = await this.replica.state();
-    this.#written = this.#written.then(() => this.replica.save(state)).then(
+  /**
+   * Copies the present state, and begins to write it when the checkpoint before is written. Resolves with the copy.
+   *
+   * @param isWriter whether it is this member that writes for the run; others write what is only theirs
+   */
+  async begin(isWriter: boolean): Promise<void> {
+    const { replica } = this;
+    const state = await replica.state();
+    this.#written = this.#written.then(() => isWriter ? replica.save(state) : replica.saveOwn(state)).then(
       (place): SaveResult => ({ place }),
       (error): SaveResult => ({ error: wordsOf(error) }),
     ).then((result) => {

@@ -21,12 +21,13 @@ export interface ReportedSum {
 }
 
 /**
- * The gradient sum over the subtree [lo, hi) of the replica's next step.
+ * The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters.
  *
  * @param beforeEach called before each micro-batch; throws to stop
  */
 export async function computeSum(
   replica: Replica,
+  step: number,
   lo: number,
   hi: number,
   beforeEach: (microBatch: number) => void = () => {},
@@ -37,7 +38,7 @@ export async function computeSum(
     async (microBatch) => {
       await setImmediate(); // messages and heartbeats get their turn
       beforeEach(microBatch);
-      const { crc, lossSum, tokens, gradient } = await replica.gradient(replica.step + 1, microBatch);
+      const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
       const finite = Number.isFinite(lossSum) && isFiniteVector(gradient);
       reports.push({ crc, lossSum, tokens, finite });
       return { lossSum, tokens, gradient };

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { TransientError } from "../errors.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
 import type { Frame } from "./frames.ts";
 import type { Answer } from "./transport.ts";
@@ -34,6 +34,8 @@ export class Contact {
   /** Signs of life without an answer, one after the other: counted, since a frozen worker hears nothing either. */
   #unanswered = 0;
   #isHeard = false;
+  /** Frames of an earlier coordinator, or to an earlier set of members. */
+  #stale = 0;
   #isLost = false;
 
   /** A contact that has just begun. */
@@ -44,6 +46,11 @@ export class Contact {
   /** Where the worker belongs, or belonged last. */
   get place(): Place {
     return this.#place;
+  }
+
+  /** How many frames came from an earlier coordinator, or were for an earlier set of members. */
+  get stale(): number {
+    return this.#stale;
   }
 
   /** The worker belongs to another place now. */
@@ -59,7 +66,10 @@ export class Contact {
    */
   hear({ term, generation }: Place): "stale" | "same" | "other" {
     const latest = this.#latest;
-    if (term < latest.term || (term === latest.term && generation < latest.generation)) return "stale";
+    if (term < latest.term || (term === latest.term && generation < latest.generation)) {
+      this.#stale++;
+      return "stale";
+    }
     this.#latest = { term, generation };
     this.#isHeard = true;
     if (term > this.#place.term) return "other";
@@ -70,7 +80,7 @@ export class Contact {
   /**
    * Takes note of a sign of life and its answer, after what was heard with it: what is stale is no answer.
    *
-   * @throws {RunError} where nothing was heard for too long
+   * @throws {TransientError} where nothing was heard for too long
    */
   asked(answer: Answer): void {
     if (this.#isHeard) {
@@ -85,7 +95,7 @@ export class Contact {
       onLost();
     }
     if (seconds < silenceSeconds) return;
-    throw new RunError(
+    throw new TransientError(
       answer === "nobody"
         ? `the coordinator of the run "${run}" is gone, and no other came for ${silenceSeconds} s`
         : `nothing was heard of the coordinator of the run "${run}" for ${silenceSeconds} s`,

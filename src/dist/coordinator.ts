@@ -20,6 +20,7 @@ import { encodeControl } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
 import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
+import { ResidualKeeper, type ResidualStore } from "./residuals.ts";
 import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
@@ -56,6 +57,8 @@ export interface CoordinateOptions {
   takeLease?: TakeLease;
   /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
   takeOver?: TakeOver;
+  /** Keeps what encoding has lost beside the checkpoints. */
+  residuals?: ResidualStore;
   /** For tests: called at each fault point. */
   onFaultPoint?: ReachCoordinatorFaultPoint;
 }
@@ -88,10 +91,12 @@ export async function coordinate(
 class Coordinator {
   #state: RunState;
   readonly #vectors: SumExchange;
+  readonly #residuals: ResidualKeeper;
   readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
+  #isConnected = true;
 
   constructor(
     readonly transport: Transport,
@@ -103,28 +108,35 @@ class Coordinator {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
-    const { microBatches, windowBytes, codec } = plan;
+    const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
       COORDINATOR,
-      { microBatches, partElements, windowBytes, patienceSeconds },
+      { partElements, windowBytes, patienceSeconds, roundingSeed },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
         send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
         heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
         pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
-        reduced: (squares) => {
+        reduced: (report) => {
           const { generation } = this.#state;
-          this.#handle({ kind: "reduced", reducer: COORDINATOR, generation, squares });
+          this.#handle({ kind: "reduced", reducer: COORDINATOR, generation, ...report });
         },
       },
+    );
+    this.#residuals = new ResidualKeeper(
+      COORDINATOR,
+      this.#vectors.encoder,
+      options.residuals,
+      (reason) => options.onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason }),
     );
   }
 
   /** Listens until nobody is left. */
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
+    if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
     const listen = (from: (member: string) => string) =>
       transport.subscribe(from("*"), (message) => this.#gate.enter(() => this.#receive(message, from)));
@@ -146,6 +158,7 @@ class Coordinator {
       this.#reportLostResiduals();
       if (options.signal?.aborted) interrupt();
       await this.#over.promise;
+      await this.#residuals.idle();
       await transport.flush();
     } finally {
       this.#gate.close();
@@ -157,14 +170,11 @@ class Coordinator {
     return outcomeOf(this.#state, this.#dropped);
   }
 
-  /** Checkpoints hold no residuals, and nobody has those of a coordinator that is gone. */
+  /** Nobody has the residuals of a coordinator that is gone. */
   #reportLostResiduals(): void {
     const { plan, options: { takeOver, onEvent } } = this;
-    if (!codecOf(plan.codec).hasFeedback) return;
-    if (takeOver) onEvent?.({ kind: "residualsDropped", holder: "coordinator", reason: "it was replaced" });
-    else if (plan.startStep > 0) {
-      onEvent?.({ kind: "residualsDropped", holder: "all", reason: "checkpoints don't hold them" });
-    }
+    if (!takeOver || !codecOf(plan.codec).hasFeedback) return;
+    onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason: "it was replaced" });
   }
 
   /** One message from a member or a reducer, on the subject where it may publish it. */
@@ -271,6 +281,10 @@ class Coordinator {
   #announce(): void {
     const order = orderOf(this.#state);
     if (!order) return;
+    if (order.kind === "assign") this.#residuals.open(order.step, Object.keys(order.message.ranges));
+    const { lastOwners = [COORDINATOR] } = this.#state;
+    const isAlone = lastOwners.every((owner) => owner === COORDINATOR); // otherwise it has none
+    if (order.kind === "save" && isAlone) this.#residuals.save(order.step, order.message.members);
     const { onFaultPoint } = this.options;
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
     const frame = encodeOrder(this.#state, order);
@@ -292,9 +306,21 @@ class Coordinator {
 
   #tick(): void {
     const time = now();
-    if (this.transport.isConnected) this.#vectors.tick(time);
+    this.#reportConnection();
+    if (this.#isConnected) this.#vectors.tick(time);
     else this.#handle({ kind: "deaf" });
     this.#handle({ kind: "tick", owing: this.#vectors.owing() });
+  }
+
+  /** Without the server nothing goes on, and nobody else can tell. */
+  #reportConnection(): void {
+    const { transport: { isConnected }, options } = this;
+    if (isConnected === this.#isConnected) return;
+    this.#isConnected = isConnected;
+    const reason = isConnected
+      ? "connected to the NATS server again"
+      : "waiting for the NATS server to be there again";
+    options.onEvent?.({ kind: "waiting", reason });
   }
 
   /** A process that died has nobody listening in its place, which the server knows at once. */

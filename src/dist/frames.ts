@@ -12,8 +12,8 @@
  * | 12 | u32 | term | number of the coordinator, rising with every new one |
  * | 16 | u32 | generation | number of the set of members, rising with every change |
  * | 20 | u32 | step | the step that the frame belongs to |
- * | 24 | u32 | lo | first micro-batch of a sum |
- * | 28 | u32 | hi | one past its last micro-batch |
+ * | 24 | u32 | lo | first leaf of a sum: a micro-batch, or a member in a round of local steps |
+ * | 28 | u32 | hi | one past its last leaf |
  * | 32 | u32 | part | which part of the vector the payload is |
  * | 36 | u32 | parts | of how many |
  * | 40 | f64 | tokens | counted tokens of the sum; in a pull, of the whole batch |
@@ -25,6 +25,9 @@
  * | … | text | sender | name of the member or reducer, or "coordinator" |
  * | … | bytes | payload | |
  *
+ * In a mean and its acknowledgement `lo` is the generation in which the step was opened and `hi` how many leaves count: a
+ * round's mean may be made anew, without a member that was lost.
+ *
  * A sum is named by (run, step, lo, hi, part): the same bytes whoever computed it. Term and generation guard orders.
  * Bytes 0 to 8 keep their meaning in every version, so that two versions can tell each other apart.
  *
@@ -34,7 +37,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
+import { mayPass } from "./admission.ts";
 import type { Contact, Place } from "./contact.ts";
 import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
 import { encodeControl, messageOf, type Messages } from "./messages.ts";
@@ -110,9 +111,10 @@ function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
     return { ...messageOf(answer, "welcome"), term: answer.term, generation: answer.generation };
   }
   const { reasons } = messageOf(answer, "refuse");
-  throw new RunError(
-    `the run "${run}" does not admit ${member}:\n${reasons.map((reason) => `  ${reason}`).join("\n")}`,
-  );
+  const words = `the run "${run}" does not admit ${member}:\n${
+    reasons.map((reason) => `  ${reason}`).join("\n")
+  }`;
+  throw mayPass(reasons) ? new TransientError(words) : new RunError(words);
 }
 
 /** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
@@ -144,7 +146,7 @@ export async function askCoordinator(
     const answer = await transport.request(subjects.from(run, member), request, seconds);
     if (answer === "silence") continue;
     if (answer === "nobody") {
-      throw new RunError(
+      throw new TransientError(
         `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
       );
     }
@@ -158,7 +160,7 @@ export async function askCoordinator(
     }
   }
   const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));
-  throw new RunError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
+  throw new TransientError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
 }
 
 function pause(milliseconds: number): Promise<void> {

@@ -6,6 +6,7 @@
 
 import type { VectorCodec } from "./codecs/codecs.ts";
 import type { Frame } from "./frames.ts";
+import type { Attempt } from "./messages.ts";
 
 /** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -15,13 +16,14 @@ const LEAST_BUFFERS = 4;
 interface MeanBuffer {
   values: Float32Array;
   have: Set<number>;
+  attempt: Attempt;
 }
 
 /** Means by step. */
 export class Means {
   readonly #buffers = new Map<number, MeanBuffer>();
-  /** Buffers of steps that are over, to be used again. */
-  readonly #spare: MeanBuffer[] = [];
+  /** Vectors of steps that are over, to be used again. */
+  readonly #spare: Float32Array[] = [];
   readonly #parts: number;
   readonly #most: number;
 
@@ -37,16 +39,22 @@ export class Means {
     this.#most = Math.max(LEAST_BUFFERS, Math.floor(MOST_BYTES / (4 * size)));
   }
 
-  /** The mean of a step; undefined where parts are missing. */
-  of(step: number): Float32Array | undefined {
+  /**
+   * The mean of a step; undefined where parts are missing.
+   *
+   * @param attempt the one that counts, where it can be another than the last one here
+   */
+  of(step: number, attempt?: Attempt): Float32Array | undefined {
     const buffer = this.#buffers.get(step);
-    return buffer?.have.size === this.#parts ? buffer.values : undefined;
+    if (buffer?.have.size !== this.#parts) return undefined;
+    const { lo, hi } = attempt ?? buffer.attempt;
+    return buffer.attempt.lo === lo && buffer.attempt.hi === hi ? buffer.values : undefined;
   }
 
   /**
    * Takes a part.
    *
-   * @returns false where it is not a part of this vector, or there are too many means already
+   * @returns false where it is not a part of this vector, belongs to an earlier attempt, or there are too many means
    */
   take(frame: Frame): boolean {
     const from = frame.part * this.partElements;
@@ -54,7 +62,9 @@ export class Means {
     const fits = frame.codec === this.codec.name && frame.parts === this.#parts && frame.part < this.#parts &&
       frame.payload.length === this.codec.byteLength(to - from);
     const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
-    if (!buffer) return false;
+    if (!buffer || isLater(buffer.attempt, frame)) return false;
+    if (isLater(frame, buffer.attempt)) buffer.have.clear();
+    buffer.attempt = { lo: frame.lo, hi: frame.hi };
     this.codec.decode(frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
@@ -65,15 +75,19 @@ export class Means {
     for (const [of, buffer] of this.#buffers) {
       if (of > step) continue;
       this.#buffers.delete(of);
-      buffer.have.clear();
-      if (this.#spare.length === 0) this.#spare.push(buffer);
+      if (this.#spare.length === 0) this.#spare.push(buffer.values);
     }
   }
 
   #begin(step: number): MeanBuffer | undefined {
     if (this.#buffers.size >= this.#most) return undefined;
-    const buffer = this.#spare.pop() ?? { values: new Float32Array(this.size), have: new Set() };
+    const values = this.#spare.pop() ?? new Float32Array(this.size);
+    const buffer = { values, have: new Set<number>(), attempt: { lo: 0, hi: Infinity } };
     this.#buffers.set(step, buffer);
     return buffer;
   }
+}
+
+function isLater(one: Attempt, other: Attempt): boolean {
+  return one.lo > other.lo || (one.lo === other.lo && one.hi < other.hi);
 }

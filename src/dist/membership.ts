@@ -7,7 +7,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost, reasonSilent } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
@@ -19,7 +19,8 @@ import { measured } from "./speeds.ts";
 import { copied, saved } from "./saving.ts";
 import { closeStep, evaluated, hashed, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
-import { endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { totalTraffic, withTraffic } from "./traffic.ts";
+import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
 /** Seconds that members have to leave when the run has ended. */
@@ -46,6 +47,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
+    if ("traffic" in event && event.traffic) state = withTraffic(state, event.member, event.traffic);
     const isResult = "step" in event && !["status", "restored", "saved"].includes(event.kind);
     if (isResult && event.step !== openStep(state)) return stay(state);
     if (isResult && !state.members.has(event.member)) return stay(state);
@@ -61,7 +63,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       const { member, lo, hi, reports, seconds } = event;
       const isNew = state.stage.kind === "computing" && lacking(state.stage.reports, [[lo, hi]]) === hi - lo;
       const sender = state.members.get(member)!;
-      const next = delivered(state, isNew ? measured(sender, hi - lo, seconds) : sender, now);
+      const next = delivered(state, isNew ? measured(sender, reports.length, seconds) : sender, now);
       return offer(next, { member, lo, hi }, reports, now);
     }
     case "evaluated":
@@ -174,11 +176,8 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
   }
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {
-    return endRun(
-      state,
-      now,
-      `all workers that had the state of step ${state.step} are gone; go on from the last checkpoint with --resume`,
-    );
+    const error = `all workers that had the state of step ${state.step} are gone`;
+    return endForNow(state, now, `${error}; the run can go on from its newest checkpoint, with --resume`);
   }
   return stay(state);
 }
@@ -218,22 +217,24 @@ function endWhenEmpty(state: RunState, now: number): Transition {
 /**
  * How a run has ended.
  *
- * @param dropped messages that were not taken, by reason
+ * @param dropped messages that the coordinator did not take, by reason
  * @throws {RunError} where it has ended with an error
  */
 export function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {
-  if (state.stage.kind === "ended" && state.stage.error) throw new RunError(state.stage.error);
-  const { step, loss, valLoss, tokens, paramsHash, bytesSent, bytesReceived, stateBytes } = state;
+  if (state.stage.kind === "ended" && state.stage.error) {
+    const { error, canResume } = state.stage;
+    throw canResume ? new TransientError(error) : new RunError(error);
+  }
+  const { step, loss, valLoss, tokens, paramsHash } = state;
+  const { staleOrders, ...bytes } = totalTraffic(state);
   return {
     steps: step,
     loss,
     valLoss,
     tokens,
-    bytesSent,
-    bytesReceived,
-    stateBytes,
+    ...bytes,
     paramsHash,
-    dropped,
+    dropped: staleOrders > 0 ? { ...dropped, "stale orders": staleOrders } : dropped,
     interrupted: state.interrupted && step < state.plan.steps,
   };
 }

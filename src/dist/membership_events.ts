@@ -6,9 +6,18 @@
 
 import type { RunRecord } from "./plan.ts";
 import type { Frame } from "./frames.ts";
-import { messageOf, type Messages, type MicroBatchReport, type SaveResult } from "./messages.ts";
+import {
+  messageOf,
+  type Messages,
+  type MicroBatchReport,
+  type SaveResult,
+  type StateHashes,
+  type StatusMessage,
+  type StepTraffic,
+  type Traffic,
+} from "./messages.ts";
 
-/** An event. Where a `member` is named, it was heard of. */
+/** An event. Where a `member` is named, it was heard of; it may have told its traffic. */
 export type MembershipEvent =
   /** With the term and the generation that it last belonged to; 0 for one that comes for the first time. */
   | {
@@ -19,7 +28,7 @@ export type MembershipEvent =
     generation: number;
     request: Messages["join"];
   }
-  | { kind: "status"; member: string; step: number; status: Messages["status"] }
+  | { kind: "status"; member: string; step: number; status: StatusMessage; traffic?: Traffic }
   | {
     kind: "offer";
     member: string;
@@ -35,8 +44,8 @@ export type MembershipEvent =
   | { kind: "saved"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number }
-  | { kind: "hashes"; member: string; step: number; hashes: Messages["hashes"] }
-  | { kind: "leave"; member: string; error?: string }
+  | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
+  | { kind: "leave"; member: string; error?: string; traffic?: Traffic }
   /** Somebody lives who is no member, and had this term. */
   | { kind: "sighted"; name: string; term: number }
   /** What is on record up to a step that a coordinator goes on after. */
@@ -53,6 +62,7 @@ export type MembershipEvent =
     reducer: string;
     generation: number;
     squares: Iterable<readonly [part: number, squares: readonly number[]]>;
+    traffic: StepTraffic;
   }
   | { kind: "interrupt" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
@@ -68,8 +78,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
   switch (frame.kind) {
     case "join":
       return { kind: "join", member, step, term, generation, request: messageOf(frame, "join") };
-    case "status":
-      return { kind: "status", member, step, status: messageOf(frame, "status") };
+    case "status": {
+      const { traffic, ...status } = messageOf(frame, "status");
+      return { kind: "status", member, step, status, traffic };
+    }
     case "offer": {
       const { microBatches: reports, seconds } = messageOf(frame, "offer");
       return { kind: "offer", member, step, lo, hi, reports, seconds };
@@ -84,14 +96,16 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
       return { kind: "pinned", member, step };
     case "restored":
       return { kind: "restored", member, step };
-    case "hashes":
-      return { kind: "hashes", member, step, hashes: messageOf(frame, "hashes") };
+    case "hashes": {
+      const { traffic, ...hashes } = messageOf(frame, "hashes");
+      return { kind: "hashes", member, step, hashes, traffic };
+    }
     case "leave":
-      return { kind: "leave", member, error: messageOf(frame, "leave").error };
+      return { kind: "leave", member, ...messageOf(frame, "leave") };
     case "reducer":
       return { kind: "reducer", reducer: member, term, owing: messageOf(frame, "reducer").owing };
     case "reduced":
-      return { kind: "reduced", reducer: member, generation, squares: messageOf(frame, "reduced").squares };
+      return { kind: "reduced", reducer: member, generation, ...messageOf(frame, "reduced") };
     case "sum":
     case "ack":
       return { kind: "heard", member };

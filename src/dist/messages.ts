@@ -21,6 +21,30 @@ export interface StatusMessage {
   progress: number;
 }
 
+/** Hashes of a replica's state: of all its vectors, and of its parameters. */
+export interface StateHashes {
+  state: string;
+  params: string;
+}
+
+/** What a worker has sent, received and dropped since it began. */
+export interface Traffic {
+  /** Averaging payload sent, in bytes. */
+  bytesSent: number;
+  /** Averaging payload received, in bytes. */
+  bytesReceived: number;
+  /** Bytes of others' states that it took over. */
+  stateBytes: number;
+  /** Orders of an earlier coordinator, or to an earlier set of members, that it did not take. */
+  staleOrders: number;
+}
+
+/** Payload of the sums that members sent in a step, and of what they received of the mean, in bytes. */
+export interface StepTraffic {
+  bytesSent: number;
+  bytesReceived: number;
+}
+
 /** What one micro-batch added to a sum. */
 export interface MicroBatchReport {
   /** CRC-32 of the ids that were fed to the model. */
@@ -33,6 +57,20 @@ export interface MicroBatchReport {
   finite: boolean;
 }
 
+/** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
+export interface Round {
+  /** How many steps. */
+  localSteps: number;
+  /** Micro-batches of each member, the same of each step; who has none has no leaf. */
+  shares: Readonly<Record<string, Range>>;
+}
+
+/**
+ * A mean of a round may be made anew, where the round was opened again, or over fewer leaves, without a member that was lost: `lo`
+ * is the generation that the round was opened in, `hi` how many leaves count.
+ */
+export type Attempt = Pick<Frame, "lo" | "hi">;
+
 /** How the writing of a checkpoint ended: where it is, or why it is not there. */
 export type SaveResult = { place: string } | { error: string };
 
@@ -44,6 +82,8 @@ export interface ExchangeSizes {
   partElements: number;
   /** How sums and means are written. */
   codec: CodecName;
+  /** Rounds stochastically, where the codec can, by streams of this seed. */
+  roundingSeed?: number;
   /** Budget of bytes on their way. */
   windowBytes: number;
   /** Seconds between two signs of life. */
@@ -65,8 +105,8 @@ export interface Messages {
     atHome: boolean;
   };
   /** What a member does. */
-  status: StatusMessage;
-  /** What each micro-batch of the sum added, and how long all of them took. */
+  status: StatusMessage & { traffic: Traffic };
+  /** What each micro-batch of the sum added, step after step in a round, and how long all of them took. */
   offer: { microBatches: MicroBatchReport[]; seconds: number };
   /** Losses of validation micro-batches. */
   evaluated: { losses: { microBatch: number; lossSum: number; tokens: number }[] };
@@ -78,14 +118,14 @@ export interface Messages {
   pinned: Record<never, never>;
   /** The state of the step was taken over. */
   restored: Record<never, never>;
-  /** Hashes of the state, averaging payload of the whole run, and what came of others' states. */
-  hashes: { state: string; params: string; bytesSent: number; bytesReceived: number; stateBytes: number };
+  /** What its state is. */
+  hashes: StateHashes & { traffic: Traffic };
   /** Why, where it is an error. */
-  leave: { error?: string };
+  leave: { error?: string; traffic?: Traffic };
   /** For how many seconds each member has kept a reducer waiting. */
   reducer: { owing: Record<string, number> };
-  /** Sums of squares of the blocks of each part of the mean that all members have. */
-  reduced: { squares: [part: number, squares: number[]][] };
+  /** Sums of squares of the blocks of each part of the mean that all members have, and what it cost. */
+  reduced: { squares: [part: number, squares: number[]][]; traffic: StepTraffic };
   /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
   run: { config: unknown; configHash: string; startStep: number };
   /** What a member has to know. */
@@ -104,28 +144,39 @@ export interface Messages {
   } & ExchangeSizes;
   /** What differs, one line each. */
   refuse: { reasons: string[] };
-  /** Whole subtrees of each member. Who is not named is no member. */
-  assign: { ranges: Readonly<Record<string, readonly Range[]>> };
+  /** Whole subtrees of each member, in a round its leaf. Who is not named is no member. */
+  assign: { ranges: Readonly<Record<string, readonly Range[]>>; round?: Round };
   /** What all do with the mean. */
-  commit: { apply: boolean; norm: number; loss: number; tokens: number; crcs: number[] };
+  commit: {
+    apply: boolean;
+    norm: number;
+    loss: number;
+    tokens: number;
+    /** Null for samples that are dropped with a lost member's round; step after step. */
+    crcs: (number | null)[];
+    /** Where a round ends, the steps that end with it, and the attempt at its mean that counts. */
+    round?: { localSteps: number; attempt: Attempt };
+  };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint. */
-  save: { writer: string };
+  /** The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there. */
+  save: { writer: string; copying: string[]; members: string[] };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */
   takeover: { donor: string };
   /** Nothing has to be said. */
   hash: Record<never, never>;
-  /** Why, where it is an error. */
-  finish: { error?: string };
+  /** Why, where it is an error, and whether another coordinator can go on, from the newest checkpoint. */
+  finish: { error?: string; canResume?: true };
   /** What a pinned state consists of: vectors by name, with their lengths. */
   manifest: {
     step: number;
     updates: number;
     tokens: number;
     vectors: [name: string, size: number][];
+    /** The donor's own moments. */
+    own?: { updates: number; vectors: [name: string, size: number][] };
     stateHash: string;
   };
 }

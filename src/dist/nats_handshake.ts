@@ -12,11 +12,14 @@ export type Knock = "welcome" | "denied" | "unclear";
 /** Seconds that the server has for its answers. */
 const TIMEOUT = 5;
 
+/** It hung up, or took so long that we did. */
+const UNCLEAR = [Deno.errors.ConnectionReset, Deno.errors.BadResource, Deno.errors.Interrupted];
+
 /**
  * Presents credentials to a server and leaves again.
  *
  * @param credentials fields of the protocol's CONNECT message: `auth_token`, or `user` and `pass`
- * @returns "unclear" where the server wants TLS, or says something else: the client will find out
+ * @returns "unclear" where the server wants TLS, or says something else or nothing: the client will find out
  * @throws what Deno says where nobody listens there
  */
 export async function knock(
@@ -35,9 +38,7 @@ export async function knock(
     if (answer?.[1] === "PONG") return "welcome";
     return answer && /^Auth/i.test(answer[2]) ? "denied" : "unclear";
   } catch (error) {
-    if (error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BadResource) {
-      return "unclear";
-    }
+    if (UNCLEAR.some((kind) => error instanceof kind)) return "unclear";
     throw error;
   } finally {
     clearTimeout(timer);

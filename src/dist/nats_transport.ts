@@ -6,7 +6,7 @@
 
 import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
-import { RunError, wordsOf } from "../errors.ts";
+import { RunError, TransientError, wordsOf } from "../errors.ts";
 import { knock } from "./nats_handshake.ts";
 import { NatsSocket } from "./nats_socket.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
@@ -15,8 +15,8 @@ import type { Answer, Message, Transport } from "./transport.ts";
 const RECONNECT_WAIT = 250;
 /** Milliseconds between two pings; after the third without an answer the connection counts as lost. */
 const PING_INTERVAL = 10_000;
-/** Milliseconds that the first connection may take. */
-const CONNECT_TIMEOUT = 5000;
+/** Milliseconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
+const CONNECT_TIMEOUT = 20_000;
 
 /**
  * Connects to a NATS server.
@@ -116,7 +116,7 @@ function connectError(error: unknown, address: string): Error {
     return denied(address);
   }
   const reason = wordsOf(error);
-  return new RunError(
+  return new TransientError(
     `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
   );
 }

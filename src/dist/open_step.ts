@@ -23,9 +23,10 @@ export class OpenStep {
   /**
    * A step without any sums.
    *
-   * @param microBatches size of the tree
+   * @param leaves size of the tree: micro-batches, or members in a round
+   * @param absent leaves that nothing will come from: sums are over the others
    */
-  constructor(readonly microBatches: number) {}
+  constructor(readonly leaves: number, readonly absent: ReadonlySet<number> = new Set()) {}
 
   /** Bytes that wait. */
   get heldBytes(): number {
@@ -44,8 +45,8 @@ export class OpenStep {
     if (this.#complete.has(part)) return true;
     const nodes = this.#waiting.get(part);
     return nodes !== undefined &&
-      ((pathTo(lo, hi, this.microBatches) ?? []).some((node) => nodes.has(keyOf(node))) ||
-        covers(nodes, lo, hi));
+      ((pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node))) ||
+        this.#covers(nodes, lo, hi));
   }
 
   /**
@@ -56,17 +57,26 @@ export class OpenStep {
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
   add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
-    const path = pathTo(lo, hi, this.microBatches);
-    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.microBatches} micro-batches`);
+    if (!pathTo(lo, hi, this.leaves)) {
+      throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
+    }
     if (this.has(lo, hi, part)) return undefined;
     let nodes = this.#waiting.get(part);
     if (!nodes) this.#waiting.set(part, nodes = new Map());
     dropWithin(nodes, lo, hi);
     nodes.set(keyOf([lo, hi]), bytes);
-    if (!covers(nodes, 0, this.microBatches)) return undefined;
+    if (!this.#covers(nodes, 0, this.leaves)) return undefined;
     this.#waiting.delete(part);
     this.#complete.add(part);
     return nodes;
+  }
+
+  /** Whether sums make up the one over [lo, hi), as far as it is not absent. */
+  #covers(nodes: Sums, lo: number, hi: number): boolean {
+    if (nodes.has(keyOf([lo, hi]))) return true;
+    if (hi - lo === 1) return this.absent.has(lo);
+    const middle = splitOf(lo, hi);
+    return this.#covers(nodes, lo, middle) && this.#covers(nodes, middle, hi);
   }
 }
 
@@ -77,32 +87,43 @@ export class OpenStep {
 export function averageInto(
   mean: Float32Array,
   sums: Sums,
-  { codec, microBatches, tokens }: { codec: VectorCodec; microBatches: number; tokens: number },
+  { codec, leaves, tokens }: { codec: VectorCodec; leaves: number; tokens: number },
 ): void {
+  const steps = additionsOf(sums, leaves);
   const isFloat32 = Math.fround(tokens) === tokens; // dividing then rounds as reduction.ts does
   for (let from = 0; from < mean.length; from += CHUNK) {
     const count = Math.min(CHUNK, mean.length - from);
-    const sum = (lo: number, hi: number, slot: number) => {
-      const bytes = sums.get(keyOf([lo, hi]));
-      if (bytes) return codec.load(bytes, mean.length, from, slot);
-      const middle = splitOf(lo, hi);
-      sum(lo, middle, slot);
-      sum(middle, hi, slot + 1);
-      addSlots(slot, slot + 1, count);
-    };
-    sum(0, microBatches, 0);
+    for (const { bytes, slot } of steps) {
+      if (bytes) codec.load(bytes, mean.length, from, slot);
+      else addSlots(slot, slot + 1, count);
+    }
     if (isFloat32) divideSlot(0, tokens, count);
     mean.set(valuesIn(0, count), from);
   }
   if (!isFloat32) divideBy(mean, tokens);
 }
 
-/** Whether sums make up the one over [lo, hi). */
-function covers(nodes: Sums, lo: number, hi: number): boolean {
-  if (nodes.has(keyOf([lo, hi]))) return true;
-  if (hi - lo === 1) return false;
-  const middle = splitOf(lo, hi);
-  return covers(nodes, lo, middle) && covers(nodes, middle, hi);
+/** What is done with each chunk: bytes are read into a slot, or without any the next slot is added to it. */
+interface Addition {
+  slot: number;
+  bytes?: Uint8Array;
+}
+
+/** The tree in the order in which it is added up, without leaves that nothing has come from. */
+function additionsOf(sums: Sums, leaves: number): Addition[] {
+  const additions: Addition[] = [];
+  const visit = (lo: number, hi: number, slot: number): boolean => {
+    const bytes = sums.get(keyOf([lo, hi]));
+    if (bytes) return additions.push({ slot, bytes }) > 0;
+    if (hi - lo === 1) return false;
+    const middle = splitOf(lo, hi);
+    const isLeft = visit(lo, middle, slot);
+    const isRight = visit(middle, hi, isLeft ? slot + 1 : slot);
+    if (isLeft && isRight) additions.push({ slot });
+    return isLeft || isRight;
+  };
+  visit(0, leaves, 0);
+  return additions;
 }
 
 /** Forgets sums of smaller subtrees that a larger one contains. */

@@ -6,6 +6,8 @@
  */
 
 import type { CodecName } from "./codecs/codecs.ts";
+import type { Range } from "./messages.ts";
+import { type AveragingPlan, boundaryBefore } from "./rounds.ts";
 
 /** What is on record of the steps of a run so far. */
 export interface RunRecord {
@@ -38,6 +40,8 @@ export interface RunPlan {
   record: RunRecord;
   /** Micro-batches of the global batch of a step. */
   microBatches: number;
+  /** How parameters are averaged in rounds of local steps; without it gradients are, every step. */
+  averaging?: AveragingPlan;
   /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
   evaluation: { every: number; microBatches: number };
   /** A run stops with an error when so many steps in a row were skipped. */
@@ -58,6 +62,8 @@ export interface CoordinationPlan extends RunPlan {
   mixed: boolean;
   /** How sums and means are written on the wire. */
   codec: CodecName;
+  /** Where the codec can round stochastically: does so, by streams of this seed; undefined: to nearest. */
+  roundingSeed?: number;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
@@ -78,22 +84,28 @@ export interface CommittedStep {
   loss: number;
   /** Counted tokens. */
   tokens: number;
-  /** Norm of the mean gradient before clipping; NaN where it was not averaged. */
+  /** Norm of the mean gradient before clipping, or of the mean way of a round that ends; NaN where nothing was averaged. */
   gradNorm: number;
   /** False when the step was skipped: a loss or gradient was not finite, or no token counted. */
   applied: boolean;
   /** Why it was skipped. */
   reason?: string;
-  /** From its opening to its commit. */
+  /** From its opening to its commit; in a round, its share of that. */
   seconds: number;
+  /** Averaging payload that came from members, in bytes. */
+  bytesSent: number;
+  /** Averaging payload that members have received, in bytes. */
+  bytesReceived: number;
   /** Members; 0 in a run without workers. */
   workers: number;
   /** Number of the set of members. */
   generation: number;
   /** Micro-batches that each member computed. */
   computed: Record<string, number[]>;
-  /** CRC-32 of the ids that were fed to the model, per micro-batch. */
-  samples: number[];
+  /** CRC-32 of the ids that were fed to the model, per micro-batch; null where they are dropped with a lost member's round. */
+  samples: (number | null)[];
+  /** First and last step of the round of local steps that it belongs to. */
+  round?: readonly [first: number, last: number];
 }
 
 /** What a run tells while it goes on. */
@@ -116,10 +128,14 @@ export type DistEvent =
   | { kind: "reducerLeft"; reducer: string; reducers: number; error?: string }
   /** What encoding has lost so far is not made up for: whose it was, and why. */
   | { kind: "residualsDropped"; holder: string; reason: string }
+  /** A member was lost in a round, which goes on without what it has learned from these micro-batches of each step. */
+  | { kind: "dropped"; member: string; steps: readonly [first: number, last: number]; microBatches: Range }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
   /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */
   | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } }
+  /** A member's own moments could not be written beside a checkpoint: a run that is resumed there gives it others. */
+  | { kind: "momentsUnsaved"; member: string; step: number; error: string }
   /** A checkpoint could not be written. The run goes on. */
   | { kind: "unsaved"; step: number; error: string };
 
@@ -133,15 +149,18 @@ export interface RunOutcome {
   valLoss: number | null;
   /** Counted tokens over all steps. */
   tokens: number;
-  /** Averaging payload that members sent, summed over them. */
+  /** Averaging payload that workers sent, summed over all that there were; of one that was killed, until its last sign of life. */
   bytesSent: number;
-  /** Averaging payload that members received, summed over them. */
+  /** Averaging payload that they received. */
   bytesReceived: number;
-  /** State that members took over from others, summed over them. */
+  /** State that they took over from others. */
   stateBytes: number;
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;
-  /** Messages that the coordinator did not take, by reason: "damaged", "foreign", "version", "stale". */
+  /**
+   * Messages that were not taken, by reason: "damaged", "foreign", "version" and "stale" by the coordinator, "stale orders" by
+   * workers.
+   */
   dropped: Record<string, number>;
   /** True when the run was stopped before its last step. */
   interrupted: boolean;
@@ -150,10 +169,15 @@ export interface RunOutcome {
 /** What comes after a step besides the next one. */
 export type Duty = "evaluate" | "save";
 
-/** What has to be done after `step`. A run that is interrupted saves and does not evaluate. */
+/** Whether something that is due after every so many steps is due at a boundary: since the one before it. */
+export function isDueAt(plan: RunPlan, step: number, every: number): boolean {
+  return every > 0 && Math.floor(step / every) > Math.floor(boundaryBefore(plan, step) / every);
+}
+
+/** What has to be done after `step`, a boundary. A run that is interrupted saves and does not evaluate. */
 export function dutiesAfter(plan: RunPlan, step: number, interrupted: boolean): Duty[] {
   const last = step === plan.steps;
-  const isDue = (every: number) => last || (every > 0 && step % every === 0);
+  const isDue = (every: number) => last || isDueAt(plan, step, every);
   const duties: Duty[] = [];
   if (plan.evaluation.microBatches > 0 && isDue(plan.evaluation.every) && (last || !interrupted)) {
     duties.push("evaluate");

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { Contact } from "./contact.ts";
 import { decodeFrame, type Frame, type FrameFields } from "./frames.ts";
@@ -139,9 +139,10 @@ class Reducer {
       this.#obey(messageOf(frame, "reduce"));
     }
     if (frame.kind === "finish") {
-      const { error } = messageOf(frame, "finish");
-      if (error) this.#ended.reject(new RunError(`the run was ended: ${error}`));
-      else this.#ended.resolve();
+      const { error, canResume } = messageOf(frame, "finish");
+      if (!error) return this.#ended.resolve();
+      const words = `the run was ended: ${error}`;
+      this.#ended.reject(canResume ? new TransientError(words) : new RunError(words));
     }
   }
 
@@ -154,27 +155,25 @@ class Reducer {
     for (const [member, seconds] of Object.entries(silent)) this.#noteHeard(member, time - seconds);
     if (!work) return;
     const vectors = this.#vectors ??= this.#exchangeOf(order);
-    if (vectors.step !== undefined && vectors.step < work.step) {
-      vectors.close(vectors.step === work.appliedStep);
+    const { open } = vectors;
+    if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) {
+      vectors.close(open.step === work.appliedStep);
     }
     vectors.average(work, time);
   }
 
-  #exchangeOf({ microBatches, partElements, windowBytes, heartbeatSeconds, codec }: Messages["reduce"]) {
+  #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec, roundingSeed }: Messages["reduce"]) {
     const { transport, options: { run, reducer } } = this;
-    const sizes = { microBatches, partElements, windowBytes, patienceSeconds: 2 * heartbeatSeconds };
+    const patienceSeconds = 2 * heartbeatSeconds;
+    const sizes = { partElements, windowBytes, patienceSeconds, roundingSeed };
     return new SumExchange(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
       send: (frame, member) =>
         transport.publish(member === undefined ? subjects.all(run) : subjects.to(run, member), frame),
       heardAt: (member) => this.#heardAt.get(member) ?? 0,
       pulled: () => {},
-      reduced: (squares) => {
-        const message = {
-          squares: [...squares].map(([part, sums]): [number, number[]] => [part, [...sums]]),
-        };
-        transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("reduced"), message));
-      },
+      reduced: (report) =>
+        transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("reduced"), report)),
     });
   }
 

@@ -8,12 +8,12 @@
 import { codecOf } from "./codecs/codecs.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { DistEvent } from "./plan.ts";
-import { addLosses } from "./reduction.ts";
 import { layoutOf } from "../layout.ts";
 import { COORDINATOR } from "./rivals.ts";
-import type { Reducer, RunState, Transition } from "./run_state.ts";
+import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
 import type { StepOfVectors } from "./sum_exchange.ts";
-import { known, reportAnd, stay, withCandidate } from "./transitions.ts";
+import { totalOf } from "./stages.ts";
+import { reportAnd, stay, withCandidate } from "./transitions.ts";
 
 /** The parts of a vector that one of the owners averages. */
 export function partsOf(owners: readonly string[], name: string, parts: number): number[] {
@@ -34,14 +34,16 @@ export function workOf(
   { stage, step, appliedStep, members, credentials }: RunState,
 ): StepOfVectors | undefined {
   if (stage.kind !== "averaging") return undefined;
-  const { sums, owners, reports } = stage;
+  const { openedIn, sums, owners, reports: { length: leaves } } = stage;
   return {
     step: step + 1,
     appliedStep,
+    openedIn,
     owners,
+    leaves,
     sums,
     members: [...members.keys()],
-    ...addLosses(known(reports)),
+    ...totalOf(stage),
     values: layoutOf(credentials?.identity.layout ?? []).size,
   };
 }
@@ -99,10 +101,19 @@ function handOver(state: RunState, lost: string): Transition {
   const heirs = ownersOf(state);
   let next = 0;
   const owners = stage.owners.map((owner) => owner === lost ? heirs[next++ % heirs.length] : owner);
-  const done = new Set(stage.done);
+  const done = new Map(stage.done);
   for (const heir of heirs.slice(0, next)) done.delete(heir);
   const handed = withoutFollowers({ ...state, stage: { ...stage, owners, done } });
   return { state: handed, actions: stage.kind === "averaging" ? [{ do: "average" }] : [] };
+}
+
+/** The open step, all parts of which are averaged anew, by those who are there. */
+export function anew<S extends StepInProgress>(state: RunState, stage: S): S {
+  const heirs = ownersOf(state);
+  let next = 0;
+  const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
+  const owners = stage.owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]);
+  return { ...stage, owners, done: new Map(), squares: new Map() };
 }
 
 /**
@@ -121,7 +132,8 @@ function withoutFollowers(state: RunState): RunState {
 /** Says that residuals stay behind where parts have other owners than in the step before. */
 export function reportMoved(before: RunState, opened: Transition): Transition {
   const { stage } = opened.state;
-  const { lastOwners } = before;
+  // What a run is resumed with was the coordinator's.
+  const lastOwners = before.lastOwners ?? (before.step > 0 ? [COORDINATOR] : undefined);
   if (stage.kind !== "computing" || !lastOwners || !codecOf(before.plan.codec).hasFeedback) return opened;
   const { owners } = stage;
   const isSame = Array.from({ length: owners.length * lastOwners.length }, (_, part) => part)

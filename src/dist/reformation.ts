@@ -6,7 +6,8 @@
 
 import { proceed, reasonToWait, settle } from "./boundary.ts";
 import { codecOf } from "./codecs/codecs.ts";
-import type { Range } from "./messages.ts";
+import type { Range, Round } from "./messages.ts";
+import { anew } from "./reducers.ts";
 import {
   lacking,
   type Ranges,
@@ -15,9 +16,9 @@ import {
   type StepInProgress,
   type Transition,
 } from "./run_state.ts";
-import { withoutWriter, withSave } from "./saving.ts";
+import { copied, withoutWriter, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
-import { closeStep, endWhenHashed, minorityOf } from "./stages.ts";
+import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "./stages.ts";
 import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
 
 /**
@@ -74,7 +75,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
   switch (stage.kind) {
     case "computing":
     case "averaging":
-      return reshare(state, stage, lost);
+      return stage.round ? goOnWithRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
     case "committing":
       return closeStep(state, now);
     case "evaluating": {
@@ -85,7 +86,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
     case "saving":
       return stage.writer === lost
         ? proceed({ ...state, duties: ["save", ...state.duties] }, now)
-        : stay(state);
+        : copied(state, lost, now);
     case "writing":
       return state.writing ? stay(state) : proceed({ ...state, duties: withSave(state.duties) }, now);
     case "hashing": {
@@ -135,6 +136,38 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
   const reformed: Transition = { state, actions: [next] };
   return andThen(reformed, (state) => enter(state, { ...open, kind }));
+}
+
+/**
+ * Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. A sum
+ * over fewer members is made anew, for which those who were lost before can't be asked again.
+ */
+function goOnWithRound(
+  state: RunState,
+  stage: Stage & { kind: "computing" | "averaging" },
+  round: Round,
+  lost: string,
+  now: number,
+): Transition {
+  const { ranges: { [lost]: leaves = [], ...ranges } } = stage;
+  const isKept = leaves.length === 0 || stage.sums.some(({ member, pulled }) => member === lost && pulled);
+  if (isKept) {
+    const { kind, sums } = stage;
+    const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
+    return andThen({ state, actions: [next] }, (state) => enter(state, { ...stage, ranges }));
+  }
+  const sums = stage.sums.filter(({ member }) => state.members.has(member));
+  const reports = stage.reports.map((report, leaf) =>
+    sums.some(({ lo }) => lo === leaf) ? report : undefined
+  );
+  const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
+  const steps = [state.step + 1, state.step + round.localSteps] as const;
+  let left = averageWhenComputed(state, { ...anew(state, stage), ranges, sums, reports }, now);
+  for (const member of gone) {
+    if (state.members.has(member)) continue;
+    left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);
+  }
+  return left;
 }
 
 /** The ranges of those who are left, with shares of what is orphaned. */

@@ -33,6 +33,11 @@ export interface StepOutcome {
   norm: number;
   /** Tokens that the step counted. */
   tokens: number;
+  /**
+   * Where a round of local steps ends: how many they were, `step` is the last of them. The vector then is not a gradient but the
+   * mean way that the members have come, backwards.
+   */
+  localSteps?: number;
 }
 
 /** Who a replica is: two members may average only when these agree. */
@@ -57,6 +62,11 @@ export interface ReplicaState {
   tokens: number;
   /** Flat vectors: `params` and what the optimizer keeps in Layout order, and whatever else decides what it computes. */
   vectors: { params: Float32Array } & Record<string, Float32Array>;
+  /**
+   * Where parameters are averaged, the moments of this member's own optimizer and how many updates they have seen. They go along
+   * with the state, but are neither compared nor hashed.
+   */
+  own?: { updates: number; vectors: Record<string, Float32Array> };
 }
 
 /** One copy of the model with its optimizer and its data, at some step. */
@@ -67,6 +77,8 @@ export interface Replica {
   readonly size: number;
   /** The last step that this replica has ended. */
   readonly step: number;
+  /** Names of the state vectors that the optimizer keeps besides the parameters. */
+  readonly moments: readonly string[];
   /**
    * Gradient sum of micro-batch `microBatch` (0-based, of the global batch) of step `step`, at the present parameters;
    * `crc` is the CRC-32 of the ids that were fed to the model. The vector is the caller's, who adds others to it.
@@ -90,4 +102,8 @@ export interface Replica {
    * the run does.
    */
   save(state: ReplicaState): Promise<string>;
+  /** Writes the state's own part beside the checkpoint, which another member writes, and says where. */
+  saveOwn(state: ReplicaState): Promise<string>;
+  /** Frees what it holds. */
+  dispose(): void;
 }

@@ -11,7 +11,7 @@ import { messageOf, type Messages } from "./messages.ts";
 import type { ReplicaState } from "./replica.ts";
 
 /**
- * SHA-256 over all that a replica has, and over the parameters alone, in hexadecimal.
+ * SHA-256 over all that replicas have in common, and over the parameters alone, in hexadecimal.
  *
  * @example
  * ```ts
@@ -22,14 +22,19 @@ import type { ReplicaState } from "./replica.ts";
  */
 export function hashesOf({ vectors, updates }: ReplicaState): { state: string; params: string } {
   const hash = (vector: Float32Array) => createHash("sha256").update(floatBytes(vector)).digest("hex");
-  const names = Object.keys(vectors).sort();
-  const all = names.map((name) => `${name} ${hash(vectors[name])}\n`).join("") + `updates ${updates}\n`;
+  const all = namesOf(vectors).map((name) => `${name} ${hash(vectors[name])}\n`).join("") +
+    `updates ${updates}\n`;
   return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
+}
+
+function namesOf(vectors: Record<string, Float32Array>): string[] {
+  return Object.keys(vectors).sort();
 }
 
 /** A state that waits for newcomers. */
 export class PinnedState {
-  readonly #names: string[];
+  /** All vectors in the order of the manifest, the member's own last. */
+  readonly #vectors: Float32Array[];
   #manifest: Messages["manifest"] | undefined;
 
   /**
@@ -39,24 +44,29 @@ export class PinnedState {
    * @param partElements values of a part
    */
   constructor(readonly state: ReplicaState, readonly partElements: number) {
-    this.#names = Object.keys(state.vectors).sort();
+    const { vectors, own } = state;
+    const inOrder = (some: Record<string, Float32Array>) => namesOf(some).map((name) => some[name]);
+    this.#vectors = [...inOrder(vectors), ...inOrder(own?.vectors ?? {})];
   }
 
   /** What the state consists of. */
   get manifest(): Messages["manifest"] {
-    const { step, updates, tokens, vectors } = this.state;
+    const { step, updates, tokens, vectors, own } = this.state;
+    const sizesOf = (some: Record<string, Float32Array>) =>
+      namesOf(some).map((name): [string, number] => [name, some[name].length]);
     return this.#manifest ??= {
       step,
       updates,
       tokens,
-      vectors: this.#names.map((name) => [name, vectors[name].length]),
+      vectors: sizesOf(vectors),
+      ...(own ? { own: { updates: own.updates, vectors: sizesOf(own.vectors) } } : {}),
       stateHash: hashesOf(this.state).state, // only now: the boundary does not wait for it
     };
   }
 
   /** One part of a vector; undefined where there is none. */
   part(vector: number, part: number): Uint8Array | undefined {
-    const values = this.state.vectors[this.#names[vector]];
+    const values = this.#vectors[vector];
     const from = part * this.partElements;
     return values && from < values.length
       ? floatBytes(values.subarray(from, from + this.partElements))
@@ -87,9 +97,12 @@ export async function takeOver(
   partElements: number,
   window: number,
 ): Promise<{ state: ReplicaState; bytes: number } | undefined> {
-  const { vectors: sizes, stateHash, ...counts } = messageOf(await donor.inspect(), "manifest");
+  const { vectors: sizes, own: ownSizes, stateHash, ...counts } = messageOf(
+    await donor.inspect(),
+    "manifest",
+  );
   if (own.step === counts.step && own.stateHash === stateHash) return undefined;
-  const all = sizes.map(([, size]) => new Float32Array(size));
+  const all = [...sizes, ...ownSizes?.vectors ?? []].map(([, size]) => new Float32Array(size));
   const parts = all.flatMap(({ length }, vector) =>
     Array.from({ length: Math.ceil(length / partElements) }, (_, part) => ({ vector, part }))
   );
@@ -104,7 +117,12 @@ export async function takeOver(
   };
   await Promise.all(Array.from({ length: window }, lane));
   const { params, ...others } = Object.fromEntries(sizes.map(([name], i) => [name, all[i]]));
-  const state = { ...counts, vectors: { params, ...others } };
+  const state: ReplicaState = { ...counts, vectors: { params, ...others } };
+  if (ownSizes) {
+    const { updates, vectors } = ownSizes;
+    const entries = vectors.map(([name], i) => [name, all[sizes.length + i]] as const);
+    state.own = { updates, vectors: Object.fromEntries(entries) };
+  }
   if (hashesOf(state).state === stateHash) return { state, bytes };
   throw new Error(`the state of step ${counts.step} has arrived with another hash than its donor's`);
 }

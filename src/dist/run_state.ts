@@ -7,7 +7,16 @@
 
 import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { ControlKind, Messages, MicroBatchReport, Range } from "./messages.ts";
+import type {
+  ControlKind,
+  Messages,
+  MicroBatchReport,
+  Range,
+  Round,
+  StateHashes,
+  StepTraffic,
+  Traffic,
+} from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 
@@ -68,11 +77,11 @@ export interface Reducer {
   readonly goneSince?: number;
 }
 
-/** A sum that a member has and the coordinator may pull. */
+/** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
 export interface OfferedSum {
   /** Who has it. */
   readonly member: string;
-  /** First micro-batch. */
+  /** First leaf. */
   readonly lo: number;
   /** One past the last. */
   readonly hi: number;
@@ -80,23 +89,27 @@ export interface OfferedSum {
   readonly pulled?: true;
 }
 
-/** Ranges of micro-batches by member. */
+/** Ranges of leaves by member. */
 export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
-/** The open step. */
+/** The open step, or round of local steps. */
 export interface StepInProgress {
   /** When, in seconds. */
   readonly openedAt: number;
+  /** The generation that it was opened in. */
+  readonly openedIn: number;
+  /** Where it is a round, what its leaves are. */
+  readonly round?: Round;
   /** Whole subtrees of each member. */
   readonly ranges: Ranges;
   /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
-  /** Of each micro-batch, once it is computed. */
-  readonly reports: readonly (MicroBatchReport | undefined)[];
+  /** Of each leaf, once it is computed: one for its micro-batch, or in a round one for each of a member's, step after step. */
+  readonly reports: readonly (readonly MicroBatchReport[] | undefined)[];
   /** Who averages: part p of the vector is that of number p modulo their count. */
   readonly owners: readonly string[];
-  /** Whose parts of the mean all members have. */
-  readonly done: ReadonlySet<string>;
+  /** Whose parts of the mean all members have, and what they cost. */
+  readonly done: ReadonlyMap<string, StepTraffic>;
   /** Sums of squares of the blocks of these parts. */
   readonly squares: ReadonlyMap<number, readonly number[]>;
 }
@@ -122,21 +135,21 @@ export type Stage =
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
-  /** A member copies its state for a checkpoint. */
-  | { readonly kind: "saving"; readonly writer: string }
+  /** The writer of a checkpoint copies its state, and where others have moments of their own, they copy them. */
+  | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
   /** The checkpoint that is being written has to be complete before the next one begins, or the run ends. */
   | { readonly kind: "writing" }
   /** Hashes are compared, now and then and at the end. */
   | {
     readonly kind: "hashing";
-    readonly hashes: ReadonlyMap<string, Messages["hashes"]>;
+    readonly hashes: ReadonlyMap<string, StateHashes>;
     readonly isLast: boolean;
   }
   /** A member pins its state for candidates. */
   | { readonly kind: "pinning"; readonly donor: string }
   /** The next step waits for candidates that are almost there, until a time. */
   | { readonly kind: "admitting"; readonly until: number }
-  | { readonly kind: "ended"; readonly since: number; readonly error?: string };
+  | { readonly kind: "ended"; readonly since: number; readonly error?: string; readonly canResume?: true };
 
 /** Everything the coordinator knows. */
 export interface RunState {
@@ -196,12 +209,8 @@ export interface RunState {
   readonly tokens: number;
   /** From the members' last words. */
   readonly paramsHash: string;
-  /** Averaging payload that members sent, from their last words. */
-  readonly bytesSent: number;
-  /** Averaging payload that members received, from their last words. */
-  readonly bytesReceived: number;
-  /** State that members took over, from their last words. */
-  readonly stateBytes: number;
+  /** What each worker that ever was a member or a candidate last told of its traffic, by nonce. */
+  readonly traffic: ReadonlyMap<string, Traffic>;
 }
 
 /** What the coordinator has to do. */
@@ -254,9 +263,7 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     interrupted: false,
     ...onRecord(plan.record),
     paramsHash: "",
-    bytesSent: 0,
-    bytesReceived: 0,
-    stateBytes: 0,
+    traffic: new Map(),
   };
 }
 
@@ -267,28 +274,35 @@ export function onRecord(
   return { loss, valLoss: evaluation?.valLoss ?? null, tokens, skips };
 }
 
+/** The last step of the open commit, or that all members have ended where none is open. */
+export function committedStep({ stage, step }: RunState): number {
+  return stage.kind === "committing" ? step + (stage.commit.round?.localSteps ?? 1) : step;
+}
+
 /** An order to members: carrying it out twice is the same as once. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
-export function orderOf({ stage, step, writing }: RunState): Order | undefined {
+export function orderOf({ stage, step, writing, members }: RunState): Order | undefined {
   switch (stage.kind) {
-    case "computing":
-      return { kind: "assign", step: step + 1, message: { ranges: stage.ranges } };
+    case "computing": {
+      const { ranges, round } = stage;
+      return { kind: "assign", step: step + 1, message: round ? { ranges, round } : { ranges } };
+    }
     case "committing":
       return { kind: "commit", step: step + 1, message: stage.commit };
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return { kind: "save", step, message: { writer: stage.writer } };
+      return saveOrder(step, stage.writer, [...stage.copying], members);
     case "writing":
-      return writing && { kind: "save", step: writing.step, message: { writer: writing.member } };
+      return writing && saveOrder(writing.step, writing.member, [], members);
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
       return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":
-      return { kind: "finish", step, message: { error: stage.error } };
+      return { kind: "finish", step, message: endingOf(stage) };
     case "waiting":
     case "gathering":
     case "averaging":
@@ -297,15 +311,23 @@ export function orderOf({ stage, step, writing }: RunState): Order | undefined {
   }
 }
 
+function saveOrder(step: number, writer: string, copying: string[], members: RunState["members"]): Order {
+  return { kind: "save", step, message: { writer, copying, members: [...members.keys()] } };
+}
+
 /** What a candidate has to do; undefined where it can only go along. */
 export function orderForCandidate(
   { stage, step }: RunState,
   { source, ready }: Candidate,
 ): Order | undefined {
-  if (stage.kind === "ended") return { kind: "finish", step, message: { error: stage.error } };
+  if (stage.kind === "ended") return { kind: "finish", step, message: endingOf(stage) };
   return source && !ready
     ? { kind: "takeover", step: source.step, message: { donor: source.donor } }
     : undefined;
+}
+
+function endingOf({ error, canResume }: Stage & { kind: "ended" }): Messages["finish"] {
+  return canResume ? { error, canResume } : { error };
 }
 
 /** Whether a member still has to carry out the order of this stage. */
@@ -318,7 +340,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "evaluating":
       return lacking(stage.losses, stage.ranges[member.name]) > 0;
     case "saving":
-      return stage.writer === member.name;
+      return stage.copying.has(member.name);
     case "writing":
       return writing?.member === member.name;
     case "hashing":
@@ -335,7 +357,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
   }
 }
 
-/** How many micro-batches of these ranges have no result yet. */
+/** How many leaves, or validation micro-batches, of these ranges have no result yet. */
 export function lacking(results: readonly unknown[], ranges: readonly Range[] = []): number {
   return ranges.reduce(
     (sum, [lo, hi]) => sum + results.slice(lo, hi).filter((result) => result === undefined).length,

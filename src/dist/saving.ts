@@ -11,11 +11,14 @@ import type { DistEvent } from "./plan.ts";
 import type { RunState, Transition } from "./run_state.ts";
 import { endRun, reportAnd, stay } from "./transitions.ts";
 
-/** The writer has copied its state: the run goes on while it writes. */
+/** A member has copied its state, or is lost. When all have, the run goes on while the writer writes. */
 export function copied(state: RunState, member: string, now: number): Transition {
   const { stage, step } = state;
-  if (stage.kind !== "saving" || stage.writer !== member) return stay(state);
-  return proceed({ ...state, writing: { member, step }, isSaveDue: false }, now);
+  if (stage.kind !== "saving" || !stage.copying.has(member)) return stay(state);
+  const copying = new Set(stage.copying);
+  copying.delete(member);
+  if (copying.size > 0) return stay({ ...state, stage: { ...stage, copying } });
+  return proceed({ ...state, writing: { member: stage.writer, step }, isSaveDue: false }, now);
 }
 
 /**
@@ -28,6 +31,10 @@ export function saved(
   now: number,
 ): Transition {
   const { stage, writing } = state;
+  const isWriter = writing?.member === member || (stage.kind === "saving" && stage.writer === member);
+  if (!isWriter && "error" in result && stage.kind !== "ended") {
+    return reportAnd({ kind: "momentsUnsaved", member, step, error: result.error }, stay(state));
+  }
   if (writing?.member !== member || writing.step !== step || stage.kind === "ended") return stay(state);
   const next: RunState = { ...state, writing: undefined };
   const goOn = () => stage.kind === "writing" ? proceed(next, now) : stay(next);

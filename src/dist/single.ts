@@ -7,10 +7,13 @@
 
 import { setImmediate } from "node:timers/promises";
 import { RunError, wordsOf } from "../errors.ts";
+import { AveragingReplica } from "./averaging_replica.ts";
+import { committedSteps } from "./committed.ts";
 import { computeLosses, computeSum } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
 import { addLosses, blockSquares, divideBy, normOf, release } from "./reduction.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, StepOutcome } from "./replica.ts";
+import { localStepsAfter } from "./rounds.ts";
 import { reasonUnsaved } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
@@ -70,20 +73,23 @@ export async function runSingle(
     }
   };
   while (replica.step < plan.steps && !signal?.aborted) {
-    const committed = await singleStep(replica, plan.microBatches);
-    outcome.steps = committed.step;
-    outcome.loss = committed.loss;
-    outcome.tokens += committed.tokens;
-    onEvent({ kind: "step", committed });
-    skips = committed.applied ? 0 : skips + 1;
-    const error = reasonToStop(skips, plan.maxSkips, committed.reason);
+    const steps = await singleStep(replica, plan.microBatches, localStepsAfter(plan, replica.step));
+    for (const committed of steps) {
+      outcome.steps = committed.step;
+      outcome.loss = committed.loss;
+      outcome.tokens += committed.tokens;
+      onEvent({ kind: "step", committed });
+    }
+    const { step, applied, reason } = steps.at(-1)!;
+    skips = applied ? 0 : skips + 1;
+    const error = reasonToStop(skips, plan.maxSkips, reason);
     if (error) throw new RunError(error);
-    for (const duty of dutiesAfter(plan, committed.step, signal?.aborted ?? false)) {
+    for (const duty of dutiesAfter(plan, step, signal?.aborted ?? false)) {
       if (duty === "save") {
         await save();
       } else {
         outcome.valLoss = await evaluate(replica, plan.evaluation.microBatches);
-        onEvent({ kind: "evaluated", step: committed.step, valLoss: outcome.valLoss });
+        onEvent({ kind: "evaluated", step, valLoss: outcome.valLoss });
       }
     }
   }
@@ -94,14 +100,29 @@ export async function runSingle(
   return outcome;
 }
 
-/** One step: the sum over all micro-batches, the mean, its norm, the update. */
-export async function singleStep(replica: Replica, microBatches: number): Promise<CommittedStep> {
+/**
+ * One step: the sum over all micro-batches, the mean, its norm, the update. Or one round of local steps of the only member.
+ *
+ * @param localSteps how many, where it is a round
+ */
+export async function singleStep(
+  replica: Replica,
+  microBatches: number,
+  localSteps?: number,
+): Promise<CommittedStep[]> {
   const openedAt = performance.now();
   const step = replica.step + 1;
-  const { sum, reports } = await computeSum(replica, 0, microBatches);
+  const { sum, reports } = localSteps === undefined
+    ? await computeSum(replica, step, 0, microBatches)
+    : await AveragingReplica.of(replica).localSteps({
+      steps: localSteps,
+      share: [0, microBatches],
+      microBatches,
+    });
   await setImmediate(); // timers get their turn between two passes over all parameters
   const { gradient: mean, lossSum, tokens } = sum;
-  let reason = reasonToSkip(reports, [{ member: MEMBER, lo: 0, hi: microBatches }], { lossSum, tokens });
+  const shares = [{ member: MEMBER, lo: 0, hi: microBatches, reports }];
+  let reason = reasonToSkip(shares, { lossSum, tokens });
   let norm = NaN;
   if (!reason) {
     divideBy(mean, tokens);
@@ -111,21 +132,24 @@ export async function singleStep(replica: Replica, microBatches: number): Promis
     reason = reasonNotFinite(norm);
   }
   const applied = reason === undefined;
-  await replica.apply(applied ? mean : new Float32Array(), { step, apply: applied, norm, tokens });
+  const last = step + (localSteps ?? 1) - 1;
+  const outcome: StepOutcome = { step: last, apply: applied, norm, tokens, localSteps };
+  await replica.apply(applied ? mean : new Float32Array(), outcome);
   release(mean);
-  return {
+  return committedSteps({
     step,
-    loss: lossSum / tokens,
-    tokens,
+    localSteps,
+    microBatches,
+    shares,
     gradNorm: norm,
     applied,
     ...(reason === undefined ? {} : { reason }),
     seconds: (performance.now() - openedAt) / 1000,
     workers: 0,
     generation: 0,
-    computed: { [MEMBER]: reports.map((_, microBatch) => microBatch) },
-    samples: reports.map(({ crc }) => crc),
-  };
+    bytesSent: 0,
+    bytesReceived: 0,
+  });
 }
 
 /** Mean loss over the validation part, nats per token. */

@@ -4,20 +4,18 @@
  * @module
  */
 
-import type { MicroBatchReport } from "./messages.ts";
+import type { Share } from "./committed.ts";
 import type { LossSum } from "./replica.ts";
-import type { OfferedSum } from "./run_state.ts";
 
 /** Why the gradients of a step can't be used, naming who computed what; undefined where they can. */
 export function reasonToSkip(
-  reports: readonly MicroBatchReport[],
-  sums: readonly OfferedSum[],
+  shares: readonly Share[],
   total: LossSum,
 ): string | undefined {
-  const bad = reports.findIndex(({ finite }) => !finite);
-  if (bad >= 0) {
-    const by = sums.find(({ lo, hi }) => lo <= bad && bad < hi)?.member;
-    return `loss or gradient of micro-batch ${bad}, computed by ${by}, is not finite`;
+  for (const { member, lo, hi, reports } of shares) {
+    const bad = reports.findIndex(({ finite }) => !finite);
+    if (bad < 0) continue;
+    return `loss or gradient of micro-batch ${lo + bad % (hi - lo)}, computed by ${member}, is not finite`;
   }
   if (total.tokens === 0) return "no token of the batch is counted";
   return Number.isFinite(total.lossSum) ? undefined : "the sum of the losses is not finite";

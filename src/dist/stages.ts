@@ -1,20 +1,28 @@
 /**
- * How a step goes: all sums in, averaged, committed; then evaluated, saved and at the end hashed. Pure functions from a
- * state and what members report to a new state and actions.
+ * How a step, or a round of local steps, goes: all sums in, averaged, committed; then evaluated, saved and at the end
+ * hashed. Pure functions from a state and what members report to a new state and actions.
  *
  * @module
  */
 
 import { proceed } from "./boundary.ts";
+import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport } from "./messages.ts";
-import { type DistEvent, dutiesAfter } from "./plan.ts";
+import type { Messages, MicroBatchReport, Range, StateHashes, StepTraffic } from "./messages.ts";
+import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
-import type { OfferedSum, RunState, StepInProgress, Transition } from "./run_state.ts";
+import {
+  committedStep,
+  lacking,
+  type OfferedSum,
+  type RunState,
+  type StepInProgress,
+  type Transition,
+} from "./run_state.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
 
@@ -26,21 +34,51 @@ export function offer(
   now: number,
 ): Transition {
   const { stage } = state;
-  const { lo, hi } = sum;
+  const { member, lo, hi } = sum;
   if (stage.kind !== "computing") return stay(state);
-  if (!pathTo(lo, hi, stage.reports.length) || reports.length !== hi - lo) return stay(state);
-  if (stage.reports.slice(lo, hi).some((report) => report !== undefined)) return stay(state);
+  if (!pathTo(lo, hi, stage.reports.length) || lacking(stage.reports, [[lo, hi]]) < hi - lo) {
+    return stay(state);
+  }
+  const { round, ranges } = stage;
+  // In a round a leaf is its member's alone.
+  if (round && !ranges[member]?.some((range) => range[0] === lo && range[1] === hi)) return stay(state);
+  const perLeaf = round ? round.localSteps * sizeOf(round.shares[member]) : 1;
+  if (reports.length !== perLeaf * (hi - lo)) return stay(state);
   const all = [...stage.reports];
-  all.splice(lo, hi - lo, ...reports);
-  const progress: StepInProgress = { ...stage, sums: [...stage.sums, sum], reports: all };
-  if (all.includes(undefined)) return stay({ ...state, stage: { ...progress, kind: "computing" } });
+  for (let leaf = lo; leaf < hi; leaf++) {
+    all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);
+  }
+  return averageWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
+}
 
-  const reason = reasonToSkip(known(all), progress.sums, addLosses(known(all)));
-  if (reason) return commit(state, progress, NaN, now, reason);
+/** Goes on when no member has anything to compute any more. */
+export function averageWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
+  if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
+    return stay({ ...state, stage: { ...progress, kind: "computing" } });
+  }
+  const reason = reasonToSkip(sharesOf(progress), totalOf(progress));
+  if (reason) return commit(state, progress, NaN, now, { reason });
   return {
     state: { ...state, stage: { ...progress, kind: "averaging" } },
     actions: [{ do: "average" }],
   };
+}
+
+/** Losses and tokens of all that count, in the tree's order. */
+export function totalOf(progress: StepInProgress): LossSum {
+  return addLosses(sharesOf(progress).flatMap(({ reports }) => reports));
+}
+
+/** Who computed what, in the order of the micro-batches. */
+function sharesOf({ sums, reports, round }: StepInProgress): Share[] {
+  return sums.toSorted((a, b) => a.lo - b.lo).map(({ member, lo, hi }) => {
+    const [first, end] = round ? round.shares[member] : [lo, hi];
+    return { member, lo: first, hi: end, reports: known(reports.slice(lo, hi)).flat() };
+  });
+}
+
+function sizeOf([lo, hi]: Range): number {
+  return hi - lo;
 }
 
 /** The coordinator has all of a sum: it need not be computed again, whatever happens to its member. */
@@ -57,71 +95,86 @@ export function pulled(state: RunState, lo: number, hi: number): Transition {
 /** All members have some parts of the mean. When they have all, its norm is known. */
 export function reduced(
   state: RunState,
-  { reducer, squares }: MembershipEvent & { kind: "reduced" },
+  { reducer, squares, traffic }: MembershipEvent & { kind: "reduced" },
   now: number,
 ): Transition {
   if (state.stage.kind !== "averaging") return stay(state);
-  const done = new Set(state.stage.done).add(reducer);
+  const done = new Map(state.stage.done).set(reducer, traffic);
   const all = new Map([...state.stage.squares, ...squares]);
   const stage = { ...state.stage, done, squares: all };
   if (stage.owners.some((owner) => !done.has(owner))) return stay({ ...state, stage });
   const inOrder = [...all].sort(([a], [b]) => a - b).flatMap(([, squares]) => squares);
   const norm = normOf(inOrder);
-  return commit(state, stage, norm, now, reasonNotFinite(norm));
+  const sum = (count: (each: StepTraffic) => number) =>
+    [...done.values()].reduce((total, each) => total + count(each), 0);
+  return commit(state, stage, norm, now, {
+    reason: reasonNotFinite(norm),
+    bytesSent: sum(({ bytesSent }) => bytesSent),
+    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
+  });
 }
 
-/** One decision for all: apply the mean, or skip the step. */
+/** One decision for all: apply the mean, or skip the step or round. */
 function commit(
   state: RunState,
   done: StepInProgress,
   norm: number,
   now: number,
-  reason?: string,
+  { reason, bytesSent = 0, bytesReceived = 0 }: {
+    reason?: string;
+    bytesSent?: number;
+    bytesReceived?: number;
+  },
 ): Transition {
-  const reports = known(done.reports);
-  const total = addLosses(reports);
-  const loss = total.lossSum / total.tokens;
+  const seconds = now - done.openedAt;
+  const { round, sums, openedIn } = done;
+  const localSteps = round?.localSteps;
+  const steps = committedSteps({
+    step: state.step + 1,
+    localSteps,
+    microBatches: state.plan.microBatches,
+    shares: sharesOf(done),
+    gradNorm: norm,
+    applied: reason === undefined,
+    ...(reason === undefined ? {} : { reason }),
+    seconds,
+    workers: state.members.size,
+    generation: state.generation,
+    bytesSent,
+    bytesReceived,
+  });
+  const { loss, applied: apply } = steps.at(-1)!;
+  const tokens = steps.reduce((sum, step) => sum + step.tokens, 0);
   const order: Messages["commit"] = {
-    apply: reason === undefined,
+    apply,
     norm,
     loss,
-    tokens: total.tokens,
-    crcs: reports.map(({ crc }) => crc),
-  };
-  const event: DistEvent = {
-    kind: "step",
-    committed: {
-      step: state.step + 1,
-      loss,
-      tokens: total.tokens,
-      gradNorm: norm,
-      applied: order.apply,
-      ...(reason === undefined ? {} : { reason }),
-      seconds: now - done.openedAt,
-      workers: state.members.size,
-      generation: state.generation,
-      computed: computedBy(done.sums),
-      samples: order.crcs,
-    },
+    tokens,
+    crcs: steps.flatMap(({ samples }) => samples),
+    ...(round ? { round: { localSteps: round.localSteps, attempt: { lo: openedIn, hi: sums.length } } } : {}),
   };
   const next: RunState = {
     ...state,
     loss,
-    tokens: state.tokens + total.tokens,
-    stepSeconds: event.committed.seconds,
-    skips: order.apply ? 0 : state.skips + 1,
+    tokens: state.tokens + tokens,
+    stepSeconds: seconds,
+    skips: apply ? 0 : state.skips + 1,
     skipReason: reason,
     lastOwners: done.owners,
     appliedStep: order.apply ? state.step + 1 : state.appliedStep,
     former: new Set(), // who was lost before may lack the mean
   };
   // On record before anybody can apply it: whoever takes over finds each step that was.
-  return reportAnd(event, enter(next, { kind: "committing", commit: order }));
+  const events = steps.map((committed): DistEvent => ({ kind: "step", committed }));
+  return events.reduceRight(
+    (transition, event) => reportAnd(event, transition),
+    enter(next, { kind: "committing", commit: order }),
+  );
 }
 
 /** When all members have ended the step, it is over. */
 export function closeStep(state: RunState, now: number): Transition {
-  const step = state.step + 1;
+  const step = committedStep(state);
   const members = [...state.members.values()];
   const ended = members.length > 0 && members.every((member) => member.step >= step);
   if (state.stage.kind !== "committing" || !ended) return stay(state);
@@ -134,7 +187,7 @@ export function closeStep(state: RunState, now: number): Transition {
 /** What has to be done after a step. */
 export function dutiesOf({ plan, interrupted, isSaveDue }: RunState, step: number): RunState["duties"] {
   if (step === 0) return [];
-  const isCompared = plan.hashEvery > 0 && step % plan.hashEvery === 0 && step < plan.steps;
+  const isCompared = isDueAt(plan, step, plan.hashEvery) && step < plan.steps;
   const due = dutiesAfter(plan, step, interrupted);
   const duties = isSaveDue ? withSave(due) : due;
   return isCompared ? ["compare", ...duties] : duties;
@@ -162,7 +215,7 @@ export function evaluated(
 }
 
 /** The state with the hashes of a member. */
-export function hashed(state: RunState, member: string, hashes: Messages["hashes"]): RunState {
+export function hashed(state: RunState, member: string, hashes: StateHashes): RunState {
   const { stage } = state;
   if (stage.kind !== "hashing") return state;
   return { ...state, stage: { ...stage, hashes: new Map(stage.hashes).set(member, hashes) } };
@@ -172,21 +225,12 @@ export function hashed(state: RunState, member: string, hashes: Messages["hashes
 export function endWhenHashed(state: RunState, now: number): Transition {
   const { stage } = state;
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
-  const all = [...stage.hashes.values()];
   const error = differenceOf(stage.hashes, state.step);
   if (!stage.isLast) {
     return error ? endRun(state, now, error) : proceed({ ...state, comparedAt: state.step }, now);
   }
-  const sum = (count: (hashes: Messages["hashes"]) => number) =>
-    all.reduce((total, each) => total + count(each), 0);
-  const last: RunState = {
-    ...state,
-    paramsHash: all[0].params,
-    bytesSent: sum(({ bytesSent }) => bytesSent),
-    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
-    stateBytes: sum(({ stateBytes }) => stateBytes),
-  };
-  return endRun(last, now, error);
+  const [{ params: paramsHash }] = stage.hashes.values();
+  return endRun({ ...state, paramsHash }, now, error);
 }
 
 /** Who has another state than more than half of all; none where there is no such majority, or all are equal. */
@@ -199,18 +243,10 @@ export function minorityOf({ stage, members }: RunState): string[] {
 }
 
 /** Who has another state than the others, in words; undefined where all are equal. */
-function differenceOf(all: ReadonlyMap<string, Messages["hashes"]>, step: number): string | undefined {
+function differenceOf(all: ReadonlyMap<string, StateHashes>, step: number): string | undefined {
   const holders = new Map<string, string[]>();
   for (const [member, { state }] of all) holders.set(state, [...(holders.get(state) ?? []), member]);
   if (holders.size === 1) return undefined;
   const groups = [...holders].map(([hash, members]) => `${members.join(", ")}: ${hash}`);
   return `the replicas differ after step ${step}; hashes of their states: ${groups.join("; ")}`;
-}
-
-function computedBy(sums: readonly OfferedSum[]): Record<string, number[]> {
-  const computed: Record<string, number[]> = {};
-  for (const { member, lo, hi } of [...sums].sort((a, b) => a.lo - b.lo)) {
-    computed[member] = [...(computed[member] ?? []), ...Array.from({ length: hi - lo }, (_, i) => lo + i)];
-  }
-  return computed;
 }

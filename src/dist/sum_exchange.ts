@@ -10,6 +10,7 @@ import { Averaging } from "./averaging.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
+import type { StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
 import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
@@ -17,13 +18,17 @@ import type { OfferedSum } from "./run_state.ts";
 
 /** What is averaged in a step, and by whom. */
 export interface StepOfVectors {
-  /** The step. */
+  /** The step, of a round the first. */
   step: number;
   /** The last step before it whose mean was applied. */
   appliedStep: number;
+  /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
+  openedIn: number;
   /** Who averages: part p is that of number p modulo their count. */
   owners: readonly string[];
-  /** Sums of all micro-batches, each once. */
+  /** Leaves of the tree: micro-batches, or in a round members. */
+  leaves: number;
+  /** Sums of all leaves that count, each once. */
   sums: readonly OfferedSum[];
   /** Who gets the mean. */
   members: readonly string[];
@@ -37,14 +42,14 @@ export interface StepOfVectors {
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {
-  /** Micro-batches of the batch. */
-  microBatches: number;
   /** Values of a part. */
   partElements: number;
   /** Budget of bytes on their way. */
   windowBytes: number;
   /** After how long a part that got no answer is sent again. */
   patienceSeconds: number;
+  /** See {@linkcode FeedbackEncoder}. */
+  roundingSeed?: number;
 }
 
 /** What an exchange does to the world. */
@@ -57,14 +62,15 @@ export interface SumExchangeEffects {
   heardAt(member: string): number;
   /** All own parts of a sum are here. */
   pulled(sum: OfferedSum): void;
-  /** All members have the own parts of the mean; of each, the sums of squares of its blocks. */
-  reduced(squares: ReadonlyMap<number, readonly number[]>): void;
+  /** All members have the own parts of the mean; the sums of squares of the blocks of each, and what it cost. */
+  reduced(report: { squares: [part: number, squares: number[]][]; traffic: StepTraffic }): void;
 }
 
 /** The vectors of one step after the other, as far as they are those of one owner. */
 export class SumExchange {
-  #open: { step: number; averaging: Averaging } | undefined;
-  readonly #encoder: FeedbackEncoder;
+  #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
+  /** Writes the means. */
+  readonly encoder: FeedbackEncoder;
 
   /**
    * Nothing on its way.
@@ -77,23 +83,27 @@ export class SumExchange {
     codec: VectorCodec,
     readonly effects: SumExchangeEffects,
   ) {
-    this.#encoder = new FeedbackEncoder(codec);
+    this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
-  /** The step that is open. */
-  get step(): number | undefined {
-    return this.#open?.step;
+  /** What is averaged at present. */
+  get open(): StepOfVectors | undefined {
+    return this.#open?.of;
   }
 
-  /** Pulls the sums of a step, or goes on with them after somebody was lost. */
+  /** Pulls the sums of a step, or goes on with them after somebody was lost; begins again where fewer leaves count than before. */
   average(of: StepOfVectors, now: number): void {
-    const { step, owners, values } = of;
+    const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
-    if (this.#open) return this.#open.averaging.reform(of.sums, of.members, now, parts);
-    this.#encoder.keepOnly(parts);
+    const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
+    if (this.#open && countOf(this.#open.of) === countOf(of)) {
+      return this.#open.averaging.reform(of.sums, of.members, now, parts);
+    }
+    this.encoder.settle(false);
+    this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
     const averaging = this.#averagingOf(of, parts);
-    this.#open = { step, averaging };
+    this.#open = { of, averaging, bytesSent, bytesReceived };
     averaging.advance(now);
     if (averaging.isDone) averaging.effects.done(new Map()); // there are more owners than parts
   }
@@ -105,7 +115,7 @@ export class SumExchange {
 
   /** The step is over: its mean was applied, or not. */
   close(applied: boolean): void {
-    if (this.#open) this.#encoder.settle(applied);
+    if (this.#open) this.encoder.settle(applied);
     this.#open = undefined;
   }
 
@@ -115,9 +125,15 @@ export class SumExchange {
    * @returns false where a sum is not needed (any more)
    */
   receive(frame: Frame, now: number): boolean {
-    const averaging = frame.step === this.#open?.step ? this.#open.averaging : undefined;
-    if (frame.kind === "sum") return averaging?.receive(frame, now) ?? false;
-    averaging?.acknowledge(frame.sender, frame.part, now);
+    const open = this.#open;
+    if (frame.step !== open?.of.step || frame.generation < open.of.openedIn) return frame.kind !== "sum";
+    if (frame.kind === "sum") {
+      open.bytesSent += frame.payload.length;
+      return open.averaging.receive(frame, now);
+    }
+    if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
+    open.bytesReceived += open.averaging.bytesOf(frame.part);
+    open.averaging.acknowledge(frame.sender, frame.part, now);
     return true;
   }
 
@@ -131,18 +147,17 @@ export class SumExchange {
     return this.#open?.averaging.owing();
   }
 
-  #averagingOf(
-    { step, owners, sums, members, tokens, lossSum, values }: StepOfVectors,
-    parts: readonly number[],
-  ): Averaging {
+  #averagingOf(of: StepOfVectors, own: readonly number[]): Averaging {
     const { sizes, effects } = this;
-    const all = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts: all, lo: 0, hi: sizes.microBatches, tokens, lossSum, finite: true };
+    const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
+    const parts = Math.ceil(values / sizes.partElements);
+    const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member hears all of them
-    return new Averaging(sums, members, tokens, { ...sizes, windowBytes, values, parts }, this.#encoder, {
+    const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
+    return new Averaging(sums, members, tokens, ownSizes, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(
-          encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts: all, tokens }),
+          encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
           member,
         ),
       sendMean: (part, payload, member) =>
@@ -151,16 +166,27 @@ export class SumExchange {
             ...effects.fields("mean"),
             ...whole,
             part,
-            codec: this.#encoder.codec.name,
+            codec: this.encoder.codec.name,
             payload,
           }),
           member,
         ),
       heardAt: effects.heardAt,
       pulled: effects.pulled,
-      done: effects.reduced,
+      done: (squares) => {
+        const { bytesSent, bytesReceived } = this.#open!;
+        effects.reduced({
+          squares: [...squares].map(([part, sums]) => [part, [...sums]]),
+          traffic: { bytesSent, bytesReceived },
+        });
+      },
     });
   }
+}
+
+/** How many leaves count, by which one attempt at the mean of a round is told from another: members only become fewer. */
+function countOf({ sums }: StepOfVectors): number {
+  return sums.reduce((count, { lo, hi }) => count + hi - lo, 0);
 }
 
 /**

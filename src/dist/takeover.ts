@@ -97,7 +97,8 @@ function survivorsOf({ plan }: RunState, { arrivals }: Gathering): Join[] {
 function begin(state: RunState, now: number): Transition {
   const waiting: RunState = { ...state, stage: { kind: "waiting" } };
   if (state.interrupted) return endRun(waiting, now);
-  return reportAnd({ kind: "waiting", reason: reasonToWait(waiting)! }, stay(waiting));
+  const reason = `nobody has a newer state than that of step ${state.step}, ${reasonToWait(waiting)}`;
+  return reportAnd({ kind: "waiting", reason }, stay(waiting));
 }
 
 /** Goes on with those who have the state of the highest step. The others are told to join as they ask again. */

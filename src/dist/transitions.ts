@@ -22,6 +22,11 @@ export function endRun(state: RunState, now: number, error?: string): Transition
   return enter(state, { kind: "ended", since: now, error });
 }
 
+/** Ends the run with an error from which another coordinator can go on. */
+export function endForNow(state: RunState, now: number, error: string): Transition {
+  return enter(state, { kind: "ended", since: now, error, canResume: true });
+}
+
 /** An event for those who watch, before what follows. */
 export function reportAnd(event: DistEvent, { state, actions }: Transition): Transition {
   return { state, actions: [{ do: "report", event }, ...actions] };

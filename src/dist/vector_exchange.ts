@@ -10,7 +10,7 @@ import type { VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
-import type { Range } from "./messages.ts";
+import type { Attempt, Range } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
@@ -33,7 +33,8 @@ export class VectorExchange {
   /** Averaging payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #means: Means;
-  readonly #encoder: FeedbackEncoder;
+  /** Writes the sums. */
+  readonly encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
   readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
@@ -49,20 +50,22 @@ export class VectorExchange {
    * @param size values of a vector
    * @param partElements values of a part
    * @param codec how sums and means are written
+   * @param roundingSeed see {@linkcode FeedbackEncoder}
    */
   constructor(
     size: number,
     readonly partElements: number,
     readonly codec: VectorCodec,
     readonly effects: ExchangeEffects,
+    roundingSeed?: number,
   ) {
     this.#means = new Means(size, partElements, codec);
-    this.#encoder = new FeedbackEncoder(codec);
+    this.encoder = new FeedbackEncoder(codec, roundingSeed);
   }
 
   /** Keeps a sum of a step, to be pulled. */
   keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
-    if (step !== this.#step) this.#forgetSums();
+    if (step !== this.#step) this.forgetSums();
     this.#step = step;
     this.#sums.set(`${lo}-${hi}`, sum);
   }
@@ -74,17 +77,17 @@ export class VectorExchange {
 
   /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
   settle(applied: boolean): void {
-    this.#encoder.settle(applied);
+    this.encoder.settle(applied);
   }
 
   /** Forgets what encoding earlier sums has lost. */
   dropResiduals(): void {
-    this.#encoder.drop();
+    this.encoder.drop();
   }
 
   /** Forgets what belongs to steps up to this one: it is over. */
   forgetThrough(step: number): void {
-    if (this.#step <= step) this.#forgetSums();
+    if (this.#step <= step) this.forgetSums();
     this.#means.forgetThrough(step);
   }
 
@@ -104,10 +107,11 @@ export class VectorExchange {
 
   #answerPulls(): void {
     const codec = this.codec.name;
-    for (const [key, { sender, step, lo, hi, part, parts, tokens }] of this.#pulls) {
+    for (const [key, pull] of this.#pulls) {
+      const { sender, step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
-      const payload = this.#handedOut.get(key) ?? this.#encode(sum, part, tokens);
+      const payload = this.#handedOut.get(key) ?? this.#encode(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
       this.effects.send(sender, { kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
@@ -117,9 +121,10 @@ export class VectorExchange {
     this.#pulls.clear();
   }
 
-  #encode(sum: Float32Array, part: number, tokens: number): Uint8Array {
+  #encode(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Uint8Array {
     const { partElements } = this;
-    return this.#encoder.encode(part, sum.subarray(part * partElements, (part + 1) * partElements), tokens);
+    const values = sum.subarray(part * partElements, (part + 1) * partElements);
+    return this.encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
   }
 
   /** Takes a part of a mean. */
@@ -130,17 +135,19 @@ export class VectorExchange {
   }
 
   /** The mean of a step; undefined where parts are missing. */
-  meanOf(step: number): Float32Array | undefined {
-    return this.#means.of(step);
+  meanOf(step: number, attempt?: Attempt): Float32Array | undefined {
+    return this.#means.of(step, attempt);
+  }
+
+  /** Forgets all sums, and what encoding them has lost: nobody has them. */
+  forgetSums(): void {
+    this.encoder.settle(false);
+    this.#sums.clear();
+    this.#handedOut.clear();
   }
 
   /** Forgets all means. */
   forgetMeans(): void {
     this.#means.forgetThrough(Infinity);
-  }
-
-  #forgetSums(): void {
-    this.#sums.clear();
-    this.#handedOut.clear();
   }
 }

@@ -9,7 +9,7 @@ import type { ReportedSum } from "./compute.ts";
 import type { Contact } from "./contact.ts";
 import { decodeFrame, encodeFrame, type Frame, type FrameFields } from "./frames.ts";
 import { askCoordinator } from "./joining.ts";
-import { encodeControl, type Range, type SaveResult } from "./messages.ts";
+import { encodeControl, type Range, type SaveResult, type Traffic } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import type { VectorFields } from "./vector_exchange.ts";
@@ -21,14 +21,24 @@ export class Voice {
   /** Rises with everything that the worker does. */
   #progress = 0;
 
-  /** A worker of a run that has not done anything. */
+  /**
+   * A worker of a run that has not done anything.
+   *
+   * @param transferred what it has sent and received so far
+   */
   constructor(
     readonly transport: Transport,
     readonly run: string,
     readonly member: string,
     readonly replica: Replica,
     readonly contact: Contact,
+    readonly transferred: () => Omit<Traffic, "staleOrders">,
   ) {}
+
+  /** What the worker has sent, received and dropped so far. */
+  get traffic(): Traffic {
+    return { ...this.transferred(), staleOrders: this.contact.stale };
+  }
 
   /** The worker does something else now. */
   setPhase(phase: string): void {
@@ -76,13 +86,14 @@ export class Voice {
 
   /** Tells the coordinator that this worker leaves, and the error where that is why. */
   async leave(error?: unknown): Promise<void> {
-    const message = error === undefined ? {} : { error: wordsOf(error) };
-    const leave = encodeControl(this.fields("leave"), message);
+    const why = error === undefined ? {} : { error: wordsOf(error) };
+    const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
     await askCoordinator(this.transport, this.run, this.member, leave).catch(() => {}); // nobody is left to be told
   }
 
   /** A sign of life. */
   status(): Uint8Array {
-    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress });
+    const { traffic } = this;
+    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress, traffic });
   }
 }

@@ -7,7 +7,7 @@
 import { refusalReasons } from "./admission.ts";
 import { admit, isWaitingForWorkers, proceed, reasonToWait, settle } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Action, Participant, RunState, Transition } from "./run_state.ts";
+import { type Action, committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { closeStep } from "./stages.ts";
 import { andThen, enter, stay, withCandidate, withMember } from "./transitions.ts";
 
@@ -50,7 +50,7 @@ function reasonsToRefuse(
   const { plan, credentials, stage, generation } = state;
   if (stage.kind === "ended") return ["members: the run has ended"];
   const hasBegun = generation > 0;
-  const last = stage.kind === "committing" ? state.step + 1 : state.step;
+  const last = committedStep(state);
   const reasons = refusalReasons(
     {
       configHash: plan.configHash,
@@ -95,9 +95,9 @@ export function participantOf(
 }
 
 /** Nobody is left, and one comes back who was there at the last commit, and has carried it out or can do so. */
-function hasTheState({ members, former, stage, step }: RunState, { nonce, step: at }: Participant): boolean {
-  if (members.size > 0 || !former.has(nonce)) return false;
-  return at === step || (stage.kind === "committing" && at === step + 1);
+function hasTheState(state: RunState, { nonce, step }: Participant): boolean {
+  if (state.members.size > 0 || !state.former.has(nonce)) return false;
+  return step === state.step || step === committedStep(state);
 }
 
 function takeBack(state: RunState, newcomer: Participant, now: number): Transition {

@@ -5,13 +5,14 @@
  * @module
  */
 
+import { AveragingReplica, type LocalWork } from "./averaging_replica.ts";
 import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { encodeControl, type Messages, type Range } from "./messages.ts";
-import type { Replica } from "./replica.ts";
+import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
+import type { Replica, StepOutcome } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
 
@@ -35,6 +36,8 @@ export interface WorkbenchSizes {
   partElements: number;
   /** How sums and means are written on the wire. */
   codec: CodecName;
+  /** Of stochastic rounding; undefined: to nearest. */
+  roundingSeed?: number;
   /** Bytes that may be on their way at once. */
   windowBytes: number;
 }
@@ -43,40 +46,53 @@ export interface WorkbenchSizes {
 export class Workbench {
   /** Sums to hand out, and means. */
   readonly vectors: VectorExchange;
-  /** Bytes that came of others' states. */
-  stateBytes = 0;
   readonly #commits = new Map<number, Messages["commit"]>();
   #pinned: PinnedState | undefined;
   #pinnedUsedAt = 0;
+  #stateBytes = 0;
+  /** What was last computed for a round. */
+  #work = "";
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
-    const { partElements, codec } = sizes;
-    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
+    const { partElements, codec, roundingSeed } = sizes;
+    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects, roundingSeed);
+  }
+
+  /** What was sent and received so far. */
+  get transferred(): Omit<Traffic, "staleOrders"> {
+    const { bytesSent, bytesReceived } = this.vectors;
+    return { bytesSent, bytesReceived, stateBytes: this.#stateBytes };
   }
 
   /**
-   * Computes the sums over subtrees of the next step that are not there yet, and offers all.
+   * Computes the sums over subtrees of the next step, or this member's leaf of the next round, that are not there yet, and
+   * offers all.
    *
    * @param wanted the subtrees; more may come while one is computed
    */
   async compute(
     wanted: () => readonly Range[],
     offer: (range: Range, sum: ReportedSum) => void,
+    local?: LocalWork,
   ): Promise<void> {
     const { replica, effects, vectors } = this;
     const step = replica.step + 1;
+    if (local) this.#beginRound(JSON.stringify([step, local, wanted()]));
     const offered = new Set<string>();
     const next = () => wanted().find((range) => !offered.has(String(range)));
     for (let range = next(); range; range = next()) {
       let sum = vectors.sumOf(step, range);
       if (!sum) {
         const isWanted = () => wanted().some((other) => String(other) === String(range));
-        sum = await computeSum(replica, range[0], range[1], (microBatch) => {
+        const beforeEach = (step: number, microBatch: number) => {
           if (!isWanted()) throw new Halted();
-          effects.begin(`computing micro-batch ${microBatch}`);
+          effects.begin(`computing micro-batch ${microBatch} of step ${step}`);
           effects.reach("before-forward", step);
-        });
+        };
+        sum = local
+          ? await AveragingReplica.of(replica).localSteps(local, beforeEach)
+          : await computeSum(replica, step, range[0], range[1], (microBatch) => beforeEach(step, microBatch));
         vectors.keep(step, range, sum);
       }
       offered.add(String(range));
@@ -93,7 +109,8 @@ export class Workbench {
   get canApply(): boolean {
     const step = this.replica.step + 1;
     const commit = this.#commits.get(step);
-    return commit !== undefined && (!commit.apply || this.vectors.meanOf(step) !== undefined);
+    return commit !== undefined &&
+      (!commit.apply || this.vectors.meanOf(step, commit.round?.attempt) !== undefined);
   }
 
   /**
@@ -105,12 +122,15 @@ export class Workbench {
     const { replica, effects, vectors } = this;
     const step = replica.step + 1;
     const commit = this.#commits.get(step)!;
-    const { apply, norm, tokens } = commit;
+    const { apply, norm, tokens, round } = commit;
+    const localSteps = round?.localSteps;
     effects.reach("before-apply", step);
-    await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), { step, apply, norm, tokens });
+    const last = step + (localSteps ?? 1) - 1;
+    const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
+    await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), outcome);
     vectors.settle(apply);
-    this.#forgetThrough(step);
-    return { step, ...commit };
+    this.#forgetThrough(last);
+    return { step: last, ...commit };
   }
 
   /** Losses of validation micro-batches. */
@@ -153,8 +173,9 @@ export class Workbench {
     const window = Math.max(1, Math.floor(windowBytes / (4 * this.#pieceElements)));
     const taken = await takeOver(donor, own, this.#pieceElements, window);
     if (!taken) return;
-    this.stateBytes += taken.bytes;
+    this.#stateBytes += taken.bytes;
     await replica.restore(taken.state);
+    this.vectors.forgetSums();
     this.#forgetThrough(replica.step);
   }
 
@@ -168,6 +189,12 @@ export class Workbench {
   get #pieceElements(): number {
     const { codec, partElements } = this.sizes;
     return Math.floor(codecOf(codec).byteLength(partElements) / 4);
+  }
+
+  /** What was computed for a round that did not end is void, unless the same is wanted again. */
+  #beginRound(work: string): void {
+    if (work !== this.#work) this.vectors.forgetSums();
+    this.#work = work;
   }
 
   #forgetThrough(step: number): void {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, TransientError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
 import { Contact } from "./contact.ts";
@@ -16,6 +16,7 @@ import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
 import { messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
+import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Voice } from "./voice.ts";
@@ -64,6 +65,7 @@ type Standing = "candidate" | "ready" | "member" | "out";
 class Worker {
   readonly #bench: Workbench;
   readonly #checkpoints: CheckpointWriter;
+  readonly #residuals: ResidualKeeper;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
@@ -83,7 +85,7 @@ class Worker {
   ) {
     const { run, member, onEvent } = options;
     this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact);
+    this.#voice = new Voice(transport, run, member, replica, this.#contact, () => this.#bench.transferred);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
       (answer) => this.#voice.publish(answer),
@@ -103,12 +105,15 @@ class Worker {
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });
+    const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
+    this.#residuals = new ResidualKeeper(member, this.#bench.vectors.encoder, options.residuals, onLost);
     this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options: { run, member, onEvent } } = this;
+    await this.#residuals.resume(this.replica.step);
     const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
@@ -160,6 +165,7 @@ class Worker {
   async #leave(error?: unknown): Promise<void> {
     await this.#tasks.idle();
     await this.#checkpoints.idle();
+    await this.#residuals.idle();
     await this.#voice.leave(error);
   }
 
@@ -176,8 +182,10 @@ class Worker {
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
-        const { error } = messageOf(frame, "finish");
-        return error ? this.#fail(new RunError(`the run was ended: ${error}`)) : this.stop();
+        const { error, canResume } = messageOf(frame, "finish");
+        if (!error) return this.stop();
+        const words = `the run was ended: ${error}`;
+        return this.#fail(canResume ? new TransientError(words) : new RunError(words));
       }
       case "out":
         return this.#comeBack();
@@ -198,20 +206,26 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#voice.transfer(frame.sender, { kind: "ack", step: frame.step, part: frame.part });
+    const { sender, step, lo, hi, part } = frame;
+    this.#voice.transfer(sender, { kind: "ack", step, lo, hi, part });
     this.#goAlong(); // a reducer's part may come after the coordinator's commit
   }
 
   /** Computes what is assigned. Who is not named is no member. */
   #assign(order: Frame): void {
-    const ranges = messageOf(order, "assign").ranges[this.options.member];
+    const { ranges: all, round } = messageOf(order, "assign");
+    const { member } = this.options;
+    const ranges = all[member];
     if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
+    this.#residuals.open(order.step, Object.keys(all));
     this.#wanted = ranges; // more may have come: a task that computes already sees it
+    const { microBatches } = this.welcome;
+    const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#voice.offer(range, sum);
-    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer));
+    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer, local));
   }
 
   /** Ends the steps that are committed and complete. */
@@ -267,7 +281,12 @@ class Worker {
     this.#start(
       key,
       (answer) =>
-        carryOut(order, { bench: this.#bench, checkpoints: this.#checkpoints, voice: this.#voice }, answer),
+        carryOut(order, {
+          bench: this.#bench,
+          checkpoints: this.#checkpoints,
+          residuals: this.#residuals,
+          voice: this.#voice,
+        }, answer),
     );
   }
 

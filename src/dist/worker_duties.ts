@@ -7,6 +7,7 @@
 import type { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { Frame } from "./frames.ts";
 import { encodeControl, messageOf } from "./messages.ts";
+import type { ResidualKeeper } from "./residuals.ts";
 import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
 
@@ -23,7 +24,12 @@ export function dutyKey({ kind, step, term, generation }: Frame): string | undef
  */
 export async function carryOut(
   order: Frame,
-  { bench, checkpoints, voice }: { bench: Workbench; checkpoints: CheckpointWriter; voice: Voice },
+  { bench, checkpoints, residuals, voice }: {
+    bench: Workbench;
+    checkpoints: CheckpointWriter;
+    residuals: ResidualKeeper;
+    voice: Voice;
+  },
   answer: (frame: Uint8Array) => void,
 ): Promise<void> {
   const { member, replica } = voice;
@@ -32,11 +38,14 @@ export async function carryOut(
       const losses = await bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
       return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
-    case "save":
-      if (messageOf(order, "save").writer !== member) return;
+    case "save": {
+      const { writer, copying, members } = messageOf(order, "save");
+      residuals.save(order.step, members);
+      if (!copying.includes(member)) return;
       voice.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin();
+      await checkpoints.begin(writer === member);
       return answer(encodeControl(voice.fields("copied"), {}));
+    }
     case "pin":
       if (messageOf(order, "pin").donor !== member) return;
       voice.setPhase("copying its state for others");
@@ -44,15 +53,8 @@ export async function carryOut(
       return answer(encodeControl(voice.fields("pinned"), {}));
     case "hash": {
       voice.setPhase("hashing");
-      const { vectors: { bytesSent, bytesReceived }, stateBytes } = bench;
-      return answer(
-        encodeControl(voice.fields("hashes"), {
-          ...await replica.hashes(),
-          bytesSent,
-          bytesReceived,
-          stateBytes,
-        }),
-      );
+      const hashes = await replica.hashes();
+      return answer(encodeControl(voice.fields("hashes"), { ...hashes, traffic: voice.traffic }));
     }
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import type { ReachFaultPoint } from "./fault_points.ts";
+import type { ResidualStore } from "./residuals.ts";
 
 /** What a worker tells while it works. */
 export type WorkerEvent =
@@ -13,6 +14,8 @@ export type WorkerEvent =
   | { kind: "alone" }
   /** It is no member (any more), and joins again. */
   | { kind: "out" }
+  /** What its encoding has lost is not made up for, or would not be after a resume, and why. */
+  | { kind: "residualsDropped"; reason: string }
   | { kind: "applied"; step: number; apply: boolean; loss: number };
 
 /** How a worker takes part. */
@@ -25,6 +28,8 @@ export interface WorkerOptions {
   configHash: string;
   /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
   atHome: boolean;
+  /** Keeps what encoding has lost beside the checkpoints. */
+  residuals?: ResidualStore;
   /** Leaves the run, which goes on without this worker. */
   signal?: AbortSignal;
   /** Gets what happens. */

@@ -19,7 +19,7 @@ export interface ChildExit {
   success: boolean;
   /** In words: "exit code 1", "SIGKILL". */
   how: string;
-  /** The last lines it wrote to standard error. */
+  /** The last lines it wrote that are no events. */
   lastWords: string;
 }
 
@@ -46,7 +46,7 @@ export async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>):
  * Starts `tools/child.ts` with an order, any value that JSON holds.
  *
  * @param name what people call it; it stands in the list of processes too
- * @param onEvent gets each event that the child reports
+ * @param onEvent gets each event that the child reports; must not throw
  * @param env variables besides this process's own
  */
 export function startChild(
@@ -70,14 +70,19 @@ export function startChild(
   const ordered = stdin.write(new TextEncoder().encode(JSON.stringify(order) + "\n"))
     .catch(() => {}); // a child that is gone already says so by its exit
   const words: string[] = [];
+  const note = (line: string) => {
+    words.push(line);
+    if (words.length > 20) words.shift();
+  };
   const hear = async () => {
-    for await (const line of linesOf(process.stdout)) onEvent(JSON.parse(line));
+    for await (const line of linesOf(process.stdout)) {
+      const event = eventOf(line);
+      if (event === undefined) note(line);
+      else onEvent(event);
+    }
   };
   const listen = async () => {
-    for await (const line of linesOf(process.stderr)) {
-      words.push(line);
-      if (words.length > 20) words.shift();
-    }
+    for await (const line of linesOf(process.stderr)) note(line);
   };
   const exited = Promise.all([process.status, hear(), listen(), ordered]).then(async ([status]) => {
     await stdin.close().catch(() => {}); // closing a broken pipe is an error, and no news
@@ -95,4 +100,13 @@ export function startChild(
     }
   };
   return { exited, stop };
+}
+
+/** A native library may print a line of its own, which is no event. */
+function eventOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }

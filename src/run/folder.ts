@@ -1,6 +1,6 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, `checkpoints/`, `changes.jsonl` where a resume changed the configuration, and `server.json` where
+ * `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, and `server.json` where
  * a coordinator has a NATS server of its own.
  *
  * @module
@@ -120,7 +120,7 @@ export class RunFolder {
       tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
       loss: last?.loss ?? NaN, // JSON has null for NaN
       evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
-      skips: steps.length - 1 - steps.findLastIndex(({ applied }) => applied),
+      skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
       workers: last?.workers ?? 0,
     };
@@ -154,6 +154,11 @@ export class RunFolder {
   /** Where checkpoints are. */
   get checkpoints(): string {
     return this.file("checkpoints");
+  }
+
+  /** Where residuals of a lossy codec are. */
+  get residuals(): string {
+    return this.file("residuals");
   }
 
   /** Opens `metrics.jsonl` for more lines. */
@@ -229,6 +234,12 @@ export class MetricsWriter implements Disposable {
   [Symbol.dispose](): void {
     this.#file.close();
   }
+}
+
+/** How often in a row, up to the last step, a step was skipped; the steps of a round count as one. */
+function skipsOf(steps: readonly StepMetrics[]): number {
+  const skipped = steps.slice(1 + steps.findLastIndex(({ applied }) => applied));
+  return skipped.filter(({ step, round }) => round === undefined || step === round[1]).length;
 }
 
 /** The step of a line of metrics; a torn last line counts as discarded. */

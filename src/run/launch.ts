@@ -4,22 +4,16 @@
  * @module
  */
 
-import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { Config } from "../config/config.ts";
 import { keepNatsServer } from "../dist/server.ts";
 import { RunError, wordsOf } from "../errors.ts";
-import type { ChildEvent, ChildFailure, ChildOrder, WorkerOptions } from "./participants.ts";
 import type { RunListener } from "./events.ts";
+import { Family } from "./family.ts";
 import type { Summary } from "./folder.ts";
-import { WORKER_ENVIRONMENT } from "../tensorflow/memory.ts";
+import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
 
-/** Milliseconds that children have to leave by themselves once the run has ended, and again after they were asked to. */
-const GRACE = 3000;
-/** How often in a row a process that crashes is started again, and after how many milliseconds, doubled each time. */
-const RESTARTS = 3;
-const FIRST_PAUSE = 2500;
-/** One that has lived so many milliseconds counts as sound: its earlier crashes are forgotten. */
-const SOUND_AFTER = 60_000;
+/** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
+const CLOSING_TIME = 60_000;
 
 /** What all launches take. */
 export interface LaunchOptions {
@@ -34,93 +28,160 @@ export interface LaunchOptions {
  * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
  *
  * @param startStep the step that the run goes on after; 0 starts a new one
- * @throws {RunError} where coordinator or worker fails before the first step, or no worker, or no coordinator, can be kept
- *   alive: with its words
+ * @throws {RunError} where coordinator or worker fails before the first step, no coordinator can be kept alive, or fewer workers
+ *   than the run needs: with the words of the last that failed, after those that are left have saved
+ * @throws what `onEvent` throws
  */
 export async function launchRun(
   config: Config,
   startStep: number,
-  options: LaunchOptions,
+  { signal, onEvent }: LaunchOptions,
 ): Promise<Summary> {
-  const { signal, onEvent } = options;
   const say = (text: string) => onEvent({ kind: "status", text });
   await using server = await keepNatsServer(
     { signal, onProgress: say },
     () => say("the NATS server has ended and is started again"),
   );
-  const url = server.url;
-  let summary: Summary | undefined;
-  let isUnderWay = false; // after the first step
-  let areWorkersDone = false;
-  const listening = Promise.withResolvers<void>();
-  const interrupt = () => family.stop("coordinator");
-  const family = new Family((event) => {
-    if (event.kind === "listening") {
-      if (signal?.aborted) interrupt(); // it came while there was no coordinator to be told
-      return listening.resolve();
-    }
-    if (event.kind === "finished") summary = event.summary;
-    isUnderWay ||= event.kind === "step";
-    onEvent(event);
-  });
-  try {
+  const launch = new Launch(config, server.url, { signal, onEvent });
+  server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
+  return await launch.run(startStep);
+}
+
+/** The processes of a run around a NATS server. */
+class Launch {
+  readonly #family = new Family((event) => this.#hear(event));
+  readonly #orders: readonly WorkerOrder[];
+  readonly #listening = Promise.withResolvers<void>();
+  /** After the first step. */
+  #isUnderWay = false;
+  /** Workers that have not left for good. */
+  #left: number;
+  /** Why the run can't go on with those that are left. */
+  #shortage: RunError | undefined;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  #summary: Summary | undefined;
+
+  constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
     const { machine, data: { source } } = config;
-    const startWorkers = Math.max(machine.workers, machine.minWorkers);
-    const coordinator = keepAlive(family, "coordinator", {
+    this.#orders = workerOrders(machine, { url, source, atHome: true });
+    this.#left = this.#orders.length;
+  }
+
+  /** Ends the launch with an error. */
+  fail(error: unknown): void {
+    this.#family.fail(error);
+  }
+
+  async run(startStep: number): Promise<Summary> {
+    const { signal } = this.options;
+    const interrupt = () => this.#interrupt();
+    signal?.addEventListener("abort", interrupt);
+    try {
+      const coordinator = this.#keepCoordinator(startStep);
+      this.#listening.promise.then(() => {
+        keepReducers(this.#family, this.config.machine, this.url);
+        this.#keepWorkers();
+      });
+      await Promise.race([coordinator, this.#family.failure]);
+    } catch (error) {
+      if (!this.#isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", interrupt);
+      await this.#family.end();
+      clearTimeout(this.#closing);
+    }
+    if (!this.#summary) throw new RunError("the coordinator ended without a summary of the run");
+    if (this.#shortage && this.#summary.interrupted && !signal?.aborted) throw this.#shortage;
+    return this.#summary;
+  }
+
+  #keepCoordinator(startStep: number): Promise<void> {
+    const { config, url } = this;
+    const startWorkers = this.#orders.length;
+    return this.#family.keepAlive("coordinator", {
       first: { role: "coordinator", config, options: { url, startStep, startWorkers } },
       later: { role: "coordinator", config, options: { url, takeOver: true } },
-      isWorthIt: () => isUnderWay && !areWorkersDone,
-      onEvent,
+      isWorthIt: () => this.#isUnderWay && this.#left > 0,
     });
-    server.exited.then((words) => family.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
-    signal?.addEventListener("abort", interrupt);
-    listening.promise.then(() => {
-      startReducers(family, machine, url, onEvent);
-      const kept = workerOrders(machine, { url, source, atHome: true }).map((order) =>
-        keepAlive(family, order.options.member, {
-          first: order,
-          later: order,
-          isWorthIt: () => isUnderWay,
-          onEvent,
-        })
-      );
-      // One that is left is enough for the others' work.
-      Promise.any(kept).catch(({ errors }: AggregateError) => family.fail(errors.at(-1)));
-      Promise.allSettled(kept).then(() => areWorkersDone = true);
-    });
-    await Promise.race([coordinator, family.failure]);
-    signal?.removeEventListener("abort", interrupt);
-  } finally {
-    await family.end();
   }
-  if (!summary) throw new RunError("the coordinator ended without a summary of the run");
-  return summary;
+
+  #keepWorkers(): void {
+    for (const order of this.#orders) {
+      const { member } = order.options;
+      this.#family.keepAlive(member, { first: order, later: order, isWorthIt: () => this.#isUnderWay })
+        .then(() => this.#miss(new RunError(`${member} has left`)), (error) => this.#miss(error));
+    }
+  }
+
+  /** A worker has left for good. Where too few are left for another step, what they have is saved. */
+  #miss(reason: Error): void {
+    if (this.#family.isEnding) return;
+    this.#left--;
+    const { minWorkers, out } = this.config.machine;
+    const needed = this.#isUnderWay ? minWorkers : this.#orders.length;
+    if (this.#left >= needed) return;
+    this.#shortage ??= new RunError(
+      `${wordsOf(reason)}\n` +
+        `the run needs ${needed} of its workers and has ${this.#left}; go on with deno task train --resume ${out}`,
+    );
+    this.#interrupt();
+    if (this.#left === 0) this.#closing = setTimeout(() => this.fail(this.#shortage), CLOSING_TIME);
+  }
+
+  #interrupt(): void {
+    this.#family.stop("coordinator");
+  }
+
+  #hear(event: ChildEvent): void {
+    if (event.kind === "joined") return;
+    if (event.kind === "listening") {
+      // It may have come while there was no coordinator to be told.
+      if (this.options.signal?.aborted || this.#shortage) this.#interrupt();
+      return this.#listening.resolve();
+    }
+    if (event.kind === "finished") this.#summary = event.summary;
+    this.#isUnderWay ||= event.kind === "step";
+    this.options.onEvent(event);
+  }
 }
 
 /**
- * Runs `workers` workers of another machine's run until it ends, or until the signal.
+ * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
+ * a member is started again, a few times.
  *
  * @param where the address of the run's NATS server, and where this machine has the text if not where the run has it
- * @throws {RunError} where a worker is refused, dies or fails, with its words
+ * @throws {RunError} where a worker is refused or fails before any of them was a member; or later, when all have ended: with its
+ *   words
  */
 export async function launchWorkers(
   machine: Config["machine"],
   where: Pick<WorkerOptions, "url" | "source">,
   { signal, onEvent }: LaunchOptions,
 ): Promise<void> {
-  const family = new Family((event) => event.kind !== "listening" && onEvent(event));
+  let hasJoined = false;
+  const family = new Family((event) => {
+    if (event.kind === "joined") hasJoined = true;
+    else if (event.kind !== "listening") onEvent(event);
+  });
+  const leave = () => family.letGo();
   try {
-    const workers = workerOrders(machine, where).map((order) => family.start(order.options.member, order));
-    for (const { done } of workers) done.catch(family.fail);
-    const leave = () => workers.forEach(({ child }) => child.stop("SIGTERM"));
+    const workers = workerOrders(machine, where).map((order) =>
+      family.keepAlive(order.options.member, { first: order, later: order, isWorthIt: () => hasJoined })
+    );
+    for (const worker of workers) worker.catch((error) => hasJoined && family.say(wordsOf(error)));
     signal?.addEventListener("abort", leave);
     if (signal?.aborted) leave();
-    await Promise.race([Promise.all(workers.map(({ done }) => done)), family.failure]);
-    signal?.removeEventListener("abort", leave);
+    await Promise.race([Promise.allSettled(workers), family.failure]);
+    await Promise.all(workers);
   } finally {
+    signal?.removeEventListener("abort", leave);
     await family.end();
   }
 }
+
+/** What a worker process is to be. */
+type WorkerOrder = ChildOrder & { role: "worker" };
 
 /**
  * Keeps `machine.reducers` processes alive that average for a coordinator in this process.
@@ -132,20 +193,17 @@ export function launchReducers(
   url: string,
   onEvent: RunListener,
 ): AsyncDisposable {
-  const family = new Family((event) => event.kind !== "listening" && onEvent(event));
-  startReducers(family, machine, url, onEvent);
+  const family = new Family((event) => event.kind === "status" && onEvent(event));
+  keepReducers(family, machine, url);
   return { [Symbol.asyncDispose]: () => family.end() };
 }
 
 /** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
-function startReducers(family: Family, machine: Config["machine"], url: string, onEvent: RunListener): void {
-  const { run, name, reducers } = machine;
+function keepReducers(family: Family, { run, name, reducers }: Config["machine"], url: string): void {
   const order: ChildOrder = { role: "reducer", options: { url, run, machine: name } };
   for (let i = 0; i < reducers && reducers > 1; i++) {
-    keepAlive(family, `reducer-${i}`, { first: order, later: order, isWorthIt: () => true, onEvent })
-      .catch((error) =>
-        onEvent({ kind: "status", text: `${wordsOf(error)}; the run goes on without this reducer` })
-      );
+    family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
+      .catch((error) => family.say(`${wordsOf(error)}; the run goes on without this reducer`));
   }
 }
 
@@ -158,131 +216,4 @@ function workerOrders(
     role: "worker",
     options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu, folder },
   }));
-}
-
-/** A process that is kept alive. */
-interface Kept {
-  /** What it is to be. */
-  first: ChildOrder;
-  /** What it is to be when it is started again. */
-  later: ChildOrder;
-  /** Whether it is worth while to start it again; otherwise the whole family ends with it. */
-  isWorthIt: () => boolean;
-  /** Gets what happens. */
-  onEvent: RunListener;
-}
-
-/**
- * Starts a process, and again when it crashes, until it ends well.
- *
- * @throws {ChildError} where it says why it can't go on, crashes too often, or it is not worth while to start it again
- */
-async function keepAlive(family: Family, name: string, kept: Kept): Promise<void> {
-  const say = (text: string) => kept.onEvent({ kind: "status", text });
-  let order = kept.first;
-  for (let crashes = 0;;) {
-    const startedAt = performance.now();
-    try {
-      return await family.start(name, order).done;
-    } catch (error) {
-      if (family.isEnding) return;
-      if (performance.now() - startedAt >= SOUND_AFTER) crashes = 0;
-      const isCrash = !(error instanceof ChildError && error.isVerdict);
-      if (isCrash && kept.isWorthIt()) {
-        if (crashes >= RESTARTS) {
-          say(`${name} crashed ${crashes + 1} times and is not started again`);
-          throw error;
-        }
-        const pause = FIRST_PAUSE * 2 ** crashes++;
-        say(`${wordsOf(error)}; starting it again in ${pause / 1000} s`);
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        if (family.isEnding) return;
-      }
-      if (!kept.isWorthIt()) family.fail(error); // not at once, or not any more
-      if (!isCrash || !kept.isWorthIt()) throw error;
-      order = kept.later;
-    }
-  }
-}
-
-/** What a worker process is to be. */
-type WorkerOrder = ChildOrder & { role: "worker" };
-
-/** A child that failed. */
-class ChildError extends RunError {
-  constructor(
-    message: string,
-    /** Whether it said itself why it can't go on; otherwise it crashed. */
-    readonly isVerdict: boolean,
-  ) {
-    super(message);
-  }
-}
-
-/** A process of a launch; `done` rejects with a {@linkcode ChildError} where it failed. */
-interface Participant {
-  child: Child;
-  done: Promise<void>;
-}
-
-/** The processes of one launch. */
-class Family {
-  /** Rejects with the error that ends the launch. */
-  readonly failure: Promise<never>;
-  /** Ends the launch. */
-  readonly fail: (error: unknown) => void;
-  /** Whether no process is to be started any more. */
-  isEnding = false;
-  /** The latest child of each name. */
-  readonly #children = new Map<string, Child>();
-
-  constructor(private readonly onEvent: (event: ChildEvent) => void) {
-    const { promise, reject } = Promise.withResolvers<never>();
-    this.failure = promise;
-    this.fail = reject;
-    promise.catch(() => {}); // heard by whoever awaits it
-  }
-
-  start(name: string, order: ChildOrder): Participant {
-    let failure: ChildFailure | undefined;
-    const hear = (event: unknown) => {
-      const told = event as ChildEvent | ChildFailure;
-      if (told.kind === "failed") failure = told;
-      else if (told.kind === "status" && order.role !== "coordinator") {
-        this.onEvent({ kind: "status", text: `${name} ${told.text}` });
-      } else this.onEvent(told);
-    };
-    const child = startChild(name, order, hear, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
-    this.#children.set(name, child);
-    const done = child.exited.then((exit) => {
-      if (exit.success) return;
-      throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.isVerdict ?? false);
-    });
-    return { child, done };
-  }
-
-  /** Asks a child to leave, where it is there. */
-  stop(name: string): void {
-    this.#children.get(name)?.stop("SIGTERM");
-  }
-
-  /** Waits for all to end; asks, then ends those that don't. */
-  async end(): Promise<void> {
-    this.isEnding = true;
-    const children = [...this.#children.values()];
-    const all = Promise.all(children.map((child) => child.exited));
-    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-      const timer = Promise.withResolvers<"late">();
-      const late = setTimeout(() => timer.resolve("late"), GRACE);
-      const ended = await Promise.race([all, timer.promise]);
-      clearTimeout(late);
-      if (ended !== "late") return;
-      for (const child of children) child.stop(signal);
-    }
-    await all;
-  }
-}
-
-function describe({ how, lastWords }: ChildExit): string {
-  return `the process ended with ${how}${lastWords && `, after these words:\n${lastWords}`}`;
 }

@@ -126,6 +126,8 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
+    case "momentsUnsaved":
+      return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "reducerJoined":
@@ -133,6 +135,13 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
     case "reducerLeft": {
       const { reducer, reducers, error } = event;
       return `${reducer} left, reducers: ${reducers}${error === undefined ? "" : `: ${error}`}`;
+    }
+    case "dropped": {
+      const { member, steps: [first, last], microBatches: [lo, hi] } = event;
+      return `the round of steps ${first} to ${last} goes on without ${member}: micro-batches ${lo} to ${
+        hi - 1
+      } of each ` +
+        "are dropped";
     }
     case "left": {
       const { member, members, error } = event;

@@ -8,18 +8,21 @@
 import { checkpointSteps, newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { type Config, type RunConfig, stringifyConfig } from "../config/config.ts";
 import { loadCorpus } from "../data/corpus.ts";
+import { AveragingReplica } from "../dist/averaging_replica.ts";
 import { coordinate } from "../dist/coordinator.ts";
 import { fetchRun } from "../dist/joining.ts";
 import { takeNatsLease } from "../dist/nats_lease.ts";
 import { connectNats } from "../dist/nats_transport.ts";
+import type { Replica } from "../dist/replica.ts";
 import { type ReducerEvent, runReducer } from "../dist/reducer.ts";
 import { runWorker } from "../dist/worker.ts";
-import { ConfigError, RunError, wordsOf } from "../errors.ts";
+import { ConfigError, RunError, TransientError, wordsOf } from "../errors.ts";
 import { learningRate } from "../model/schedule.ts";
-import { planOf } from "./plan.ts";
+import { averagingOf, planOf } from "./plan.ts";
 import type { RunEvent, RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
+import { ResidualFiles } from "./residual_files.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -71,6 +74,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     signal,
     onEvent: log.hear,
     onListening,
+    residuals: new ResidualFiles(folder.residuals),
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
     takeOver: takeOver ? { expected: record.workers, recall: (step) => log.takeOver(step) } : undefined,
   });
@@ -101,6 +105,8 @@ export interface WorkerOptions {
   signal?: AbortSignal;
   /** Gets lines for people. */
   onStatus?: (text: string) => void;
+  /** Called when the run has admitted this worker, to compute at once or after it has taken the state over. */
+  onJoined?: () => void;
 }
 
 /**
@@ -125,7 +131,12 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       configHash,
       atHome: options.atHome ?? false,
       signal,
-      onEvent: ({ kind }) => kind === "alone" && options.onStatus?.(ALONE),
+      residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
+      onEvent: (event) => {
+        if (event.kind === "joined") options.onJoined?.();
+        if (event.kind === "alone") options.onStatus?.(ALONE);
+        if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
+      },
     });
     replica.dispose();
   } finally {
@@ -176,6 +187,8 @@ const ALONE = "has lost the coordinator, and waits for it to come back or for an
 /** What a replica on this machine needs besides the run's configuration. */
 export interface ReplicaOptions
   extends Pick<WorkerOptions, "source" | "backend" | "device" | "gpu" | "folder" | "signal" | "onStatus"> {
+  /** Name of the worker that it is for; a single process has none. */
+  member?: string;
   /** The step that the run starts after: 0 by default, or that of a checkpoint in the folder. */
   startStep?: number;
 }
@@ -183,8 +196,8 @@ export interface ReplicaOptions
 /** A replica with this machine's backend and text, at the step that the run starts from. */
 export async function openReplica(
   config: RunConfig,
-  { source, backend, device, gpu, folder, startStep = 0, signal, onStatus }: ReplicaOptions,
-) {
+  { source, backend, device, gpu, folder, member, startStep = 0, signal, onStatus }: ReplicaOptions,
+): Promise<Replica> {
   // Loaded only here: tfjs takes a second and 100 MB that a coordinator or launcher has no use for.
   const { initBackend } = await import("../tensorflow/mod.ts");
   const { FlashReplica } = await import("./replica.ts");
@@ -200,10 +213,14 @@ export async function openReplica(
     );
   }
   const { keepLast } = config.checkpoint;
-  const place = { folder: run.checkpoints, keepLast, losses: () => run.validationLosses() };
-  const replica = new FlashReplica(config, corpus, info, place);
-  if (startStep > 0) await replica.load(startStep);
-  await replica.prepare({ onStatus, signal });
+  const place = { folder: run.checkpoints, keepLast, member, losses: () => run.validationLosses() };
+  const flash = new FlashReplica(config, corpus, info, place);
+  const state = startStep > 0 ? await flash.load(startStep, onStatus) : undefined;
+  await flash.prepare({ onStatus, signal });
+  const averaging = averagingOf(config);
+  if (!averaging) return flash;
+  const replica = new AveragingReplica(flash, averaging.outer);
+  if (state) await replica.restore(state);
   return replica;
 }
 
@@ -214,25 +231,26 @@ export type ChildOrder =
     config: Config;
     options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers" | "takeOver">;
   }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus"> }
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> }
   | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
 
 /** What a child process tells its launcher. */
-export type ChildEvent = RunEvent | { kind: "listening" };
+export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
 
 /** The last that a child process tells its launcher when it fails. */
 export interface ChildFailure {
   kind: "failed";
   /** What went wrong. */
   message: string;
-  /** Whether that is why it can't go on, such that it would fail again, and not a crash. */
-  isVerdict: boolean;
+  /** A crash, a reason that may pass, or one for which it would fail again. */
+  cause: "crash" | "passing" | "verdict";
 }
 
 /** What an error means for the process that it ended. */
 export function failureOf(error: unknown): ChildFailure {
   const isVerdict = error instanceof RunError || error instanceof ConfigError;
-  return { kind: "failed", message: wordsOf(error), isVerdict };
+  const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
+  return { kind: "failed", message: wordsOf(error), cause };
 }
 
 /** Does what a child process was ordered to do; events and status lines go to the launcher. */
@@ -245,7 +263,8 @@ export async function runChild(
     await startCoordinator(order.config, { ...order.options, signal, onEvent: report, onListening });
   } else {
     const onStatus = (text: string) => report({ kind: "status", text });
-    if (order.role === "worker") await startWorker({ ...order.options, signal, onStatus });
-    else await startReducer({ ...order.options, signal, onStatus });
+    if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
+    const onJoined = () => report({ kind: "joined" });
+    await startWorker({ ...order.options, signal, onStatus, onJoined });
   }
 }

@@ -8,6 +8,7 @@ import { type Config, configHash, type RunConfig, runPart } from "../config/conf
 import type { Corpus } from "../data/corpus.ts";
 import { MicroBatches } from "../data/microbatch.ts";
 import { type CoordinationPlan, NO_RECORD } from "../dist/plan.ts";
+import type { AveragingPlan } from "../dist/rounds.ts";
 
 /** The micro-batches that a configuration makes of a corpus. */
 export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, corpus: Corpus): MicroBatches {
@@ -19,6 +20,13 @@ export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, co
     seed: train.seed,
     evalWindows: windows,
   });
+}
+
+/** How parameters are averaged; undefined where gradients are. */
+export function averagingOf({ dist }: RunConfig): AveragingPlan | undefined {
+  const { mode, localSteps, warmupSteps, outerRate, outerMomentum } = dist;
+  if (mode === "allreduce") return undefined;
+  return { localSteps, warmupSteps, outer: { rate: outerRate, momentum: outerMomentum } };
 }
 
 /**
@@ -42,6 +50,7 @@ export function planOf(
     startStep: 0,
     record: NO_RECORD,
     microBatches: perStep,
+    averaging: averagingOf(config),
     evaluation: { every, microBatches: perEvaluation },
     maxSkips: train.maxSkips,
     saveEvery: checkpoint.every,
@@ -50,6 +59,7 @@ export function planOf(
     startWorkers,
     minWorkers: machine.minWorkers,
     codec: dist.codec,
+    roundingSeed: dist.rounding === "stochastic" ? train.seed : undefined,
     partBytes: dist.partBytes,
     windowBytes: dist.windowBytes,
     heartbeatSeconds: dist.heartbeatSeconds,

@@ -5,11 +5,11 @@
  * @module
  */
 
-import { crc32 } from "node:zlib";
 import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
+import { loadMoments, saveMoments } from "../checkpoint/moments.ts";
 import type { RunConfig } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
-import type { MicroBatch, MicroBatches } from "../data/microbatch.ts";
+import type { MicroBatches } from "../data/microbatch.ts";
 import type {
   GradientSum,
   LossSum,
@@ -19,6 +19,7 @@ import type {
   StepOutcome,
 } from "../dist/replica.ts";
 import { hashesOf } from "../dist/replica_state.ts";
+import { hasOwnMoments } from "../dist/rounds.ts";
 import type { Layout } from "../layout.ts";
 import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
@@ -28,8 +29,9 @@ import type { Frequencies } from "../model/positions.ts";
 import { learningRate } from "../model/schedule.ts";
 import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
 import { compileSteps, type Steps } from "../model/steps.ts";
-import { type Batch, type TransformerModel, transformerModel } from "../model/training.ts";
-import { microBatchesOf } from "./plan.ts";
+import { type TransformerModel, transformerModel } from "../model/training.ts";
+import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
+import { averagingOf, microBatchesOf } from "./plan.ts";
 import { type BackendInfo, compileOnce, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
 
@@ -37,6 +39,8 @@ import { VERSION } from "../version.ts";
 export interface CheckpointPlace {
   folder: string;
   keepLast: number;
+  /** The member whose moments go beside the checkpoints, where each has its own; a single process has no name. */
+  member?: string;
   /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
   losses?: () => ReadonlyMap<number, number>;
 }
@@ -96,6 +100,10 @@ export class FlashReplica implements Replica {
   /** Where each parameter lies. */
   get layout(): Layout {
     return this.#model.definition.layout;
+  }
+
+  get moments(): readonly string[] {
+    return ["m", "v"];
   }
 
   get size(): number {
@@ -201,12 +209,25 @@ export class FlashReplica implements Replica {
   /**
    * Goes on from the checkpoint of a step.
    *
+   * @returns its state; where members have moments of their own, with those of this one, or else of the member that wrote it
    * @throws {SyntaxError} where it is damaged or of another model
    */
-  async load(step: number): Promise<void> {
-    const { state, buffers } = await loadCheckpoint(this.place.folder, step, this.layout);
-    this.#takeFrequencies(frequenciesIn(this.#model.definition, buffers));
+  async load(step: number, onStatus: (text: string) => void = () => {}): Promise<ReplicaState> {
+    const { folder, member } = this.place;
+    const { state, buffers } = await loadCheckpoint(folder, step, this.layout);
+    const frequencies = frequenciesIn(this.#model.definition, buffers);
+    this.#takeFrequencies(frequencies);
+    Object.assign(state.vectors, vectorsOfFrequencies(frequencies));
+    const { steps } = this.config.train;
+    if (member !== undefined && hasOwnMoments({ averaging: averagingOf(this.config), steps }, step)) {
+      const own = await loadMoments(folder, member, step, hashesOf(state).state);
+      if (own) state.own = own;
+      else {onStatus(
+          `goes on after step ${step} with the moments in the checkpoint: it finds none of its own`,
+        );}
+    }
     this.#take(state);
+    return state;
   }
 
   async restore(state: ReplicaState): Promise<void> {
@@ -225,11 +246,12 @@ export class FlashReplica implements Replica {
     return true;
   }
 
-  #take({ step, updates, tokens, vectors: { params, m, v } }: ReplicaState): void {
+  #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
+    const { params, m, v } = { ...vectors, ...own?.vectors };
     tf.dispose({ ...this.#state });
     this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
     this.#step = step;
-    this.#updates = updates;
+    this.#updates = own?.updates ?? updates;
     this.#tokens = tokens;
   }
 
@@ -242,9 +264,18 @@ export class FlashReplica implements Replica {
       corpus: this.identity.corpus,
     };
     const { folder, keepLast, losses } = this.place;
-    const { params, m, v } = state.vectors; // positions are among the buffers
-    const trained = { ...state, vectors: { params, m, v } };
+    const { params, ...others } = state.vectors;
+    for (const name of Object.keys(vectorsOfFrequencies(frequencies))) delete others[name]; // they are among the buffers
+    const trained = { ...state, vectors: { params, ...others } };
     return await saveCheckpoint(folder, trained, context, keepLast, losses?.());
+  }
+
+  async saveOwn(state: ReplicaState): Promise<string> {
+    const { folder, keepLast, member } = this.place;
+    if (!state.own || member === undefined) {
+      throw new TypeError("This replica has nothing of its own to save.");
+    }
+    return await saveMoments(folder, member, state.step, state.own, hashesOf(state).state, keepLast);
   }
 
   /** Frees the state's tensors and the compiled functions. */
@@ -273,24 +304,4 @@ function numericsFingerprint(
   return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, path, ...flags].join(
     ", ",
   );
-}
-
-/** A micro-batch of zeros in which no token counts. */
-function emptyBatch(shape: [number, number], masked: boolean): MicroBatch {
-  const size = shape[0] * shape[1];
-  const mask = masked ? new Uint8Array(size).fill(1) : undefined;
-  return { ids: new Int32Array(size), labels: new Int32Array(size).fill(-1), mask, shape };
-}
-
-function tensorsOf({ ids, labels, mask, shape }: MicroBatch): Batch {
-  return {
-    ids: tf.tensor2d(ids, shape, "int32"),
-    labels: tf.tensor2d(labels, shape, "int32"),
-    mask: mask && tf.tensor2d(mask, shape, "bool"),
-  };
-}
-
-/** CRC-32 of the ids as they were fed to the model. */
-function crcOf({ ids }: MicroBatch): number {
-  return crc32(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 }

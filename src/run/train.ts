@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type ConfigInput, resolveConfig, stringifyConfig } from "../config/config.ts";
+import { type Config, type ConfigInput, resolveConfig, stringifyConfig } from "../config/config.ts";
 import { loadCorpus } from "../data/corpus.ts";
 import { runSingle } from "../dist/single.ts";
+import { ConfigError } from "../errors.ts";
 import { launchRun } from "./launch.ts";
 import { learningRate } from "../model/schedule.ts";
 import { openReplica } from "./participants.ts";
@@ -50,6 +51,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
     onEvent(event);
   };
   const resolved = resolveConfig(config);
+  refuseShortage(resolved);
   const onProgress = (text: string) => hear({ kind: "status", text });
   const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
   const plan = planOf(resolved, corpus); // finds out whether the corpus is long enough
@@ -81,4 +83,13 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   } finally {
     replica.dispose();
   }
+}
+
+/** Nobody else can join a run whose workers and server are this machine's own. */
+function refuseShortage({ machine: { workers, minWorkers } }: Config): void {
+  if (workers === 0 || minWorkers <= workers) return;
+  throw new ConfigError([
+    `machine.minWorkers: expected at most machine.workers ${workers}, found ${minWorkers}; a run that other machines join ` +
+    "is started with deno task coordinator",
+  ]);
 }

@@ -85,7 +85,7 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
   const replica = await openReplica(config, { folder, onStatus });
   await Deno.remove(folder, { recursive: true });
 
-  let { loss } = await singleStep(replica, 1);
+  let [{ loss }] = await singleStep(replica, 1);
   const firstStep = performance.now() / 1000; // since the process started
   const timer = watchTimer();
   const times: number[] = [];
@@ -93,7 +93,7 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
   for (let i = 1; i < WARM_UP + steps; i++) {
     if (i === WARM_UP) before = holdings();
     const begun = performance.now();
-    ({ loss } = await singleStep(replica, 1));
+    [{ loss }] = await singleStep(replica, 1);
     times.push(performance.now() - begun);
   }
   timer.stop();

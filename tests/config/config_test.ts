@@ -83,7 +83,14 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     data: { lengths: [300, 20] },
     train: { batch: 8, microBatch: 3 },
     optimizer: { schedule: { kind: "cosine", warmup: 5 } },
-    dist: { windowBytes: 300_000, silenceSeconds: 1 },
+    dist: {
+      codec: "bfloat16",
+      rounding: "stochastic",
+      windowBytes: 300_000,
+      silenceSeconds: 1,
+      mode: "average",
+      warmupSteps: 500,
+    },
   });
   assert.deepEqual(problems.map((problem) => problem.split(":")[0]), [
     "model.dim",
@@ -93,6 +100,8 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     "train.microBatch",
     "data.lengths",
     "optimizer.schedule.steps",
+    "dist.rounding",
+    "dist.warmupSteps",
     "dist.windowBytes",
     "dist.silenceSeconds",
   ]);
@@ -100,6 +109,16 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
   assert.deepEqual(problemsOf({ optimizer: { schedule: { kind: "cosine", warmup: 5, steps: 6 } } }), []);
   assert.equal(problemsOf({ optimizer: { schedule: { kind: "linear", warmup: 5, steps: 5 } } }).length, 1);
   assert.equal(problemsOf({ data: { lengths: [64, 64] } }).length, 1);
+  assert.deepEqual(
+    problemsOf({ dist: { warmupSteps: 500 } }),
+    [],
+    "it means nothing where gradients are averaged",
+  );
+  assert.deepEqual(problemsOf({ dist: { mode: "average", outerMomentum: 1, outerRate: 0, localSteps: 0 } }), [
+    "dist.localSteps: expected a whole number of at least 1, found 0",
+    "dist.outerRate: expected a number above 0, found 0",
+    "dist.outerMomentum: expected a number of at least 0 and below 1, found 1",
+  ]);
 });
 
 Deno.test("resolveConfig() refuses what is no configuration at all", () => {

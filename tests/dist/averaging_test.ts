@@ -26,7 +26,8 @@ class Paper {
 
   constructor(windowParts: number) {
     const sizes = {
-      microBatches: 4,
+      step: 1,
+      leaves: 4,
       values: VALUES,
       parts: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
       partElements: BLOCK,

@@ -7,7 +7,8 @@ import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import type { Summary } from "../../src/run/folder.ts";
 import { metricsOf } from "../run/runs.ts";
-import { startToyWorker } from "./run_processes.ts";
+import { bounded } from "./bounded.ts";
+import { killAll, startToyWorker } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 import type { ToyCoordinatorEvent, ToyCoordinatorOrder } from "./toy_coordinator.ts";
 
@@ -31,8 +32,8 @@ const plan = toyPlan({
 
 /** A coordinator process. */
 class Coordinator {
-  readonly #process: Deno.ChildProcess;
-  readonly #events: ToyCoordinatorEvent[] = [];
+  readonly process: Deno.ChildProcess;
+  readonly events: ToyCoordinatorEvent[] = [];
   readonly #waiting = new Set<() => void>();
   /** Its exit code, once all that it told was heard. */
   readonly ended: Promise<number>;
@@ -40,7 +41,7 @@ class Coordinator {
   constructor(order: ToyCoordinatorOrder) {
     const script = fileURLToPath(new URL("./toy_coordinator.ts", import.meta.url));
     const settings = fileURLToPath(new URL("../../deno.json", import.meta.url));
-    this.#process = new Deno.Command(Deno.execPath(), {
+    this.process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--config", settings, "-A", script, JSON.stringify(order)],
       stdin: "null",
       stdout: "piped",
@@ -53,56 +54,62 @@ class Coordinator {
   async told(what: (event: ToyCoordinatorEvent) => boolean): Promise<ToyCoordinatorEvent> {
     const { promise, resolve } = Promise.withResolvers<ToyCoordinatorEvent>();
     const look = () => {
-      const event = this.#events.find(what);
+      const event = this.events.find(what);
       if (event) resolve(event);
     };
     this.#waiting.add(look);
     look();
     const over = this.ended.then(() =>
-      Promise.reject(new Error(`it ended: ${JSON.stringify(this.#events.at(-1))}`))
+      Promise.reject(new Error(`it ended: ${JSON.stringify(this.events.at(-1))}`))
     );
     over.catch(() => {});
-    return await Promise.race([promise, over]).finally(() => this.#waiting.delete(look));
+    return await bounded("what a coordinator tells", Promise.race([promise, over]), () => this.events)
+      .finally(() => this.#waiting.delete(look));
   }
 
   /** Wakes the process up, where it is frozen. */
   wake(): void {
-    this.#process.kill("SIGCONT");
+    this.process.kill("SIGCONT");
   }
 
   async #listen(): Promise<number> {
-    for await (const line of linesOf(this.#process.stdout)) {
-      this.#events.push(JSON.parse(line));
+    for await (const line of linesOf(this.process.stdout)) {
+      this.events.push(JSON.parse(line));
       for (const look of this.#waiting) look();
     }
-    return (await this.#process.status).code;
+    return (await this.process.status).code;
   }
 }
 
-/** A run whose coordinator is struck once, and what was wrong with it. */
+/** A run whose coordinator is struck once, and what was wrong with it. Where it hangs, its processes are killed. */
 async function check(
   url: string,
   folder: string,
   fault: ToyCoordinatorOrder["fault"] & object,
 ): Promise<string[]> {
+  await using started = new AsyncDisposableStack();
+  const begin = (order: ToyCoordinatorOrder) => {
+    const coordinator = new Coordinator(order);
+    started.defer(() => killAll([coordinator.process]));
+    return coordinator;
+  };
   const name = `${fault.point}-${fault.way}`;
   const order = { url, plan: { ...plan, run: name }, folder: `${folder}/${name}` };
   await Deno.mkdir(order.folder);
-  const first = new Coordinator({ ...order, takesOver: false, fault });
+  const first = begin({ ...order, takesOver: false, fault });
   await first.told(({ kind }) => kind === "listening");
   const workers = Array.from(
     { length: WORKERS },
     (_, i) => startToyWorker({ url, run: name, member: `worker-${i}`, size: SIZE }),
   );
+  started.defer(() => killAll(workers));
   await first.told(({ kind }) => kind === "struck");
   if (fault.way === "SIGKILL") await first.ended;
-  const second = new Coordinator({ ...order, takesOver: true });
+  const second = begin({ ...order, takesOver: true });
   await second.told((told) => told.kind === "told" && told.event.kind === "took over");
   if (fault.way === "SIGSTOP") first.wake();
-  const codes = await Promise.all([
-    second.ended,
-    ...workers.map(async (worker) => (await worker.status).code),
-  ]);
+  const ending = Promise.all([second.ended, ...workers.map(async (worker) => (await worker.status).code)]);
+  const codes = await bounded(`the end of all processes of ${name}`, ending, () => second.events);
   const problems: string[] = [];
   const expect = (holds: boolean, what: string) => holds || problems.push(`${name}: ${what}`);
   expect(codes.every((code) => code === 0), `exit codes ${codes}`);

@@ -6,11 +6,13 @@
 
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { Replica } from "../../src/dist/replica.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerOptions } from "../../src/dist/worker_options.ts";
+import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
-import type { ToyOptions, ToyReplica } from "./toy.ts";
+import type { ToyOptions } from "./toy.ts";
 
 /** Waits that long. */
 export function pause(milliseconds: number): Promise<void> {
@@ -42,7 +44,7 @@ export class ElasticRun {
   };
 
   constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan) {
-    this.outcome = coordinate(bus.connect(), plan, {
+    const outcome = coordinate(bus.connect(), plan, {
       onListening: this.#listening.resolve,
       onEvent: (event) => {
         this.events.push(event);
@@ -50,13 +52,14 @@ export class ElasticRun {
         for (const listener of this.#listeners) listener();
       },
     });
+    this.outcome = bounded("the end of the run", outcome, () => this.events);
     this.outcome.catch(() => {}); // seen by who awaits it
   }
 
   /** Starts a worker once the coordinator listens. */
   async start(
     member: string,
-    replica: ToyReplica,
+    replica: Replica,
     changes: Partial<WorkerOptions> = {},
   ): Promise<ElasticWorker> {
     await Promise.race([this.#listening.promise, this.outcome]);

@@ -6,30 +6,49 @@
 
 import { processes } from "../run/runs.ts";
 
-/** V8 and malloc keep what was freed for a while: a process is compared with what it was after so many looks. */
-const SETTLED = 10;
+/**
+ * Looks that are compared at the beginning and at the end. Of each the least counts: garbage comes and goes, and on a busy machine
+ * it goes late, while what is kept never does.
+ */
+const WINDOW = 8;
 
 /** Follows the resident memory of processes that come and go. */
 export class Growth {
-  readonly #seen = new Map<number, { looks: number; first: number; last: number }>();
+  readonly #seen = new Map<number, number[]>();
 
   /** Looks at processes. */
   look(pids: Iterable<number>): void {
     const wanted = new Set(pids);
     for (const { pid, resident } of processes()) {
       if (!wanted.has(pid)) continue;
-      const { looks, first } = this.#seen.get(pid) ?? { looks: 0, first: 0 };
-      this.#seen.set(pid, { looks: looks + 1, first: looks <= SETTLED ? resident : first, last: resident });
+      const looks = this.#seen.get(pid) ?? [];
+      looks.push(resident);
+      this.#seen.set(pid, looks);
     }
   }
 
-  /** The most that one of them has grown by, in bytes. */
+  /** The most that one of them has grown by, in bytes. The first looks don't count: a process is getting ready. */
   get most(): number {
-    return Math.max(0, ...[...this.#seen.values()].map(({ first, last }) => last - first));
+    const growth = this.#settled.map((looks) =>
+      Math.min(...looks.slice(-WINDOW)) - Math.min(...looks.slice(WINDOW, 2 * WINDOW))
+    );
+    return Math.max(0, ...growth);
   }
 
   /** How many were seen long enough to say. */
   get settled(): number {
-    return [...this.#seen.values()].filter(({ looks }) => looks > SETTLED + 1).length;
+    return this.#settled.length;
+  }
+
+  /** All that was seen, in MB. */
+  toString(): string {
+    const lines = [...this.#seen].map(([pid, looks]) =>
+      `process ${pid}: ${looks.map((bytes) => Math.round(bytes / 1e6)).join(" ")}`
+    );
+    return lines.join("\n");
+  }
+
+  get #settled(): number[][] {
+    return [...this.#seen.values()].filter(({ length }) => length >= 3 * WINDOW);
   }
 }

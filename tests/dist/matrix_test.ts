@@ -26,7 +26,7 @@ const FAULT_STEP = 2;
 /** Runs at the same time. */
 const LANES = 4;
 /** Seconds that may pass from one step to the next when a worker is lost: the deadline, and what a busy machine adds. */
-const DEADLINE = 8;
+const DEADLINE = 20;
 
 const plan = toyPlan({
   steps: STEPS,

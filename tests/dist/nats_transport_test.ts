@@ -1,6 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
+import { knock } from "../../src/dist/nats_handshake.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { NATS_SERVER_PACKAGE } from "../../src/dist/server.ts";
 import { installPackage } from "../../src/packages/packages.ts";
@@ -93,6 +94,13 @@ Deno.test("what is published while the server is away is not kept", async () => 
   const growth = Deno.memoryUsage().rss - before;
   assert.ok(growth < 250e6, `of 1 GB ${Math.round(growth / 1e6)} MB are kept`);
   await transport.close();
+});
+
+Deno.test("a server that is too busy to answer the knock is left to the client", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }); // the system takes connections, nobody reads them
+  const { port } = listener.addr as Deno.NetAddr;
+  assert.equal(await knock("127.0.0.1", port, { auth_token: "token" }), "unclear");
+  listener.close();
 });
 
 Deno.test("a server that hangs up before it says anything is named, and nobody goes on trying", async () => {

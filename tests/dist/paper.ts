@@ -2,7 +2,7 @@
 
 import { advance } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
-import type { Messages, MicroBatchReport, SaveResult } from "../../src/dist/messages.ts";
+import type { Messages, MicroBatchReport, SaveResult, StepTraffic } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { COORDINATOR } from "../../src/dist/rivals.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
@@ -64,9 +64,10 @@ export class Paper {
   }
 
   /** The coordinator has averaged, alone. */
-  averaged(norm = 1): Action[] {
+  averaged(norm = 1, traffic: StepTraffic = { bytesSent: 0, bytesReceived: 0 }): Action[] {
     const { generation } = this.state;
-    return this.do({ kind: "reduced", reducer: COORDINATOR, generation, squares: [[0, [norm ** 2]]] });
+    const squares = [[0, [norm ** 2]]] as const;
+    return this.do({ kind: "reduced", reducer: COORDINATOR, generation, squares, traffic });
   }
 
   /** One whole step of two workers. */
@@ -81,13 +82,7 @@ export class Paper {
   compare(others: Record<string, string> = {}): Action[] {
     const { step, members } = this.state;
     return [...members.keys()].flatMap((member) => {
-      const hashes = {
-        state: others[member] ?? "s",
-        params: "p",
-        bytesSent: 10,
-        bytesReceived: 20,
-        stateBytes: 30,
-      };
+      const hashes = { state: others[member] ?? "s", params: "p" };
       return this.do({ kind: "hashes", member, step, hashes });
     });
   }

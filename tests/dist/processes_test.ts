@@ -26,7 +26,7 @@ Deno.test("a worker whose event loop is blocked for 3 s while vectors travel los
   });
   assert.equal(outcome.paramsHash, expected.paramsHash);
   assert.ok(slowest > 3, "it was blocked");
-  assert.ok(slowest < 10, `${slowest} s`);
+  assert.ok(slowest < 30, `${slowest} s`);
 });
 
 Deno.test("a worker that was frozen finds itself out, takes over what it missed, and computes again", async () => {

@@ -41,7 +41,8 @@ function offerAll(paper: Paper): void {
 
 function report(paper: Paper, reducer: string, squares: [number, number[]][], late = 0) {
   const generation = paper.state.generation - late;
-  return paper.do({ kind: "reduced", reducer, generation, squares });
+  const traffic = { bytesSent: 8, bytesReceived: 4 };
+  return paper.do({ kind: "reduced", reducer, generation, squares, traffic });
 }
 
 /** Who averages the open step. */

@@ -29,11 +29,11 @@ const gradientOf = (microBatch: number) =>
 
 /** Adds a sum to the step; the whole sum, once it is complete. */
 function addTo(step: OpenStep, lo: number, hi: number, part: number, sum: Float32Array) {
-  const { microBatches } = step;
+  const { leaves } = step;
   const sums = step.add(lo, hi, part, floatBytes(sum));
   if (!sums) return undefined;
   const whole = new Float32Array(sum.length);
-  averageInto(whole, sums, { codec: codecOf("float32"), microBatches, tokens: 1 });
+  averageInto(whole, sums, { codec: codecOf("float32"), leaves, tokens: 1 });
   return whole;
 }
 
@@ -61,6 +61,24 @@ Deno.test("the sum is defined by the tree, not by who adds which subtree nor by 
       assert.deepEqual(floatBytes(sum!), floatBytes(whole.gradient));
       assert.equal(step.heldBytes, 0);
     }
+  }
+});
+
+Deno.test("where leaves are absent the sum is over the others, in the tree's order", async () => {
+  for (const absent of [[0], [3], [1, 2], [0, 1, 4], [0, 1, 2, 3]]) {
+    const there = [0, 1, 2, 3, 4].filter((leaf) => !absent.includes(leaf));
+    const at = new Map<number, Float32Array>();
+    for (const leaf of there) at.set(leaf, (await gradientOf(leaf)).gradient);
+    const add = (left?: Float32Array, right?: Float32Array) =>
+      left && right ? left.map((value, i) => value + right[i]) : left ?? right;
+    const expected = add(add(add(at.get(0), at.get(1)), add(at.get(2), at.get(3))), at.get(4))!;
+    const step = new OpenStep(5, new Set(absent));
+    let sum: Float32Array | undefined;
+    for (const leaf of shuffled(there, 1)) {
+      assert.equal(sum, undefined);
+      sum = addTo(step, leaf, leaf + 1, 0, at.get(leaf)!.slice());
+    }
+    assert.deepEqual(floatBytes(sum!), floatBytes(expected), String(absent));
   }
 });
 

@@ -7,11 +7,12 @@
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CoordinatorFaultPoint } from "../../src/dist/fault_points.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../src/dist/plan.ts";
+import type { Replica } from "../../src/dist/replica.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../src/dist/worker_options.ts";
+import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
-import type { ToyReplica } from "./toy.ts";
 
 /** What is on record of a run, as in `metrics.jsonl`. */
 export class RunLines {
@@ -84,7 +85,7 @@ export interface RestartedRun {
  */
 export async function runWithRestarts(
   bus: MemoryBus,
-  replicas: ToyReplica[],
+  replicas: Replica[],
   plan: CoordinationPlan,
   faults: CoordinatorFault[],
   connect: () => Transport = () => bus.connect(),
@@ -94,7 +95,7 @@ export async function runWithRestarts(
   const errors: unknown[] = [];
   const workerEvents: WorkerEvent[][] = replicas.map(() => []);
   let working: Promise<(Error | undefined)[]> | undefined;
-  const work = (replica: ToyReplica, i: number) =>
+  const work = (replica: Replica, i: number) =>
     runWorker(bus.connect(), replica, {
       run: plan.run,
       member: `w${i}`,
@@ -125,11 +126,13 @@ export async function runWithRestarts(
       },
     });
     if (!fault) {
-      return { outcome: await coordination, record, events, workerEvents, workers: await working!, errors };
+      const ending = Promise.all([coordination, working!]);
+      const [outcome, workers] = await bounded("the end of the run", ending, () => events);
+      return { outcome, record, events, workerEvents, workers, errors };
     }
     const ended = coordination.then(() => new Error("it ended before the fault"), (error) => error);
     ended.then((error) => errors.push(error));
-    await Promise.race([dead.promise, ended]);
+    await bounded(`the fault ${fault.point}`, Promise.race([dead.promise, ended]), () => events);
   }
   throw new Error("unreachable");
 }

@@ -9,6 +9,7 @@ import { coordinate } from "../../src/dist/coordinator.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import { descendants } from "../run/runs.ts";
+import { bounded } from "./bounded.ts";
 import type { ToyOrder } from "./toy_worker.ts";
 
 /** Starts a worker process. */
@@ -29,7 +30,7 @@ export function startToy(name: string, order: unknown): Deno.ChildProcess {
 }
 
 /**
- * Coordinates worker processes; waits until they have ended.
+ * Coordinates worker processes; waits until they have ended. Where the run fails, or hangs, they are killed.
  *
  * @param onEvent gets what happens, with a way to start more workers, and those that were started, by name
  */
@@ -51,15 +52,38 @@ export async function runProcesses(
     all.push(worker);
     workers.set(order.member, worker);
   };
-  try {
-    return await coordinate(transport, plan, {
+  const events: DistEvent[] = [];
+  const run = async () => {
+    const outcome = await coordinate(transport, plan, {
       onListening: () => orders.forEach(start),
-      onEvent: (event) => onEvent(event, workers, start),
+      onEvent: (event) => {
+        events.push(event);
+        onEvent(event, workers, start);
+      },
     });
-  } finally {
     await transport.close();
     await Promise.all(all.map((worker) => worker.status));
+    return outcome;
+  };
+  try {
+    return await bounded("the end of coordinator and workers", run(), () => events);
+  } catch (error) {
+    await transport.close();
+    await killAll(all);
+    throw error;
   }
+}
+
+/** Kills those of these processes that are still there. */
+export async function killAll(processes: readonly Deno.ChildProcess[]): Promise<void> {
+  for (const process of processes) {
+    try {
+      process.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended by itself
+    }
+  }
+  await Promise.all(processes.map(({ status }) => status));
 }
 
 /** Kills the NATS server that this process has started. */

@@ -4,10 +4,9 @@ import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { assignRanges, subtrees } from "../../src/dist/tree.ts";
 import { MemoryBus } from "./memory_bus.ts";
-import { type Connect, runToys } from "./run_toys.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import { type Connect, runToys, uploadsOf } from "./run_toys.ts";
+import { toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
 
 /** Trains with 1 to 4 workers and compares everything with a single process. */
 async function compareWithSingle(connect: Connect, size: number) {
@@ -15,18 +14,24 @@ async function compareWithSingle(connect: Connect, size: number) {
   const expected = await runSingle(alone, toyPlan());
   for (let count = 1; count <= 4; count++) {
     const replicas = Array.from({ length: count }, () => new ToyReplica({ size }));
-    const { outcome, events } = await runToys(connect, replicas, toyPlan({ minWorkers: count }));
+    const { outcome, events } = await runToys(
+      connect,
+      replicas,
+      toyPlan({ ...UNHURRIED, minWorkers: count }),
+    );
     assert.equal(outcome.paramsHash, expected.paramsHash);
     assert.equal(outcome.loss, expected.loss);
     assert.equal(outcome.valLoss, expected.valLoss);
     assert.equal(outcome.tokens, expected.tokens);
-    const uploads = assignRanges(8, replicas.map(() => 1)).flatMap(([lo, hi]) => subtrees(lo, hi, 8)).length;
-    assert.equal(outcome.bytesSent, 4 * uploads * 4 * size);
     assert.equal(outcome.bytesReceived, 4 * count * 4 * size);
     const all = replicas.flatMap((replica) => replica.computed).map(String).sort();
     assert.deepEqual(all, alone.computed.map(String).sort(), "each micro-batch is computed once");
     const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
     assert.deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4]);
+    assert.equal(outcome.bytesSent, uploadsOf(steps, 8) * 4 * size);
+    for (const key of ["bytesSent", "bytesReceived"] as const) {
+      assert.equal(steps.reduce((sum, step) => sum + step[key], 0), outcome[key]);
+    }
     for (const { computed, workers } of steps) {
       assert.equal(workers, count);
       assert.deepEqual(Object.values(computed).flat().sort(), [0, 1, 2, 3, 4, 5, 6, 7]);

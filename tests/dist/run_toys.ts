@@ -5,10 +5,13 @@
  */
 
 import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
+import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
+import { subtrees } from "../../src/dist/tree.ts";
 import { runWorker } from "../../src/dist/worker.ts";
-import type { ToyReplica } from "./toy.ts";
+import { bounded } from "./bounded.ts";
+import type { Replica } from "../../src/dist/replica.ts";
+import type { WorkerEvent } from "../../src/dist/worker_options.ts";
 
 /** Makes a connection for one participant. */
 export type Connect = (name: string) => Promise<Transport> | Transport;
@@ -19,16 +22,19 @@ export interface ToyRun {
   events: DistEvent[];
   /** How each worker ended: undefined, or its error. */
   workers: (Error | undefined)[];
+  /** What the workers told. */
+  told: { member: string; event: WorkerEvent }[];
 }
 
 /** A coordinator and one worker per replica; rejects with the coordinator's error. */
 export async function runToys(
   connect: Connect,
-  replicas: ToyReplica[],
+  replicas: Replica[],
   plan: CoordinationPlan,
   options: CoordinateOptions = {},
 ): Promise<ToyRun> {
   const events: DistEvent[] = [];
+  const told: ToyRun["told"] = [];
   const listening = Promise.withResolvers<void>();
   await using coordinatorsEnd = await closing(connect, "coordinator");
   const coordination = coordinate(coordinatorsEnd.transport, plan, {
@@ -41,14 +47,29 @@ export async function runToys(
   });
   await Promise.race([listening.promise, coordination]);
   const working = replicas.map(async (replica, i) => {
-    await using end = await closing(connect, `worker-${i}`);
+    const member = `worker-${i}`;
+    await using end = await closing(connect, member);
     const { run, configHash } = plan;
-    await runWorker(end.transport, replica, { run, member: `worker-${i}`, configHash, atHome: i === 0 });
+    await runWorker(end.transport, replica, {
+      run,
+      member,
+      configHash,
+      atHome: i === 0,
+      residuals: options.residuals,
+      onEvent: (event) => told.push({ member, event }),
+    });
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
-  const [outcome] = await Promise.allSettled([coordination, workers]);
+  const all = Promise.allSettled([coordination, workers]);
+  const [outcome] = await bounded("the end of coordinator and workers", all, () => events);
   if (outcome.status === "rejected") throw outcome.reason;
-  return { outcome: outcome.value, events, workers: await workers };
+  return { outcome: outcome.value, events, workers: await workers, told };
+}
+
+/** Vectors that were uploaded for these steps: a subtree each, of whoever computed it. */
+export function uploadsOf(steps: readonly CommittedStep[], microBatches: number): number {
+  const ranges = steps.flatMap(({ computed }) => Object.values(computed));
+  return ranges.flatMap((each) => subtrees(each[0], each.at(-1)! + 1, microBatches)).length;
 }
 
 async function closing(connect: Connect, name: string) {

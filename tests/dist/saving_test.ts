@@ -44,7 +44,11 @@ Deno.test("the run goes on while a checkpoint is written, and waits for it befor
   assert.equal(paper.stage, "computing");
   paper.step();
   assert.equal(paper.stage, "writing");
-  assert.deepEqual(orderOf(paper.state), { kind: "save", step: 1, message: { writer: "a" } });
+  assert.deepEqual(orderOf(paper.state), {
+    kind: "save",
+    step: 1,
+    message: { writer: "a", copying: [], members: ["a", "b"] },
+  });
   assert.deepEqual(
     [...paper.state.members.values()].filter((member) => isAwaited(paper.state, member)).map(({ name }) =>
       name

@@ -122,7 +122,7 @@ Deno.test("a server that nobody runs is named", async () => {
     connectNats("nats://127.0.0.1:1", "test"),
     /could not connect to a NATS server at 127.0.0.1:1/,
   );
-  assert.ok(performance.now() - started < 3000);
+  assert.ok(performance.now() - started < 15_000, "not only when the attempt times out");
 });
 
 Deno.test("an address that is none is refused", async () => {
@@ -135,8 +135,8 @@ Deno.test("over NATS a request that nobody serves is answered at once, one witho
   await using server = await startNatsServer();
   const transport = await connectNats(server.url, "test");
   const started = performance.now();
-  assert.equal(await transport.request("nobody.here", new Uint8Array(), 5), "nobody");
-  assert.ok(performance.now() - started < 1000);
+  assert.equal(await transport.request("nobody.here", new Uint8Array(), 30), "nobody");
+  assert.ok(performance.now() - started < 20_000, "not only after its time");
   const unsubscribe = transport.subscribe("mute", () => {});
   assert.equal(await transport.request("mute", new Uint8Array(), 0.1), "silence");
   unsubscribe();

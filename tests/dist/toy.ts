@@ -44,6 +44,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
 export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
   readonly size: number;
+  readonly moments = ["momentum"];
   step = 0;
   params: Float32Array;
   /** A state vector besides the parameters. */
@@ -51,6 +52,7 @@ export class ToyReplica implements Replica {
   updates = 0;
   tokens = 0;
   readonly saves: number[] = [];
+  readonly ownSaves: number[] = [];
   /** Every [step, micro-batch] that was computed. */
   readonly computed: (readonly [step: number, microBatch: number])[] = [];
 
@@ -115,6 +117,13 @@ export class ToyReplica implements Replica {
     return hashesOf(await this.state());
   }
 
+  dispose(): void {}
+
+  saveOwn({ step }: ReplicaState): Promise<string> {
+    this.ownSaves.push(step);
+    return Promise.resolve(`moments ${step}`);
+  }
+
   save({ step }: ReplicaState): Promise<string> {
     this.saves.push(step);
     return Promise.resolve(`checkpoint ${step}`);
@@ -129,6 +138,9 @@ export function noise(size: number, seed: number): Float32Array {
     return state / 0x80000000 - 1;
   });
 }
+
+/** With these nothing is sent twice and nobody is lost, however busy the machine is: bytes can be counted. */
+export const UNHURRIED = { heartbeatSeconds: 5, patienceSeconds: 60, silenceSeconds: 60 };
 
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {

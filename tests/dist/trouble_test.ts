@@ -9,9 +9,9 @@ import { toyPlan, ToyReplica } from "./toy.ts";
 import { Trouble } from "./trouble.ts";
 
 const STEPS = 300;
-/** A vector of 0.4 MB: one that is kept per step would be 120 MB. */
+/** A vector of 0.4 MB: one that is kept per step would be 90 MB between the looks that are compared. */
 const SIZE = 100_000;
-const SLACK = 80e6;
+const SLACK = 60e6;
 
 Deno.test("300 steps of processes killed, frozen and joining: each commits once, with the same bits, without growth", async () => {
   const plan = toyPlan({
@@ -51,7 +51,10 @@ Deno.test("300 steps of processes killed, frozen and joining: each commits once,
   assert.equal(outcome.paramsHash, alone.paramsHash);
   assert.deepEqual([outcome.tokens, outcome.valLoss], [alone.tokens, alone.valLoss]);
   assert.deepEqual(committed, Array.from({ length: STEPS }, (_, i) => i + 1));
-  assert.ok(growth.settled >= 2 && growth.most < SLACK, `grew by ${growth.most}`);
+  assert.ok(
+    growth.settled >= 2 && growth.most < SLACK,
+    `grew by ${growth.most}; resident memory in MB:\n${growth}`,
+  );
   const { kill, freeze, leave, join } = trouble.counts;
   assert.ok(kill + freeze + leave >= 2 && join >= 2, JSON.stringify(trouble.counts));
 });

@@ -1,7 +1,13 @@
 /** flashmob's commands as processes, as a user starts them. */
 
 import { fileURLToPath } from "node:url";
-import { descendants } from "./runs.ts";
+import { descendants, metricsOf, until, type Workplace } from "./runs.ts";
+
+/** Arguments for a small model. */
+export const SMALL = [
+  ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
+  ...["--data.seqLen=24", "--train.batch=6", "--eval.windows=5"],
+];
 
 /** Milliseconds after which a command has hung. */
 const DEADLINE = 300_000;
@@ -25,6 +31,22 @@ interface Settings {
 /** The command behind `deno task NAME`, without the shell between, so that signals reach it. */
 export function start(task: Task, ...args: string[]): Command {
   return startWith("", task, ...args);
+}
+
+/** `deno task train` of a small model on the workplace's text. */
+export function train(place: Workplace, name: string, ...args: string[]): Command {
+  return start("train", ...SMALL, `--data=${place.text}`, `--out=${place.run(name)}`, ...args);
+}
+
+/** Waits for a step of a run. */
+export function reach(place: Workplace, name: string, step: number): Promise<void> {
+  return until(`step ${step}`, () => {
+    try {
+      return metricsOf(place.run(name)).steps.length >= step;
+    } catch {
+      return false; // not there yet, or half a line
+    }
+  }, 60);
 }
 
 /** The same with a text on standard input. */

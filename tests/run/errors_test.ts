@@ -21,6 +21,16 @@ Deno.test("a folder that holds a run is not overwritten", async () => {
   assert.equal(await Deno.readTextFile(`${place.run("run")}/summary.json`), before);
 });
 
+Deno.test("a launched run that would wait for workers of other machines is refused, and leaves no folder", async () => {
+  await using place = await Workplace.open();
+  const attempt = train(place.config("run", { machine: { workers: 2, minWorkers: 3 } }));
+  assert.match(
+    await problemsOf(attempt),
+    /machine.minWorkers: expected at most machine.workers 2, found 3; .* coordinator/,
+  );
+  assert.ok(![...Deno.readDirSync(place.folder)].some(({ name }) => name === "run"));
+});
+
 Deno.test("a text that is missing, empty or shorter than a window is refused, and leaves no folder", async () => {
   await using place = await Workplace.open();
   const attempt = () => problemsOf(train(place.config("run")));

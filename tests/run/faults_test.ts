@@ -46,7 +46,7 @@ async function check(
   place: Workplace,
   url: string,
   { point, way, count }: Case,
-  calm: { paramsHash: string; samples: number[][] },
+  calm: { paramsHash: string; samples: (number | null)[][] },
 ): Promise<string[]> {
   const run = `${point}-${way}-${count}`;
   const faulty = `worker-${count - 1}`;

@@ -11,6 +11,8 @@ import { resolveConfig } from "../../src/config/config.ts";
 import { startCoordinator } from "../../src/run/participants.ts";
 import type { RunEvent } from "../../src/run/events.ts";
 import type { Summary } from "../../src/run/folder.ts";
+import { bounded } from "../dist/bounded.ts";
+import { killAll } from "../dist/run_processes.ts";
 import type { Computed, FlashOrder } from "./flash_worker.ts";
 
 /** A worker process. */
@@ -34,7 +36,7 @@ export interface FlashRun {
 }
 
 /**
- * Runs a configuration with these workers until its end; waits until they have ended.
+ * Runs a configuration with these workers until its end; waits until they have ended. Where it fails, or hangs, they are killed.
  *
  * @param onEvent gets what happens, with the workers that were started, by name, and a way to start more
  * @param signal ends the run
@@ -60,7 +62,7 @@ export async function runFlash(
     workers.set(changes.member, worker);
   };
   const lines: string[] = [];
-  try {
+  const work = async () => {
     const summary = await startCoordinator(config, {
       url,
       startWorkers: members.length,
@@ -71,9 +73,14 @@ export async function runFlash(
         onEvent(event, workers, start);
       },
     });
-    return { summary, lines, workers };
-  } finally {
     await Promise.all(all.map(({ ended }) => ended));
+    return { summary, lines, workers };
+  };
+  try {
+    return await bounded("the end of coordinator and workers", work(), () => lines);
+  } catch (error) {
+    await killAll(all.map(({ process }) => process));
+    throw error;
   }
 }
 

@@ -12,6 +12,8 @@ const committed = (step: number, changes: Partial<CommittedStep> = {}): Committe
   gradNorm: 1,
   applied: true,
   seconds: 2,
+  bytesSent: 0,
+  bytesReceived: 0,
   workers: 3,
   generation: 1,
   computed: {},

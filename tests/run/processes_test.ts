@@ -1,28 +1,6 @@
 import assert from "node:assert/strict";
-import { type Command, start } from "./commands.ts";
-import { descendants, metricsOf, processes, until, Workplace } from "./runs.ts";
-
-const SMALL = [
-  ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
-  ...["--data.seqLen=24", "--train.batch=6", "--eval.windows=5"],
-];
-
-/** `deno task train` on the workplace's text. */
-function train(place: Workplace, name: string, ...args: string[]): Command {
-  return start("train", ...SMALL, `--data=${place.text}`, `--out=${place.run(name)}`, ...args);
-}
-
-/** Waits for a step of a run. */
-const reach = (place: Workplace, name: string, step: number) =>
-  until(`step ${step}`, () => {
-    try {
-      return metricsOf(place.run(name)).steps.length >= step;
-    } catch {
-      return false; // not there yet, or half a line
-    }
-  });
-
-const isGone = (pids: number[]) => !processes().some(({ pid }) => pids.includes(pid));
+import { reach, SMALL, start, train } from "./commands.ts";
+import { descendants, isGone, metricsOf, until, Workplace } from "./runs.ts";
 
 Deno.test("deno task train trains, shows it, writes its folder and leaves no process behind", async () => {
   await using place = await Workplace.open();

@@ -97,3 +97,23 @@ Deno.test("a schedule has its own length: a run that is resumed to a later end h
   const rates = metricsOf(place.run("parts")).steps.map(({ lr }) => lr);
   assert.deepEqual(rates, [0.005, 0.01, 0.0075, 0.005, 0.0025]);
 });
+
+Deno.test("an int8 run with a worker that is resumed has the bits of one that was not: residuals were saved", async () => {
+  await using place = await Workplace.open();
+  const changes = (steps: number) => ({
+    train: { steps, batch: 2 },
+    dist: { codec: "int8" as const },
+    machine: { workers: 1 },
+  });
+  const whole = await train(place.config("whole", changes(4)));
+  await train(place.config("run", changes(2)));
+  const { code, stderr } = await start("train", "--resume", place.run("run"), "--steps=4").ended;
+  assert.equal(code, 0, stderr);
+  const { paramsHash } = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
+  assert.equal(paramsHash, whole.paramsHash);
+  assert.doesNotMatch(stderr, /residuals/);
+  await Deno.remove(`${place.run("run")}/residuals`, { recursive: true });
+  const lossy = await start("train", "--resume", place.run("run"), "--steps=5").ended;
+  assert.match(lossy.stderr, /residuals of coordinator are dropped: none were saved with step 4/);
+  assert.match(lossy.stderr, /-0 drops its residuals: none were saved with step 4/);
+});

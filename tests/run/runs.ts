@@ -85,6 +85,11 @@ export function descendants(pid: number): ProcessRow[] {
   return below(pid);
 }
 
+/** Whether none of these processes is there any more. */
+export function isGone(pids: number[]): boolean {
+  return !processes().some(({ pid }) => pids.includes(pid));
+}
+
 /** Waits until something holds. */
 export async function until(what: string, holds: () => boolean, seconds = 30): Promise<void> {
   const deadline = Date.now() + seconds * 1000;

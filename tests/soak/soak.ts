@@ -7,13 +7,15 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import assert from "node:assert/strict";
-import { train } from "../../mod.ts";
+import { type ConfigInput, train } from "../../mod.ts";
 import { keepNatsServer, type NatsServer } from "../../src/dist/server.ts";
+import type { Summary } from "../../src/run/folder.ts";
 import { trainThroughAbsence } from "../dist/absence.ts";
 import { Growth } from "../dist/growth.ts";
 import { Trouble } from "../dist/trouble.ts";
 import { runFlash } from "../run/flash_runs.ts";
 import { metricsOf, Workplace } from "../run/runs.ts";
+import { launchedRun } from "./launched.ts";
 
 /** Steps of a run, and the probability of trouble after each. */
 const STEPS = 600;
@@ -24,20 +26,27 @@ const ABSENCE = 30;
 /** Bytes that a process may grow by; for these a worker could keep 2,500 gradients of the model, four for each step. */
 const SLACK = 120e6;
 
-const configOf = (place: Workplace, name: string) =>
+const configOf = (place: Workplace, name: string, machine: ConfigInput["machine"] = {}) =>
   place.config(name, {
     train: { steps: STEPS, batch: 8 },
     eval: { every: 100 },
     checkpoint: { every: 100 },
     dist: { heartbeatSeconds: 0.5, patienceSeconds: 3, silenceSeconds: 30, hashEvery: 50 },
-    machine: { run: name },
+    machine: { run: name, ...machine },
   });
+
+/** Whose bits a run must have, and what it suffers. */
+interface Disturbance {
+  seed: number;
+  paramsHash: string;
+  signal: AbortSignal;
+}
 
 /** One run with trouble; what happened in it, in words. */
 async function disturbedRun(
   place: Workplace,
   server: NatsServer,
-  { seed, paramsHash, signal }: { seed: number; paramsHash: string; signal: AbortSignal },
+  { seed, paramsHash, signal }: Disturbance,
 ): Promise<string> {
   const name = `run-${seed}`;
   const trouble = new Trouble(seed, RATE, MOST_WORKERS);
@@ -59,16 +68,38 @@ async function disturbedRun(
   );
   await trouble.over();
   if (summary.interrupted) return `interrupted after step ${summary.steps}`;
-  assert.equal(summary.paramsHash, paramsHash, `seed ${seed}: other parameters`);
-  const { steps } = metricsOf(place.run(name));
-  assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
-  assert.ok(growth.most < SLACK, `seed ${seed}: a process grew by ${megabytes(growth.most)}`);
-  await Deno.remove(place.run(name), { recursive: true });
-  const happened = Object.entries(trouble.counts).map(([kind, count]) => `${kind} ${count}`).join(", ");
-  return `same bits in ${Math.round(summary.seconds)} s; ${happened}; grew by ${
+  await assertSame(place, name, summary, paramsHash);
+  assert.ok(growth.most < SLACK, `${name}: a process grew by ${megabytes(growth.most)}:\n${growth}`);
+  return `same bits in ${Math.round(summary.seconds)} s; ${happened(trouble.counts)}; grew by ${
     megabytes(growth.most)
   } at most`;
 }
+
+/** One launched run with trouble, the coordinator's too; what happened in it, in words. */
+async function disturbedLaunch(place: Workplace, { seed, paramsHash, signal }: Disturbance): Promise<string> {
+  const name = `launch-${seed}`;
+  const config = configOf(place, name, { workers: 3, name: "here" });
+  const { summary, counts } = await launchedRun(config, seed, signal);
+  if (summary.interrupted) return `interrupted after step ${summary.steps}`;
+  await assertSame(place, name, summary, paramsHash);
+  return `launched: same bits in ${Math.round(summary.seconds)} s; ${happened(counts)}`;
+}
+
+/** Each step is on record once, and the parameters are those of an undisturbed run. */
+async function assertSame(
+  place: Workplace,
+  name: string,
+  summary: Summary,
+  paramsHash: string,
+): Promise<void> {
+  assert.equal(summary.paramsHash, paramsHash, `${name}: other parameters`);
+  const { steps } = metricsOf(place.run(name));
+  assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: STEPS }, (_, i) => i + 1));
+  await Deno.remove(place.run(name), { recursive: true });
+}
+
+const happened = (counts: Record<string, number>) =>
+  Object.entries(counts).map(([kind, count]) => `${kind} ${count}`).join(", ");
 
 async function withoutServer(): Promise<void> {
   for (const absence of ["ended", "frozen"] as const) {
@@ -102,12 +133,15 @@ if (import.meta.main) {
   say(`undisturbed, without workers: ${paramsHash}`);
   await using server = await keepNatsServer(
     {},
-    (words) => say(`the NATS server has ended: ${words.slice(-80)}`),
+    (words) => say(`the NATS server has ended: ${words.split("\n").at(-1)}`),
   );
   let runs = 0;
   const signal = stop.signal;
   while (performance.now() < end && !signal.aborted) {
-    const words = await disturbedRun(place, server, { seed: seed + runs, paramsHash, signal });
+    const disturbance = { seed: seed + runs, paramsHash, signal };
+    const words = runs % 2 === 0
+      ? await disturbedRun(place, server, disturbance)
+      : await disturbedLaunch(place, disturbance);
     say(`seed ${seed + runs++}: ${words}`);
   }
   if (!signal.aborted) await withoutServer();

@@ -13,6 +13,8 @@ const step = {
   generation: 1,
   computed: {},
   samples: [],
+  bytesSent: 0,
+  bytesReceived: 0,
   elapsed: 1,
 };
 

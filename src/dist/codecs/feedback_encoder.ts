@@ -5,7 +5,12 @@
  * @module
  */
 
+import { randomStream } from "../../prng.ts";
 import type { VectorCodec } from "./codecs.ts";
+import type { Dither } from "./int8.ts";
+
+/** What is left by the steps that were applied, by part of the vector. */
+export type Residuals = ReadonlyMap<number, Float32Array>;
 
 /** What is left of one part of the vector. */
 interface Residual {
@@ -20,22 +25,35 @@ interface Residual {
 export class FeedbackEncoder {
   readonly #residuals = new Map<number, Residual>();
 
-  /** An encoder without residuals. */
-  constructor(readonly codec: VectorCodec) {}
+  /**
+   * An encoder without residuals.
+   *
+   * @param roundingSeed rounds stochastically where the codec can, by streams of this seed; undefined: to nearest
+   */
+  constructor(readonly codec: VectorCodec, readonly roundingSeed?: number) {}
 
   /**
    * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual.
    *
    * @param values part of a sum; the bytes may be a view of it
    * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
+   * @param name tells this sum apart from all others that are encoded in the run: stochastic rounding depends on it
    */
-  encode(part: number, values: Float32Array, tokens: number): Uint8Array {
+  encode(part: number, values: Float32Array, tokens: number, name: string): Uint8Array {
     const { codec } = this;
     if (!codec.hasFeedback) return codec.encode(values);
     const residual = this.#residualOf(part, values.length);
     const { settled, pending, isPending } = residual;
     residual.isPending = true;
-    return codec.encode(values, { settled: isPending ? undefined : settled, pending, tokens });
+    const feedback = { settled: isPending ? undefined : settled, pending, tokens };
+    return codec.encode(values, feedback, this.#ditherOf(`${name} part ${part}`));
+  }
+
+  #ditherOf(name: string): Dither | undefined {
+    const { roundingSeed } = this;
+    return roundingSeed === undefined
+      ? undefined
+      : { stream: randomStream(roundingSeed, `rounding ${name}`), from: 0 };
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
@@ -53,6 +71,19 @@ export class FeedbackEncoder {
     for (const part of this.#residuals.keys()) if (!kept.has(part)) this.#residuals.delete(part);
   }
 
+  /** A copy of what is left by the steps that were applied. */
+  residuals(): Residuals {
+    return new Map([...this.#residuals].map(([part, { settled }]) => [part, settled.slice()]));
+  }
+
+  /** Goes on with residuals, which become its own, before anything is encoded. */
+  resume(residuals: Residuals): void {
+    for (const [part, settled] of residuals) {
+      const pending = new Float32Array(settled.length);
+      this.#residuals.set(part, { settled, pending, isPending: false });
+    }
+  }
+
   /** Forgets all residuals. */
   drop(): void {
     this.#residuals.clear();
@@ -60,7 +91,7 @@ export class FeedbackEncoder {
 
   #residualOf(part: number, length: number): Residual {
     let residual = this.#residuals.get(part);
-    if (!residual) {
+    if (residual?.settled.length !== length) {
       residual = { settled: new Float32Array(length), pending: new Float32Array(length), isPending: false };
       this.#residuals.set(part, residual);
     }

@@ -10,7 +10,7 @@ const SIZE = 3000, INT8 = codecOf("int8");
 /** Encodes the sum of a step and gives what is read of it. */
 function encoded(encoder: FeedbackEncoder, sum: Float32Array, tokens: number, part = 0): Float32Array {
   const decoded = new Float32Array(sum.length);
-  INT8.decode(encoder.encode(part, sum.slice(), tokens), decoded);
+  INT8.decode(encoder.encode(part, sum.slice(), tokens, "a sum"), decoded);
   return decoded;
 }
 
@@ -96,4 +96,32 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
     residual = lost;
     encoder.settle(true);
   }
+});
+
+Deno.test("stochastic rounding: seed, name and part decide it, and it is right on average where nearest is not", () => {
+  const sum = normalArray(SIZE, 4, "a", 1);
+  const bytesOf = (seed: number | undefined, name: string, part = 0) =>
+    new FeedbackEncoder(INT8, seed).encode(part, sum.slice(), 1, name);
+  const first = bytesOf(1, "sum 0-2 of step 3");
+  assert.deepEqual(bytesOf(1, "sum 0-2 of step 3"), first);
+  for (
+    const other of [
+      bytesOf(2, "sum 0-2 of step 3"),
+      bytesOf(1, "sum 2-4 of step 3"),
+      bytesOf(1, "sum 0-2 of step 3", 1),
+    ]
+  ) {
+    assert.notDeepEqual(other, first);
+  }
+  assert.deepEqual(bytesOf(undefined, "x"), bytesOf(undefined, "y"));
+  const total = new Float64Array(SIZE), nearest = new Float32Array(SIZE), decoded = new Float32Array(SIZE);
+  const draws = 400;
+  for (let draw = 0; draw < draws; draw++) {
+    INT8.decode(bytesOf(1, `draw ${draw}`), decoded);
+    addScaled(total, decoded, 1 / draws);
+  }
+  INT8.decode(bytesOf(undefined, ""), nearest);
+  const error = (values: ArrayLike<number>) =>
+    Math.sqrt(sum.reduce((all, x, i) => all + (x - values[i]) ** 2, 0) / SIZE);
+  assert.ok(error(total) < error(nearest) / 5, `${error(total)} and ${error(nearest)}`); // √2 / √400 of it is expected
 });

@@ -30,12 +30,12 @@ function decodePlainly(name: string, bytes: Uint8Array, count: number): Float32A
 }
 
 Deno.test("averageInto() gives the bits of decoding, adding in the tree's order and dividing, for every codec", () => {
-  const microBatches = 7;
+  const leaves = 7;
   for (const name of CODEC_NAMES) {
     const codec = codecOf(name);
     for (const size of [1, 3, 255, 257, CHUNK, CHUNK + 1, 2 * CHUNK + 1030]) {
       for (const tokens of [1, 3, 1000, 2 ** 24 + 1]) {
-        const nodes = [[0, 3], [3, 5], [5, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, microBatches));
+        const nodes = [[0, 3], [3, 5], [5, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, leaves));
         const sums = new Map(nodes.map(([lo, hi], i) => {
           const bytes = codec.encode(mixed(size, i + tokens));
           const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
@@ -52,7 +52,7 @@ Deno.test("averageInto() gives the bits of decoding, adding in the tree's order 
         addInto(a, d);
         divideBy(a, tokens);
         const mean = new Float32Array(size).fill(7);
-        averageInto(mean, sums, { codec, microBatches, tokens });
+        averageInto(mean, sums, { codec, leaves, tokens });
         assert.deepEqual(floatBytes(mean), floatBytes(a), `${name}, ${size} values, ${tokens} tokens`);
       }
     }

@@ -1,0 +1,179 @@
+/**
+ * How the time of a step divides into computing and waiting where workers are behind a slow network
+ * (tests/dist/slow_link.ts): toys in processes of their own, whose gradient takes a given time.
+ *
+ *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--mode allreduce | average]
+ *       [--localSteps 20] [--values 13400601] [--compute 400] [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps N] [--far | --direct] [--json]
+ *
+ * `--compute`: milliseconds of a worker's gradient; `--cuts`: share of the connections that is cut in a minute; `--far`: the
+ * coordinator is behind the slow network, too, and not beside the server; `--direct`: nobody is, so that the processor time is
+ * what docs/scaling.md builds on (a slow network breaks everything into small pieces, which costs more).
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { fileURLToPath } from "node:url";
+import { CODEC_NAMES, type CodecName, codecOf } from "../../src/dist/codecs/codecs.ts";
+import { coordinate } from "../../src/dist/coordinator.ts";
+import { connectNats } from "../../src/dist/nats_transport.ts";
+import { startNatsServer } from "../../src/dist/server.ts";
+import type { LinkOptions } from "../dist/slow_link.ts";
+import { toyPlan } from "../dist/toy.ts";
+import { descendants } from "../run/runs.ts";
+import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
+
+/** What is measured. */
+interface Setting {
+  workers: number;
+  values: number;
+  computeSeconds: number;
+  link: LinkOptions;
+  /** Without the slow network. */
+  isDirect: boolean;
+  isFar: boolean;
+  steps: number;
+  /** Undefined: gradients are averaged. */
+  localSteps?: number;
+}
+
+/** One line of the result. Seconds are of a step. */
+interface Row {
+  codec: CodecName;
+  step: number;
+  waiting: number;
+  /** Share of the time that workers wait. */
+  share: number;
+  /** What a worker's bytes take on its link, in one direction; both are used at the same time. */
+  least: number;
+  /** Of what came and went, how much was sent again. */
+  repeated: number;
+  cuts: number;
+  /** Processor time in milliseconds. */
+  coordinatorCpu: number;
+  workerCpu: number;
+  serverCpu: number;
+}
+
+/** Processor time that a process has used so far, in milliseconds. */
+function cpuOf(pid: number): number {
+  const [user, system] = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ").slice(11);
+  return 10 * (Number(user) + Number(system)); // the system counts in hundredths of a second
+}
+
+function start(script: string, order: unknown, stdin: "piped" | "null"): Deno.ChildProcess {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  const args = ["run", "--quiet", "--no-check", "-A", path, JSON.stringify(order)];
+  return new Deno.Command(Deno.execPath(), { args, stdin, stdout: "piped", stderr: "inherit" }).spawn();
+}
+
+/** The proxy in a process of its own. */
+async function startLink(url: string, options: LinkOptions) {
+  const child = start("../dist/slow_link.ts", { url, ...options }, "piped");
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const address = (await lines.read()).value!.trim();
+  const end = async () => {
+    await child.stdin.close();
+    return Number((await lines.read()).value);
+  };
+  return { url: address, end };
+}
+
+async function measure(codec: CodecName, setting: Setting): Promise<Row> {
+  const { workers, values: size, computeSeconds, isDirect, isFar, steps, localSteps } = setting;
+  await using server = await startNatsServer();
+  const link = isDirect
+    ? { url: server.url, end: () => Promise.resolve(0) }
+    : await startLink(server.url, setting.link);
+  const transport = await connectNats(isFar ? link.url : server.url, "coordinator");
+  const plan = toyPlan({
+    codec,
+    steps,
+    microBatches: workers,
+    startWorkers: workers,
+    evaluation: { every: 0, microBatches: 0 },
+    heartbeatSeconds: 1,
+    averaging: localSteps ? { localSteps, warmupSteps: 0, outer: { rate: 0.7, momentum: 0.9 } } : undefined,
+  });
+  const common = { url: link.url, run: plan.run, size, gradientTime: 1000 * computeSeconds };
+  const orders = Array.from({ length: workers }, (_, i): SlowWorkerOrder => ({
+    ...common,
+    member: `worker-${i}`,
+    averages: localSteps !== undefined,
+  }));
+  const processes: Deno.ChildProcess[] = [];
+  const cpu: { step: number; used: number[] }[] = [];
+  const noteCpu = (step: number) => {
+    const { pid } = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command))!;
+    cpu.push({ step, used: [Deno.pid, processes[0].pid, pid].map(cpuOf) });
+  };
+  const outcome = await coordinate(transport, plan, {
+    onListening: () =>
+      processes.push(...orders.map((order) => start("./slow_link_worker.ts", order, "null"))),
+    onEvent: (event) => event.kind === "step" && noteCpu(event.committed.step),
+  });
+  await transport.close();
+  const reports = await Promise.all(processes.map(async (process): Promise<SlowWorkerReport> => {
+    const { stdout } = await process.output();
+    return JSON.parse(new TextDecoder().decode(stdout));
+  }));
+  const cuts = await link.end();
+  const total = (key: keyof SlowWorkerReport) => reports.reduce((sum, report) => sum + report[key], 0);
+  const { step: begun, used: before } = cpu[localSteps ?? 1], { step: end, used: after } = cpu.at(-1)!;
+  const [coordinatorCpu, workerCpu, serverCpu] = after.map((used, i) => (used - before[i]) / (end - begun));
+  const bytes = codecOf(codec).byteLength(size), rounds = steps / (localSteps ?? 1);
+  return {
+    codec,
+    step: total("span") / total("steps"),
+    waiting: (total("span") - total("busy")) / total("steps"),
+    share: 1 - total("busy") / total("span"),
+    least: bytes / setting.link.bytesPerSecond / (localSteps ?? 1),
+    repeated: (outcome.bytesSent + outcome.bytesReceived) / (2 * bytes * workers * rounds) - 1,
+    cuts,
+    coordinatorCpu,
+    workerCpu,
+    serverCpu,
+  };
+}
+
+if (import.meta.main) {
+  const args = parseArgs(Deno.args, {
+    string: [
+      "workers",
+      "codecs",
+      "mode",
+      "localSteps",
+      "values",
+      "compute",
+      "mbits",
+      "roundTrip",
+      "cuts",
+      "steps",
+    ],
+    boolean: ["far", "direct", "json"],
+  });
+  const localSteps = args.mode === "average" ? Number(args.localSteps ?? 20) : undefined;
+  const setting: Setting = {
+    workers: Number(args.workers ?? 4),
+    values: Number(args.values ?? 13_400_601),
+    computeSeconds: Number(args.compute ?? 400) / 1000,
+    link: {
+      bytesPerSecond: Number(args.mbits ?? 100) * 125_000,
+      delaySeconds: Number(args.roundTrip ?? 40) / 2000,
+      cutsPerMinute: Number(args.cuts ?? 0.01),
+    },
+    isDirect: Boolean(args.direct),
+    isFar: Boolean(args.far),
+    steps: Number(args.steps ?? 4 * (localSteps ?? 2)),
+    localSteps,
+  };
+  const rows: Row[] = [];
+  for (const codec of CODEC_NAMES) {
+    if (String(args.codecs ?? CODEC_NAMES).split(",").includes(codec)) {
+      rows.push(await measure(codec, setting));
+    }
+  }
+  if (args.json) console.log(JSON.stringify(rows));
+  else console.table(rows);
+  Deno.exit(0);
+}

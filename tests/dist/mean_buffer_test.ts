@@ -1,0 +1,39 @@
+/** @module */
+
+import assert from "node:assert/strict";
+import { codecOf } from "../../src/dist/codecs/codecs.ts";
+import { decodeFrame, encodeFrame, floatBytes, type Frame } from "../../src/dist/frames.ts";
+import { Means } from "../../src/dist/mean_buffer.ts";
+
+/** One of two parts of the mean of step 3, all of one value. */
+function partOf(part: number, value: number, attempt: { lo: number; hi: number }): Frame {
+  const payload = floatBytes(new Float32Array(2).fill(value));
+  const frame = {
+    kind: "mean",
+    run: "r",
+    sender: "c",
+    step: 3,
+    part,
+    parts: 2,
+    ...attempt,
+    payload,
+  } as const;
+  return decodeFrame(encodeFrame({ ...frame, codec: "float32" }), "r") as Frame;
+}
+
+const means = () => new Means(4, 2, codecOf("float32"));
+
+Deno.test("a mean is complete with all parts of one attempt, never with parts of two", () => {
+  const all = { lo: 5, hi: 3 }, fewer = { lo: 5, hi: 2 }, again = { lo: 7, hi: 3 };
+  for (const [first, second] of [[all, fewer], [fewer, again]]) {
+    const buffer = means();
+    assert.ok(buffer.take(partOf(0, 1, first)));
+    assert.ok(buffer.take(partOf(1, 2, second)));
+    assert.equal(buffer.of(3), undefined);
+    assert.equal(buffer.take(partOf(0, 1, first)), false, "it comes too late");
+    assert.equal(buffer.of(3), undefined);
+    assert.ok(buffer.take(partOf(0, 2, second)));
+    assert.deepEqual(buffer.of(3, second), new Float32Array([2, 2, 2, 2]));
+    assert.equal(buffer.of(3, first), undefined);
+  }
+});
