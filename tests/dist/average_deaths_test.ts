@@ -30,14 +30,17 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
   };
   const stormy = storm(7, { lose: 0.05, double: 0.1, delay: 0.2, damage: 0.02 });
   const cases = [
-    ["before-forward", fairWeather],
-    ["before-upload", fairWeather],
-    ["mid-upload", fairWeather],
-    ["mid-upload", stormy],
+    ["before-forward", fairWeather, 0],
+    ["before-upload", fairWeather, 0],
+    ["mid-upload", fairWeather, 0],
+    ["mid-upload", stormy, 0],
+    ["mid-upload", fairWeather, 2],
+    ["mid-upload", stormy, 2],
   ] as const;
-  for (const [point, weather] of cases) {
+  for (const [point, weather, reducers] of cases) {
     using bus = new MemoryBus(weather);
     const run = new ElasticRun(bus, toyPlan({ ...changes, heartbeatSeconds: 0.05 }));
+    const reducing = await run.startReducers(reducers);
     const replicas = [averagingToy({ size }), averagingToy({ size }), averagingToy({ size })];
     const workers = [];
     for (const [i, replica] of replicas.entries()) {
@@ -47,7 +50,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
       workers.push(await run.start("abc"[i], replica, { onFaultPoint: dies }));
     }
     const { paramsHash } = await run.outcome;
-    await Promise.all(workers.map(({ done }) => done));
+    await Promise.all([...reducing, ...workers.map(({ done }) => done)]);
     const dropped = run.events.filter(({ kind }) => kind === "dropped");
     assert.deepEqual(dropped, [{ kind: "dropped", member: "b", steps: [4, 6], microBatches: b }]);
     run.steps.forEach(({ samples, computed, step }) => {

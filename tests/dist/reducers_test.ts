@@ -194,14 +194,7 @@ async function runWith(
 ) {
   using bus = new MemoryBus(weather);
   const run = new ElasticRun(bus, { ...plan, codec, startWorkers: workers, minWorkers: workers });
-  await pause(10);
-  const reducing = Array.from(
-    { length: reducers },
-    (_, i) => runReducer(bus.connect(), { run: plan.run, reducer: `reducer-${i}` }),
-  );
-  if (reducers > 0) {
-    await run.until((event) => event.kind === "reducerJoined" && event.reducers === reducers);
-  }
+  const reducing = await run.startReducers(reducers);
   const toys = Array.from({ length: workers }, () => new ToyReplica({ size: SIZE }));
   const working = await Promise.all(toys.map((toy, i) => run.start(`worker-${i}`, toy)));
   const outcome = await run.outcome;
