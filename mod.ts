@@ -21,8 +21,8 @@ export { generate, type GenerateOptions, generateSamples } from "./src/model/gen
 export type { Sampling } from "./src/model/generation_sampling.ts";
 export { readSafetensors } from "./src/checkpoint/tensor_files.ts";
 export { train, type TrainOptions } from "./src/run/train.ts";
-export { startCoordinator, startWorker } from "./src/run/participants.ts";
-export type { CoordinatorOptions, WorkerOptions } from "./src/run/participants.ts";
+export { startCoordinator, startReducer, startWorker } from "./src/run/participants.ts";
+export type { CoordinatorOptions, ReducerOptions, WorkerOptions } from "./src/run/participants.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
 export type { RunEvent, RunListener } from "./src/run/events.ts";
 export type { CodecName } from "./src/dist/codecs/codecs.ts";

@@ -1,5 +1,6 @@
 /**
- * `deno task coordinator`: waits for workers that join from this or other machines, and averages for them.
+ * `deno task coordinator`: waits for workers that join from this or other machines, and averages for them; or averages a
+ * share for a coordinator elsewhere.
  *
  * @module
  */
@@ -8,7 +9,8 @@ import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line
 import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/server.ts";
 import { RunError } from "../src/errors.ts";
-import { startCoordinator } from "../src/run/participants.ts";
+import { launchReducers } from "../src/run/launch.ts";
+import { startCoordinator, startReducer } from "../src/run/participants.ts";
 import { RunFolder } from "../src/run/folder.ts";
 import { showRun } from "./progress.ts";
 import { runTool } from "./tool.ts";
@@ -18,13 +20,16 @@ type Coordinate = CoordinatorOrder & { action: "coordinate" };
 await runTool(async ({ signal }) => {
   const order = parseCoordinator(Deno.args);
   if (order.action === "help") return console.log(order.text);
+  if (order.action === "reduce") return await reduce(order, signal);
   const config = await configOf(order);
   const onEvent = showRun(config.train.steps, order.json);
   const say = (text: string) => onEvent({ kind: "status", text });
   const folder = RunFolder.at(config.machine.out);
   await using server = order.nats === undefined ? await ownServer(order, folder, signal, say) : undefined;
   const url = server?.url ?? order.nats!;
+  await using resources = new AsyncDisposableStack();
   const onListening = () => {
+    resources.use(launchReducers(config.machine, url, onEvent));
     if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
     sayHowToJoin(order, config, url);
   };
@@ -36,6 +41,14 @@ await runTool(async ({ signal }) => {
     }) ?? new Promise<never>(() => {}),
   ]);
 });
+
+async function reduce(
+  { url, overrides }: CoordinatorOrder & { action: "reduce" },
+  signal: AbortSignal,
+): Promise<void> {
+  const { machine: { run, name: machine } } = resolveConfig({}, overrides);
+  await startReducer({ url, run, machine, signal, onStatus: (text) => console.log(text) });
+}
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
   if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath), overrides);

@@ -38,7 +38,9 @@ export type CoordinatorOrder =
     nats?: string;
     /** Go on with the run in this folder. */
     resume?: string;
-  };
+  }
+  /** Average a share of the vectors for a coordinator elsewhere; `overrides` concern this machine only. */
+  | { action: "reduce"; url: string; overrides: Overrides };
 
 /** Show a text. */
 export interface HelpOrder {
@@ -51,6 +53,7 @@ export interface HelpOrder {
 /** A flag that is short for an option of the configuration. */
 const SHORT: Record<string, string> = {
   workers: "machine.workers",
+  reducers: "machine.reducers",
   steps: "train.steps",
   data: "data.source",
   out: "machine.out",
@@ -82,6 +85,7 @@ const COORDINATOR: CommandHelp = {
   usage: [
     "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and average for them",
     "deno task coordinator --resume DIR [options]    go on with a run, after its coordinator has ended",
+    "deno task coordinator --reducer --nats URL --run NAME   average for a coordinator elsewhere",
   ],
   flags: [
     {
@@ -99,6 +103,7 @@ const COORDINATOR: CommandHelp = {
       value: "URL",
       text: "Use this NATS server instead; tls:// and credentials are passed on.",
     },
+    { name: "reducer", text: "Average for the run's coordinator; may come and go while the run goes on." },
     JSON_FLAG,
     HELP_FLAG,
   ],
@@ -153,7 +158,7 @@ export function parseTrain(args: string[]): TrainOrder {
 
 /** What `deno task coordinator` is to do; throws as {@linkcode parseTrain}. */
 export function parseCoordinator(args: string[]): CoordinatorOrder {
-  const { flags, overrides, configPath, json, help, problems } = readArguments(args, COORDINATOR);
+  const { flags, overrides, configPath, json, reducer, help, problems } = readArguments(args, COORDINATOR);
   if (help) return { action: "help", text: helpText(COORDINATOR, configOptions) };
   const listen = flags.listen === undefined ? undefined : parseAddress(flags.listen);
   if (flags.listen !== undefined && !listen) {
@@ -167,7 +172,9 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   }
   const { nats, resume } = flags;
   if (resume !== undefined) problems.push(...resumeProblems(configPath, overrides));
+  if (reducer) problems.push(...reducerProblems(flags, configPath, overrides));
   if (problems.length > 0) throw new ConfigError(problems);
+  if (reducer) return { action: "reduce", url: nats!, overrides };
   return { action: "coordinate", configPath, overrides, json, listen, nats, resume };
 }
 
@@ -180,6 +187,28 @@ function resumeProblems(configPath: string | undefined, overrides: Overrides): s
   return others.map((other) => `--resume with ${other}: ${reason}`);
 }
 
+function reducerProblems(
+  { nats, listen, resume }: Arguments["flags"],
+  configPath: string | undefined,
+  overrides: Overrides,
+): string[] {
+  const others = [
+    ...(configPath === undefined ? [] : [configPath]),
+    ...(listen === undefined ? [] : ["--listen"]),
+    ...(resume === undefined ? [] : ["--resume"]),
+    ...Object.keys(overrides).filter((path) => !["machine.run", "machine.name"].includes(path)).map(flagOf),
+  ];
+  return [
+    ...(nats === undefined ? ["--reducer: --nats is missing, the address of the run's NATS server"] : []),
+    ...("machine.run" in overrides
+      ? []
+      : ["--reducer: --run is missing, the name of the run to average for"]),
+    ...others.map((other) =>
+      `--reducer with ${other}: the coordinator tells a reducer all that it has to know`
+    ),
+  ];
+}
+
 /** Arguments taken apart. */
 interface Arguments {
   /** The command's own flags that take a value. */
@@ -187,6 +216,7 @@ interface Arguments {
   overrides: Overrides;
   configPath: string | undefined;
   json: boolean;
+  reducer: boolean;
   help: boolean;
   problems: string[];
 }
@@ -203,7 +233,8 @@ function readArguments(args: string[], command: CommandHelp): Arguments {
   if (more.length > 0) {
     problems.push(`expected one CONFIG.yaml at most, found ${[configPath, ...more].join(", ")}`);
   }
-  return { flags, overrides, configPath, json: parsed.json === true, help: parsed.help === true, problems };
+  const [json, reducer, help] = ["json", "reducer", "help"].map((name) => parsed[name] === true);
+  return { flags, overrides, configPath, json, reducer, help, problems };
 }
 
 /** Splits arguments into flags and others. Dotted names have colons, since the parser would nest them, where --data and --data.source collide. */

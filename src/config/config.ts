@@ -149,6 +149,10 @@ const dist = z.strictObject({
 
 const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
+  reducers: z.int().min(0).default(0)
+    .describe(
+      "Processes that average beside the coordinator of this machine, from 2 on; otherwise it averages alone.",
+    ),
   minWorkers: count().default(1).describe(
     "Workers without which a run waits. Before the first step it also waits for all workers of its own machine.",
   ),

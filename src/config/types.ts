@@ -62,6 +62,7 @@ export type Config = RunConfig & {
   /** What is about one machine: processes, paths, devices. */
   machine: {
     workers: number;
+    reducers: number;
     minWorkers: number;
     out: string;
     run: string;
@@ -87,6 +88,6 @@ export type Settings = Omit<Config, "data" | "machine"> & {
   data: Omit<Config["data"], "lengths"> & { lengths?: number[] };
   /** As in {@linkcode Config}; names and the folder only as given. */
   machine:
-    & Pick<Config["machine"], "workers" | "minWorkers" | "backend" | "device">
+    & Pick<Config["machine"], "workers" | "reducers" | "minWorkers" | "backend" | "device">
     & Partial<Pick<Config["machine"], "out" | "run" | "name">>;
 };

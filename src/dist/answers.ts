@@ -5,7 +5,8 @@
  */
 
 import { encodeFrame, type Frame, type FrameFields } from "./frames.ts";
-import { encodeControl } from "./messages.ts";
+import { encodeControl, type ExchangeSizes } from "./messages.ts";
+import { isAveraging, workOf } from "./reducers.ts";
 import { COORDINATOR } from "./rivals.ts";
 import { isAwaited, type Order, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
 
@@ -27,22 +28,37 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
 
 /** What a worker gets to know whose join was accepted. */
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
-  const { microBatches, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds } = state.plan;
-  return encodeControl(fieldsOf(state, "welcome"), {
-    admitted: state.members.has(name),
-    microBatches,
-    partElements,
-    codec,
-    roundingSeed,
-    windowBytes,
-    heartbeatSeconds,
-    silenceSeconds,
+  const message = { admitted: state.members.has(name), ...sizesOf(state, partElements) };
+  return encodeControl(fieldsOf(state, "welcome"), message);
+}
+
+/** What a reducer has to know and to do; undefined where it is none. */
+export function encodeReduce(
+  state: RunState,
+  name: string,
+  partElements: number,
+  now: number,
+): Uint8Array | undefined {
+  const reducer = state.reducers.get(name);
+  if (!reducer || state.stage.kind === "ended") return undefined;
+  const silent = [...state.members].map(([member, { heardAt }]) => [member, now - heardAt]);
+  return encodeControl(fieldsOf(state, "reduce"), {
+    since: reducer.since,
+    silent: Object.fromEntries(silent),
+    work: isAveraging(state, name) ? workOf(state) : undefined,
+    ...sizesOf(state, partElements),
   });
+}
+
+function sizesOf({ plan }: RunState, partElements: number): ExchangeSizes {
+  const { microBatches, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds } = plan;
+  return { microBatches, partElements, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds };
 }
 
 /** What is answered to a frame that came as a request and is no join. */
 export function answerTo(state: RunState, { kind, sender }: Frame): Uint8Array {
   if (kind === "status") return orderFor(state, sender);
+  if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
   const { config, configHash } = state.plan;
   const startStep = state.generation === 0 ? state.step : 0; // later, newcomers take the state over

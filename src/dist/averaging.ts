@@ -1,5 +1,5 @@
 /**
- * How the vectors of one step travel: the coordinator pulls the members' sums part by part, adds them, divides by the
+ * How the vectors of one step travel: who averages pulls the members' sums part by part, adds them, divides by the
  * tokens and publishes the mean part by part. It asks, and waits for acknowledgements, because NATS drops a consumer that
  * lags behind without holding anybody up: never more than a budget of bytes is on its way, in either direction.
  *
@@ -8,8 +8,8 @@
 
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
-import { OpenStep } from "./open_step.ts";
-import { blockSquares, divideBy, normOf } from "./reduction.ts";
+import { averageInto, OpenStep, type Sums } from "./open_step.ts";
+import { blockSquares } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
@@ -20,6 +20,8 @@ export interface AveragingSizes {
   leaves: number;
   /** Values of the vector. */
   values: number;
+  /** The parts that are averaged here, in this order. */
+  parts: readonly number[];
   /** Values of a part, whole blocks of the norm. */
   partElements: number;
   /** Budget of bytes on their way. */
@@ -38,8 +40,8 @@ export interface AveragingEffects {
   heardAt(member: string): number;
   /** All parts of a sum are here. */
   pulled(sum: OfferedSum): void;
-  /** All members have the whole mean. */
-  done(norm: number): void;
+  /** All members have all parts of the mean; of each, the sums of squares of its blocks. Told again after each reform. */
+  done(squares: ReadonlyMap<number, readonly number[]>): void;
 }
 
 /** A part that was asked for. */
@@ -63,19 +65,20 @@ interface Published {
   patience: number;
 }
 
-/** The averaging of one step. Parts go through in order, so that only a window of the vectors is ever held. */
+/** The averaging of one step, or of some parts of it. Parts go through in order, so that only a window of the vectors is ever held. */
 export class Averaging {
-  /** Parts of a vector. */
-  readonly parts: number;
+  #parts: readonly number[];
   readonly #step: OpenStep;
-  readonly #squares: number[][] = [];
+  readonly #squares = new Map<number, readonly number[]>();
   readonly #pulls = new Map<string, Pull>();
   readonly #published = new Map<number, Published>();
   /** Parts of the mean that wait for room in the window. */
   readonly #ready: { part: number; payload: Uint8Array }[] = [];
+  /** A vector to be used again: new memory costs more than adding. */
+  #spare: Float32Array | undefined;
   #bytesPulled = 0;
   #bytesPublished = 0;
-  /** The next pull: of which part, from which sum. */
+  /** The next pull: of which of the parts, from which sum. */
   #nextPart = 0;
   #nextSum = 0;
   #acknowledged = 0;
@@ -102,7 +105,7 @@ export class Averaging {
     readonly encoder: FeedbackEncoder,
     readonly effects: AveragingEffects,
   ) {
-    this.parts = Math.ceil(sizes.values / sizes.partElements);
+    this.#parts = sizes.parts;
     this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves));
     this.#sums = sums;
     this.#members = new Set(members);
@@ -118,10 +121,11 @@ export class Averaging {
   advance(now: number): void {
     this.#publishReady(now);
     while (
-      this.#sums.length > 0 && this.#nextPart < this.parts && this.#partsInFlight() < this.#partsAllowed()
+      this.#sums.length > 0 && this.#nextPart < this.#parts.length &&
+      this.#partsInFlight() < this.#partsAllowed()
     ) {
       const sum = this.#sums[this.#nextSum];
-      const part = this.#nextPart;
+      const part = this.#parts[this.#nextPart];
       if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
         const bytes = this.bytesOf(part);
         if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
@@ -133,12 +137,18 @@ export class Averaging {
   }
 
   /**
-   * Goes on with other sums and fewer members: one was lost. What has arrived is kept; what was asked of it is asked of those
-   * who have it now.
+   * Goes on with other sums and fewer members, since one was lost, or with more parts. What has arrived is kept; what was asked
+   * of a lost member is asked of those who have it now.
    */
-  reform(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
+  reform(
+    sums: readonly OfferedSum[],
+    members: Iterable<string>,
+    now: number,
+    parts: readonly number[] = this.#parts,
+  ): void {
     this.#sums = sums;
     this.#members = new Set(members);
+    this.#parts = [...this.#parts, ...parts.filter((part) => !this.#parts.includes(part))];
     const wanted = new Map(sums.map((sum) => [`${sum.lo}-${sum.hi}`, sum.member]));
     for (const [key, { sum, bytes }] of this.#pulls) {
       if (wanted.get(`${sum.lo}-${sum.hi}`) === sum.member) continue;
@@ -147,14 +157,23 @@ export class Averaging {
     }
     this.#nextSum = 0;
     this.#nextPart = 0;
-    while (this.#nextPart < this.parts && this.#step.isComplete(this.#nextPart)) this.#nextPart++;
+    while (this.#nextPart < this.#parts.length && this.#step.isComplete(this.#parts[this.#nextPart])) {
+      this.#nextPart++;
+    }
+    const wasDone = this.isDone;
     for (const published of [...this.#published.values()]) {
       for (const member of published.missing) {
         if (!this.#members.has(member)) published.missing.delete(member);
       }
       this.#retire(published, now);
     }
-    this.advance(now);
+    if (wasDone) this.effects.done(this.#squares);
+    else this.advance(now);
+  }
+
+  /** Whether all members have all parts of the mean. */
+  get isDone(): boolean {
+    return this.#acknowledged === this.#parts.length;
   }
 
   /**
@@ -170,23 +189,25 @@ export class Averaging {
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
     this.#noteDelivery(frame.sender, now);
-    const values = this.#step.vector(this.#valuesOf(frame.part));
-    codec.decode(frame.payload, values);
-    const whole = this.#step.add(frame.lo, frame.hi, frame.part, values);
-    if (whole) this.#finish(frame.part, whole);
+    const sums = this.#step.add(frame.lo, frame.hi, frame.part, frame.payload);
+    if (sums) this.#finish(frame.part, sums);
     if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
     this.advance(now);
     return true;
   }
 
-  /** Makes a part of the mean from the sum over the whole batch. Its norm is that of what the members will read. */
-  #finish(part: number, sum: Float32Array): void {
-    divideBy(sum, this.tokens);
-    const payload = this.encoder.encode(part, sum, 1, `mean of step ${this.sizes.step}`);
-    this.encoder.codec.decode(payload, sum);
-    this.#squares[part] = blockSquares(sum);
+  /** Makes a part of the mean from the sums over the whole batch. Its norm is that of what the members will read. */
+  #finish(part: number, sums: Sums): void {
+    const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
+    const length = this.#valuesOf(part);
+    const mean = this.#spare?.length === length ? this.#spare : new Float32Array(length);
+    averageInto(mean, sums, { codec, leaves, tokens });
+    const payload = encoder.encode(part, mean, 1, `mean of step ${step}`);
+    const isView = payload.buffer === mean.buffer;
+    if (!isView) codec.decode(payload, mean);
+    this.#squares.set(part, blockSquares(mean));
     this.#ready.push({ part, payload });
-    if (payload.buffer !== sum.buffer) this.#step.reuse(sum);
+    this.#spare = isView ? undefined : mean;
   }
 
   /** A member has a part of the mean. */
@@ -244,8 +265,7 @@ export class Averaging {
   }
 
   #hasAllOf({ lo, hi }: OfferedSum): boolean {
-    for (let part = this.parts - 1; part >= 0; part--) if (!this.#step.has(lo, hi, part)) return false;
-    return true;
+    return this.#parts.findLast((part) => !this.#step.has(lo, hi, part)) === undefined;
   }
 
   #publishReady(now: number): void {
@@ -267,7 +287,7 @@ export class Averaging {
     this.#published.delete(part);
     this.#bytesPublished -= payload.length;
     this.#acknowledged++;
-    if (this.#acknowledged === this.parts) this.effects.done(normOf(this.#squares.flat()));
+    if (this.isDone) this.effects.done(this.#squares);
     else this.advance(now);
   }
 

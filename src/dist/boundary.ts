@@ -6,6 +6,7 @@
  */
 
 import type { Range } from "./messages.ts";
+import { ownersOf, reportMoved } from "./reducers.ts";
 import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
 import {
   type Candidate,
@@ -200,13 +201,17 @@ function donorOf(state: RunState): string {
 function openStep(state: RunState, now: number): Transition {
   const { plan, generation } = state;
   const { microBatches } = plan;
-  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [] } as const;
+  const averaging = { owners: ownersOf(state), done: new Map(), squares: new Map() };
+  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...averaging } as const;
   const localSteps = localStepsAfter(plan, state.step);
-  if (localSteps !== undefined) return enter(state, { ...begun, ...openRound(state, localSteps) });
+  if (localSteps !== undefined) {
+    return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));
+  }
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
   const reports = Array.from({ length: microBatches }, () => undefined);
-  return enter({ ...state, members: trusted(state, lastCut), lastCut }, { ...begun, ranges, reports });
+  const trusting = { ...state, members: trusted(state, lastCut), lastCut };
+  return reportMoved(state, enter(trusting, { ...begun, ranges, reports }));
 }
 
 /** Equal shares, whatever the members' speeds: the result depends on who computes what, and is to be the same another time. */

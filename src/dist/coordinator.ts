@@ -7,8 +7,7 @@
  */
 
 import { RunError } from "../errors.ts";
-import { layoutOf } from "../layout.ts";
-import { answerTo, encodeAlive, encodeOrder, encodeWelcome, fieldsOf } from "./answers.ts";
+import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinatorFaultPoint, ReachCoordinatorFaultPoint } from "./fault_points.ts";
@@ -19,6 +18,7 @@ import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
+import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper, type ResidualStore } from "./residuals.ts";
 import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
@@ -111,13 +111,18 @@ class Coordinator {
     const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
+      COORDINATOR,
       { partElements, windowBytes, patienceSeconds, roundingSeed },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
         send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
         heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
-        handle: (event) => this.#handle(event),
+        pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
+        reduced: (report) => {
+          const { generation } = this.#state;
+          this.#handle({ kind: "reduced", reducer: COORDINATOR, generation, ...report });
+        },
       },
     );
     this.#residuals = new ResidualKeeper(
@@ -133,8 +138,12 @@ class Coordinator {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
-    const receive = (message: Message) => this.#gate.enter(() => this.#receive(message));
-    const unsubscribe = transport.subscribe(subjects.from(plan.run, "*"), receive);
+    const listen = (from: (member: string) => string) =>
+      transport.subscribe(from("*"), (message) => this.#gate.enter(() => this.#receive(message, from)));
+    const unsubscribes = [
+      listen((member) => subjects.from(plan.run, member)),
+      listen((member) => subjects.vectors(plan.run, COORDINATOR, member)),
+    ];
     const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
     const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
@@ -156,7 +165,7 @@ class Coordinator {
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
-      unsubscribe();
+      for (const unsubscribe of unsubscribes) unsubscribe();
     }
     return outcomeOf(this.#state, this.#dropped);
   }
@@ -168,11 +177,11 @@ class Coordinator {
     onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason: "it was replaced" });
   }
 
-  /** One message from a member. */
-  #receive(message: Message): void {
+  /** One message from a member or a reducer, on the subject where it may publish it. */
+  #receive(message: Message, from: (member: string) => string): void {
     const frame = decodeFrame(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
-    if (message.subject !== subjects.from(frame.run, frame.sender)) return this.#count("foreign");
+    if (message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
@@ -184,13 +193,20 @@ class Coordinator {
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
     const event = this.#eventOf(frame);
     if (event) this.#handle(event, message);
-    if (event?.kind !== "join") message.respond?.(answerTo(this.#state, frame));
+    if (event?.kind !== "join") message.respond?.(this.#answerTo(frame));
+  }
+
+  #answerTo(frame: Frame): Uint8Array {
+    const { kind, sender } = frame;
+    const order = kind === "reducer" && encodeReduce(this.#state, sender, this.partElements, now());
+    return order || answerTo(this.#state, frame);
   }
 
   /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */
   #isStale({ kind, sender, generation }: Frame): boolean {
-    if (kind === "join" || kind === "hello" || kind === "sum") return false;
-    const participant = this.#state.members.get(sender) ?? this.#state.candidates.get(sender);
+    if (["join", "hello", "sum", "reducer"].includes(kind)) return false;
+    const { members, candidates, reducers } = this.#state;
+    const participant = members.get(sender) ?? candidates.get(sender) ?? reducers.get(sender);
     return !participant || generation < participant.since;
   }
 
@@ -244,7 +260,7 @@ class Coordinator {
         break;
       }
       case "average":
-        this.#average(action);
+        this.#average();
         break;
       case "reform":
         this.#vectors.reform(action.sums, this.#state.members.keys(), now());
@@ -266,23 +282,26 @@ class Coordinator {
     const order = orderOf(this.#state);
     if (!order) return;
     if (order.kind === "assign") this.#residuals.open(order.step, Object.keys(order.message.ranges));
-    if (order.kind === "save") this.#residuals.save(order.step, order.message.members);
+    const { lastOwners = [COORDINATOR] } = this.#state;
+    const isAlone = lastOwners.every((owner) => owner === COORDINATOR); // otherwise it has none
+    if (order.kind === "save" && isAlone) this.#residuals.save(order.step, order.message.members);
     const { onFaultPoint } = this.options;
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
-    this.#tellAll(encodeOrder(this.#state, order));
+    const frame = encodeOrder(this.#state, order);
+    this.#tellAll(frame);
+    if (order.kind === "finish") { for (const name of this.#state.reducers.keys()) this.#tell(name, frame); }
     const point = FAULT_POINTS[order.kind];
     if (point) onFaultPoint?.(point, order.step);
   }
 
-  #average({ sums, tokens, lossSum }: Action & { do: "average" }): void {
-    const { step, members, credentials, stage } = this.#state;
-    if (stage.kind !== "averaging") return;
-    const { openedIn, reports: { length: leaves } } = stage;
-    const values = layoutOf(credentials?.identity.layout ?? []).size;
-    this.#vectors.average(
-      { step: step + 1, openedIn, leaves, sums, members: members.keys(), tokens, lossSum, values },
-      now(),
-    );
+  #average(): void {
+    const work = workOf(this.#state);
+    if (!work) return;
+    for (const name of this.#state.reducers.keys()) {
+      const order = encodeReduce(this.#state, name, this.partElements, now());
+      if (order) this.#tell(name, order);
+    }
+    this.#vectors.average(work, now());
   }
 
   #tick(): void {
@@ -307,8 +326,9 @@ class Coordinator {
   /** A process that died has nobody listening in its place, which the server knows at once. */
   #probe(): void {
     const { run, heartbeatSeconds } = this.plan;
+    const { members, candidates, reducers } = this.#state;
     const alive = encodeAlive(this.#state);
-    for (const name of [...this.#state.members.keys(), ...this.#state.candidates.keys()]) {
+    for (const name of [...members.keys(), ...candidates.keys(), ...reducers.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
           this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));

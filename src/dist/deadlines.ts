@@ -39,26 +39,37 @@ export function reasonLost(
   now: number,
   owing?: ReadonlyMap<string, number>,
 ): string | undefined {
-  const { patienceSeconds } = state.plan;
-  const { name, goneSince, heardAt, phase, step } = participant;
-  const doing = `it was last seen ${phase} after step ${step}`;
-  if (goneSince !== undefined && now - goneSince >= Math.min(GONE_SECONDS, patienceSeconds)) {
-    return `its connection has ended, its process is probably dead; ${doing}`;
-  }
-  const silence = silenceAllowed(state);
-  if (now - heardAt >= silence) return `nothing was heard of it for ${inWords(silence)}; ${doing}`;
+  const { name, phase, step } = participant;
+  const silent = reasonSilent(state, participant, now);
+  if (silent) return `${silent}; it was last seen ${phase} after step ${step}`;
   const member = state.members.get(name);
   if (!member) return undefined;
   const stall = stallAllowed(state);
   if (now - stillSince(state, member, owing) >= stall) {
-    return `it made no progress for ${inWords(stall)}; ${doing}`;
+    return `it made no progress for ${inWords(stall)}; it was last seen ${phase} after step ${step}`;
   }
+}
+
+/** Why somebody counts as lost of whom nothing is heard, in words; undefined where it does not. */
+export function reasonSilent(
+  state: RunState,
+  { goneSince, heardAt }: Pick<Participant, "goneSince" | "heardAt">,
+  now: number,
+): string | undefined {
+  if (goneSince !== undefined && now - goneSince >= Math.min(GONE_SECONDS, state.plan.patienceSeconds)) {
+    return "its connection has ended, its process is probably dead";
+  }
+  const silence = silenceAllowed(state);
+  if (now - heardAt >= silence) return `nothing was heard of it for ${inWords(silence)}`;
 }
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */
 function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
   const { stage, stageSince, deafAt = -Infinity } = state;
-  if (stage.kind === "averaging") return Math.max(owing?.get(member.name) ?? Infinity, deafAt);
+  if (stage.kind === "averaging") {
+    const all = [owing, ...[...state.reducers.values()].map((reducer) => reducer.owing)];
+    return Math.max(Math.min(...all.map((each) => each?.get(member.name) ?? Infinity)), deafAt);
+  }
   const isSaving = stage.kind === "saving" || stage.kind === "writing"; // it may take its time
   if (isSaving || !isAwaited(state, member)) return Infinity;
   return Math.max(member.progressAt, stageSince);

@@ -1,5 +1,5 @@
 /**
- * Everything that travels between workers and coordinator: one kind of frame, little-endian, one frame a message.
+ * Everything that travels between workers, coordinator and reducers: one kind of frame, little-endian, one frame a message.
  *
  * | byte | type | field | meaning |
  * | ---: | --- | --- | --- |
@@ -22,7 +22,7 @@
  * | 57 | u8 | | length of `sender` in bytes |
  * | 58 | u16 | | 0 |
  * | 60 | text | run | name of the run |
- * | … | text | sender | name of the member, or "coordinator" |
+ * | … | text | sender | name of the member or reducer, or "coordinator" |
  * | … | bytes | payload | |
  *
  * In a mean and its acknowledgement `lo` is the generation in which the step was opened and `hi` how many leaves count: a
@@ -37,7 +37,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -55,7 +55,10 @@ export const KINDS = {
   pinned: 11, //    the state of this step is kept for candidates
   restored: 12, //  the candidate has taken over the state of this step
   copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run goes on
-  // from the coordinator
+  // from a reducer
+  reducer: 14, //   it is there, every second; answered with `reduce`, or `alive`
+  reduced: 15, //   all members have its parts of the mean
+  // from the coordinator; from a reducer, `pull` and `mean`
   run: 32, //       the configuration
   welcome: 33, //   the sender of `join` is a member
   refuse: 34, //    it is not, and why
@@ -71,6 +74,7 @@ export const KINDS = {
   pin: 44, //       who keeps a copy of its state for candidates
   takeover: 45, //  tells a candidate who has pinned the state
   out: 46, //       answers the status of one who is no member (any more): join again
+  reduce: 47, //    tells a reducer what it averages, where there is anything
   // between members, about a pinned state
   inspect: 64, //   asks what it consists of; answered with `manifest`
   manifest: 65, //  its vectors and its hash
@@ -93,7 +97,7 @@ export interface Frame {
   kind: Kind;
   /** Name of the run. */
   run: string;
-  /** Name of the member, or "coordinator". */
+  /** Name of the member or reducer, or "coordinator". */
   sender: string;
   /** Number of the coordinator. */
   term: number;

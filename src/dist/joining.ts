@@ -118,7 +118,7 @@ function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
 }
 
 /** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
-async function askUntilDecided(
+export async function askUntilDecided(
   transport: Transport,
   run: string,
   member: string,

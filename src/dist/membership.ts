@@ -9,14 +9,15 @@
 
 import { RunError, TransientError } from "../errors.ts";
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
-import { delivered, reasonLost } from "./deadlines.ts";
+import { delivered, reasonLost, reasonSilent } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
+import { engage, loseReducer, withReducer } from "./reducers.ts";
 import { compare, lose } from "./reformation.ts";
 import { lacking, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
 import { copied, saved } from "./saving.ts";
-import { averaged, closeStep, evaluated, hashed, offer, pulled } from "./stages.ts";
+import { closeStep, evaluated, hashed, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
 import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
@@ -38,6 +39,10 @@ export function advance(state: RunState, event: MembershipEvent, now: number): T
 
 function react(state: RunState, event: MembershipEvent, now: number): Transition {
   if (state.stage.kind === "gathering") return gather(state, state.stage, event, now);
+  if (event.kind === "reducer") return engage(state, event, now);
+  if (event.kind === "leave" && state.reducers.has(event.member)) {
+    return loseReducer(state, event.member, event.error);
+  }
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
@@ -81,8 +86,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return probed(state, event.name, event.there, now);
     case "pulled":
       return pulled(state, event.lo, event.hi);
-    case "averaged":
-      return averaged(state, event, now);
+    case "reduced": // by somebody who did not know yet that the others had changed: it is told, and says it again
+      return event.generation === state.generation ? reduced(state, event, now) : stay(state);
     case "interrupt":
       return interrupt(state, now);
     case "failed":
@@ -131,9 +136,12 @@ function restored(state: RunState, event: MembershipEvent & { kind: "restored" }
 }
 
 function probed(state: RunState, name: string, there: boolean, now: number): Transition {
-  const since = (participant: Participant) => there ? undefined : participant.goneSince ?? now;
+  const since = (participant: Pick<Participant, "goneSince">) =>
+    there ? undefined : participant.goneSince ?? now;
   const member = state.members.get(name);
   if (member) return stay(withMember(state, { ...member, goneSince: since(member) }));
+  const reducer = state.reducers.get(name);
+  if (reducer) return stay(withReducer(state, { ...reducer, goneSince: since(reducer) }));
   const candidate = state.candidates.get(name);
   return stay(candidate ? withCandidate(state, { ...candidate, goneSince: since(candidate) }) : state);
 }
@@ -162,6 +170,10 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
     const reason = reasonLost(state, participant, now, event.owing);
     if (reason) return lose(state, participant.name, reason, now);
   }
+  for (const reducer of state.reducers.values()) {
+    const reason = reasonSilent(state, reducer, now);
+    if (reason) return loseReducer(state, reducer.name, reason);
+  }
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {
     const error = `all workers that had the state of step ${state.step} are gone`;
@@ -184,8 +196,16 @@ function forgive(state: RunState, now: number): Transition {
         [name, each],
       ) => [name, { ...each, heardAt: now, progressAt: now, goneSince: undefined }]),
     );
-  const { members, candidates } = state;
-  return stay({ ...state, deafAt: now, members: renew(members), candidates: renew(candidates) });
+  const { members, candidates, reducers } = state;
+  return stay({
+    ...state,
+    deafAt: now,
+    members: renew(members),
+    candidates: renew(candidates),
+    reducers: new Map(
+      [...reducers].map(([name, each]) => [name, { ...each, heardAt: now, goneSince: undefined }]),
+    ),
+  });
 }
 
 function endWhenEmpty(state: RunState, now: number): Transition {

@@ -13,6 +13,7 @@ import {
   type SaveResult,
   type StateHashes,
   type StatusMessage,
+  type StepTraffic,
   type Traffic,
 } from "./messages.ts";
 
@@ -53,8 +54,16 @@ export type MembershipEvent =
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
-  /** All members have the mean. Payload of the sums that members sent for it, and of what they received of it, in bytes. */
-  | { kind: "averaged"; norm: number; traffic?: { bytesSent: number; bytesReceived: number } }
+  /** One who averages is there, with the term that it belonged to, and since when members have kept it waiting. */
+  | { kind: "reducer"; reducer: string; term: number; owing: Readonly<Record<string, number>> }
+  /** All members have the parts of the mean of one who averages. */
+  | {
+    kind: "reduced";
+    reducer: string;
+    generation: number;
+    squares: Iterable<readonly [part: number, squares: readonly number[]]>;
+    traffic: StepTraffic;
+  }
   | { kind: "interrupt" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
@@ -93,6 +102,10 @@ export function eventOf(frame: Frame): MembershipEvent | undefined {
     }
     case "leave":
       return { kind: "leave", member, ...messageOf(frame, "leave") };
+    case "reducer":
+      return { kind: "reducer", reducer: member, term, owing: messageOf(frame, "reducer").owing };
+    case "reduced":
+      return { kind: "reduced", reducer: member, generation, ...messageOf(frame, "reduced") };
     case "sum":
     case "ack":
       return { kind: "heard", member };

@@ -8,6 +8,7 @@
 import type { CodecName } from "./codecs/codecs.ts";
 import { encodeFrame, type Frame, type FrameFields, type Kind } from "./frames.ts";
 import type { ReplicaIdentity } from "./replica.ts";
+import type { StepOfVectors } from "./sum_exchange.ts";
 
 /** First micro-batch of a range and one past its last. */
 export type Range = readonly [lo: number, hi: number];
@@ -36,6 +37,12 @@ export interface Traffic {
   stateBytes: number;
   /** Orders of an earlier coordinator, or to an earlier set of members, that it did not take. */
   staleOrders: number;
+}
+
+/** Payload of the sums that members sent in a step, and of what they received of the mean, in bytes. */
+export interface StepTraffic {
+  bytesSent: number;
+  bytesReceived: number;
 }
 
 /** What one micro-batch added to a sum. */
@@ -67,6 +74,24 @@ export type Attempt = Pick<Frame, "lo" | "hi">;
 /** How the writing of a checkpoint ended: where it is, or why it is not there. */
 export type SaveResult = { place: string } | { error: string };
 
+/** What everybody who sends or takes vectors has to know. */
+export interface ExchangeSizes {
+  /** Micro-batches of the batch. */
+  microBatches: number;
+  /** Values of a part of a vector. */
+  partElements: number;
+  /** How sums and means are written. */
+  codec: CodecName;
+  /** Rounds stochastically, where the codec can, by streams of this seed. */
+  roundingSeed?: number;
+  /** Budget of bytes on their way. */
+  windowBytes: number;
+  /** Seconds between two signs of life. */
+  heartbeatSeconds: number;
+  /** Seconds of silence until nobody is there any more. */
+  silenceSeconds: number;
+}
+
 /** The payload of each kind of control frame. */
 export interface Messages {
   /** Who wants to be a member. */
@@ -96,21 +121,27 @@ export interface Messages {
   /** What its state is. */
   hashes: StateHashes & { traffic: Traffic };
   /** Why, where it is an error. */
-  leave: { error?: string; traffic: Traffic };
+  leave: { error?: string; traffic?: Traffic };
+  /** For how many seconds each member has kept a reducer waiting. */
+  reducer: { owing: Record<string, number> };
+  /** Sums of squares of the blocks of each part of the mean that all members have, and what it cost. */
+  reduced: { squares: [part: number, squares: number[]][]; traffic: StepTraffic };
   /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
   run: { config: unknown; configHash: string; startStep: number };
   /** What a member has to know. */
   welcome: {
     /** Whether it is a member at once: then it has the run's state. */
     admitted: boolean;
-    microBatches: number;
-    partElements: number;
-    codec: CodecName;
-    roundingSeed?: number;
-    windowBytes: number;
-    heartbeatSeconds: number;
-    silenceSeconds: number;
-  };
+  } & ExchangeSizes;
+  /** What a reducer has to know, and to do. */
+  reduce: {
+    /** The generation in which it was taken on; another one than before: what it has in hand is void. */
+    since: number;
+    /** For how many seconds nothing was heard of each member. */
+    silent: Record<string, number>;
+    /** The open step, while it has a part in it. */
+    work?: StepOfVectors;
+  } & ExchangeSizes;
   /** What differs, one line each. */
   refuse: { reasons: string[] };
   /** Whole subtrees of each member, in a round its leaf. Who is not named is no member. */

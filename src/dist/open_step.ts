@@ -1,21 +1,24 @@
 /**
- * The sum of the step that is open: takes parts of sums in any order, from anyone, doubled or not, and yields each part
- * of the whole sum as soon as it is complete, added in the tree's order.
+ * The sums of the step that is open, as they came: takes parts of sums in any order, from anyone, doubled or not, and says for
+ * each part when they make up the sum over the whole batch.
  *
  * @module
  */
 
+import type { VectorCodec } from "./codecs/codecs.ts";
+import { addSlots, CHUNK, divideSlot, valuesIn } from "./codecs/kernel.ts";
 import type { Range } from "./messages.ts";
-import { addInto } from "./reduction.ts";
+import { divideBy } from "./reduction.ts";
 import { pathTo, splitOf } from "./tree.ts";
 
-/** Collects the sums of one step, part by part. Holds only what can't be added yet. */
+/** One part of sums over disjoint subtrees, encoded, by node. */
+export type Sums = ReadonlyMap<string, Uint8Array>;
+
+/** Collects the sums of one step, part by part, until they can be added. */
 export class OpenStep {
-  /** For each part, the sums that wait for their neighbours, by node. */
-  readonly #waiting = new Map<number, Map<string, Float32Array>>();
+  /** For each part, the sums that wait for others, by node. */
+  readonly #waiting = new Map<number, Map<string, Uint8Array>>();
   readonly #complete = new Set<number>();
-  /** Vectors that were added to others, to be used again: new memory costs more than adding. */
-  readonly #spare: Float32Array[] = [];
 
   /**
    * A step without any sums.
@@ -25,23 +28,10 @@ export class OpenStep {
    */
   constructor(readonly leaves: number, readonly absent: ReadonlySet<number> = new Set()) {}
 
-  /** A vector to be filled and added. */
-  vector(length: number): Float32Array {
-    const found = this.#spare.findIndex((spare) => spare.length === length);
-    return found < 0 ? new Float32Array(length) : this.#spare.splice(found, 1)[0];
-  }
-
-  /** Takes a vector back that is not needed any more. */
-  reuse(vector: Float32Array): void {
-    this.#spare.push(vector);
-  }
-
-  /** Bytes of the vectors that wait. */
+  /** Bytes that wait. */
   get heldBytes(): number {
     let bytes = 0;
-    for (const nodes of this.#waiting.values()) {
-      for (const values of nodes.values()) bytes += values.byteLength;
-    }
+    for (const nodes of this.#waiting.values()) for (const { length } of nodes.values()) bytes += length;
     return bytes;
   }
 
@@ -50,72 +40,94 @@ export class OpenStep {
     return this.#complete.has(part);
   }
 
-  /** Whether this part of the sum over [lo, hi) is here, by itself or within a larger one. */
+  /** Whether this part of the sum over [lo, hi) is here, by itself, within a larger one or in pieces. */
   has(lo: number, hi: number, part: number): boolean {
     if (this.#complete.has(part)) return true;
     const nodes = this.#waiting.get(part);
     return nodes !== undefined &&
-      (pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node)));
+      ((pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node))) ||
+        this.#covers(nodes, lo, hi));
   }
 
   /**
    * Takes one part of the sum over [lo, hi).
    *
-   * @param values become the step's own: they are added to
-   * @returns this part of the sum over all micro-batches, once it is complete; undefined before, and when the part is
+   * @returns the sums that make up this part of the whole, once it is complete; undefined before, and when the part is
    *   contained in what came before
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
-  add(lo: number, hi: number, part: number, values: Float32Array): Float32Array | undefined {
-    const path = pathTo(lo, hi, this.leaves);
-    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
-    if (this.#complete.has(part)) return undefined;
+  add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
+    if (!pathTo(lo, hi, this.leaves)) {
+      throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
+    }
+    if (this.has(lo, hi, part)) return undefined;
     let nodes = this.#waiting.get(part);
     if (!nodes) this.#waiting.set(part, nodes = new Map());
-    for (const node of path) if (nodes.has(keyOf(node))) return undefined;
     dropWithin(nodes, lo, hi);
-    const whole = this.#combineUp(nodes, path, values);
-    if (whole) {
-      this.#waiting.delete(part);
-      this.#complete.add(part);
-    }
-    return whole;
+    nodes.set(keyOf([lo, hi]), bytes);
+    if (!this.#covers(nodes, 0, this.leaves)) return undefined;
+    this.#waiting.delete(part);
+    this.#complete.add(part);
+    return nodes;
   }
 
-  /** Adds the last node of the path to its neighbour, the sum to its neighbour, and so on; keeps what must wait. */
-  #combineUp(
-    nodes: Map<string, Float32Array>,
-    path: Range[],
-    values: Float32Array,
-  ): Float32Array | undefined {
-    for (let level = path.length - 1; level > 0; level--) {
-      const [lo, hi] = path[level - 1];
-      const middle = splitOf(lo, hi);
-      const isLeft = path[level][0] === lo;
-      const neighbour: Range = isLeft ? [middle, hi] : [lo, middle];
-      if (this.#isAbsent(neighbour)) continue;
-      const other = nodes.get(keyOf(neighbour));
-      if (!other) {
-        nodes.set(keyOf(path[level]), values);
-        return undefined;
-      }
-      nodes.delete(keyOf(neighbour));
-      const [left, right] = isLeft ? [values, other] : [other, values];
-      addInto(left, right);
-      this.reuse(right);
-      values = left;
-    }
-    return values;
-  }
-
-  #isAbsent([lo, hi]: Range): boolean {
-    for (let leaf = lo; leaf < hi; leaf++) if (!this.absent.has(leaf)) return false;
-    return true;
+  /** Whether sums make up the one over [lo, hi), as far as it is not absent. */
+  #covers(nodes: Sums, lo: number, hi: number): boolean {
+    if (nodes.has(keyOf([lo, hi]))) return true;
+    if (hi - lo === 1) return this.absent.has(lo);
+    const middle = splitOf(lo, hi);
+    return this.#covers(nodes, lo, middle) && this.#covers(nodes, middle, hi);
   }
 }
 
+/**
+ * The mean from the sums that make up the whole batch's: added in the tree's order, divided by the tokens. Chunk by chunk, so
+ * that all of a chunk is done while it is in the processor's cache.
+ */
+export function averageInto(
+  mean: Float32Array,
+  sums: Sums,
+  { codec, leaves, tokens }: { codec: VectorCodec; leaves: number; tokens: number },
+): void {
+  const steps = additionsOf(sums, leaves);
+  const isFloat32 = Math.fround(tokens) === tokens; // dividing then rounds as reduction.ts does
+  for (let from = 0; from < mean.length; from += CHUNK) {
+    const count = Math.min(CHUNK, mean.length - from);
+    for (const { bytes, slot } of steps) {
+      if (bytes) codec.load(bytes, mean.length, from, slot);
+      else addSlots(slot, slot + 1, count);
+    }
+    if (isFloat32) divideSlot(0, tokens, count);
+    mean.set(valuesIn(0, count), from);
+  }
+  if (!isFloat32) divideBy(mean, tokens);
+}
+
+/** What is done with each chunk: bytes are read into a slot, or without any the next slot is added to it. */
+interface Addition {
+  slot: number;
+  bytes?: Uint8Array;
+}
+
+/** The tree in the order in which it is added up, without leaves that nothing has come from. */
+function additionsOf(sums: Sums, leaves: number): Addition[] {
+  const additions: Addition[] = [];
+  const visit = (lo: number, hi: number, slot: number): boolean => {
+    const bytes = sums.get(keyOf([lo, hi]));
+    if (bytes) return additions.push({ slot, bytes }) > 0;
+    if (hi - lo === 1) return false;
+    const middle = splitOf(lo, hi);
+    const isLeft = visit(lo, middle, slot);
+    const isRight = visit(middle, hi, isLeft ? slot + 1 : slot);
+    if (isLeft && isRight) additions.push({ slot });
+    return isLeft || isRight;
+  };
+  visit(0, leaves, 0);
+  return additions;
+}
+
 /** Forgets sums of smaller subtrees that a larger one contains. */
-function dropWithin(nodes: Map<string, Float32Array>, lo: number, hi: number): void {
+function dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
   for (const key of nodes.keys()) {
     const [from, to] = key.split("-").map(Number);
     if (lo <= from && to <= hi) nodes.delete(key);

@@ -123,6 +123,9 @@ export type DistEvent =
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left by itself, or was lost, and why; `members` are left. */
   | { kind: "left"; member: string; members: number; error?: string }
+  /** A process is there to average a share of the vectors, from the next step on; or is so no more, and why. */
+  | { kind: "reducerJoined"; reducer: string; reducers: number }
+  | { kind: "reducerLeft"; reducer: string; reducers: number; error?: string }
   /** What encoding has lost so far is not made up for: whose it was, and why. */
   | { kind: "residualsDropped"; holder: string; reason: string }
   /** A member was lost in a round, which goes on without what it has learned from these micro-batches of each step. */

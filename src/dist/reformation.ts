@@ -7,6 +7,7 @@
 import { proceed, reasonToWait, settle } from "./boundary.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import type { Range, Round } from "./messages.ts";
+import { anew } from "./reducers.ts";
 import {
   lacking,
   type Ranges,
@@ -131,10 +132,10 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   );
   const ranges = withShares(state, stage.ranges, orphans, reports);
   const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
-  const { openedAt, openedIn } = stage;
-  const open: StepInProgress = { openedAt, openedIn, ranges, sums, reports };
-  const reformed = { state, actions: [{ do: "reform", sums }] } satisfies Transition;
-  return andThen(reformed, (state) => enter(state, { kind, ...open }));
+  const open: StepInProgress = { ...stage, ranges, sums, reports };
+  const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
+  const reformed: Transition = { state, actions: [next] };
+  return andThen(reformed, (state) => enter(state, { ...open, kind }));
 }
 
 /**
@@ -151,8 +152,9 @@ function goOnWithRound(
   const { ranges: { [lost]: leaves = [], ...ranges } } = stage;
   const isKept = leaves.length === 0 || stage.sums.some(({ member, pulled }) => member === lost && pulled);
   if (isKept) {
-    const reformed = { state, actions: [{ do: "reform", sums: stage.sums }] } satisfies Transition;
-    return andThen(reformed, (state) => enter(state, { ...stage, ranges }));
+    const { kind, sums } = stage;
+    const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
+    return andThen({ state, actions: [next] }, (state) => enter(state, { ...stage, ranges }));
   }
   const sums = stage.sums.filter(({ member }) => state.members.has(member));
   const reports = stage.reports.map((report, leaf) =>
@@ -160,7 +162,7 @@ function goOnWithRound(
   );
   const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
   const steps = [state.step + 1, state.step + round.localSteps] as const;
-  let left = averageWhenComputed(state, { ...stage, ranges, sums, reports }, now);
+  let left = averageWhenComputed(state, { ...anew(state, stage), ranges, sums, reports }, now);
   for (const member of gone) {
     if (state.members.has(member)) continue;
     left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);

@@ -14,6 +14,7 @@ import type {
   Range,
   Round,
   StateHashes,
+  StepTraffic,
   Traffic,
 } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
@@ -62,6 +63,20 @@ export interface Candidate extends Participant {
   readonly misses: number;
 }
 
+/** A process that averages a share of the parts of a vector. */
+export interface Reducer {
+  /** Of its own for each process. */
+  readonly name: string;
+  /** The generation in which it was taken on: what it said in an earlier one is void. */
+  readonly since: number;
+  /** When it was last heard of, in seconds. */
+  readonly heardAt: number;
+  /** Since when each member has kept it waiting, in seconds. */
+  readonly owing: ReadonlyMap<string, number>;
+  /** Since when nobody listens where it should. */
+  readonly goneSince?: number;
+}
+
 /** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
 export interface OfferedSum {
   /** Who has it. */
@@ -91,6 +106,12 @@ export interface StepInProgress {
   readonly sums: readonly OfferedSum[];
   /** Of each leaf, once it is computed: one for its micro-batch, or in a round one for each of a member's, step after step. */
   readonly reports: readonly (readonly MicroBatchReport[] | undefined)[];
+  /** Who averages: part p of the vector is that of number p modulo their count. */
+  readonly owners: readonly string[];
+  /** Whose parts of the mean all members have, and what they cost. */
+  readonly done: ReadonlyMap<string, StepTraffic>;
+  /** Sums of squares of the blocks of these parts. */
+  readonly squares: ReadonlyMap<number, readonly number[]>;
 }
 
 /** What the run waits for. */
@@ -144,6 +165,12 @@ export interface RunState {
   readonly members: ReadonlyMap<string, Member>;
   /** Those who want to be members, by name. */
   readonly candidates: ReadonlyMap<string, Candidate>;
+  /** Those who average besides the coordinator, by name. */
+  readonly reducers: ReadonlyMap<string, Reducer>;
+  /** Who averaged the last step. */
+  readonly lastOwners?: readonly string[];
+  /** The last step whose mean was applied under this coordinator; 0 for none. */
+  readonly appliedStep: number;
   /** Nonces of members that were lost since the last commit: they have the state of the present step, or of the next. */
   readonly former: ReadonlySet<string>;
   /** What all members have in common, once there is one. */
@@ -198,8 +225,8 @@ export type Action =
   | { do: "announce" }
   /** Tell a candidate where it gets the state. */
   | { do: "tell"; candidate: string }
-  /** Pull these sums, and publish their mean. */
-  | { do: "average"; sums: readonly OfferedSum[]; tokens: number; lossSum: number }
+  /** Let all who average pull the sums of the open step and publish their mean, or go on with it. */
+  | { do: "average" }
   /** A member was lost while its sums were pulled: only these are still there, others will come. */
   | { do: "reform"; sums: readonly OfferedSum[] }
   | { do: "report"; event: DistEvent }
@@ -223,6 +250,8 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     step: plan.startStep,
     members: new Map(),
     candidates: new Map(),
+    reducers: new Map(),
+    appliedStep: 0,
     former: new Set(),
     stage: { kind: "waiting" },
     stageSince: 0,

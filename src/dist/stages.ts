@@ -8,12 +8,13 @@
 import { proceed } from "./boundary.ts";
 import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport, Range, StateHashes } from "./messages.ts";
+import type { Messages, MicroBatchReport, Range, StateHashes, StepTraffic } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
-import { addLosses } from "./reduction.ts";
+import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
+import { COORDINATOR } from "./rivals.ts";
 import {
   committedStep,
   lacking,
@@ -55,14 +56,17 @@ export function averageWhenComputed(state: RunState, progress: StepInProgress, n
   if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
     return stay({ ...state, stage: { ...progress, kind: "computing" } });
   }
-  const shares = sharesOf(progress);
-  const total = addLosses(shares.flatMap(({ reports }) => reports));
-  const reason = reasonToSkip(shares, total);
+  const reason = reasonToSkip(sharesOf(progress), totalOf(progress));
   if (reason) return commit(state, progress, NaN, now, { reason });
   return {
     state: { ...state, stage: { ...progress, kind: "averaging" } },
-    actions: [{ do: "average", sums: progress.sums, ...total }],
+    actions: [{ do: "average" }],
   };
+}
+
+/** Losses and tokens of all that count, in the tree's order. */
+export function totalOf(progress: StepInProgress): LossSum {
+  return addLosses(sharesOf(progress).flatMap(({ reports }) => reports));
 }
 
 /** Who computed what, in the order of the micro-batches. */
@@ -81,20 +85,33 @@ function sizeOf([lo, hi]: Range): number {
 export function pulled(state: RunState, lo: number, hi: number): Transition {
   const { stage } = state;
   if (stage.kind !== "computing" && stage.kind !== "averaging") return stay(state);
+  if (stage.owners.some((owner) => owner !== COORDINATOR)) return stay(state); // reducers have only parts of it
   const sums = stage.sums.map((sum) =>
     sum.lo === lo && sum.hi === hi ? { ...sum, pulled: true as const } : sum
   );
   return stay({ ...state, stage: { ...stage, sums } });
 }
 
-/** All members have the mean, and its norm is known. */
-export function averaged(
+/** All members have some parts of the mean. When they have all, its norm is known. */
+export function reduced(
   state: RunState,
-  { norm, traffic }: MembershipEvent & { kind: "averaged" },
+  { reducer, squares, traffic }: MembershipEvent & { kind: "reduced" },
   now: number,
 ): Transition {
   if (state.stage.kind !== "averaging") return stay(state);
-  return commit(state, state.stage, norm, now, { reason: reasonNotFinite(norm), ...traffic });
+  const done = new Map(state.stage.done).set(reducer, traffic);
+  const all = new Map([...state.stage.squares, ...squares]);
+  const stage = { ...state.stage, done, squares: all };
+  if (stage.owners.some((owner) => !done.has(owner))) return stay({ ...state, stage });
+  const inOrder = [...all].sort(([a], [b]) => a - b).flatMap(([, squares]) => squares);
+  const norm = normOf(inOrder);
+  const sum = (count: (each: StepTraffic) => number) =>
+    [...done.values()].reduce((total, each) => total + count(each), 0);
+  return commit(state, stage, norm, now, {
+    reason: reasonNotFinite(norm),
+    bytesSent: sum(({ bytesSent }) => bytesSent),
+    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
+  });
 }
 
 /** One decision for all: apply the mean, or skip the step or round. */
@@ -143,6 +160,8 @@ function commit(
     stepSeconds: seconds,
     skips: apply ? 0 : state.skips + 1,
     skipReason: reason,
+    lastOwners: done.owners,
+    appliedStep: order.apply ? state.step + 1 : state.appliedStep,
     former: new Set(), // who was lost before may lack the mean
   };
   // On record before anybody can apply it: whoever takes over finds each step that was.

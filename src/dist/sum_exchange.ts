@@ -1,6 +1,6 @@
 /**
- * The coordinator's side of the vectors: it pulls the sums of the open step from the members and sends them the mean, as
- * frames; what is on its way when is decided in `averaging.ts`.
+ * The side of who averages, coordinator or reducer: it pulls its parts of the sums of the open step from the members and
+ * sends them those of the mean, as frames; what is on its way when is decided in `averaging.ts`.
  *
  * @module
  */
@@ -10,23 +10,28 @@ import { Averaging } from "./averaging.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
-import type { MembershipEvent } from "./membership_events.ts";
+import type { StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
+import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
 
-/** What is averaged in a step. */
+/** What is averaged in a step, and by whom. */
 export interface StepOfVectors {
   /** The step, of a round the first. */
   step: number;
+  /** The last step before it whose mean was applied. */
+  appliedStep: number;
   /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
   openedIn: number;
+  /** Who averages: part p is that of number p modulo their count. */
+  owners: readonly string[];
   /** Leaves of the tree: micro-batches, or in a round members. */
   leaves: number;
   /** Sums of all leaves that count, each once. */
   sums: readonly OfferedSum[];
   /** Who gets the mean. */
-  members: Iterable<string>;
+  members: readonly string[];
   /** Counted tokens of the batch. */
   tokens: number;
   /** Sum of their losses, in nats. */
@@ -49,35 +54,58 @@ export interface SumExchangeSizes {
 
 /** What an exchange does to the world. */
 export interface SumExchangeEffects {
-  /** Run, sender, term and generation of the coordinator's frames. */
+  /** Run, sender, term and generation of the frames of this one. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
   /** Sends a frame to one member, or to all. */
   send(frame: Uint8Array, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** Something follows for the run. */
-  handle(event: MembershipEvent): void;
+  /** All own parts of a sum are here. */
+  pulled(sum: OfferedSum): void;
+  /** All members have the own parts of the mean; the sums of squares of the blocks of each, and what it cost. */
+  reduced(report: { squares: [part: number, squares: number[]][]; traffic: StepTraffic }): void;
 }
 
-/** The vectors of one step after the other. */
+/** The vectors of one step after the other, as far as they are those of one owner. */
 export class SumExchange {
   #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
   /** Writes the means. */
   readonly encoder: FeedbackEncoder;
 
-  /** Nothing on its way. */
-  constructor(readonly sizes: SumExchangeSizes, codec: VectorCodec, readonly effects: SumExchangeEffects) {
+  /**
+   * Nothing on its way.
+   *
+   * @param name of the owner
+   */
+  constructor(
+    readonly name: string,
+    readonly sizes: SumExchangeSizes,
+    codec: VectorCodec,
+    readonly effects: SumExchangeEffects,
+  ) {
     this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
   }
 
-  /** Pulls the sums of a step, or goes on with them after a member was lost; begins again where fewer leaves count than before. */
+  /** What is averaged at present. */
+  get open(): StepOfVectors | undefined {
+    return this.#open?.of;
+  }
+
+  /** Pulls the sums of a step, or goes on with them after somebody was lost; begins again where fewer leaves count than before. */
   average(of: StepOfVectors, now: number): void {
+    const { owners, values } = of;
+    const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
-    if (this.#open && countOf(this.#open.of) === countOf(of)) return this.reform(of.sums, of.members, now);
+    if (this.#open && countOf(this.#open.of) === countOf(of)) {
+      return this.#open.averaging.reform(of.sums, of.members, now, parts);
+    }
     this.encoder.settle(false);
-    const averaging = this.#averagingOf(of);
+    this.encoder.keepOnly(parts);
+    if (!owners.includes(this.name)) return;
+    const averaging = this.#averagingOf(of, parts);
     this.#open = { of, averaging, bytesSent, bytesReceived };
     averaging.advance(now);
+    if (averaging.isDone) averaging.effects.done(new Map()); // there are more owners than parts
   }
 
   /** Goes on with other sums and fewer members. */
@@ -119,14 +147,19 @@ export class SumExchange {
     return this.#open?.averaging.owing();
   }
 
-  #averagingOf(of: StepOfVectors): Averaging {
+  #averagingOf(of: StepOfVectors, own: readonly number[]): Averaging {
     const { sizes, effects } = this;
-    const { step, leaves, sums, members, tokens, lossSum, values } = of;
+    const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
-    return new Averaging(sums, members, tokens, { ...sizes, step, leaves, values }, this.encoder, {
+    const windowBytes = sizes.windowBytes / new Set(owners).size; // a member hears all of them
+    const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
+    return new Averaging(sums, members, tokens, ownSizes, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
-        effects.send(encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }), member),
+        effects.send(
+          encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
+          member,
+        ),
       sendMean: (part, payload, member) =>
         effects.send(
           encodeFrame({
@@ -139,10 +172,13 @@ export class SumExchange {
           member,
         ),
       heardAt: effects.heardAt,
-      pulled: ({ lo, hi }) => effects.handle({ kind: "pulled", lo, hi }),
-      done: (norm) => {
+      pulled: effects.pulled,
+      done: (squares) => {
         const { bytesSent, bytesReceived } = this.#open!;
-        effects.handle({ kind: "averaged", norm, traffic: { bytesSent, bytesReceived } });
+        effects.reduced({
+          squares: [...squares].map(([part, sums]) => [part, [...sums]]),
+          traffic: { bytesSent, bytesReceived },
+        });
       },
     });
   }

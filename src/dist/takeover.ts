@@ -40,6 +40,8 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
       const sighted = new Set(stage.sighted).add(event.name);
       return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
     }
+    case "reducer":
+      return stay(above(state, event.term));
     case "join": {
       const { configHash, mixed } = state.plan;
       const reasons = refusalReasons({ configHash, mixed }, event.request, {

@@ -53,6 +53,9 @@ export const subjects = {
   to: (run: string, member: string): string => `flashmob.${run}.to.${member}`,
   /** Where a member answers about the state that it has pinned. */
   state: (run: string, member: string): string => `flashmob.${run}.state.${member}`,
+  /** Parts of sums and acknowledgements for one who averages, from one member; `*` for all. */
+  vectors: (run: string, reducer: string, member: string): string =>
+    `flashmob.${run}.vectors.${reducer}.${member}`,
   /** What all members get. */
   all: (run: string): string => `flashmob.${run}.all`,
 };

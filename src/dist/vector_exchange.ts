@@ -18,8 +18,8 @@ export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
 
 /** What an exchange does to the world. */
 export interface ExchangeEffects {
-  /** Sends a frame to the coordinator. */
-  send(fields: VectorFields): void;
+  /** Sends a frame to who has asked for it. */
+  send(reducer: string, fields: VectorFields): void;
   /** A place has come where a worker can die. */
   reach(point: FaultPoint, step: number): void;
   /** Something went wrong outside of any call. */
@@ -108,13 +108,13 @@ export class VectorExchange {
   #answerPulls(): void {
     const codec = this.codec.name;
     for (const [key, pull] of this.#pulls) {
-      const { step, lo, hi, part, parts } = pull;
+      const { sender, step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
       const payload = this.#handedOut.get(key) ?? this.#encode(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
-      this.effects.send({ kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
+      this.effects.send(sender, { kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
       this.#handedOut.set(key, payload);
       if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
     }

@@ -57,10 +57,11 @@ export class Voice {
     this.transport.publish(subjects.from(this.run, this.member), frame);
   }
 
-  /** Sends a part of a vector, or that one has come. */
-  transfer(fields: VectorFields): void {
+  /** Sends a part of a vector, or that one has come, to who averages it. */
+  transfer(reducer: string, fields: VectorFields): void {
     this.#progress++;
-    this.publish(encodeFrame({ ...this.fields(fields.kind), ...fields }));
+    const frame = encodeFrame({ ...this.fields(fields.kind), ...fields });
+    this.transport.publish(subjects.vectors(this.run, reducer, this.member), frame);
   }
 
   /** Offers a sum over micro-batches of the next step. */

@@ -20,8 +20,8 @@ import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
 export interface WorkbenchEffects {
   /** Says what is being done now; throws {@linkcode Halted} where it is not wanted any more. */
   begin(phase: string): void;
-  /** Sends part of a vector, or its acknowledgement. */
-  send(fields: VectorFields): void;
+  /** Sends part of a vector to who has asked for it. */
+  send(reducer: string, fields: VectorFields): void;
   /** A fault point has come. */
   reach(point: FaultPoint, step: number): void;
   /** Something went wrong outside of any call. */

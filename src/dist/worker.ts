@@ -101,7 +101,7 @@ class Worker {
     );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (fields) => this.#voice.transfer(fields),
+      send: (reducer, fields) => this.#voice.transfer(reducer, fields),
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });
@@ -169,7 +169,7 @@ class Worker {
     await this.#voice.leave(error);
   }
 
-  /** One message from the coordinator. Orders of an earlier coordinator or set of members are dropped. */
+  /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
     const frame = decodeFrame(data, this.options.run);
     if ("refused" in frame) return;
@@ -206,7 +206,9 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
-    this.#voice.transfer({ kind: "ack", step: frame.step, lo: frame.lo, hi: frame.hi, part: frame.part });
+    const { sender, step, lo, hi, part } = frame;
+    this.#voice.transfer(sender, { kind: "ack", step, lo, hi, part });
+    this.#goAlong(); // a reducer's part may come after the coordinator's commit
   }
 
   /** Computes what is assigned. Who is not named is no member. */

@@ -129,7 +129,7 @@ export class Family {
     const hear = (event: unknown) => {
       const told = event as ChildEvent | ChildFailure;
       if (told.kind === "failed") failure = told;
-      else if (told.kind === "status" && order.role === "worker") this.say(`${name} ${told.text}`);
+      else if (told.kind === "status" && order.role !== "coordinator") this.say(`${name} ${told.text}`);
       else this.onEvent(told);
     };
     const guarded = (event: unknown) => {

@@ -78,7 +78,10 @@ class Launch {
     signal?.addEventListener("abort", interrupt);
     try {
       const coordinator = this.#keepCoordinator(startStep);
-      this.#listening.promise.then(() => this.#keepWorkers());
+      this.#listening.promise.then(() => {
+        keepReducers(this.#family, this.config.machine, this.url);
+        this.#keepWorkers();
+      });
       await Promise.race([coordinator, this.#family.failure]);
     } catch (error) {
       if (!this.#isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
@@ -179,6 +182,30 @@ export async function launchWorkers(
 
 /** What a worker process is to be. */
 type WorkerOrder = ChildOrder & { role: "worker" };
+
+/**
+ * Keeps `machine.reducers` processes alive that average for a coordinator in this process.
+ *
+ * @returns ends them
+ */
+export function launchReducers(
+  machine: Config["machine"],
+  url: string,
+  onEvent: RunListener,
+): AsyncDisposable {
+  const family = new Family((event) => event.kind === "status" && onEvent(event));
+  keepReducers(family, machine, url);
+  return { [Symbol.asyncDispose]: () => family.end() };
+}
+
+/** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
+function keepReducers(family: Family, { run, name, reducers }: Config["machine"], url: string): void {
+  const order: ChildOrder = { role: "reducer", options: { url, run, machine: name } };
+  for (let i = 0; i < reducers && reducers > 1; i++) {
+    family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
+      .catch((error) => family.say(`${wordsOf(error)}; the run goes on without this reducer`));
+  }
+}
 
 /** Worker i of this machine computes on GPU i where there are GPUs. */
 function workerOrders(

@@ -130,6 +130,12 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
       return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
+    case "reducerJoined":
+      return `${event.reducer} averages from the next step on, reducers: ${event.reducers}`;
+    case "reducerLeft": {
+      const { reducer, reducers, error } = event;
+      return `${reducer} left, reducers: ${reducers}${error === undefined ? "" : `: ${error}`}`;
+    }
     case "dropped": {
       const { member, steps: [first, last], microBatches: [lo, hi] } = event;
       return `the round of steps ${first} to ${last} goes on without ${member}: micro-batches ${lo} to ${

@@ -1,5 +1,5 @@
 /**
- * The two kinds of participants of a distributed run, each ended by its signal: the coordinator and the worker. They run
+ * The kinds of participants of a distributed run, each ended by its signal: coordinator, worker and reducer. They run
  * in processes of their own under `deno task train` (src/run/launch.ts), or wherever a program starts them.
  *
  * @module
@@ -14,6 +14,7 @@ import { fetchRun } from "../dist/joining.ts";
 import { takeNatsLease } from "../dist/nats_lease.ts";
 import { connectNats } from "../dist/nats_transport.ts";
 import type { Replica } from "../dist/replica.ts";
+import { type ReducerEvent, runReducer } from "../dist/reducer.ts";
 import { runWorker } from "../dist/worker.ts";
 import { ConfigError, RunError, TransientError, wordsOf } from "../errors.ts";
 import { learningRate } from "../model/schedule.ts";
@@ -143,7 +144,44 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   }
 }
 
-/** What a worker says that hears nothing of its coordinator. */
+/** How a reducer is started. */
+export interface ReducerOptions {
+  /** Address of the NATS server, with its token. */
+  url: string;
+  /** Name of the run. */
+  run: string;
+  /** Name of this machine in the run. */
+  machine: string;
+  /** Leaves the run. */
+  signal?: AbortSignal;
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+}
+
+/**
+ * Averages a share of a run's vectors in place of its coordinator, until the run ends.
+ *
+ * @throws {RunError} where nobody coordinates the run, or it ends with an error
+ *
+ * @example
+ * ```ts ignore
+ * await startReducer({ url: "nats://TOKEN@host:4222", run: "demo", machine: "left" });
+ * ```
+ */
+export async function startReducer(options: ReducerOptions): Promise<void> {
+  const { url, run, machine, signal, onStatus } = options;
+  const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
+  const transport = await connectNats(url, reducer);
+  try {
+    const onEvent = ({ kind }: ReducerEvent) =>
+      onStatus?.(kind === "alone" ? ALONE : "averages a share of the vectors");
+    await runReducer(transport, { run, reducer, signal, onEvent });
+  } finally {
+    await transport.close();
+  }
+}
+
+/** What a worker or a reducer says that hears nothing of its coordinator. */
 const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
 
 /** What a replica on this machine needs besides the run's configuration. */
@@ -193,7 +231,8 @@ export type ChildOrder =
     config: Config;
     options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers" | "takeOver">;
   }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> };
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> }
+  | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
 
 /** What a child process tells its launcher. */
 export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
@@ -223,11 +262,9 @@ export async function runChild(
     const onListening = () => report({ kind: "listening" });
     await startCoordinator(order.config, { ...order.options, signal, onEvent: report, onListening });
   } else {
-    await startWorker({
-      ...order.options,
-      signal,
-      onStatus: (text) => report({ kind: "status", text }),
-      onJoined: () => report({ kind: "joined" }),
-    });
+    const onStatus = (text: string) => report({ kind: "status", text });
+    if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
+    const onJoined = () => report({ kind: "joined" });
+    await startWorker({ ...order.options, signal, onStatus, onJoined });
   }
 }

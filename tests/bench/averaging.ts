@@ -2,7 +2,8 @@
  * Times the averaging of a step over a NATS server, from the first part that the coordinator asks for until all workers have
  * the whole mean, beside gloo's `all_reduce` of float32 (peer/gloo_allreduce.py) in alternating runs.
  *
- *     deno task bench:averaging [--workers 1,2,4,8] [--codecs float32,bfloat16,int8] [--rounds 3] [--python python3] [--json]
+ *     deno task bench:averaging [--workers 1,2,4,8] [--reducers 0,2] [--codecs float32,bfloat16,int8] [--rounds 3]
+ *       [--python python3] [--json]
  *
  * @module
  */
@@ -15,6 +16,8 @@ import { KINDS } from "../../src/dist/frames.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import type { Transport } from "../../src/dist/transport.ts";
+import { startToy } from "../dist/run_processes.ts";
+import { tapped } from "../dist/tapped.ts";
 import { toyPlan } from "../dist/toy.ts";
 
 /** Parameters of FLASH-pytorch's train.py model, and what one more run counts. */
@@ -29,6 +32,8 @@ const KIND_AT = 9;
 /** One line of the result. */
 interface Row {
   workers: number;
+  /** 0: the coordinator averages. */
+  reducers: number;
   codec: string;
   /** Median over the runs' medians. */
   seconds: number;
@@ -47,26 +52,23 @@ function median(values: readonly number[]): number {
 /** The transport, noting how long each averaging takes. */
 function watched(transport: Transport, times: number[]): Transport {
   let begun = 0;
-  const publish = (subject: string, data: Uint8Array) => {
-    if (data[KIND_AT] === KINDS.pull) begun ||= performance.now();
-    if (data[KIND_AT] === KINDS.commit) {
-      times.push((performance.now() - begun) / 1000);
-      begun = 0;
-    }
-    transport.publish(subject, data);
-  };
-  return Object.assign(Object.create(transport), {
-    publish,
-    request: transport.request.bind(transport),
-    subscribe: transport.subscribe.bind(transport),
-    flush: transport.flush.bind(transport),
-    maxPayload: transport.maxPayload,
-    closed: transport.closed,
+  return tapped(transport, (data) => {
+    if (data[KIND_AT] === KINDS.pull || data[KIND_AT] === KINDS.reduce) begun ||= performance.now();
+    if (data[KIND_AT] !== KINDS.commit) return;
+    times.push((performance.now() - begun) / 1000);
+    begun = 0;
   });
 }
 
+/** Who takes part. */
+interface Crew {
+  workers: number;
+  /** 0: the coordinator averages. */
+  reducers: number;
+}
+
 /** Median seconds of an averaging between worker processes, with this process as the coordinator. */
-async function timeOurs(workers: number, codec: CodecName): Promise<number> {
+async function timeOurs({ workers, reducers }: Crew, codec: CodecName): Promise<number> {
   await using server = await startNatsServer();
   const transport = await connectNats(server.url, "coordinator");
   const times: number[] = [];
@@ -80,22 +82,26 @@ async function timeOurs(workers: number, codec: CodecName): Promise<number> {
     heartbeatSeconds: 1,
   });
   const processes: Deno.ChildProcess[] = [];
-  const start = () => {
+  const common = { url: server.url, run: plan.run };
+  const startWorkers = () => {
     for (let i = 0; i < workers; i++) {
-      processes.push(startWorker({ url: server.url, run: plan.run, member: `worker-${i}`, size: VALUES }));
+      processes.push(
+        startToy("../bench/averaging_worker.ts", { ...common, member: `worker-${i}`, size: VALUES }),
+      );
     }
   };
-  await coordinate(watched(transport, times), plan, { onListening: start });
+  await coordinate(watched(transport, times), plan, {
+    onListening: () => {
+      for (let i = 0; i < reducers; i++) {
+        processes.push(startToy("toy_reducer.ts", { ...common, reducer: `reducer-${i}` }));
+      }
+      if (reducers === 0) startWorkers();
+    },
+    onEvent: (event) => event.kind === "reducerJoined" && event.reducers === reducers && startWorkers(),
+  });
   await transport.close();
   await Promise.all(processes.map(({ status }) => status));
   return median(times.slice(WARM_UP));
-}
-
-function startWorker(order: { url: string; run: string; member: string; size: number }): Deno.ChildProcess {
-  const script = fileURLToPath(new URL("./averaging_worker.ts", import.meta.url));
-  const args = ["run", "--quiet", "--no-check", "-A", script, JSON.stringify(order)];
-  return new Deno.Command(Deno.execPath(), { args, stdin: "null", stdout: "null", stderr: "inherit" })
-    .spawn();
 }
 
 /** Median seconds of gloo's all_reduce; undefined where this Python has no PyTorch. */
@@ -111,38 +117,44 @@ async function timeGloo(python: string, workers: number): Promise<number | undef
 /** All codecs and gloo, one after the other, again and again. */
 async function compare(
   workers: number,
+  reducers: number[],
   codecs: CodecName[],
   rounds: number,
   python: string,
 ): Promise<Row[]> {
   const gloo: (number | undefined)[] = [];
-  const ours: Record<string, number[]> = {};
+  const ours = reducers.flatMap((reducers) =>
+    codecs.map((codec) => ({ reducers, codec, runs: [] as number[] }))
+  );
   for (let round = 0; round < rounds; round++) {
     gloo.push(await timeGloo(python, workers));
-    for (const codec of codecs) (ours[codec] ??= []).push(await timeOurs(workers, codec));
+    for (const { reducers, codec, runs } of ours) runs.push(await timeOurs({ workers, reducers }, codec));
   }
   const peers = gloo.filter((seconds) => seconds !== undefined);
-  return codecs.map((codec) => ({
+  return ours.map(({ reducers, codec, runs }) => ({
     workers,
+    reducers,
     codec,
-    seconds: median(ours[codec]),
-    runs: ours[codec],
+    seconds: median(runs),
+    runs,
     ...(peers.length < rounds
       ? {}
-      : { gloo: median(peers), ratio: median(ours[codec].map((seconds, i) => seconds / peers[i])) }),
+      : { gloo: median(peers), ratio: median(runs.map((seconds, i) => seconds / peers[i])) }),
   }));
 }
 
 if (import.meta.main) {
   const args = parseArgs(Deno.args, {
-    string: ["workers", "codecs", "rounds", "python"],
+    string: ["workers", "reducers", "codecs", "rounds", "python"],
     boolean: ["json"],
   });
-  const { workers = "1,2,4,8", rounds = 3, python = "python3", codecs = CODEC_NAMES.join() } = args;
+  const { workers = "1,2,4,8", reducers = "0", rounds = 3, python = "python3", codecs = CODEC_NAMES.join() } =
+    args;
   const chosen = CODEC_NAMES.filter((name) => String(codecs).split(",").includes(name));
+  const numbers = (text: unknown) => String(text).split(",").map(Number);
   const rows: Row[] = [];
-  for (const count of String(workers).split(",").map(Number)) {
-    rows.push(...await compare(count, chosen, Number(rounds), String(python)));
+  for (const count of numbers(workers)) {
+    rows.push(...await compare(count, numbers(reducers), chosen, Number(rounds), String(python)));
   }
   if (args.json) console.log(JSON.stringify(rows));
   else console.table(rows.map(({ runs: _, ...row }) => row));

@@ -199,6 +199,24 @@ Deno.test("parseCoordinator() goes on with a run, with its own configuration", (
   ]);
 });
 
+Deno.test("parseCoordinator() makes a reducer of a run that is elsewhere, and takes nothing that the run decides", () => {
+  assert.deepEqual(parseCoordinator(["--reducer", "--nats", "nats://token@host:4222", "--run", "demo"]), {
+    action: "reduce",
+    url: "nats://token@host:4222",
+    overrides: { "machine.run": "demo" },
+  });
+  assert.deepEqual(
+    problemsOf(parseCoordinator, "my.yaml", "--reducer", "--listen", "host:1", "--steps", "3"),
+    [
+      "--reducer: --nats is missing, the address of the run's NATS server",
+      "--reducer: --run is missing, the name of the run to average for",
+      "--reducer with my.yaml: the coordinator tells a reducer all that it has to know",
+      "--reducer with --listen: the coordinator tells a reducer all that it has to know",
+      "--reducer with --steps: the coordinator tells a reducer all that it has to know",
+    ],
+  );
+});
+
 Deno.test("parseCoordinator() refuses wrong addresses and flags that are for training", () => {
   for (const address of ["4222", "host", "host:", "host:65536", ":4222", "::1:4222", "a b:1"]) {
     assert.match(
@@ -229,7 +247,18 @@ Deno.test("--help lists every option with its default, and each command's own fl
         "backend",
         "run",
       ]],
-      [parseCoordinator, ["resume", "listen", "nats", "json", "help", "min-workers", "run", "out", "data"]],
+      [parseCoordinator, [
+        "resume",
+        "listen",
+        "nats",
+        "reducer",
+        "json",
+        "help",
+        "min-workers",
+        "run",
+        "out",
+        "data",
+      ]],
     ] as const
   ) {
     const order = parse(["--stepz", "--help"]); // help goes before problems

@@ -1,6 +1,7 @@
 /** Members of a run that averages parameters die, at any point of a round. @module */
 
 import assert from "node:assert/strict";
+import { workOf } from "../../src/dist/reducers.ts";
 import { type Action, orderOf } from "../../src/dist/run_state.ts";
 import { assignRanges } from "../../src/dist/tree.ts";
 import { averagingToy, DILOCO, roundOnPaper } from "./average_toys.ts";
@@ -29,14 +30,17 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
   };
   const stormy = storm(7, { lose: 0.05, double: 0.1, delay: 0.2, damage: 0.02 });
   const cases = [
-    ["before-forward", fairWeather],
-    ["before-upload", fairWeather],
-    ["mid-upload", fairWeather],
-    ["mid-upload", stormy],
+    ["before-forward", fairWeather, 0],
+    ["before-upload", fairWeather, 0],
+    ["mid-upload", fairWeather, 0],
+    ["mid-upload", stormy, 0],
+    ["mid-upload", fairWeather, 2],
+    ["mid-upload", stormy, 2],
   ] as const;
-  for (const [point, weather] of cases) {
+  for (const [point, weather, reducers] of cases) {
     using bus = new MemoryBus(weather);
     const run = new ElasticRun(bus, toyPlan({ ...changes, heartbeatSeconds: 0.05 }));
+    const reducing = await run.startReducers(reducers);
     const replicas = [averagingToy({ size }), averagingToy({ size }), averagingToy({ size })];
     const workers = [];
     for (const [i, replica] of replicas.entries()) {
@@ -46,7 +50,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
       workers.push(await run.start("abc"[i], replica, { onFaultPoint: dies }));
     }
     const { paramsHash } = await run.outcome;
-    await Promise.all(workers.map(({ done }) => done));
+    await Promise.all([...reducing, ...workers.map(({ done }) => done)]);
     const dropped = run.events.filter(({ kind }) => kind === "dropped");
     assert.deepEqual(dropped, [{ kind: "dropped", member: "b", steps: [4, 6], microBatches: b }]);
     run.steps.forEach(({ samples, computed, step }) => {
@@ -100,8 +104,11 @@ function offer(paper: Paper, member: string, leaf: number, finite = true) {
   });
 }
 
-const averageOf = (actions: Action[]) =>
-  actions.find((action) => action.do === "average")?.sums.map(({ member }) => member);
+/** Whose sums are averaged from now on; undefined where these actions don't begin anything. */
+const averageOf = (paper: Paper, actions: Action[]) =>
+  actions.some((action) => action.do === "average")
+    ? workOf(paper.state)?.sums.map(({ member }) => member)
+    : undefined;
 const droppedIn = (actions: Action[]) =>
   actions.flatMap((action) =>
     action.do === "report" && action.event.kind === "dropped" ? [action.event.member] : []
@@ -113,12 +120,12 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   const ranges = { a: [[0, 1]], b: [[1, 2]], c: [[2, 3]], d: [] };
   assert.deepEqual(orderOf(paper.state), { kind: "assign", step: 1, message: { ranges, round } });
   offer(paper, "a", 0);
-  assert.equal(averageOf(offer(paper, "b", 0)), undefined, "the leaf of another one");
+  assert.equal(averageOf(paper, offer(paper, "b", 0)), undefined, "the leaf of another one");
   offer(paper, "b", 1);
-  assert.deepEqual(averageOf(paper.do({ kind: "leave", member: "c" })), ["a", "b"]);
+  assert.deepEqual(averageOf(paper, paper.do({ kind: "leave", member: "c" })), ["a", "b"]);
   paper.do({ kind: "leave", member: "d" });
   assert.equal(paper.stage, "averaging");
-  const report = paper.do({ kind: "averaged", norm: 1 }).find((action) => action.do === "report");
+  const report = paper.averaged().find((action) => action.do === "report");
   assert.ok(report?.event.kind === "step");
   assert.deepEqual(report.event.committed.samples, [0, 1, null]);
   assert.deepEqual(report.event.committed.round, [1, 2]);
@@ -134,10 +141,10 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   "abc".split("").forEach((member, leaf) => offer(again, member, leaf));
   again.do({ kind: "pulled", lo: 0, hi: 1 });
   const kept = again.do({ kind: "leave", member: "a" });
-  assert.deepEqual([droppedIn(kept), averageOf(kept)], [[], undefined]);
+  assert.deepEqual([droppedIn(kept), averageOf(again, kept)], [[], ["a", "b", "c"]]);
   const without = again.do({ kind: "leave", member: "b" });
   assert.deepEqual(droppedIn(without).sort(), ["a", "b"]);
-  assert.deepEqual(averageOf(without), ["c"]);
+  assert.deepEqual(averageOf(again, without), ["c"]);
 });
 
 Deno.test("a round that nobody is left of is skipped, and one with a bad number names its micro-batch", () => {

@@ -29,6 +29,7 @@ class Paper {
       step: 1,
       leaves: 4,
       values: VALUES,
+      parts: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
       partElements: BLOCK,
       windowBytes: windowParts * 4 * BLOCK,
       patienceSeconds: 2,
@@ -41,7 +42,8 @@ class Paper {
       sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
       pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
       heardAt: (member) => this.heard[member],
-      done: (norm) => this.norm = norm,
+      done: (squares) =>
+        this.norm = normOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((part) => squares.get(part)!)),
     });
     this.averaging.advance(0);
   }

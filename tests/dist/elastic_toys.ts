@@ -7,6 +7,7 @@
 import { coordinate } from "../../src/dist/coordinator.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Replica } from "../../src/dist/replica.ts";
+import { runReducer } from "../../src/dist/reducer.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerOptions } from "../../src/dist/worker_options.ts";
@@ -70,6 +71,19 @@ export class ElasticRun {
     const options = { run, member, configHash, atHome: true, signal: stop.signal, ...changes };
     const done = runWorker(end, replica, options).then(() => undefined, (error: Error) => error);
     return { end, leave: () => stop.abort(), done };
+  }
+
+  /** Starts reducers, and waits until they are there; how each ends. */
+  async startReducers(count: number): Promise<Promise<void>[]> {
+    await Promise.race([this.#listening.promise, this.outcome]);
+    const all = Array.from(
+      { length: count },
+      (_, i) => runReducer(this.bus.connect(), { run: this.plan.run, reducer: `reducer-${i}` }),
+    );
+    if (count > 0) {
+      await this.until((event) => event.kind === "reducerJoined" && event.reducers === count);
+    }
+    return all;
   }
 
   /** Waits until something has happened; fails where the run ends before. */

@@ -2,8 +2,9 @@
 
 import { advance } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
-import type { Messages, MicroBatchReport, SaveResult } from "../../src/dist/messages.ts";
+import type { Messages, MicroBatchReport, SaveResult, StepTraffic } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { COORDINATOR } from "../../src/dist/rivals.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
 import { toyIdentity, toyPlan } from "./toy.ts";
 
@@ -62,11 +63,18 @@ export class Paper {
     return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports, seconds });
   }
 
+  /** The coordinator has averaged, alone. */
+  averaged(norm = 1, traffic: StepTraffic = { bytesSent: 0, bytesReceived: 0 }): Action[] {
+    const { generation } = this.state;
+    const squares = [[0, [norm ** 2]]] as const;
+    return this.do({ kind: "reduced", reducer: COORDINATOR, generation, squares, traffic });
+  }
+
   /** One whole step of two workers. */
   step(): void {
     this.offer("a", 0, 2);
     this.offer("b", 2, 4);
-    this.do({ kind: "averaged", norm: 1 });
+    this.averaged();
     this.beat(this.state.step + 1);
   }
 

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { floatBytes } from "../../src/dist/frames.ts";
-import { OpenStep } from "../../src/dist/open_step.ts";
+import { codecOf } from "../../src/dist/codecs/codecs.ts";
+import { averageInto, OpenStep } from "../../src/dist/open_step.ts";
 import {
   addInto,
   addLosses,
@@ -26,6 +27,16 @@ const gradientOf = (microBatch: number) =>
     gradient: noise(SIZE, microBatch).map((value, i) => value * 10 ** ((microBatch * 3 + i) % 9 - 4)),
   });
 
+/** Adds a sum to the step; the whole sum, once it is complete. */
+function addTo(step: OpenStep, lo: number, hi: number, part: number, sum: Float32Array) {
+  const { leaves } = step;
+  const sums = step.add(lo, hi, part, floatBytes(sum));
+  if (!sums) return undefined;
+  const whole = new Float32Array(sum.length);
+  averageInto(whole, sums, { codec: codecOf("float32"), leaves, tokens: 1 });
+  return whole;
+}
+
 /** Numbers below `count` in a random order. */
 function shuffled<T>(values: T[], seed: number): T[] {
   const { word } = randomStream(seed, "shuffle");
@@ -45,7 +56,7 @@ Deno.test("the sum is defined by the tree, not by who adds which subtree nor by 
       let sum: Float32Array | undefined;
       for (const [lo, hi] of shuffled(nodes, seed)) {
         assert.equal(sum, undefined, "complete only with the last one");
-        sum = step.add(lo, hi, 0, (await sumSubtree(gradientOf, lo, hi)).gradient);
+        sum = addTo(step, lo, hi, 0, (await sumSubtree(gradientOf, lo, hi)).gradient);
       }
       assert.deepEqual(floatBytes(sum!), floatBytes(whole.gradient));
       assert.equal(step.heldBytes, 0);
@@ -65,7 +76,7 @@ Deno.test("where leaves are absent the sum is over the others, in the tree's ord
     let sum: Float32Array | undefined;
     for (const leaf of shuffled(there, 1)) {
       assert.equal(sum, undefined);
-      sum = step.add(leaf, leaf + 1, 0, at.get(leaf)!.slice());
+      sum = addTo(step, leaf, leaf + 1, 0, at.get(leaf)!.slice());
     }
     assert.deepEqual(floatBytes(sum!), floatBytes(expected), String(absent));
   }
@@ -89,30 +100,30 @@ Deno.test("losses and tokens are added in the order of the vectors", async () =>
 Deno.test("OpenStep takes doubled, contained and larger sums without adding anything twice", async () => {
   const sum = async (lo: number, hi: number) => (await sumSubtree(gradientOf, lo, hi)).gradient;
   const step = new OpenStep(8);
-  assert.equal(step.add(0, 1, 0, await sum(0, 1)), undefined);
-  assert.equal(step.add(0, 1, 0, await sum(0, 1)), undefined, "doubled");
-  assert.equal(step.add(0, 4, 0, await sum(0, 4)), undefined, "takes the place of [0, 1)");
+  assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined);
+  assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined, "doubled");
+  assert.equal(addTo(step, 0, 4, 0, await sum(0, 4)), undefined, "takes the place of [0, 1)");
   assert.equal(step.heldBytes, 4 * SIZE);
-  assert.equal(step.add(1, 2, 0, await sum(1, 2)), undefined, "contained");
+  assert.equal(addTo(step, 1, 2, 0, await sum(1, 2)), undefined, "contained");
   assert.equal(step.heldBytes, 4 * SIZE);
-  const whole = step.add(4, 8, 0, await sum(4, 8));
+  const whole = addTo(step, 4, 8, 0, await sum(4, 8));
   assert.deepEqual(whole, await sum(0, 8));
-  assert.equal(step.add(4, 8, 0, await sum(4, 8)), undefined, "after the end");
+  assert.equal(addTo(step, 4, 8, 0, await sum(4, 8)), undefined, "after the end");
   assert.equal(step.heldBytes, 0);
 });
 
 Deno.test("OpenStep keeps parts apart", async () => {
   const step = new OpenStep(2);
   const [left, right] = [(await gradientOf(0)).gradient, (await gradientOf(1)).gradient];
-  assert.equal(step.add(0, 1, 0, left.slice(0, 20)), undefined);
-  assert.equal(step.add(1, 2, 1, right.slice(20)), undefined);
+  assert.equal(addTo(step, 0, 1, 0, left.slice(0, 20)), undefined);
+  assert.equal(addTo(step, 1, 2, 1, right.slice(20)), undefined);
   const whole = (await sumSubtree(gradientOf, 0, 2)).gradient;
-  assert.deepEqual(step.add(0, 1, 1, left.slice(20)), whole.slice(20));
-  assert.deepEqual(step.add(1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
+  assert.deepEqual(addTo(step, 0, 1, 1, left.slice(20)), whole.slice(20));
+  assert.deepEqual(addTo(step, 1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
 });
 
 Deno.test("OpenStep refuses a sum that is not a node of the tree", () => {
-  assert.throws(() => new OpenStep(8).add(1, 3, 0, new Float32Array(1)), RangeError);
+  assert.throws(() => new OpenStep(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
 });
 
 Deno.test("3 + 5 sequences with different numbers of counted tokens give the mean of one batch of 8", async () => {
@@ -129,7 +140,7 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
   let tokens = 0;
   for (const sum of [...await ofRange(3, 8), ...await ofRange(0, 3)]) {
     tokens += sum.tokens;
-    mean = step.add(sum.lo, sum.hi, 0, sum.gradient) ?? mean;
+    mean = addTo(step, sum.lo, sum.hi, 0, sum.gradient) ?? mean;
   }
   const whole = await sumSubtree(gradientOf, 0, 8);
   assert.equal(tokens, whole.tokens);
@@ -147,8 +158,8 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
 
 Deno.test("gradients (3, 0) and (0, 4) of two workers are clipped by the norm of their mean", () => {
   const step = new OpenStep(2);
-  step.add(0, 1, 0, Float32Array.of(3, 0));
-  const mean = step.add(1, 2, 0, Float32Array.of(0, 4))!;
+  addTo(step, 0, 1, 0, Float32Array.of(3, 0));
+  const mean = addTo(step, 1, 2, 0, Float32Array.of(0, 4))!;
   divideBy(mean, 2);
   assert.deepEqual([...mean], [1.5, 2]);
   assert.equal(normOf(blockSquares(mean)), 2.5);
@@ -189,7 +200,7 @@ Deno.test("ranges of members are cut at nodes: adding the members' subtrees foll
   let sum: Float32Array | undefined;
   for (const [lo, hi] of assignRanges(11, [1, 2, 1]).toReversed()) {
     for (const [from, to] of subtrees(lo, hi, 11)) {
-      sum = step.add(from, to, 0, (await sumSubtree(gradientOf, from, to)).gradient) ?? sum;
+      sum = addTo(step, from, to, 0, (await sumSubtree(gradientOf, from, to)).gradient) ?? sum;
     }
   }
   assert.deepEqual(sum, whole);

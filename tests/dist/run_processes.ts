@@ -14,7 +14,12 @@ import type { ToyOrder } from "./toy_worker.ts";
 
 /** Starts a worker process. */
 export function startToyWorker(order: ToyOrder): Deno.ChildProcess {
-  const script = fileURLToPath(new URL("./toy_worker.ts", import.meta.url));
+  return startToy("toy_worker.ts", order);
+}
+
+/** Starts one of this folder's scripts with an order. */
+export function startToy(name: string, order: unknown): Deno.ChildProcess {
+  const script = fileURLToPath(new URL(name, import.meta.url));
   const settings = fileURLToPath(new URL("../../deno.json", import.meta.url));
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--config", settings, "-A", script, JSON.stringify(order)],

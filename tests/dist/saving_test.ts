@@ -77,7 +77,7 @@ Deno.test("who is in the minority writes no checkpoint", () => {
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 3);
   paper.offer("c", 3, 4);
-  paper.do({ kind: "averaged", norm: 1 });
+  paper.averaged();
   paper.beat(1);
   const actions = paper.compare({ a: "other" });
   assert.match(JSON.stringify(actions), /"left","member":"a".*not that of the majority/);
@@ -110,13 +110,13 @@ Deno.test("a checkpoint that is lost with its writer is made up for: at the next
   during.do({ kind: "leave", member: "a", error: "lost" });
   during.offer("b", 0, 2);
   during.offer("b", 2, 4);
-  during.do({ kind: "averaged", norm: 1 });
+  during.averaged();
   during.beat(5);
   assert.equal(writerOf(during), "b");
   during.copy();
   during.written();
   during.offer("b", 0, 4);
-  during.do({ kind: "averaged", norm: 1 });
+  during.averaged();
   during.beat(6);
   assert.equal(during.stage, "computing", "once is enough");
 

@@ -103,7 +103,8 @@ export function average(network: Network): Passage {
       for (const name of to) lines.get(name)!.down.send(bytes, () => arrive(name));
     });
   const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
-  const sizes = { step: 1, leaves: workers, values, partElements, windowBytes, patienceSeconds };
+  const parts = Array.from({ length: Math.ceil(values / partElements) }, (_, part) => part);
+  const sizes = { step: 1, leaves: workers, values, parts, partElements, windowBytes, patienceSeconds };
   const averaging: Averaging = new Averaging(sums, names, 1, sizes, new FeedbackEncoder(codec), {
     pull: ({ member, lo, hi }, part) =>
       order([member], 0, () => {

@@ -6,14 +6,10 @@
  */
 
 import type { VectorCodec } from "./codecs.ts";
+import { CHUNK, decodeByChunks, loadHalves } from "./kernel.ts";
 
 /** Bits of a float32 infinity; larger without the sign: NaN. */
 const INFINITY_BITS = 0x7f800000;
-
-/** Where bytes that need not be aligned are read from, so many values at once. */
-const CHUNK = 16_384;
-const aligned = new Uint16Array(CHUNK);
-const alignedBytes = new Uint8Array(aligned.buffer);
 
 /** Two bytes a value. */
 export const bfloat16: VectorCodec = {
@@ -31,12 +27,6 @@ export const bfloat16: VectorCodec = {
     }
     return new Uint8Array(halves.buffer);
   },
-  decode(bytes, into) {
-    const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
-    for (let from = 0; from < bits.length; from += CHUNK) {
-      const count = Math.min(CHUNK, bits.length - from);
-      alignedBytes.set(bytes.subarray(2 * from, 2 * (from + count)));
-      for (let i = 0; i < count; i++) bits[from + i] = aligned[i] << 16;
-    }
-  },
+  decode: (bytes, into) => decodeByChunks(bfloat16, bytes, into),
+  load: (bytes, _values, from, slot) => loadHalves(bytes.subarray(2 * from, 2 * (from + CHUNK)), slot),
 };

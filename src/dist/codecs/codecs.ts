@@ -8,6 +8,7 @@
 import { floatBytes } from "../frames.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { type Dither, int8 } from "./int8.ts";
+import { CHUNK, loadFloats } from "./kernel.ts";
 
 /** Name of a codec. */
 export type CodecName = "float32" | "bfloat16" | "int8";
@@ -46,6 +47,14 @@ export interface VectorCodec {
    * @param bytes as many as {@linkcode VectorCodec.byteLength} says for the values that `into` holds; need not be aligned
    */
   decode(bytes: Uint8Array, into: Float32Array): void;
+  /**
+   * Reads one chunk of values into a slot of the kernel.
+   *
+   * @param bytes of all values
+   * @param values how many they are
+   * @param from the first value of the chunk, a multiple of its size
+   */
+  load(bytes: Uint8Array, values: number, from: number, slot: number): void;
 }
 
 /** Exact: the bytes of the values. */
@@ -55,6 +64,7 @@ const float32: VectorCodec = {
   byteLength: (count) => 4 * count,
   encode: (values) => floatBytes(values),
   decode: (bytes, into) => floatBytes(into).set(bytes),
+  load: (bytes, _values, from, slot) => loadFloats(bytes.subarray(4 * from, 4 * (from + CHUNK)), slot),
 };
 
 const CODECS: Readonly<Record<CodecName, VectorCodec>> = { float32, bfloat16, int8 };

@@ -65,6 +65,12 @@ export class FeedbackEncoder {
     }
   }
 
+  /** Forgets the residuals of other parts than these: somebody else encodes them now. */
+  keepOnly(parts: readonly number[]): void {
+    const kept = new Set(parts);
+    for (const part of this.#residuals.keys()) if (!kept.has(part)) this.#residuals.delete(part);
+  }
+
   /** A copy of what is left by the steps that were applied. */
   residuals(): Residuals {
     return new Map([...this.#residuals].map(([part, { settled }]) => [part, settled.slice()]));

@@ -7,8 +7,8 @@
  */
 
 import type { RandomStream } from "../../prng.ts";
-import { floatBytes } from "../frames.ts";
 import type { Feedback, VectorCodec } from "./codecs.ts";
+import { CHUNK, decodeByChunks, loadCodes } from "./kernel.ts";
 import { compensate, encodeInt8, lose, memory } from "./int8.wasm";
 
 /** Random numbers for stochastic rounding: value i of a vector takes number `from` + i of the stream. */
@@ -22,8 +22,6 @@ export interface Dither {
 /** Values that share a scale. */
 export const INT8_BLOCK = 256;
 
-/** Values that the kernel works on at once: what it touches stays in the processor's cache. */
-const CHUNK = 16_384;
 /** Where in the kernel's memory what lies. */
 const VALUES = 0, DITHER = 4 * CHUNK, RESIDUAL = 8 * CHUNK, SCALES = 12 * CHUNK, CODES = 13 * CHUNK;
 const values = new Float32Array(memory.buffer, VALUES, CHUNK);
@@ -54,15 +52,11 @@ export const int8: VectorCodec = {
     if (dither) dithers.fill(0);
     return into;
   },
-  decode(bytes, into) {
-    const blocks = blocksOf(into.length);
-    const blockScales = new Float32Array(blocks);
-    floatBytes(blockScales).set(bytes.subarray(0, 4 * blocks)); // they need not be aligned
-    const blockCodes = new Int8Array(bytes.buffer, bytes.byteOffset + 4 * blocks, into.length);
-    for (let block = 0, i = 0; block < blocks; block++) {
-      const scale = blockScales[block], end = Math.min(i + INT8_BLOCK, into.length);
-      for (; i < end; i++) into[i] = blockCodes[i] * scale;
-    }
+  decode: (bytes, into) => decodeByChunks(int8, bytes, into),
+  load(bytes, values, from, slot) {
+    const to = Math.min(from + CHUNK, values), codesFrom = 4 * blocksOf(values);
+    const scales = bytes.subarray(4 * from / INT8_BLOCK, 4 * blocksOf(to));
+    loadCodes(bytes.subarray(codesFrom + from, codesFrom + to), scales, slot);
   },
 };
 

@@ -1,0 +1,215 @@
+/**
+ * A reducer: averages its share of the parts of the vectors in place of the coordinator, which tells it what there is to
+ * average, and who else does. It holds nothing that can't be done again by another one: members keep their sums until the
+ * commit. Only what encoding has lost so far (residuals) goes with it.
+ *
+ * @module
+ */
+
+import { RunError, TransientError } from "../errors.ts";
+import { codecOf } from "./codecs/codecs.ts";
+import { Contact } from "./contact.ts";
+import { decodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { askUntilDecided } from "./joining.ts";
+import { encodeControl, messageOf, type Messages } from "./messages.ts";
+import { SumExchange } from "./sum_exchange.ts";
+import { type Message, subjects, type Transport } from "./transport.ts";
+
+/** Milliseconds between two looks at the clock. */
+const TICK = 100;
+
+/** How a reducer takes part. */
+export interface ReducerOptions {
+  /** Name of the run. */
+  run: string;
+  /** Name of this process, of its own for each: 1 to 64 letters, digits, _ and -. */
+  reducer: string;
+  /** Leaves the run, which goes on without this reducer. */
+  signal?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: (event: ReducerEvent) => void;
+}
+
+/** What a reducer tells. */
+export type ReducerEvent =
+  | { kind: "joined" }
+  /** Nobody coordinates the run: this reducer waits for another coordinator. */
+  | { kind: "alone" };
+
+/**
+ * Averages for a run until it ends, or until the signal.
+ *
+ * @throws {RunError} where nobody coordinates the run and nobody takes it over, or the run ends with an error
+ *
+ * @example
+ * ```ts ignore
+ * await runReducer(await connectNats(url, "reducer"), { run: "demo", reducer: "reducer-7f3a" });
+ * ```
+ */
+export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
+  const { run, reducer, signal } = options;
+  if (signal?.aborted) return;
+  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {} });
+  const answer = await askUntilDecided(transport, run, reducer, request);
+  if (answer.kind !== "reduce") return; // the run has ended
+  await new Reducer(transport, options, answer).serve();
+}
+
+class Reducer {
+  readonly #contact: Contact;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #heartbeatSeconds: number;
+  /** The parts that travel; none before the first step, and after another coordinator has taken over. */
+  #vectors: SumExchange | undefined;
+  /** The generation in which the coordinator has taken this reducer on. */
+  #since: number;
+  /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
+  readonly #heardAt = new Map<string, number>();
+
+  constructor(readonly transport: Transport, readonly options: ReducerOptions, welcome: Frame) {
+    const { heartbeatSeconds, silenceSeconds, since } = messageOf(welcome, "reduce");
+    const { run, onEvent } = options;
+    const onLost = () => onEvent?.({ kind: "alone" });
+    this.#contact = new Contact(welcome, { run, heartbeatSeconds, silenceSeconds, onLost });
+    this.#heartbeatSeconds = heartbeatSeconds;
+    this.#since = since;
+  }
+
+  /** Averages until the run ends. */
+  async serve(): Promise<void> {
+    const { transport, options: { run, reducer, signal, onEvent } } = this;
+    const unsubscribes = [
+      transport.subscribe(
+        subjects.to(run, reducer),
+        (message) => this.#guard(() => this.#receive(message.data)),
+      ),
+      transport.subscribe(
+        subjects.vectors(run, reducer, "*"),
+        (message) => this.#guard(() => this.#receivePart(message)),
+      ),
+    ];
+    const heartbeats = setInterval(() => this.#beat(), 1000 * this.#heartbeatSeconds);
+    const ticks = setInterval(() => transport.isConnected && this.#vectors?.tick(now()), TICK);
+    const leave = () => this.#ended.resolve();
+    signal?.addEventListener("abort", leave);
+    transport.closed.then((error) =>
+      this.#ended.reject(error ?? new RunError("the connection to the NATS server was closed"))
+    );
+    try {
+      onEvent?.({ kind: "joined" });
+      this.#beat(); // what was ordered before this reducer listened comes with the answer
+      await this.#ended.promise;
+    } finally {
+      signal?.removeEventListener("abort", leave);
+      clearInterval(heartbeats);
+      clearInterval(ticks);
+      for (const unsubscribe of unsubscribes) unsubscribe();
+      transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("leave"), {}));
+      await transport.flush();
+    }
+  }
+
+  /** An exception in a callback would be lost. */
+  #guard(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      this.#ended.reject(error);
+    }
+  }
+
+  /** What all frames of this reducer say. */
+  #fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
+    const { run, reducer: sender } = this.options;
+    const { term, generation } = this.#contact.place;
+    return { kind, run, sender, term, generation };
+  }
+
+  /** One message from the coordinator. */
+  #receive(data: Uint8Array): void {
+    const frame = decodeFrame(data, this.options.run);
+    if ("refused" in frame) return;
+    const sender = this.#contact.hear(frame);
+    if (sender === "stale") return;
+    if (frame.kind === "reduce") {
+      if (sender === "other") {
+        this.#contact.move(frame);
+        this.#vectors = undefined;
+      }
+      this.#obey(messageOf(frame, "reduce"));
+    }
+    if (frame.kind === "finish") {
+      const { error, canResume } = messageOf(frame, "finish");
+      if (!error) return this.#ended.resolve();
+      const words = `the run was ended: ${error}`;
+      this.#ended.reject(canResume ? new TransientError(words) : new RunError(words));
+    }
+  }
+
+  /** Goes on with what is to be averaged. */
+  #obey(order: Messages["reduce"]): void {
+    const { since, silent, work } = order;
+    if (since !== this.#since) this.#vectors = undefined;
+    this.#since = since;
+    const time = now();
+    for (const [member, seconds] of Object.entries(silent)) this.#noteHeard(member, time - seconds);
+    if (!work) return;
+    const vectors = this.#vectors ??= this.#exchangeOf(order);
+    const { open } = vectors;
+    if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) {
+      vectors.close(open.step === work.appliedStep);
+    }
+    vectors.average(work, time);
+  }
+
+  #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec, roundingSeed }: Messages["reduce"]) {
+    const { transport, options: { run, reducer } } = this;
+    const patienceSeconds = 2 * heartbeatSeconds;
+    const sizes = { partElements, windowBytes, patienceSeconds, roundingSeed };
+    return new SumExchange(reducer, sizes, codecOf(codec), {
+      fields: (kind) => this.#fields(kind),
+      send: (frame, member) =>
+        transport.publish(member === undefined ? subjects.all(run) : subjects.to(run, member), frame),
+      heardAt: (member) => this.#heardAt.get(member) ?? 0,
+      pulled: () => {},
+      reduced: (report) =>
+        transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("reduced"), report)),
+    });
+  }
+
+  /** A part of a sum, or the acknowledgement of one of the mean. */
+  #receivePart({ data, subject }: Message): void {
+    const { run, reducer } = this.options;
+    const frame = decodeFrame(data, run);
+    if ("refused" in frame || subject !== subjects.vectors(run, reducer, frame.sender)) return;
+    if (frame.kind !== "sum" && frame.kind !== "ack") return;
+    this.#noteHeard(frame.sender, now());
+    this.#vectors?.receive(frame, now());
+  }
+
+  #noteHeard(member: string, at: number): void {
+    this.#heardAt.set(member, Math.max(at, this.#heardAt.get(member) ?? 0));
+  }
+
+  /** Tells that this reducer is there; the answer is what it still has to do. */
+  async #beat(): Promise<void> {
+    const { run, reducer } = this.options;
+    const time = now();
+    const owing = [...this.#vectors?.owing() ?? []].map(([member, since]) => [member, time - since]);
+    const status = encodeControl(this.#fields("reducer"), { owing: Object.fromEntries(owing) });
+    const answer = await this.transport.request(
+      subjects.from(run, reducer),
+      status,
+      this.#heartbeatSeconds,
+    );
+    this.#guard(() => {
+      if (answer instanceof Uint8Array) this.#receive(answer);
+      this.#contact.asked(answer);
+    });
+  }
+}
+
+/** Seconds on a clock that does not go back. */
+function now(): number {
+  return performance.now() / 1000;
+}
