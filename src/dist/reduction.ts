@@ -1,6 +1,6 @@
 /**
  * The arithmetic of averaging, in plain float32: JavaScript keeps subnormal numbers, TensorFlow flushes them, so these
- * functions are used by the workers, by the coordinator and by a run without either. Losses and tokens are added in
+ * functions, or the same operations in `codecs/kernel.ts`, are used by the workers, by who averages and by a run without either. Losses and tokens are added in
  * the same order in float64.
  *
  * @module
