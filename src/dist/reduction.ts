@@ -1,7 +1,7 @@
 /**
- * The arithmetic of averaging, in plain float32: JavaScript keeps subnormal numbers, TensorFlow flushes them, so these
- * functions are used by the workers, by the coordinator and by a run without either. Losses and tokens are added in
- * the same order in float64.
+ * The arithmetic of averaging, in plain float32: JavaScript keeps subnormal numbers, TensorFlow flushes them. Workers and runs
+ * without any use these functions, who averages the same operations in `codecs/kernel.ts`. Losses and tokens are added in the
+ * same order in float64.
  *
  * @module
  */
