@@ -21,7 +21,8 @@ import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.
 import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper, type ResidualStore } from "./residuals.ts";
-import { type Action, initialState, orderForCandidate, orderOf, type RunState } from "./run_state.ts";
+import { orderForCandidate, orderOf } from "./orders.ts";
+import { type Action, initialState, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";

@@ -6,7 +6,8 @@
  * @module
  */
 
-import { isAwaited, type Member, type Participant, type RunState } from "./run_state.ts";
+import { isAwaited } from "./orders.ts";
+import type { Member, Participant, RunState } from "./run_state.ts";
 import { withMember } from "./transitions.ts";
 
 /** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */

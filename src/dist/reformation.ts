@@ -8,14 +8,8 @@ import { proceed, reasonToWait, settle } from "./boundary.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import type { Range, Round } from "./messages.ts";
 import { anew } from "./reducers.ts";
-import {
-  lacking,
-  type Ranges,
-  type RunState,
-  type Stage,
-  type StepInProgress,
-  type Transition,
-} from "./run_state.ts";
+import { lacking } from "./orders.ts";
+import type { Ranges, RunState, Stage, StepInProgress, Transition } from "./run_state.ts";
 import { copied, withoutWriter, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
 import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "./stages.ts";

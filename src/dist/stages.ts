@@ -15,9 +15,9 @@ import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
+import { lacking } from "./orders.ts";
 import {
   committedStep,
-  lacking,
   type OfferedSum,
   type RunState,
   type StepInProgress,

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { workOf } from "../../src/dist/reducers.ts";
-import { type Action, orderOf } from "../../src/dist/run_state.ts";
+import { orderOf } from "../../src/dist/orders.ts";
+import type { Action } from "../../src/dist/run_state.ts";
 import { assignRanges } from "../../src/dist/tree.ts";
 import { averagingToy, DILOCO, roundOnPaper } from "./average_toys.ts";
 import { ElasticRun } from "./elastic_toys.ts";

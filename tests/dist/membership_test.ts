@@ -5,7 +5,8 @@ import { workOf } from "../../src/dist/reducers.ts";
 import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
 import { LEAVE_SECONDS, outcomeOf } from "../../src/dist/membership.ts";
 import type { Messages } from "../../src/dist/messages.ts";
-import { type Action, isAwaited, orderOf, type Ranges } from "../../src/dist/run_state.ts";
+import { isAwaited, orderOf } from "../../src/dist/orders.ts";
+import type { Action, Ranges } from "../../src/dist/run_state.ts";
 import { begun, Paper } from "./paper.ts";
 import { toyIdentity } from "./toy.ts";
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { proceed } from "../../src/dist/boundary.ts";
 import type { DistEvent } from "../../src/dist/plan.ts";
-import { type Action, isAwaited, orderOf } from "../../src/dist/run_state.ts";
+import { isAwaited, orderOf } from "../../src/dist/orders.ts";
+import type { Action } from "../../src/dist/run_state.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { begun, Paper } from "./paper.ts";
