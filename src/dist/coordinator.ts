@@ -10,17 +10,18 @@ import { RunError } from "../errors.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
-import type { CoordinatorFaultPoint, ReachCoordinatorFaultPoint } from "./fault_points.ts";
+import type { CoordinateOptions } from "./coordinator_options.ts";
+import type { CoordinatorFaultPoint } from "./fault_points.ts";
 import { decodeFrame, encodeFrame, type Frame, type Refusal } from "./frames.ts";
 import { Gate } from "./gate.ts";
-import type { Lease, TakeLease } from "./lease.ts";
+import type { Lease } from "./lease.ts";
 import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { encodeControl } from "./messages.ts";
-import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./plan.ts";
+import type { CoordinationPlan, RunOutcome } from "./plan.ts";
 import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
-import { ResidualKeeper, type ResidualStore } from "./residuals.ts";
+import { ResidualKeeper } from "./residuals.ts";
 import { orderForCandidate, orderOf } from "./orders.ts";
 import { type Action, initialState, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
@@ -37,32 +38,6 @@ const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
   save: "saving",
   pin: "pinning",
 };
-
-/** How a coordinator goes on with a run that another one has begun. */
-export interface TakeOver {
-  /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
-  expected: number;
-  /** Looks up what is on record up to the step that the run goes on after, and puts later records aside. */
-  recall: (step: number) => RunRecord;
-}
-
-/** How a coordination is watched and stopped. */
-export interface CoordinateOptions {
-  /** Stops the run: the open step is finished, a checkpoint is saved, everybody leaves. */
-  signal?: AbortSignal;
-  /** Gets what happens. */
-  onEvent?: (event: DistEvent) => void;
-  /** Called once workers can join. */
-  onListening?: () => void;
-  /** Keeps other coordinators out; without it only their own check does, whether anybody answers. */
-  takeLease?: TakeLease;
-  /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
-  takeOver?: TakeOver;
-  /** Keeps what encoding has lost beside the checkpoints. */
-  residuals?: ResidualStore;
-  /** For tests: called at each fault point. */
-  onFaultPoint?: ReachCoordinatorFaultPoint;
-}
 
 /**
  * Coordinates a run until its last step, or until the signal.

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { coordinate, type CoordinateOptions } from "../../src/dist/coordinator.ts";
+import { coordinate } from "../../src/dist/coordinator.ts";
+import type { CoordinateOptions } from "../../src/dist/coordinator_options.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { subtrees } from "../../src/dist/tree.ts";

@@ -1,0 +1,36 @@
+/**
+ * How a coordinator is watched, stopped, and put in another one's place.
+ *
+ * @module
+ */
+
+import type { ReachCoordinatorFaultPoint } from "./fault_points.ts";
+import type { TakeLease } from "./lease.ts";
+import type { DistEvent, RunRecord } from "./plan.ts";
+import type { ResidualStore } from "./residuals.ts";
+
+/** How a coordinator goes on with a run that another one has begun. */
+export interface TakeOver {
+  /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
+  expected: number;
+  /** Looks up what is on record up to the step that the run goes on after, and puts later records aside. */
+  recall: (step: number) => RunRecord;
+}
+
+/** How a coordination is watched and stopped. */
+export interface CoordinateOptions {
+  /** Stops the run: the open step is finished, a checkpoint is saved, everybody leaves. */
+  signal?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: (event: DistEvent) => void;
+  /** Called once workers can join. */
+  onListening?: () => void;
+  /** Keeps other coordinators out; without it only their own check does, whether anybody answers. */
+  takeLease?: TakeLease;
+  /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
+  takeOver?: TakeOver;
+  /** Keeps what encoding has lost beside the checkpoints. */
+  residuals?: ResidualStore;
+  /** For tests: called at each fault point. */
+  onFaultPoint?: ReachCoordinatorFaultPoint;
+}
