@@ -30,6 +30,7 @@ import type { ReplicaState } from "../dist/replica.ts";
 import { RunError, wordsOf } from "../errors.ts";
 import type { Layout } from "../layout.ts";
 import { encodeSafetensors, type FlatTensor, writeSafetensors } from "../safetensors.ts";
+import { flatTensor } from "./vector_files.ts";
 
 export { type CheckpointConfig, checkpointSteps };
 
@@ -98,13 +99,12 @@ function filesOf(
   { layout, buffers, config }: CheckpointContext,
 ): Record<string, File> {
   const metadata = { step: String(step), source: "flashmob" };
-  const flat = (values: Float32Array): FlatTensor => ({ dtype: "F32", shape: [values.length], values });
   return {
     "model.safetensors": {
       tensors: { ...unflatten(layout, params), ...buffers },
       metadata: { ...metadata, model: JSON.stringify(config.model) }, // so that the file can stand alone
     },
-    "optimizer.safetensors": { tensors: mapValues({ ...others, ...own?.vectors }, flat), metadata },
+    "optimizer.safetensors": { tensors: mapValues({ ...others, ...own?.vectors }, flatTensor), metadata },
   };
 }
 

@@ -6,10 +6,10 @@
  * @module
  */
 
-import { checkpointSteps, remove, sync } from "./folder.ts";
+import { checkpointSteps } from "./folder.ts";
+import { VectorFiles } from "./vector_files.ts";
 import type { ReplicaState } from "../dist/replica.ts";
 import { RunError, wordsOf } from "../errors.ts";
-import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
 
 /** What is only one member's in a state. */
 type Own = NonNullable<ReplicaState["own"]>;
@@ -31,19 +31,13 @@ export async function saveMoments(
   stateHash: string,
   keepLast: number,
 ): Promise<string> {
-  const place = placeOf(folder, member, step);
+  const files = filesOf(folder, member);
+  const place = files.pathOf(step);
   try {
-    await Deno.mkdir(`${folder}/moments`, { recursive: true });
-    const tensors = Object.fromEntries(
-      Object.entries(vectors).map(([name, values]): [string, FlatTensor] => [
-        name,
-        { dtype: "F32", shape: [values.length], values },
-      ]),
-    );
-    await writeSafetensors(`${place}.tmp`, tensors, { updates: String(updates), stateHash });
-    await Deno.rename(`${place}.tmp`, place);
-    await sync(`${folder}/moments`);
-    await prune(folder, member, keepLast);
+    await files.save(step, { vectors, metadata: { updates: String(updates), stateHash } });
+    const checkpoints = await checkpointSteps(folder);
+    const old = (await files.steps()).slice(keepLast).filter((step) => !checkpoints.includes(step));
+    for (const step of old) await files.remove(step);
     return place;
   } catch (error) {
     throw new RunError(`${place} can't be written: ${wordsOf(error)}`);
@@ -63,33 +57,11 @@ export async function loadMoments(
   step: number,
   stateHash: string,
 ): Promise<Own | undefined> {
-  const place = placeOf(folder, member, step);
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(place);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  const { tensors, metadata } = parseSafetensors(bytes, place);
-  if (metadata.stateHash !== stateHash) return undefined;
-  const vectors = Object.fromEntries(
-    Object.entries(tensors).map(([name, { values }]) => [name, values as Float32Array]),
-  );
-  return { updates: Number(metadata.updates), vectors };
+  const saved = await filesOf(folder, member).load(step);
+  if (saved?.metadata.stateHash !== stateHash) return undefined;
+  return { updates: Number(saved.metadata.updates), vectors: saved.vectors };
 }
 
-async function prune(folder: string, member: string, keepLast: number): Promise<void> {
-  const checkpoints = await checkpointSteps(folder);
-  const steps: number[] = [];
-  for await (const { name } of Deno.readDir(`${folder}/moments`)) {
-    const step = name.startsWith(`${member}-step-`) && name.match(/-step-(\d+)\.safetensors$/)?.[1];
-    if (step) steps.push(Number(step));
-  }
-  const old = steps.sort((a, b) => b - a).slice(keepLast).filter((step) => !checkpoints.includes(step));
-  for (const step of old) await remove(placeOf(folder, member, step));
-}
-
-function placeOf(folder: string, member: string, step: number): string {
-  return `${folder}/moments/${member}-step-${String(step).padStart(8, "0")}.safetensors`;
+function filesOf(folder: string, member: string): VectorFiles {
+  return new VectorFiles(`${folder}/moments`, `${member}-step-`);
 }

@@ -13,6 +13,7 @@ import { Restarts } from "./restarts.ts";
 
 /** Milliseconds that children have to leave by themselves once the launch has ended, and again after they were asked to. */
 const GRACE = 3000;
+
 /** A process that is kept alive. */
 export interface Kept {
   /** What it is to be. */
