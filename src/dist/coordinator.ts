@@ -8,6 +8,7 @@
 
 import { RunError } from "../errors.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
+import { now } from "./clock.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinateOptions } from "./coordinator_options.ts";
@@ -327,9 +328,4 @@ class Coordinator {
 
 function connectionLost(error: Error | undefined): Error {
   return error ?? new RunError("the connection to the NATS server was closed while the run went on");
-}
-
-/** Seconds on a clock that does not go back. */
-function now(): number {
-  return performance.now() / 1000;
 }

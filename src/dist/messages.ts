@@ -5,6 +5,7 @@
  * @module
  */
 
+import { RunError, TransientError } from "../errors.ts";
 import type { CodecName } from "./codecs/codecs.ts";
 import { encodeFrame, type Frame, type FrameFields, type Kind } from "./frames.ts";
 import type { ReplicaIdentity } from "./replica.ts";
@@ -208,4 +209,11 @@ export function messageOf<K extends ControlKind>(frame: Frame, _kind: K): Messag
     (_, value: unknown) =>
       typeof value === "object" && value !== null && "notFinite" in value ? Number(value.notFinite) : value,
   );
+}
+
+/** What went wrong with a run, in words for who took part in it; undefined where nothing did. */
+export function errorOf({ error, canResume }: Messages["finish"]): RunError | undefined {
+  if (!error) return undefined;
+  const words = `the run was ended: ${error}`;
+  return canResume ? new TransientError(words) : new RunError(words);
 }

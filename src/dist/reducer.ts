@@ -6,12 +6,13 @@
  * @module
  */
 
-import { RunError, TransientError } from "../errors.ts";
+import { RunError } from "../errors.ts";
+import { now } from "./clock.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { Contact } from "./contact.ts";
 import { decodeFrame, type Frame, type FrameFields } from "./frames.ts";
 import { askUntilDecided } from "./joining.ts";
-import { encodeControl, messageOf, type Messages } from "./messages.ts";
+import { encodeControl, errorOf, messageOf, type Messages } from "./messages.ts";
 import { SumExchange } from "./sum_exchange.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 
@@ -139,10 +140,9 @@ class Reducer {
       this.#obey(messageOf(frame, "reduce"));
     }
     if (frame.kind === "finish") {
-      const { error, canResume } = messageOf(frame, "finish");
-      if (!error) return this.#ended.resolve();
-      const words = `the run was ended: ${error}`;
-      this.#ended.reject(canResume ? new TransientError(words) : new RunError(words));
+      const error = errorOf(messageOf(frame, "finish"));
+      if (error) this.#ended.reject(error);
+      else this.#ended.resolve();
     }
   }
 
@@ -207,9 +207,4 @@ class Reducer {
       this.#contact.asked(answer);
     });
   }
-}
-
-/** Seconds on a clock that does not go back. */
-function now(): number {
-  return performance.now() / 1000;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError, TransientError } from "../errors.ts";
+import { RunError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
 import { Contact } from "./contact.ts";
@@ -14,7 +14,7 @@ import { Following } from "./following.ts";
 import { decodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
-import { messageOf, type Range } from "./messages.ts";
+import { errorOf, messageOf, type Range } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
@@ -182,10 +182,8 @@ class Worker {
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
-        const { error, canResume } = messageOf(frame, "finish");
-        if (!error) return this.stop();
-        const words = `the run was ended: ${error}`;
-        return this.#fail(canResume ? new TransientError(words) : new RunError(words));
+        const error = errorOf(messageOf(frame, "finish"));
+        return error ? this.#fail(error) : this.stop();
       }
       case "out":
         return this.#comeBack();
