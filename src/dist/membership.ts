@@ -24,7 +24,7 @@ import { totalTraffic, withTraffic } from "./traffic.ts";
 import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
-/** Seconds that members have to leave when the run has ended. */
+/** Seconds that everybody has to leave when the run has ended. */
 export const LEAVE_SECONDS = 5;
 
 /**
@@ -42,7 +42,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if (state.stage.kind === "gathering") return gather(state, state.stage, event, now);
   if (event.kind === "reducer") return engage(state, event, now);
   if (event.kind === "leave" && state.reducers.has(event.member)) {
-    return loseReducer(state, event.member, event.error);
+    const lost = loseReducer(state, event.member, event.error);
+    return state.stage.kind === "ended" ? endWhenEmpty(lost.state, now) : lost;
   }
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
   if ("member" in event) {
@@ -209,9 +210,12 @@ function forgive(state: RunState, now: number): Transition {
   });
 }
 
+/** Whoever has not left may not know yet that the run has ended, and is told when it asks. */
 function endWhenEmpty(state: RunState, now: number): Transition {
-  if (state.stage.kind !== "ended") return stay(state);
-  const over = state.members.size === 0 || now - state.stage.since >= LEAVE_SECONDS;
+  const { stage, members, candidates, reducers } = state;
+  if (stage.kind !== "ended") return stay(state);
+  const isEmpty = members.size + candidates.size + reducers.size === 0;
+  const over = isEmpty || now - stage.since >= LEAVE_SECONDS;
   return { state, actions: over ? [{ do: "end" }] : [] };
 }
 

@@ -116,6 +116,15 @@ Deno.test("what a lost reducer had finished is not done again; members that are 
   assert.equal(stage.kind === "committing" && stage.commit.norm, 3);
 });
 
+Deno.test("a run that has ended is over when its reducers know it, too", () => {
+  const paper = begunWith(["x"]);
+  paper.do({ kind: "failed", error: "the coordinator has failed" });
+  paper.do({ kind: "leave", member: "a" });
+  assert.deepEqual(paper.do({ kind: "leave", member: "b" }), []);
+  assert.deepEqual(paper.do({ kind: "tick" }), []);
+  assert.deepEqual(paper.do({ kind: "leave", member: "x" }), [{ do: "end" }]);
+});
+
 Deno.test("a reducer that is silent or whose place is empty is lost; one that comes averages from the next step on", () => {
   const paper = begunWith(["x", "y"], { patienceSeconds: 1, silenceSeconds: 10 });
   offerAll(paper);
