@@ -6,7 +6,7 @@
  */
 
 import type { VectorCodec } from "./codecs/codecs.ts";
-import { addSlots, CHUNK, divideSlot, valuesIn } from "./codecs/kernel.ts";
+import { addSlots, CHUNK, divideSlot, valuesIn } from "./kernel.ts";
 import type { Range } from "./messages.ts";
 import { divideBy } from "./reduction.ts";
 import { pathTo, splitOf } from "./tree.ts";

@@ -1,11 +1,11 @@
 /**
- * The arithmetic of averaging, in plain float32: JavaScript keeps subnormal numbers, TensorFlow flushes them. Workers and runs
- * without any use these functions, who averages the same operations in `codecs/kernel.ts`. Losses and tokens are added in the
- * same order in float64.
+ * The arithmetic of averaging, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
+ * are added in the same order in float64.
  *
  * @module
  */
 
+import { addSlots, areFiniteIn, CHUNK, divideSlot, loadValues, squaresOf, valuesIn } from "./kernel.ts";
 import type { GradientSum, LossSum } from "./replica.ts";
 import { splitOf } from "./tree.ts";
 
@@ -15,9 +15,21 @@ import { splitOf } from "./tree.ts";
  */
 export const BLOCK = 65_536;
 
+/** The parts of a vector that the kernel takes at once, in order. */
+function* chunksOf(values: Float32Array): Generator<Float32Array> {
+  for (let from = 0; from < values.length; from += CHUNK) yield values.subarray(from, from + CHUNK);
+}
+
 /** Adds `right` to `left`, in place. */
 export function addInto(left: Float32Array, right: Float32Array): void {
-  for (let i = 0; i < left.length; i++) left[i] += right[i];
+  let from = 0;
+  for (const chunk of chunksOf(left)) {
+    loadValues(chunk, 0);
+    loadValues(right.subarray(from, from + chunk.length), 1);
+    addSlots(0, 1, chunk.length);
+    chunk.set(valuesIn(0, chunk.length));
+    from += chunk.length;
+  }
 }
 
 /**
@@ -28,8 +40,18 @@ export function release(vector: Float32Array): void {
   (vector.buffer as ArrayBuffer).transfer(0);
 }
 
-/** Divides a sum by its tokens, in place: the weighted mean. */
+/** Divides a sum by its tokens, in place: the weighted mean. Each value is the exact one, rounded once. */
 export function divideBy(sum: Float32Array, tokens: number): void {
+  if (Math.fround(tokens) !== tokens) return divideByDouble(sum, tokens);
+  for (const chunk of chunksOf(sum)) {
+    loadValues(chunk, 0);
+    divideSlot(0, tokens, chunk.length);
+    chunk.set(valuesIn(0, chunk.length));
+  }
+}
+
+/** For more tokens than float32 can tell apart. */
+function divideByDouble(sum: Float32Array, tokens: number): void {
   for (let i = 0; i < sum.length; i++) sum[i] /= tokens;
 }
 
@@ -37,9 +59,11 @@ export function divideBy(sum: Float32Array, tokens: number): void {
 export function blockSquares(values: Float32Array): number[] {
   const sums: number[] = [];
   for (let from = 0; from < values.length; from += BLOCK) {
-    const to = Math.min(from + BLOCK, values.length);
     let sum = 0;
-    for (let i = from; i < to; i++) sum += values[i] * values[i];
+    for (const chunk of chunksOf(values.subarray(from, from + BLOCK))) {
+      loadValues(chunk, 0);
+      sum += squaresOf(0, chunk.length);
+    }
     sums.push(sum);
   }
   return sums;
@@ -52,9 +76,11 @@ export function normOf(squares: readonly number[]): number {
 
 /** Whether all values are finite. */
 export function isFiniteVector(values: Float32Array): boolean {
-  let zero = 0;
-  for (let i = 0; i < values.length; i++) zero += values[i] * 0; // NaN from the first value that is not finite
-  return zero === 0;
+  for (const chunk of chunksOf(values)) {
+    loadValues(chunk, 0);
+    if (!areFiniteIn(0, chunk.length)) return false;
+  }
+  return true;
 }
 
 /** The sum of [lo, hi) of a list of losses, in the tree's order; zero where it is empty. */

@@ -6,7 +6,7 @@
  */
 
 import type { VectorCodec } from "./codecs.ts";
-import { CHUNK, decodeByChunks, loadHalves } from "./kernel.ts";
+import { CHUNK, decodeByChunks, loadHalves } from "../kernel.ts";
 
 /** Bits of a float32 infinity; larger without the sign: NaN. */
 const INFINITY_BITS = 0x7f800000;

@@ -8,7 +8,7 @@
 import { floatBytes } from "../frames.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { type Dither, int8 } from "./int8.ts";
-import { CHUNK, loadFloats } from "./kernel.ts";
+import { CHUNK, loadFloats } from "../kernel.ts";
 
 /** Name of a codec. */
 export type CodecName = "float32" | "bfloat16" | "int8";

@@ -8,7 +8,7 @@
 
 import type { RandomStream } from "../../prng.ts";
 import type { Feedback, VectorCodec } from "./codecs.ts";
-import { CHUNK, decodeByChunks, loadCodes } from "./kernel.ts";
+import { CHUNK, decodeByChunks, loadCodes } from "../kernel.ts";
 import { compensate, encodeInt8, lose, memory } from "./int8.wasm";
 
 /** Random numbers for stochastic rounding: value i of a vector takes number `from` + i of the stream. */

@@ -29,6 +29,37 @@
         (local.tee $values (i32.add (local.get $values) (i32.const 16)))
         (local.get $end)))))
 
+  ;; Sum of squares, in float64.
+  (func (export "squares") (param $values i32) (param $length i32) (result f64)
+    (local $end i32) (local $four v128) (local $two v128) (local $low v128) (local $high v128)
+    (local.set $end (i32.add (local.get $values) (local.get $length)))
+    (loop $more
+      (local.set $four (v128.load (local.get $values)))
+      (local.set $two (f64x2.promote_low_f32x4 (local.get $four)))
+      (local.set $low (f64x2.add (local.get $low) (f64x2.mul (local.get $two) (local.get $two))))
+      (local.set $two (f64x2.promote_low_f32x4
+        (i64x2.splat (i64x2.extract_lane 1 (local.get $four)))))
+      (local.set $high (f64x2.add (local.get $high) (f64x2.mul (local.get $two) (local.get $two))))
+      (br_if $more (i32.lt_u
+        (local.tee $values (i32.add (local.get $values) (i32.const 16)))
+        (local.get $end))))
+    (f64.add
+      (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low)))
+      (f64.add (f64x2.extract_lane 0 (local.get $high)) (f64x2.extract_lane 1 (local.get $high)))))
+
+  ;; 1 where no exponent has all bits set, which those of infinities and NaN have; else 0.
+  (func (export "areFinite") (param $values i32) (param $length i32) (result i32)
+    (local $end i32) (local $found v128) (local $exponent v128)
+    (local.set $end (i32.add (local.get $values) (local.get $length)))
+    (local.set $exponent (i32x4.splat (i32.const 0x7f800000)))
+    (loop $four
+      (local.set $found (v128.or (local.get $found) (i32x4.eq (local.get $exponent)
+        (v128.and (local.get $exponent) (v128.load (local.get $values))))))
+      (br_if $four (i32.lt_u
+        (local.tee $values (i32.add (local.get $values) (i32.const 16)))
+        (local.get $end))))
+    (i32.eqz (v128.any_true (local.get $found))))
+
   ;; The upper halves of float32 values, to values.
   (func (export "widen") (param $halves i32) (param $values i32) (param $length i32)
     (local $end i32)

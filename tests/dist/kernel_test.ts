@@ -1,0 +1,113 @@
+/** The kernel against the arithmetic in plain TypeScript. @module */
+
+import assert from "node:assert/strict";
+import { CODEC_NAMES, codecOf } from "../../src/dist/codecs/codecs.ts";
+import { CHUNK } from "../../src/dist/kernel.ts";
+import { floatBytes } from "../../src/dist/frames.ts";
+import { averageInto } from "../../src/dist/open_step.ts";
+import { addInto, BLOCK, blockSquares, divideBy, isFiniteVector } from "../../src/dist/reduction.ts";
+import { subtrees } from "../../src/dist/tree.ts";
+import { normalArray, randomStream } from "../../src/prng.ts";
+
+/** Values of all magnitudes, subnormal ones too. */
+function mixed(size: number, seed: number): Float32Array {
+  const { uniform } = randomStream(seed, "exponents");
+  return normalArray(size, seed, "mixed", 1).map((value, i) =>
+    value * 2 ** (Math.floor(uniform(i >> 10) * 230) - 140)
+  );
+}
+
+function addPlainly(left: Float32Array, right: Float32Array): void {
+  left.forEach((value, i) => left[i] = value + right[i]);
+}
+
+function dividePlainly(sum: Float32Array, tokens: number): void {
+  sum.forEach((value, i) => sum[i] = value / tokens);
+}
+
+/** Each value as its codec defines it: from its half, or from its code and its block's scale. */
+function decodePlainly(name: string, bytes: Uint8Array, count: number): Float32Array {
+  const { buffer } = bytes.slice();
+  if (name === "float32") return new Float32Array(buffer);
+  if (name === "bfloat16") {
+    return new Float32Array(Uint32Array.from(new Uint16Array(buffer), (half) => half << 16).buffer);
+  }
+  const blocks = Math.ceil(count / 256);
+  const scales = new Float32Array(buffer, 0, blocks), codes = new Int8Array(buffer, 4 * blocks);
+  return Float32Array.from(codes, (code, i) => code * scales[i >> 8]);
+}
+
+Deno.test("averageInto() gives the bits of decoding, adding in the tree's order and dividing, for every codec", () => {
+  const leaves = 7;
+  for (const name of CODEC_NAMES) {
+    const codec = codecOf(name);
+    for (const size of [1, 3, 255, 257, CHUNK, CHUNK + 1, 2 * CHUNK + 1030]) {
+      for (const tokens of [1, 3, 1000, 2 ** 24 + 1]) {
+        const nodes = [[0, 3], [3, 5], [5, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, leaves));
+        const sums = new Map(nodes.map(([lo, hi], i) => {
+          const bytes = codec.encode(mixed(size, i + tokens));
+          const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
+          unaligned.set(bytes);
+          return [`${lo}-${hi}`, unaligned];
+        }));
+        const plain = [...sums.values()].map((bytes) => decodePlainly(name, bytes, size));
+        // [0, 2), and the others one by one.
+        const [a, b, c, d, e, f] = plain;
+        addPlainly(b, c);
+        addPlainly(a, b);
+        addPlainly(d, e);
+        addPlainly(d, f);
+        addPlainly(a, d);
+        dividePlainly(a, tokens);
+        const mean = new Float32Array(size).fill(7);
+        averageInto(mean, sums, { codec, leaves, tokens });
+        assert.deepEqual(floatBytes(mean), floatBytes(a), `${name}, ${size} values, ${tokens} tokens`);
+      }
+    }
+  }
+});
+
+const SIZES = [1, 2, 3, 4, 257, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1030];
+
+Deno.test("addInto() and divideBy() give the bits of plain arithmetic", () => {
+  for (const size of SIZES) {
+    for (const tokens of [1, 3, 1000, 2 ** 24 + 1]) {
+      const [sum, plain] = [mixed(size, 1), mixed(size, 1)];
+      addInto(sum, mixed(size, 2));
+      addPlainly(plain, mixed(size, 2));
+      divideBy(sum, tokens);
+      dividePlainly(plain, tokens);
+      assert.deepEqual(floatBytes(sum), floatBytes(plain), `${size} values, ${tokens} tokens`);
+    }
+  }
+});
+
+Deno.test("blockSquares() adds every fourth square of a chunk, in float64", () => {
+  const plain = (values: Float32Array): number => {
+    let total = 0;
+    for (let from = 0; from < values.length; from += CHUNK) {
+      const sums = [0, 0, 0, 0];
+      values.subarray(from, from + CHUNK).forEach((value, i) => sums[i % 4] += value * value);
+      total += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    }
+    return total;
+  };
+  blockSquares(mixed(CHUNK, 5)); // what it leaves behind does not count
+  for (const size of SIZES) {
+    const values = mixed(size, 7);
+    assert.deepEqual(blockSquares(values), [plain(values)], `${size} values`);
+  }
+  const long = mixed(BLOCK + 5, 9);
+  assert.deepEqual(blockSquares(long), [plain(long.subarray(0, BLOCK)), plain(long.subarray(BLOCK))]);
+});
+
+Deno.test("isFiniteVector() finds a bad value wherever it is, and takes the largest ones", () => {
+  for (const size of SIZES) {
+    const largest = mixed(size, 3).fill(-(2 - 2 ** -23) * 2 ** 127, size - 1);
+    assert.ok(isFiniteVector(largest), `${size} values`);
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      for (const at of [0, size >> 1, size - 1]) assert.ok(!isFiniteVector(largest.with(at, bad)));
+    }
+    assert.ok(isFiniteVector(largest), "what was there before is gone");
+  }
+});
