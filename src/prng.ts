@@ -91,16 +91,20 @@ export function uniformArray(
   high: number,
 ): Float32Array {
   const stream = randomStream(seed, purpose);
-  return Float32Array.from({ length: size }, (_, i) => low + (high - low) * stream.uniform(i));
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) values[i] = low + (high - low) * stream.uniform(i);
+  return values;
 }
 
 /** `size` normally distributed numbers with the given standard deviation, as float32 (Box–Muller on pairs of uniforms). */
 export function normalArray(size: number, seed: number, purpose: string, deviation: number): Float32Array {
   const stream = randomStream(seed, purpose);
-  return Float32Array.from({ length: size }, (_, i) => {
+  const values = new Float32Array(size);
+  for (let i = 0; i < size; i++) {
     const pair = i - (i % 2);
     const radius = Math.sqrt(-2 * Math.log(1 - stream.uniform(pair)));
     const angle = 2 * Math.PI * stream.uniform(pair + 1);
-    return deviation * radius * (i % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
-  });
+    values[i] = deviation * radius * (i % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
+  }
+  return values;
 }

@@ -135,8 +135,10 @@ export class FlashReplica implements Replica {
       tf.dispose({ ...await this.#steps.gradient(this.#state.params, inputs, seed) });
       tf.dispose([{ ...inputs }, seed]);
     }
+    const last = this.#data.perEvaluation - 1; // may have fewer sequences
+    const [one, other] = [0, last].map((index) => this.#data.validation(index).shape.join());
     await this.evaluate(0);
-    await this.evaluate(this.#data.perEvaluation - 1); // may have fewer sequences
+    if (other !== one) await this.evaluate(last);
     const inputs = [
       tf.zeros([this.size]),
       tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
