@@ -8,8 +8,9 @@ import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { RunError } from "../../src/errors.ts";
+import { averagingToy } from "./average_toys.ts";
 import { type Fault, suffer } from "./fault.ts";
-import { ToyReplica } from "./toy.ts";
+import { type ToyOptions, ToyReplica } from "./toy.ts";
 
 /** What the process is told. */
 export interface ToyOrder {
@@ -22,6 +23,8 @@ export interface ToyOrder {
   /** Blocks the event loop for so many seconds, soon after this step's last gradient. */
   block?: { step: number; seconds: number };
   fault?: Fault;
+  /** Whether it takes local steps, in a run that averages parameters. */
+  averages?: boolean;
 }
 
 function blockEventLoop(seconds: number): void {
@@ -29,16 +32,17 @@ function blockEventLoop(seconds: number): void {
 }
 
 if (import.meta.main) {
-  const { url, run, member, size, pause = 0, block, fault }: ToyOrder = JSON.parse(Deno.args[0]);
+  const { url, run, member, size, pause = 0, block, fault, averages }: ToyOrder = JSON.parse(Deno.args[0]);
   const stop = new AbortController();
   Deno.addSignalListener("SIGTERM", () => stop.abort());
-  const replica = new ToyReplica({
+  const options: ToyOptions = {
     size,
     beforeGradient: async (step) => {
       if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
       if (step === block?.step) setTimeout(() => blockEventLoop(block.seconds), 100);
     },
-  });
+  };
+  const replica = averages ? averagingToy(options) : new ToyReplica(options);
   const transport = await connectNats(url, member);
   const { configHash } = await fetchRun(transport, run, member);
   try {
