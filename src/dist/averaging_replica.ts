@@ -8,11 +8,10 @@
  * @module
  */
 
-import { setImmediate } from "node:timers/promises";
-import { computeSum, type ReportedSum } from "./compute.ts";
+import { computeSum, normOfMean, type ReportedSum } from "./compute.ts";
 import type { Range } from "./messages.ts";
 import { outerGradientSum, type OuterOptions, outerStep } from "./outer_step.ts";
-import { addInto, blockSquares, divideBy, normOf, release } from "./reduction.ts";
+import { addInto, release } from "./reduction.ts";
 import type { GradientSum, LossSum, Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "./replica.ts";
 import { hashesOf } from "./replica_state.ts";
 import { subtrees } from "./tree.ts";
@@ -133,9 +132,7 @@ export class AveragingReplica implements Replica {
     let norm = NaN;
     const isSound = reports.every(({ finite }) => finite);
     if (isSound && sum.tokens > 0) {
-      await setImmediate(); // timers get their turn between two passes over all parameters
-      divideBy(sum.gradient, sum.tokens);
-      norm = normOf(blockSquares(sum.gradient));
+      norm = await normOfMean(sum);
       if (!Number.isFinite(norm)) reports = reports.map((report) => ({ ...report, finite: false }));
     }
     const apply = Number.isFinite(norm);

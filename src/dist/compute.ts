@@ -7,7 +7,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import type { Messages, MicroBatchReport } from "./messages.ts";
-import { isFiniteVector, sumSubtree } from "./reduction.ts";
+import { blockSquares, divideBy, isFiniteVector, normOf, sumSubtree } from "./reduction.ts";
 import type { GradientSum, Replica } from "./replica.ts";
 
 /** A sum, and what each of its micro-batches added. */
@@ -47,6 +47,16 @@ export async function computeSum(
     hi,
   );
   return { sum, reports, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+/** Makes the mean of a sum, in place, and gives its norm. Timers get their turn between two passes over all parameters. */
+export async function normOfMean({ gradient, tokens }: GradientSum): Promise<number> {
+  await setImmediate();
+  divideBy(gradient, tokens);
+  await setImmediate();
+  const norm = normOf(blockSquares(gradient));
+  await setImmediate();
+  return norm;
 }
 
 /** Losses of the validation micro-batches [lo, hi). */

@@ -41,6 +41,11 @@ export function localStepsAfter({ averaging, steps }: Rounds, step: number): num
   return Math.min(end, steps) - step;
 }
 
+/** The last of the steps that end at once: of a round, or the only one. */
+export function lastStep(first: number, localSteps = 1): number {
+  return first + localSteps - 1;
+}
+
 /** Whether members' moments differ after a step: during the warm-up everybody has the same. */
 export function hasOwnMoments({ averaging }: Rounds, step: number): boolean {
   return averaging !== undefined && step > averaging.warmupSteps;

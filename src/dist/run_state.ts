@@ -18,6 +18,7 @@ import type {
 } from "./messages.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
+import { lastStep } from "./rounds.ts";
 
 /** A worker as the coordinator sees it. */
 export interface Participant {
@@ -275,5 +276,5 @@ export function onRecord(
 
 /** The last step of the open commit, or that all members have ended where none is open. */
 export function committedStep({ stage, step }: RunState): number {
-  return stage.kind === "committing" ? step + (stage.commit.round?.localSteps ?? 1) : step;
+  return stage.kind === "committing" ? lastStep(step + 1, stage.commit.round?.localSteps) : step;
 }

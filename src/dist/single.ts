@@ -5,15 +5,14 @@
  * @module
  */
 
-import { setImmediate } from "node:timers/promises";
 import { RunError, wordsOf } from "../errors.ts";
 import { AveragingReplica } from "./averaging_replica.ts";
 import { committedSteps } from "./committed.ts";
-import { computeLosses, computeSum } from "./compute.ts";
+import { computeLosses, computeSum, normOfMean } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
-import { addLosses, blockSquares, divideBy, normOf, release } from "./reduction.ts";
+import { addLosses, release } from "./reduction.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
-import { localStepsAfter } from "./rounds.ts";
+import { lastStep, localStepsAfter } from "./rounds.ts";
 import { reasonUnsaved } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
@@ -119,21 +118,20 @@ export async function singleStep(
       share: [0, microBatches],
       microBatches,
     });
-  await setImmediate(); // timers get their turn between two passes over all parameters
   const { gradient: mean, lossSum, tokens } = sum;
   const shares = [{ member: MEMBER, lo: 0, hi: microBatches, reports }];
   let reason = reasonToSkip(shares, { lossSum, tokens });
   let norm = NaN;
   if (!reason) {
-    divideBy(mean, tokens);
-    await setImmediate();
-    norm = normOf(blockSquares(mean));
-    await setImmediate();
+    norm = await normOfMean(sum);
     reason = reasonNotFinite(norm);
   }
   const applied = reason === undefined;
-  const last = step + (localSteps ?? 1) - 1;
-  const outcome: StepOutcome = { step: last, apply: applied, norm, tokens, localSteps };
+  const outcome: StepOutcome = {
+    step: lastStep(step, localSteps),
+    apply: applied,
+    ...{ norm, tokens, localSteps },
+  };
   await replica.apply(applied ? mean : new Float32Array(), outcome);
   release(mean);
   return committedSteps({

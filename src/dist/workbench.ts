@@ -14,6 +14,7 @@ import { Halted } from "./halted.ts";
 import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
+import { lastStep } from "./rounds.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
 
 /** What a workbench does to the world. */
@@ -125,7 +126,7 @@ export class Workbench {
     const { apply, norm, tokens, round } = commit;
     const localSteps = round?.localSteps;
     effects.reach("before-apply", step);
-    const last = step + (localSteps ?? 1) - 1;
+    const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
     await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), outcome);
     vectors.settle(apply);
