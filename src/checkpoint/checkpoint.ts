@@ -29,6 +29,7 @@ import {
 import type { ReplicaState } from "../dist/replica.ts";
 import { RunError, wordsOf } from "../errors.ts";
 import type { Layout } from "../layout.ts";
+import { mapValues } from "../records.ts";
 import { encodeSafetensors, type FlatTensor, writeSafetensors } from "../safetensors.ts";
 import { flatTensor } from "./vector_files.ts";
 
@@ -221,10 +222,6 @@ function flatten(layout: Layout, tensors: Record<string, FlatTensor>) {
     delete others[name];
   }
   return { params, buffers: others };
-}
-
-function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
 /** SHA-256 in hexadecimal. The event loop runs in between: the replica trains on, and has to give signs of life. */

@@ -6,6 +6,7 @@
  */
 
 import { remove, sync } from "./folder.ts";
+import { mapValues } from "../records.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
 
 /** Vectors by name, and what else stands in their file. */
@@ -39,9 +40,8 @@ export class VectorFiles {
   /** Writes the file of a step, all or nothing. */
   async save(step: number, { vectors, metadata }: SavedVectors): Promise<void> {
     const path = this.pathOf(step);
-    const tensors = Object.entries(vectors).map(([name, values]) => [name, flatTensor(values)]);
     await Deno.mkdir(this.folder, { recursive: true });
-    await writeSafetensors(`${path}.tmp`, Object.fromEntries(tensors), metadata);
+    await writeSafetensors(`${path}.tmp`, mapValues(vectors, flatTensor), metadata);
     await Deno.rename(`${path}.tmp`, path);
     await sync(this.folder);
   }
@@ -62,8 +62,7 @@ export class VectorFiles {
       throw error;
     }
     const { tensors, metadata } = parseSafetensors(bytes, path);
-    const vectors = Object.entries(tensors).map(([name, { values }]) => [name, values as Float32Array]);
-    return { vectors: Object.fromEntries(vectors), metadata };
+    return { vectors: mapValues(tensors, ({ values }) => values as Float32Array), metadata };
   }
 
   /** The steps that there are files of, newest first. */

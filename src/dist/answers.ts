@@ -33,7 +33,7 @@ export function encodeWelcome(state: RunState, name: string, partElements: numbe
   return encodeControl(fieldsOf(state, "welcome"), message);
 }
 
-/** What a reducer has to know and to do; undefined where it is none. */
+/** What a reducer has to know and to do; undefined where it is none, and when the run has ended. */
 export function encodeReduce(
   state: RunState,
   name: string,
@@ -57,9 +57,15 @@ function sizesOf({ plan }: RunState, partElements: number): ExchangeSizes {
 }
 
 /** What is answered to a frame that came as a request and is no join. */
-export function answerTo(state: RunState, { kind, sender }: Frame): Uint8Array {
+export function answerTo(
+  state: RunState,
+  { kind, sender }: Frame,
+  partElements: number,
+  now: number,
+): Uint8Array {
   if (kind === "status") return orderFor(state, sender);
   if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
+  if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
   const { config, configHash } = state.plan;
   const startStep = state.generation === 0 ? state.step : 0; // later, newcomers take the state over

@@ -27,6 +27,7 @@ import {
   withoutCandidate,
 } from "./transitions.ts";
 import { subtrees } from "./tree.ts";
+import { mapValues } from "../records.ts";
 
 /** A candidate that came too late for so many boundaries is waited for at the last of them. */
 const PATIENT_AFTER = 2;
@@ -228,8 +229,4 @@ function openRound(
     if (lo < hi) reports.push(undefined);
   }
   return { round: { localSteps, shares }, ranges, reports };
-}
-
-function mapValues<A, B>(record: Readonly<Record<string, A>>, map: (value: A) => B): Record<string, B> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }

@@ -164,7 +164,7 @@ class Coordinator {
     if (this.#isStale(frame)) {
       this.#count("stale");
       if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
-      return message.respond?.(answerTo(this.#state, frame));
+      return message.respond?.(this.#answerTo(frame));
     }
     const isPart = frame.kind === "sum" || frame.kind === "ack";
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
@@ -174,9 +174,7 @@ class Coordinator {
   }
 
   #answerTo(frame: Frame): Uint8Array {
-    const { kind, sender } = frame;
-    const order = kind === "reducer" && encodeReduce(this.#state, sender, this.partElements, now());
-    return order || answerTo(this.#state, frame);
+    return answerTo(this.#state, frame, this.partElements, now());
   }
 
   /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */

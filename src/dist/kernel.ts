@@ -11,7 +11,7 @@ import { add, areFinite, divide, memory, scale, squares, widen } from "./kernel.
 /** Values of a chunk. */
 export const CHUNK = 16_384;
 /** Values that share a scale in int8. */
-const BLOCK = 256;
+export const INT8_BLOCK = 256;
 
 /** Chunks that can be held at once: a tree over 2 ** 23 micro-batches is not higher. */
 const SLOTS = 24;
@@ -23,7 +23,7 @@ const slots = Array.from(
 /** Where encoded values are read from. */
 const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES;
 const encoded = new Uint8Array(memory.buffer, ENCODED, BYTES);
-const scales = new Uint8Array(memory.buffer, SCALES, BYTES / BLOCK);
+const scales = new Uint8Array(memory.buffer, SCALES, BYTES / INT8_BLOCK);
 
 /** The first values of a slot, to be read before anything else is done here. */
 export function valuesIn(slot: number, count: number): Float32Array {
@@ -35,30 +35,32 @@ function lengthOf(count: number): number {
   return 4 * count + 15 & ~15;
 }
 
+/** The same, with zeros for the few more. */
+function paddedLengthOf(slot: number, count: number): number {
+  slots[slot].fill(0, count, count + 3);
+  return lengthOf(count);
+}
+
 /** Adds the values of one slot to those of another. */
 export function addSlots(left: number, right: number, count: number): void {
   add(left * BYTES, right * BYTES, lengthOf(count));
 }
 
-/**
- * Divides the values of a slot.
- *
- * @param divisor a float32 value
- */
+/** Divides the values of a slot. Each quotient is the exact one, rounded once. */
 export function divideSlot(slot: number, divisor: number, count: number): void {
-  divide(slot * BYTES, divisor, lengthOf(count));
+  if (Math.fround(divisor) === divisor) return divide(slot * BYTES, divisor, lengthOf(count));
+  const values = slots[slot];
+  for (let i = 0; i < count; i++) values[i] /= divisor;
 }
 
 /** The sum of the squares of a slot's values, in float64: four sums, each of every fourth value, in the end added up. */
 export function squaresOf(slot: number, count: number): number {
-  slots[slot].fill(0, count, count + 3);
-  return squares(slot * BYTES, lengthOf(count));
+  return squares(slot * BYTES, paddedLengthOf(slot, count));
 }
 
 /** Whether all values of a slot are finite. */
 export function areFiniteIn(slot: number, count: number): boolean {
-  slots[slot].fill(0, count, count + 3);
-  return areFinite(slot * BYTES, lengthOf(count)) === 1;
+  return areFinite(slot * BYTES, paddedLengthOf(slot, count)) === 1;
 }
 
 /** Puts values into a slot. */

@@ -41,10 +41,7 @@ export function advance(state: RunState, event: MembershipEvent, now: number): T
 function react(state: RunState, event: MembershipEvent, now: number): Transition {
   if (state.stage.kind === "gathering") return gather(state, state.stage, event, now);
   if (event.kind === "reducer") return engage(state, event, now);
-  if (event.kind === "leave" && state.reducers.has(event.member)) {
-    const lost = loseReducer(state, event.member, event.error);
-    return state.stage.kind === "ended" ? endWhenEmpty(lost.state, now) : lost;
-  }
+  if (event.kind === "leave" && state.reducers.has(event.member)) return leave(state, event, now);
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
@@ -80,10 +77,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return restored(state, event, now);
     case "hashes":
       return compare(hashed(state, event.member, event.hashes), now);
-    case "leave": {
-      const lost = lose(state, event.member, event.error, now);
-      return state.stage.kind === "ended" ? endWhenEmpty(lost.state, now) : lost;
-    }
+    case "leave":
+      return leave(state, event, now);
     case "probed":
       return probed(state, event.name, event.there, now);
     case "pulled":
@@ -148,6 +143,16 @@ function probed(state: RunState, name: string, there: boolean, now: number): Tra
   return stay(candidate ? withCandidate(state, { ...candidate, goneSince: since(candidate) }) : state);
 }
 
+/** Somebody goes, whatever it was. */
+function leave(
+  state: RunState,
+  { member: name, error }: MembershipEvent & { kind: "leave" },
+  now: number,
+): Transition {
+  const left = state.reducers.has(name) ? loseReducer(state, name, error) : lose(state, name, error, now);
+  return state.stage.kind === "ended" ? endWhenEmpty(left.state, now) : left;
+}
+
 /** The open step is finished first, so that nothing of it is lost. */
 function interrupt(state: RunState, now: number): Transition {
   if (state.stage.kind === "ended") return stay(state);
@@ -192,21 +197,16 @@ function isStateLost({ members, candidates, generation, stageSince, plan }: RunS
 
 /** The clock starts anew for everybody. */
 function forgive(state: RunState, now: number): Transition {
-  const renew = <P extends Participant>(all: ReadonlyMap<string, P>) =>
-    new Map(
-      [...all].map((
-        [name, each],
-      ) => [name, { ...each, heardAt: now, progressAt: now, goneSince: undefined }]),
-    );
+  const renew = <P extends object>(all: ReadonlyMap<string, P>, clocks: Partial<P>) =>
+    new Map([...all].map(([name, each]) => [name, { ...each, ...clocks }]));
   const { members, candidates, reducers } = state;
+  const silence = { heardAt: now, goneSince: undefined }, stall = { progressAt: now };
   return stay({
     ...state,
     deafAt: now,
-    members: renew(members),
-    candidates: renew(candidates),
-    reducers: new Map(
-      [...reducers].map(([name, each]) => [name, { ...each, heardAt: now, goneSince: undefined }]),
-    ),
+    members: renew(members, { ...silence, ...stall }),
+    candidates: renew(candidates, { ...silence, ...stall }),
+    reducers: renew(reducers, silence),
   });
 }
 

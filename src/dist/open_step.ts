@@ -8,7 +8,6 @@
 import type { VectorCodec } from "./codecs/codecs.ts";
 import { addSlots, CHUNK, divideSlot, valuesIn } from "./kernel.ts";
 import type { Range } from "./messages.ts";
-import { divideBy } from "./reduction.ts";
 import { pathTo, splitOf } from "./tree.ts";
 
 /** One part of sums over disjoint subtrees, encoded, by node. */
@@ -90,17 +89,15 @@ export function averageInto(
   { codec, leaves, tokens }: { codec: VectorCodec; leaves: number; tokens: number },
 ): void {
   const steps = additionsOf(sums, leaves);
-  const isFloat32 = Math.fround(tokens) === tokens; // dividing then rounds as reduction.ts does
   for (let from = 0; from < mean.length; from += CHUNK) {
     const count = Math.min(CHUNK, mean.length - from);
     for (const { bytes, slot } of steps) {
       if (bytes) codec.load(bytes, mean.length, from, slot);
       else addSlots(slot, slot + 1, count);
     }
-    if (isFloat32) divideSlot(0, tokens, count);
+    divideSlot(0, tokens, count);
     mean.set(valuesIn(0, count), from);
   }
-  if (!isFloat32) divideBy(mean, tokens);
 }
 
 /** What is done with each chunk: bytes are read into a slot, or without any the next slot is added to it. */

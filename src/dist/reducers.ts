@@ -98,22 +98,28 @@ function handOver(state: RunState, lost: string): Transition {
   const { stage } = state;
   const isOpen = stage.kind === "computing" || stage.kind === "averaging";
   if (!isOpen || !stage.owners.includes(lost) || stage.done.has(lost)) return stay(state);
-  const heirs = ownersOf(state);
-  let next = 0;
-  const owners = stage.owners.map((owner) => owner === lost ? heirs[next++ % heirs.length] : owner);
+  const { owners, heirs } = inherited(state, stage.owners, (owner) => owner !== lost);
   const done = new Map(stage.done);
-  for (const heir of heirs.slice(0, next)) done.delete(heir);
+  for (const heir of heirs) done.delete(heir);
   const handed = withoutFollowers({ ...state, stage: { ...stage, owners, done } });
   return { state: handed, actions: stage.kind === "averaging" ? [{ do: "average" }] : [] };
 }
 
 /** The open step, all parts of which are averaged anew, by those who are there. */
 export function anew<S extends StepInProgress>(state: RunState, stage: S): S {
+  const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
+  const { owners } = inherited(state, stage.owners, isThere);
+  return { ...stage, owners, done: new Map(), squares: new Map() };
+}
+
+/** The owners with others, in turn, in the places of those that are not there; and who these others are. */
+function inherited(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
   const heirs = ownersOf(state);
   let next = 0;
-  const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
-  const owners = stage.owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]);
-  return { ...stage, owners, done: new Map(), squares: new Map() };
+  return {
+    owners: owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]),
+    heirs: heirs.slice(0, next),
+  };
 }
 
 /**

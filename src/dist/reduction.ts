@@ -40,19 +40,13 @@ export function release(vector: Float32Array): void {
   (vector.buffer as ArrayBuffer).transfer(0);
 }
 
-/** Divides a sum by its tokens, in place: the weighted mean. Each value is the exact one, rounded once. */
+/** Divides a sum by its tokens, in place: the weighted mean. */
 export function divideBy(sum: Float32Array, tokens: number): void {
-  if (Math.fround(tokens) !== tokens) return divideByDouble(sum, tokens);
   for (const chunk of chunksOf(sum)) {
     loadValues(chunk, 0);
     divideSlot(0, tokens, chunk.length);
     chunk.set(valuesIn(0, chunk.length));
   }
-}
-
-/** For more tokens than float32 can tell apart. */
-function divideByDouble(sum: Float32Array, tokens: number): void {
-  for (let i = 0; i < sum.length; i++) sum[i] /= tokens;
 }
 
 /** Sums of squares, in float64, of each block of values. */

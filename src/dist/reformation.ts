@@ -127,9 +127,16 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
   const ranges = withShares(state, stage.ranges, orphans, reports);
   const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
   const open: StepInProgress = { ...stage, ranges, sums, reports };
-  const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
-  const reformed: Transition = { state, actions: [next] };
-  return andThen(reformed, (state) => enter(state, { ...open, kind }));
+  return andThen(withSums(state, kind, sums), (state) => enter(state, { ...open, kind }));
+}
+
+/** Lets those who average go on with these sums: with all that there are, or with those that are left until others come. */
+function withSums(
+  state: RunState,
+  kind: "computing" | "averaging",
+  sums: StepInProgress["sums"],
+): Transition {
+  return { state, actions: [kind === "averaging" ? { do: "average" } : { do: "reform", sums }] };
 }
 
 /**
@@ -146,9 +153,7 @@ function goOnWithRound(
   const { ranges: { [lost]: leaves = [], ...ranges } } = stage;
   const isKept = leaves.length === 0 || stage.sums.some(({ member, pulled }) => member === lost && pulled);
   if (isKept) {
-    const { kind, sums } = stage;
-    const next = kind === "averaging" ? { do: "average" } as const : { do: "reform", sums } as const;
-    return andThen({ state, actions: [next] }, (state) => enter(state, { ...stage, ranges }));
+    return andThen(withSums(state, stage.kind, stage.sums), (state) => enter(state, { ...stage, ranges }));
   }
   const sums = stage.sums.filter(({ member }) => state.members.has(member));
   const reports = stage.reports.map((report, leaf) =>

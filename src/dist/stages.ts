@@ -8,7 +8,7 @@
 import { proceed } from "./boundary.ts";
 import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport, Range, StateHashes, StepTraffic } from "./messages.ts";
+import type { Messages, MicroBatchReport, Range, StateHashes } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
@@ -23,6 +23,7 @@ import {
   type StepInProgress,
   type Transition,
 } from "./run_state.ts";
+import { payloadOf } from "./traffic.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
 
@@ -95,23 +96,18 @@ export function pulled(state: RunState, lo: number, hi: number): Transition {
 /** All members have some parts of the mean. When they have all, its norm is known. */
 export function reduced(
   state: RunState,
-  { reducer, squares, traffic }: MembershipEvent & { kind: "reduced" },
+  { reducer, squares, traffic: own }: MembershipEvent & { kind: "reduced" },
   now: number,
 ): Transition {
   if (state.stage.kind !== "averaging") return stay(state);
-  const done = new Map(state.stage.done).set(reducer, traffic);
+  const done = new Map(state.stage.done).set(reducer, own);
   const all = new Map([...state.stage.squares, ...squares]);
   const stage = { ...state.stage, done, squares: all };
   if (stage.owners.some((owner) => !done.has(owner))) return stay({ ...state, stage });
   const inOrder = [...all].sort(([a], [b]) => a - b).flatMap(([, squares]) => squares);
   const norm = normOf(inOrder);
-  const sum = (count: (each: StepTraffic) => number) =>
-    [...done.values()].reduce((total, each) => total + count(each), 0);
-  return commit(state, stage, norm, now, {
-    reason: reasonNotFinite(norm),
-    bytesSent: sum(({ bytesSent }) => bytesSent),
-    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
-  });
+  const traffic = payloadOf([...done.values()]);
+  return commit(state, stage, norm, now, { reason: reasonNotFinite(norm), ...traffic });
 }
 
 /** One decision for all: apply the mean, or skip the step or round. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Traffic } from "./messages.ts";
+import type { StepTraffic, Traffic } from "./messages.ts";
 import type { RunState } from "./run_state.ts";
 
 /** The state with the latest that a worker has told of its traffic: a worker that joins again counts on. */
@@ -16,12 +16,22 @@ export function withTraffic(state: RunState, name: string, traffic: Traffic): Ru
 
 /** Of all workers that there were. */
 export function totalTraffic({ traffic }: RunState): Traffic {
-  const sum = (count: (each: Traffic) => number) =>
-    [...traffic.values()].reduce((total, each) => total + count(each), 0);
+  const all = [...traffic.values()];
   return {
-    bytesSent: sum(({ bytesSent }) => bytesSent),
-    bytesReceived: sum(({ bytesReceived }) => bytesReceived),
-    stateBytes: sum(({ stateBytes }) => stateBytes),
-    staleOrders: sum(({ staleOrders }) => staleOrders),
+    ...payloadOf(all),
+    stateBytes: sumOf(all, ({ stateBytes }) => stateBytes),
+    staleOrders: sumOf(all, ({ staleOrders }) => staleOrders),
   };
+}
+
+/** Of all together. */
+export function payloadOf(all: readonly StepTraffic[]): StepTraffic {
+  return {
+    bytesSent: sumOf(all, ({ bytesSent }) => bytesSent),
+    bytesReceived: sumOf(all, ({ bytesReceived }) => bytesReceived),
+  };
+}
+
+function sumOf<T>(all: readonly T[], count: (each: T) => number): number {
+  return all.reduce((total, each) => total + count(each), 0);
 }

@@ -81,8 +81,9 @@ export class Family {
           await pause(milliseconds, undefined, { signal }).catch(() => {}); // rejected when the launch ends meanwhile
           if (signal.aborted) return;
         }
-        if (!kept.isWorthIt()) this.fail(error); // not at once, or not any more
-        if (milliseconds === undefined || !kept.isWorthIt()) throw error;
+        const isWorthIt = kept.isWorthIt(); // not at once, or not any more
+        if (!isWorthIt) this.fail(error);
+        if (!isWorthIt || milliseconds === undefined) throw error;
       }
     }
   }

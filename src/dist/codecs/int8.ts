@@ -8,7 +8,7 @@
 
 import type { RandomStream } from "../../prng.ts";
 import type { Feedback, VectorCodec } from "./codecs.ts";
-import { CHUNK, decodeByChunks, loadCodes } from "../kernel.ts";
+import { CHUNK, decodeByChunks, INT8_BLOCK, loadCodes } from "../kernel.ts";
 import { compensate, encodeInt8, lose, memory } from "./int8.wasm";
 
 /** Random numbers for stochastic rounding: value i of a vector takes number `from` + i of the stream. */
@@ -18,9 +18,6 @@ export interface Dither {
   /** Place in the stream of the first value. */
   from: number;
 }
-
-/** Values that share a scale. */
-export const INT8_BLOCK = 256;
 
 /** Where in the kernel's memory what lies. */
 const VALUES = 0, DITHER = 4 * CHUNK, RESIDUAL = 8 * CHUNK, SCALES = 12 * CHUNK, CODES = 13 * CHUNK;

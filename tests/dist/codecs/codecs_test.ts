@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { CODEC_NAMES, codecOf, type VectorCodec } from "../../../src/dist/codecs/codecs.ts";
-import { type Dither, INT8_BLOCK } from "../../../src/dist/codecs/int8.ts";
+import type { Dither } from "../../../src/dist/codecs/int8.ts";
+import { INT8_BLOCK } from "../../../src/dist/kernel.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
 
 const ALL = CODEC_NAMES.map(codecOf);
