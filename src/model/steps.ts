@@ -19,7 +19,7 @@ export interface Steps {
   ): Promise<LossSums & { gradient: tf.Tensor1D }>;
   /** Loss sum of a micro-batch ({@linkcode evalStep}). */
   evaluate(params: tf.Tensor1D, batch: Batch): Promise<LossSums>;
-  /** One update of the optimizer ({@linkcode applyStep}). */
+  /** One update of the optimizer ({@linkcode applyStep}). The state given is disposed, and its memory used again. */
   apply(state: OptimizerState, mean: tf.Tensor1D, scalars: tf.Tensor1D): Promise<OptimizerState>;
   /** How the functions run, a part of the numerics fingerprint: "compiled", or each where they differ. Known once all have run. */
   readonly path: string;
@@ -46,7 +46,7 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
   }));
   const apply = compile((...[params, m, v, mean, scalars]: tf.Tensor1D[]) => ({
     ...applyStep({ params, m, v }, mean, scalars, optimizer, model.definition),
-  }));
+  }), { donate: [0, 1, 2] });
   const all = onHost ? [gradient, evaluate] : [gradient, evaluate, apply];
   return {
     gradient: (params, batch, seed) => gradient(params, seed, ...listed(batch)),
@@ -77,5 +77,6 @@ function applyTensorsOnHost(
   const read = (tensor: tf.Tensor1D) => tensor.dataSync<"float32">();
   const state = { params: read(params), m: read(m), v: read(v) };
   const next = applyOnHost(state, read(mean), read(scalars), options, definition);
+  tf.dispose([params, m, v]);
   return { params: tf.tensor1d(next.params), m: tf.tensor1d(next.m), v: tf.tensor1d(next.v) };
 }

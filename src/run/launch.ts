@@ -207,7 +207,7 @@ function keepReducers(family: Family, { run, name, reducers }: Config["machine"]
   }
 }
 
-/** Worker i of this machine computes on GPU i where there are GPUs. */
+/** Worker i of this machine computes on GPU i where there are GPUs, counted round where there are fewer. */
 function workerOrders(
   { run, workers, backend, device, name, out: folder }: Config["machine"],
   common: Pick<WorkerOptions, "url" | "source" | "atHome">,

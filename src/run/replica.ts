@@ -143,7 +143,9 @@ export class FlashReplica implements Replica {
       tf.zeros([this.size]),
       tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
     ] as tf.Tensor1D[];
-    tf.dispose({ ...await this.#steps.apply(this.#state, inputs[0], inputs[1]) });
+    const { params, m, v } = this.#state;
+    const copy = { params: params.clone(), m: m.clone(), v: v.clone() };
+    tf.dispose({ ...await this.#steps.apply(copy, inputs[0], inputs[1]) });
     tf.dispose(inputs);
   }
 
@@ -183,9 +185,7 @@ export class FlashReplica implements Replica {
       const inputs = [tf.tensor1d(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
       const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
       tf.dispose(inputs);
-      const next = await running;
-      tf.dispose({ ...this.#state });
-      this.#state = next;
+      this.#state = await running;
       this.#updates = updates;
     }
     this.#step = step;

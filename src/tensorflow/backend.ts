@@ -11,7 +11,7 @@ import { RunError } from "../errors.ts";
 import { TensorFlowBinding, type TensorMetadata } from "./binding.ts";
 import { CompileCache } from "./compile_cache.ts";
 import { newContext } from "./context.ts";
-import { type Device, findLibrary, hasGpu, LIBRARY_FILE } from "./library.ts";
+import { type Device, findLibrary, gpuNames, LIBRARY_FILE } from "./library.ts";
 import { instructionSet, processorFlags, processorName } from "./machine.ts";
 import { trimMemory } from "./memory.ts";
 import { RecordingError } from "./recording.ts";
@@ -27,7 +27,7 @@ export interface BackendOptions {
   threads?: number;
   /** Where to compute. By default on a GPU where `nvidia-smi` answers. */
   device?: "cpu" | "gpu";
-  /** Which of the machine's GPUs, 0 by default. */
+  /** Which of the machine's GPUs, 0 by default; those with a number too high share, counted round. */
   gpu?: number;
   /** Gets lines for people while the library is fetched. */
   onProgress?: (line: string) => void;
@@ -47,7 +47,7 @@ export interface BackendInfo {
   deviceName: string;
   /** Threads that one operation may use. */
   threads: number;
-  /** Instructions that the bits of a sum depend on: "avx2 fma". */
+  /** Instructions that the bits of a sum depend on: "avx2 fma"; a GPU's name stands for them. */
   instructionSet: string;
   /** Flags for TensorFlow's compiler in the environment, which can change bits. */
   xlaFlags: string;
@@ -124,6 +124,9 @@ export function tensorFlowBackend(): TensorFlowBackend | undefined {
 interface BackendInternals {
   getInputTensorIds(tensors: readonly tf.TensorInfo[]): number[];
   createOutputTensor(metadata: TensorMetadata): tf.Tensor;
+  readonly tensorMap: {
+    get(dataId: tf.DataId): { id: number; values: tf.backend_util.BackendValues | null };
+  };
 }
 
 /** The binding's ids of tensors, which are uploaded first where only tfjs has their values yet. */
@@ -150,12 +153,14 @@ async function startCpu(): Promise<BackendInfo> {
 }
 
 async function startTensorFlow(options: BackendOptions & { threads: number }): Promise<BackendInfo> {
-  const device = options.device ?? (await hasGpu() ? "gpu" : "cpu");
+  const gpus = options.device === "cpu" ? [] : await gpuNames();
+  const device = options.device ?? (gpus.length > 0 ? "gpu" : "cpu");
   const { folder } = await findLibrary(device, options);
+  const xlaFlags = Deno.env.get("XLA_FLAGS") ?? ""; // the user's, without ours, which name a folder of this machine
   setEnvironment(device, folder);
-  await openCompileCache(folder);
-  const gpu = device === "gpu" ? options.gpu ?? 0 : undefined;
-  const context = newContext(openTensorFlow(folder), { threads: options.threads, gpu });
+  const gpu = device === "gpu" ? (options.gpu ?? 0) % Math.max(gpus.length, 1) : undefined;
+  await openCompileCache(folder, gpu === undefined ? processorFlags() : `${processorFlags()} ${gpus[gpu]}`);
+  const context = newContext(openTensorFlow(folder, device), { threads: options.threads, gpu });
   if (device === "gpu" && !context.hasGpu) {
     throw new RunError(
       `TensorFlow in ${folder} sees no GPU ${gpu}; look at nvidia-smi, or compute on the CPU`,
@@ -167,14 +172,14 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
     backend: "tensorflow",
     version: `TensorFlow ${binding.TF_Version}`,
     device,
-    deviceName: device === "gpu" ? `GPU ${gpu}` : processorName(),
+    deviceName: gpu === undefined ? processorName() : `${gpus[gpu]} (GPU ${gpu})`,
     threads: options.threads,
-    instructionSet: instructionSet(),
-    xlaFlags: Deno.env.get("XLA_FLAGS") ?? "",
+    instructionSet: gpu === undefined ? instructionSet() : gpus[gpu],
+    xlaFlags,
   };
 }
 
-/** Variables that TensorFlow reads as its library is opened. What the user set stays. */
+/** Variables that TensorFlow reads as its library is opened. What the user set stays, or follows ours, which it overrides. */
 function setEnvironment(device: Device, folder: string): void {
   const defaults: Record<string, string> = {
     TF_CPP_MIN_LOG_LEVEL: "3", // what goes wrong comes back as an error; XLA warns at each start of its own file format
@@ -182,8 +187,14 @@ function setEnvironment(device: Device, folder: string): void {
   if (device === "gpu") {
     defaults.NVIDIA_TF32_OVERRIDE = "0"; // float32 products are rounded to 10 bits otherwise
     defaults.TF_DETERMINISTIC_OPS = "1";
-    defaults.XLA_FLAGS = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 " +
-      `--xla_gpu_cuda_data_dir=${folder}/../nvidia/cuda_nvcc`;
+    const xlaFlags = [
+      "--xla_gpu_deterministic_ops=true",
+      "--xla_gpu_autotune_level=0", // what is fastest is another thing in each process
+      "--xla_gpu_enable_triton_gemm=false", // it would round to 10 bits, too
+      `--xla_gpu_cuda_data_dir=${folder}/../nvidia/cuda_nvcc`,
+      Deno.env.get("XLA_FLAGS") ?? "",
+    ];
+    Deno.env.set("XLA_FLAGS", xlaFlags.join(" "));
   }
   for (const [name, value] of Object.entries(defaults)) {
     if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
@@ -192,11 +203,11 @@ function setEnvironment(device: Device, folder: string): void {
 
 let compileCache: CompileCache | undefined;
 
-/** XLA keeps what it compiles. Its folder depends on the library, the processor and the flags. */
-async function openCompileCache(folder: string): Promise<void> {
+/** XLA keeps what it compiles. Its folder depends on the library, the processors and the flags. */
+async function openCompileCache(folder: string, processors: string): Promise<void> {
   const { size, mtime } = await Deno.stat(`${folder}/${LIBRARY_FILE}`);
   const flags = Deno.env.get("XLA_FLAGS") ?? "";
-  compileCache = new CompileCache([folder, size, mtime?.getTime(), processorFlags(), flags].join(" "));
+  compileCache = new CompileCache([folder, size, mtime?.getTime(), processors, flags].join(" "));
   await compileCache.open();
   Deno.env.set("TF_XLA_FLAGS", `${Deno.env.get("TF_XLA_FLAGS") ?? ""} ${compileCache.xlaFlag}`);
 }
@@ -236,6 +247,11 @@ async function register(binding: TensorFlowBinding): Promise<void> {
         );
       }
       return super.readSync(dataId);
+    }
+
+    override async read(dataId: tf.DataId): Promise<tf.backend_util.BackendValues> {
+      const { id, values } = (this as unknown as BackendInternals).tensorMap.get(dataId);
+      return values === null && !binding.isRecording ? await binding.tensorData(id) : this.readSync(dataId);
     }
   }
   tf.registerBackend("tensorflow", () => new Backend(binding, "@tensorflow/tfjs-node-gpu"), 3);

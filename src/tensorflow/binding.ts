@@ -11,6 +11,7 @@ import type { AttributeSetters } from "./attributes.ts";
 import type { Context } from "./context.ts";
 import type { GraphOutput } from "./graph.ts";
 import { type EagerTensor, type RecordedTensor, type Recording, RecordingError } from "./recording.ts";
+import { Status } from "./status.ts";
 import { cString, textAt } from "./symbols.ts";
 import { DataType, type InputValues, newTensor, type OutputValues, valuesOf } from "./tensor.ts";
 
@@ -112,21 +113,27 @@ export class TensorFlowBinding implements TFJSBinding {
 
   /** The values of a tensor. Its declared type is narrower than what tfjs-node itself relies on for text and int64. */
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array {
-    const tensor = this.#get(id);
-    if ("recording" in tensor) {
-      throw new RecordingError(
-        "a value was read inside a recorded function: it has none until the function runs. Return the tensor and read it " +
-          "after the call (tf.gather reads its indices: use gatherRows instead)",
-      );
-    }
+    const { pointer, dtype } = this.#readable(id);
     const { api, status } = this.#context;
-    const resolved = api.TFE_TensorHandleResolve(tensor.pointer, status.pointer);
+    const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
+    status.check("reading a tensor");
+    return this.#takeValues(resolved, dtype);
+  }
+
+  /** The same, without holding up the event loop until a GPU has computed them. */
+  async tensorData(id: number): Promise<Float32Array | Int32Array | Uint8Array> {
+    if (!this.#context.hasGpu) return this.tensorDataSync(id);
+    const { pointer, dtype } = this.#readable(id);
+    const { api } = this.#context;
+    using status = new Status(api); // of its own, because others run meanwhile
+    const kept = api.TFE_TensorHandleCopySharingTensor(pointer, status.pointer); // the tensor may be freed meanwhile
     status.check("reading a tensor");
     try {
-      const values: OutputValues = valuesOf(api, resolved, tensor.dtype);
-      return values as Float32Array | Int32Array | Uint8Array;
+      const resolved = await api.TFE_TensorHandleResolveNonblocking(kept, status.pointer);
+      status.check("reading a tensor");
+      return this.#takeValues(resolved, dtype);
     } finally {
-      api.TF_DeleteTensor(resolved);
+      api.TFE_DeleteTensorHandle(kept);
     }
   }
 
@@ -215,6 +222,25 @@ export class TensorFlowBinding implements TFJSBinding {
     const shape: number[] = [];
     for (let i = 0; i < rank; i++) shape.push(Number(api.TFE_TensorHandleDim(pointer, i, status.pointer)));
     return this.adopt(pointer, shape, api.TFE_TensorHandleDataType(pointer));
+  }
+
+  #readable(id: number): EagerTensor {
+    const tensor = this.#get(id);
+    if ("pointer" in tensor) return tensor;
+    throw new RecordingError(
+      "a value was read inside a recorded function: it has none until the function runs. Return the tensor and read it " +
+        "after the call (tf.gather reads its indices: use gatherRows instead)",
+    );
+  }
+
+  /** The values of a `TF_Tensor`, which is freed. */
+  #takeValues(tensor: Deno.PointerValue, dtype: number): Float32Array | Int32Array | Uint8Array {
+    try {
+      const values: OutputValues = valuesOf(this.#context.api, tensor, dtype);
+      return values as Float32Array | Int32Array | Uint8Array;
+    } finally {
+      this.#context.api.TF_DeleteTensor(tensor);
+    }
   }
 
   #add(tensor: EagerTensor | RecordedTensor): number {

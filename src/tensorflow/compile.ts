@@ -22,6 +22,11 @@ export type ExecutionPath = "compiled" | "recorded" | "eager";
 export interface CompileOptions {
   /** The first path to try, "compiled" by default: to compare the paths, or where compiling takes longer than it saves. */
   path?: ExecutionPath;
+  /**
+   * Numbers of inputs that are given up at each call: they are disposed, and the first result of the same shape and type
+   * takes their memory, where nobody else holds it. For a state that is large and replaced at every call.
+   */
+  donate?: readonly number[];
 }
 
 /** What {@linkcode compile} makes of a function. */
@@ -73,7 +78,7 @@ export function compile<Inputs extends tf.Tensor[], Result extends Results>(
   fn: (...inputs: Inputs) => Result,
   options: CompileOptions = {},
 ): CompiledFunction<Inputs, Result> {
-  const compiler = new Compiler(fn, options.path ?? "compiled");
+  const compiler = new Compiler(fn, options);
   const call = (...inputs: Inputs) => compiler.call(inputs);
   return Object.defineProperties(call, {
     path: { get: () => compiler.path },
@@ -93,14 +98,16 @@ interface Recorded<Result extends Results> {
 class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
   readonly #fn: (...inputs: Inputs) => Result;
   readonly #first: ExecutionPath;
+  readonly #donated: readonly number[];
   readonly #bySignature = new Map<string, Recorded<Result>>();
   #isDisposed = false;
   path: ExecutionPath | undefined;
   reason: string | undefined;
 
-  constructor(fn: (...inputs: Inputs) => Result, first: ExecutionPath) {
+  constructor(fn: (...inputs: Inputs) => Result, { path = "compiled", donate = [] }: CompileOptions) {
     this.#fn = fn;
-    this.#first = first;
+    this.#first = path;
+    this.#donated = donate;
   }
 
   async call(inputs: Inputs): Promise<Result> {
@@ -129,7 +136,12 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
       return this.#take("eager", `the backend is ${tf.getBackend()}, and only tensorflow records functions`);
     }
     try {
-      return new RecordedFunction(backend, this.#fn as (...inputs: tf.Tensor[]) => Result, inputs);
+      return new RecordedFunction(
+        backend,
+        this.#fn as (...inputs: tf.Tensor[]) => Result,
+        inputs,
+        this.#donated,
+      );
     } catch (error) {
       if (error instanceof DynamicShapeError) return this.#take("eager", error.message);
       throw error;
@@ -146,6 +158,8 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
   /** Runs it with XLA, and where that fails without; what fails without too is not XLA's doing, and thrown. */
   async #tryXla(fn: RecordedFunction<Result>, state: Recorded<Result>, inputs: Inputs): Promise<Result> {
     const kept = inputs.map((input) => input.clone()); // the caller may dispose the inputs before the second run
+    const again = kept.map((input) => input.clone()); // donated ones are disposed by each run
+    this.#donated.forEach((i) => inputs[i].dispose());
     try {
       const result = await fn.run(kept, true);
       state.xla = "works";
@@ -153,21 +167,23 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
       return result;
     } catch (error) {
       if (!(error instanceof TensorFlowError)) throw error;
-      const result = await fn.run(kept, false);
+      const result = await fn.run(again, false);
       state.xla = "unwanted";
       this.#take("recorded", `XLA can't compile it: ${error.message}`);
       return result;
     } finally {
-      tf.dispose(kept);
+      tf.dispose([kept, again]);
     }
   }
 
   #runEagerly(inputs: Inputs): Result {
-    return tf.tidy(() => {
+    const results = tf.tidy(() => {
       const { tensors, rebuild } = flattenResults(this.#fn(...inputs));
       // clones, so that a result that is also an input can be disposed like any other
       return rebuild(tensors.map((tensor) => tensor.clone())) as Result & tf.TensorContainer;
     });
+    this.#donated.forEach((i) => inputs[i].dispose());
+    return results;
   }
 
   #take(path: ExecutionPath, reason?: string): undefined {

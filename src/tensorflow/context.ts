@@ -25,6 +25,8 @@ export interface Context {
   readonly status: Status;
   /** Whether TensorFlow sees a GPU. */
   readonly hasGpu: boolean;
+  /** Where recorded functions run, by TensorFlow's name. An operation by itself goes where TensorFlow has a kernel for it. */
+  readonly device: string;
 }
 
 /** Makes the context. It lives as long as the process. */
@@ -37,7 +39,8 @@ export function newContext(api: TensorFlowApi, config: ContextConfig): Context {
   const pointer = api.TFE_NewContext(options, status.pointer);
   status.check("starting TensorFlow");
   api.TFE_DeleteContextOptions(options);
-  return { api, pointer, status, hasGpu: deviceTypes(api, pointer, status).includes("GPU") };
+  const hasGpu = deviceTypes(api, pointer, status).includes("GPU");
+  return { api, pointer, status, hasGpu, device: hasGpu ? "/device:GPU:0" : "/device:CPU:0" };
 }
 
 /** A varint field of a protocol buffer, for numbers below 2^31. */

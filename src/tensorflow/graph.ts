@@ -41,6 +41,8 @@ export class Graph implements Disposable {
   readonly #pointer: Deno.PointerValue;
   readonly #setters: AttributeSetters;
   #operations = 0;
+  /** Operations that are there for what they do. */
+  readonly #effects: Deno.PointerValue[] = [];
 
   /** An empty one. */
   constructor(context: Context) {
@@ -61,6 +63,27 @@ export class Graph implements Disposable {
     api.TF_SetAttrType(operation, cString("dtype"), dtype);
     api.TF_SetAttrShape(operation, cString("shape"), int64s(shape), shape.length);
     return this.#finish("Placeholder", operation, 1)[0];
+  }
+
+  /** The value of a resource variable, an input of the function, of a shape that is known without it. */
+  readVariable(variable: GraphOutput, shape: readonly number[], dtype: number): GraphOutput {
+    const { api, status } = this.#context;
+    const operation = this.#begin("ReadVariableOp");
+    api.TF_AddInput(operation, variable.output);
+    api.TF_SetAttrType(operation, cString("dtype"), dtype);
+    const output = outputOf(this.#end("ReadVariableOp", operation), 0);
+    api.TF_GraphSetTensorShape(this.#pointer, output, int64s(shape), shape.length, status.pointer);
+    status.check("ReadVariableOp");
+    return this.#describe("ReadVariableOp", output);
+  }
+
+  /** Gives a resource variable a value when the function runs. */
+  assignVariable(variable: GraphOutput, value: GraphOutput): void {
+    const { api } = this.#context;
+    const operation = this.#begin("AssignVariableOp");
+    for (const input of [variable, value]) api.TF_AddInput(operation, input.output);
+    api.TF_SetAttrType(operation, cString("dtype"), value.dtype);
+    this.#effects.push(this.#end("AssignVariableOp", operation));
   }
 
   /** A constant with the value of a `TF_Tensor`, which is copied. */
@@ -104,10 +127,12 @@ export class Graph implements Disposable {
     const { api, status } = this.#context;
     const [from, to] = [packed(inputs), packed(outputs)];
     const [count, results] = [inputs.length, outputs.length];
-    const made = api.TF_GraphToFunction(
+    const effects = BigUint64Array.from(this.#effects, (effect) => Deno.UnsafePointer.value(effect));
+    const made = api.TF_GraphToFunctionWithControlOutputs(
       ...[this.#pointer, cString(name), 0] as const,
       ...[-1, null] as const, // all operations
       ...[count, from, results, to, null] as const,
+      ...[effects.length, effects, null] as const,
       ...[null, cString(name), status.pointer] as const,
     );
     status.check("making a function of the recorded operations");
@@ -134,10 +159,15 @@ export class Graph implements Disposable {
   }
 
   #finish(name: string, operation: Deno.PointerValue, outputs: number): GraphOutput[] {
+    const finished = this.#end(name, operation);
+    return Array.from({ length: outputs }, (_, index) => this.#describe(name, outputOf(finished, index)));
+  }
+
+  #end(name: string, operation: Deno.PointerValue): Deno.PointerValue {
     const { api, status } = this.#context;
     const finished = api.TF_FinishOperation(operation, status.pointer);
     status.check(name);
-    return Array.from({ length: outputs }, (_, index) => this.#describe(name, outputOf(finished, index)));
+    return finished;
   }
 
   #describe(name: string, output: Uint8Array<ArrayBuffer>): GraphOutput {

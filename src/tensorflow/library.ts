@@ -20,6 +20,11 @@ export type Device = "cpu" | "gpu";
 export const LIBRARY_FILE = "libtensorflow_cc.so.2";
 /** The companion, which has to be opened first. */
 export const FRAMEWORK_FILE = "libtensorflow_framework.so.2";
+/**
+ * NVIDIA's solver, from the folder of the others. TensorFlow finds the rest of CUDA by itself; this one it only finds where
+ * it is open already, and without it sees no GPU.
+ */
+export const SOLVER_FILE = "../nvidia/cusolver/lib/libcusolver.so.11";
 
 const WHEEL = {
   python: "3.11",
@@ -42,8 +47,7 @@ export const TENSORFLOW_CPU: PinnedPackage = {
 
 /**
  * TensorFlow with its CUDA libraries, some 4 GB. The library looks for them in `../nvidia/<name>/lib`, which is where
- * they lie when all are unpacked into one folder. No machine with a GPU was there to try this: the pins were resolved
- * from the wheel's extra `and-cuda`, and never loaded.
+ * they lie when all are unpacked into one folder.
  */
 export const TENSORFLOW_GPU: PinnedPackage = {
   name: "tensorflow",
@@ -114,9 +118,10 @@ export async function findLibrary(device: Device, options: InstallOptions = {}):
   }
 }
 
-/** Whether an NVIDIA GPU with a working driver is there. */
-export async function hasGpu(): Promise<boolean> {
-  return await output("nvidia-smi", ["-L"]) !== undefined;
+/** The names of this machine's NVIDIA GPUs that have a working driver, in the order of their numbers. */
+export async function gpuNames(): Promise<string[]> {
+  const names = await output("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"]) ?? "";
+  return names.split("\n").map((name) => name.trim()).filter((name) => name !== "");
 }
 
 /** The libraries' folder where the user named either it or the one above it. */
@@ -138,7 +143,7 @@ async function pythonPackage(): Promise<string | undefined> {
 }
 
 function hasCuda(folder: string): boolean {
-  return isFile(`${folder}/../nvidia/cuda_runtime/lib/libcudart.so.12`);
+  return isFile(`${folder}/${SOLVER_FILE}`);
 }
 
 function requirePinnedPlatform(): void {

@@ -12,5 +12,5 @@ export { compile, type CompiledFunction, type CompileOptions, type ExecutionPath
 export type { Results } from "./results.ts";
 export { RecordingError } from "./recording.ts";
 export { TensorFlowError } from "./status.ts";
-export { type Device, hasGpu } from "./library.ts";
+export { type Device, gpuNames } from "./library.ts";
 export { gatherRows, statelessUniform } from "./ops.ts";

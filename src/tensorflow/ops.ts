@@ -20,8 +20,8 @@ const PHILOX = 1;
  * Rows of a table by their numbers, with a gradient for the table: `table` [v, d], `ids` [...] int32, gives [..., d].
  * It is `tf.gather` without the look at the ids, which could not be recorded.
  *
- * Ids have to be from 0 to v − 1. A function that runs compiled does not check that, and takes the nearest row instead:
- * check ids where they come from.
+ * Ids have to be from 0 to v − 1. A function that runs compiled does not check that, and takes the nearest row instead,
+ * nor does a GPU: check ids where they come from.
  *
  * @example
  * ```ts
@@ -46,11 +46,23 @@ export function gatherRows(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
     return {
       value: backend.executeSingleOutput("GatherV2", [...attributes, int("batch_dims", 0)], inputs),
       gradFunc(dy: tf.Tensor, [ids]: tf.Tensor[]) {
-        return tf.unsortedSegmentSum(tf.reshape(dy, [-1, d]), tf.reshape(ids, [-1]), v);
+        const rows = tf.reshape(dy, [-1, d]) as tf.Tensor2D, flat = tf.reshape(ids, [-1]) as tf.Tensor1D;
+        return backend.binding.isUsingGpuDevice()
+          ? sumByProduct(rows, flat, v)
+          : tf.unsortedSegmentSum(rows, flat, v);
       },
     };
   });
   return tf.tidy(() => gather(table));
+}
+
+/**
+ * Sums of the rows [n, d] with the same id [n]: [v, d]. On a GPU, sums in a fixed order by any other way come one row after the
+ * other, 16 microseconds each on an H200.
+ */
+function sumByProduct(rows: tf.Tensor2D, ids: tf.Tensor1D, v: number): tf.Tensor {
+  const isThere = tf.equal(tf.reshape(tf.range(0, v, 1, "int32"), [v, 1]), tf.reshape(ids, [1, -1])); // [v, n]
+  return tf.matMul(tf.cast(isThere, "float32") as tf.Tensor2D, rows);
 }
 
 /**

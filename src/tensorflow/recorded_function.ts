@@ -6,12 +6,30 @@
 
 import * as tf from "@tensorflow/tfjs";
 import { createOutputTensor, inputIds, type TensorFlowBackend } from "./backend.ts";
-import type { TensorFlowBinding } from "./binding.ts";
+import type { TensorFlowBinding, TensorMetadata } from "./binding.ts";
+import { DonatedValue, matchDonations } from "./donation.ts";
 import type { GraphOutput } from "./graph.ts";
 import { type EagerTensor, Recording, RecordingError } from "./recording.ts";
 import { type FlatResults, flattenResults, type Results } from "./results.ts";
 import { Status } from "./status.ts";
 import { cString } from "./symbols.ts";
+import { DataType } from "./tensor.ts";
+
+/** An input of the function. */
+interface Parameter {
+  /** What is passed: the value, or the variable that holds it. */
+  readonly input: GraphOutput;
+  /** What the function's operations use. */
+  readonly value: GraphOutput;
+}
+
+/** The inputs of one call. */
+interface Call {
+  /** The operation that runs it. */
+  readonly operation: Deno.PointerValue;
+  /** By the number of the input. */
+  readonly donated: ReadonlyMap<number, DonatedValue>;
+}
 
 let recordedFunctions = 0; // for names: each function of a context has its own
 
@@ -20,8 +38,10 @@ export class RecordedFunction<Result extends Results> {
   readonly #binding: TensorFlowBinding;
   readonly #recording: Recording;
   readonly #variables: ReadonlyMap<number, tf.Variable>;
-  readonly #parameters: readonly GraphOutput[];
-  readonly #outputs: readonly GraphOutput[];
+  readonly #parameters: readonly Parameter[];
+  readonly #results: readonly GraphOutput[];
+  /** By number of the result the input whose memory it takes. */
+  readonly #donations: ReadonlyMap<number, number>;
   readonly #rebuild: FlatResults<Result>["rebuild"];
   readonly #name: string;
   readonly #pointer: Deno.PointerValue;
@@ -31,13 +51,16 @@ export class RecordedFunction<Result extends Results> {
   /**
    * Runs `fn` once with its operations going into a graph.
    *
+   * @param donated numbers of the inputs whose memory results take
    * @throws {RecordingError} where `fn` does what can't be recorded
    * @throws {DynamicShapeError} where a shape in it depends on values
+   * @throws {TypeError} where no result can take a donated input's memory
    */
   constructor(
     backend: TensorFlowBackend,
     fn: (...inputs: tf.Tensor[]) => Result,
     inputs: readonly tf.Tensor[],
+    donated: readonly number[],
   ) {
     this.#binding = backend.binding;
     this.#variables = variablesById(backend);
@@ -45,15 +68,16 @@ export class RecordedFunction<Result extends Results> {
     this.#name = `recorded_${recordedFunctions++}`;
     try {
       const { graph, captures } = this.#recording;
-      this.#parameters = inputIds(inputs).map((id) => {
-        const { shape, dtype } = this.#binding.tensor(id);
-        return graph.placeholder(shape, dtype);
-      });
-      const { outputs, rebuild } = this.#record(fn);
-      this.#outputs = outputs;
+      this.#parameters = inputIds(inputs).map((id, i) => this.#parameter(id, donated.includes(i)));
+      const { results, rebuild } = this.#record(fn);
+      this.#results = results;
       this.#rebuild = rebuild;
-      const all = [...this.#parameters, ...captures.map((capture) => capture.input)];
-      this.#pointer = graph.toFunction(this.#name, all, outputs);
+      this.#donations = matchDonations(donated, this.#parameters.map(({ value }) => value), results);
+      for (const [result, input] of this.#donations) {
+        graph.assignVariable(this.#parameters[input].input, results[result]);
+      }
+      const all = [...this.#parameters, ...captures].map(({ input }) => input);
+      this.#pointer = graph.toFunction(this.#name, all, results.filter((_, i) => !this.#donations.has(i)));
       this.#register();
     } catch (error) {
       this.#recording[Symbol.dispose]();
@@ -61,15 +85,23 @@ export class RecordedFunction<Result extends Results> {
     }
   }
 
+  /** The place of an input like the tensor with this id. */
+  #parameter(id: number, isDonated: boolean): Parameter {
+    const { graph } = this.#recording;
+    const { shape, dtype } = this.#binding.tensor(id);
+    const input = isDonated ? graph.placeholder([], DataType.resource) : graph.placeholder(shape, dtype);
+    return { input, value: isDonated ? graph.readVariable(input, shape, dtype) : input };
+  }
+
   /** Records `fn`, and disposes the tensors that have no value. */
   #record(fn: (...inputs: tf.Tensor[]) => Result) {
     const binding = this.#binding;
-    let recorded!: { outputs: GraphOutput[]; rebuild: FlatResults<Result>["rebuild"] };
+    let recorded!: { results: GraphOutput[]; rebuild: FlatResults<Result>["rebuild"] };
     const record = () => {
-      const parameters = this.#parameters.map((input) => createOutputTensor(binding.addInput(input)));
+      const parameters = this.#parameters.map(({ value }) => createOutputTensor(binding.addInput(value)));
       const { tensors, rebuild } = flattenResults(whileUnrepeatableThingsThrow(() => fn(...parameters)));
-      const outputs = inputIds(tensors).map((id) => this.#recording.resolve(id, binding.tensor(id)));
-      recorded = { outputs, rebuild };
+      const results = inputIds(tensors).map((id) => this.#recording.resolve(id, binding.tensor(id)));
+      recorded = { results, rebuild };
     };
     binding.record(this.#recording, () => tf.tidy(record));
     return recorded;
@@ -82,56 +114,80 @@ export class RecordedFunction<Result extends Results> {
   }
 
   /**
-   * Runs it on another thread. Everything is handed over before this returns a promise, so the inputs may be disposed then.
+   * Runs it on another thread. Everything is handed over before this returns a promise, so the inputs may be disposed then;
+   * donated ones are.
    *
    * @param withXla whether XLA compiles it at its first run
    * @throws {TensorFlowError} what TensorFlow or XLA says
    */
   async run(inputs: readonly tf.Tensor[], withXla: boolean): Promise<Result> {
     const { api } = this.#binding.context;
-    const operation = this.#newOperation(inputs, withXla);
+    const { operation, donated } = this.#newCall(inputs, withXla);
+    for (const input of donated.keys()) inputs[input].dispose(); // whose memory is held elsewhere can't be taken
     const status = new Status(api); // of its own, because others run meanwhile
     // These two are written to during the call, and the uses below keep them from being collected before.
-    const handles = new BigUint64Array(this.#outputs.length);
+    const handles = new BigUint64Array(this.#results.length - donated.size);
     const count = Int32Array.of(handles.length);
     this.#callsUnderWay++;
     try {
       await api.TFE_ExecuteNonblocking(operation, handles, count, status.pointer);
       status.check(`running a recorded function${withXla ? " with XLA" : ""}`);
+      return this.#rebuild(this.#resultsOf(handles, donated));
     } finally {
       api.TFE_DeleteOp(operation);
       status[Symbol.dispose]();
+      for (const value of donated.values()) value[Symbol.dispose]();
       this.#callsUnderWay--;
       if (this.#isDisposed) this.dispose();
     }
-    const results = Array.from(handles.subarray(0, count[0]), (handle, i) => {
-      const { shape, dtype } = this.#outputs[i];
-      return createOutputTensor(this.#binding.adopt(Deno.UnsafePointer.create(handle), shape, dtype));
+  }
+
+  /** In the order of the function's results: what it returned, and what it has left in the variables. */
+  #resultsOf(handles: BigUint64Array, donated: ReadonlyMap<number, DonatedValue>): tf.Tensor[] {
+    let returned = 0;
+    return this.#results.map(({ shape, dtype }, i) => {
+      const input = this.#donations.get(i);
+      const metadata: TensorMetadata = input === undefined
+        ? this.#binding.adopt(Deno.UnsafePointer.create(handles[returned++]), shape, dtype)
+        : donated.get(input)!.read();
+      return createOutputTensor(metadata);
     });
-    return this.#rebuild(results);
   }
 
   /** The call, with all its inputs. */
-  #newOperation(inputs: readonly tf.Tensor[], withXla: boolean): Deno.PointerValue {
-    const { api, pointer, status } = this.#binding.context;
+  #newCall(inputs: readonly tf.Tensor[], withXla: boolean): Call {
+    const { api, pointer, status, device } = this.#binding.context;
+    const donated = new Map<number, DonatedValue>();
     const operation = api.TFE_NewOp(pointer, cString(this.#name), status.pointer);
-    status.check(this.#name);
     try {
+      status.check(this.#name);
+      api.TFE_OpSetDevice(operation, cString(device), status.pointer);
+      status.check(this.#name);
       if (withXla) api.TFE_OpSetAttrBool(operation, cString("_XlaMustCompile"), 1);
-      for (const input of this.#inputsOfCall(inputs)) {
-        api.TFE_OpAddInput(operation, input, status.pointer);
+      const values = this.#inputsOfCall(inputs);
+      const ids = inputIds(inputs);
+      for (const input of this.#donations.values()) {
+        const value = new DonatedValue(this.#binding, ids[input]);
+        donated.set(input, value);
+        values[input] = value.pointer;
+      }
+      for (const value of values) {
+        api.TFE_OpAddInput(operation, value, status.pointer);
         status.check(this.#name);
       }
-      return operation;
+      return { operation, donated };
     } catch (error) {
       api.TFE_DeleteOp(operation);
+      for (const value of donated.values()) value[Symbol.dispose]();
       throw error;
     }
   }
 
   /** The values of inputs and captures. XLA does not compare shapes with what it compiled for, so this does. */
   #inputsOfCall(inputs: readonly tf.Tensor[]): Deno.PointerValue[] {
-    const values = inputIds(inputs).map((id, i) => this.#valueOf(id, this.#parameters[i], `input ${i}`));
+    const values = inputIds(inputs).map((id, i) =>
+      this.#valueOf(id, this.#parameters[i].value, `input ${i}`)
+    );
     const captured = this.#recording.captures.map(({ id, pointer, input }) => {
       if (pointer !== null) return pointer;
       const variable = this.#variables.get(id)!;

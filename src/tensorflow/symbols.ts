@@ -6,7 +6,7 @@
  */
 
 import { RunError } from "../errors.ts";
-import { FRAMEWORK_FILE, LIBRARY_FILE } from "./library.ts";
+import { type Device, FRAMEWORK_FILE, LIBRARY_FILE, SOLVER_FILE } from "./library.ts";
 
 /** `TF_Output`, passed by value: an operation and the index of one of its outputs. */
 const OUTPUT = { struct: ["pointer", "i32"] } as const;
@@ -44,12 +44,20 @@ const SYMBOLS = {
   TFE_DeleteTensorHandle: { parameters: ["pointer"], result: "void" },
   TFE_TensorHandleCopySharingTensor: { parameters: ["pointer", "pointer"], result: "pointer" },
   TFE_TensorHandleResolve: { parameters: ["pointer", "pointer"], result: "pointer" },
+  /** `TFE_TensorHandleResolve` on another thread: it waits for a GPU to be through. */
+  TFE_TensorHandleResolveNonblocking: {
+    name: "TFE_TensorHandleResolve",
+    parameters: ["pointer", "pointer"],
+    result: "pointer",
+    nonblocking: true,
+  },
   TFE_TensorHandleDataType: { parameters: ["pointer"], result: "i32" },
   TFE_TensorHandleNumDims: { parameters: ["pointer", "pointer"], result: "i32" },
   TFE_TensorHandleDim: { parameters: ["pointer", "i32", "pointer"], result: "i64" },
 
   TFE_NewOp: { parameters: ["pointer", "buffer", "pointer"], result: "pointer" },
   TFE_DeleteOp: { parameters: ["pointer"], result: "void" },
+  TFE_OpSetDevice: { parameters: ["pointer", "buffer", "pointer"], result: "void" },
   TFE_OpAddInput: { parameters: ["pointer", "pointer", "pointer"], result: "void" },
   TFE_OpSetAttrString: { parameters: ["pointer", "buffer", "buffer", "usize"], result: "void" },
   TFE_OpSetAttrInt: { parameters: ["pointer", "buffer", "i64"], result: "void" },
@@ -84,11 +92,13 @@ const SYMBOLS = {
   TF_OperationOutputType: { parameters: [OUTPUT], result: "i32" },
   TF_GraphGetTensorNumDims: { parameters: ["pointer", OUTPUT, "pointer"], result: "i32" },
   TF_GraphGetTensorShape: { parameters: ["pointer", OUTPUT, "buffer", "i32", "pointer"], result: "void" },
-  TF_GraphToFunction: {
+  TF_GraphSetTensorShape: { parameters: ["pointer", OUTPUT, "buffer", "i32", "pointer"], result: "void" },
+  TF_GraphToFunctionWithControlOutputs: {
     parameters: [
       ...["pointer", "buffer", "u8"] as const, // graph, name, whether to append a hash to the name
       ...["i32", "pointer"] as const, // operations: −1 for all
       ...["i32", "buffer", "i32", "buffer", "pointer"] as const, // inputs, outputs, names of the outputs
+      ...["i32", "buffer", "pointer"] as const, // operations that run though no output needs them, their names
       ...["pointer", "buffer", "pointer"] as const, // options, description, status
     ],
     result: "pointer",
@@ -104,9 +114,10 @@ export type TensorFlowApi = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
  *
  * @throws {RunError} where they are too old, or not for this machine
  */
-export function openTensorFlow(folder: string): TensorFlowApi {
+export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
   const [framework, library] = [`${folder}/${FRAMEWORK_FILE}`, `${folder}/${LIBRARY_FILE}`];
   try {
+    if (device === "gpu") Deno.dlopen(`${folder}/${SOLVER_FILE}`, {});
     // The other library needs it, and would look for it elsewhere. While it is opened it greets on standard error,
     // before it reads which messages are wanted.
     withoutStandardError(() => Deno.dlopen(framework, {}));

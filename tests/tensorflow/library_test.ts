@@ -76,9 +76,9 @@ Deno.test("findLibrary() takes Python's for a GPU only with CUDA beside it", asy
   const python = placeLibraries(`${machine.folder}/site-packages/tensorflow`);
   placePython(machine.folder, python);
   await assert.rejects(findLibrary("gpu"), /without libtensorflow_cc\.so\.2 or CUDA/);
-  const cuda = `${machine.folder}/site-packages/nvidia/cuda_runtime/lib`;
-  Deno.mkdirSync(cuda, { recursive: true });
-  Deno.writeTextFileSync(`${cuda}/libcudart.so.12`, "");
+  const solver = `${machine.folder}/site-packages/nvidia/cusolver/lib`;
+  Deno.mkdirSync(solver, { recursive: true });
+  Deno.writeTextFileSync(`${solver}/libcusolver.so.11`, "");
   assert.deepEqual(await findLibrary("gpu"), { folder: python, source: "python3" });
 });
 

@@ -1,0 +1,84 @@
+/**
+ * Memory that goes from an input of a recorded function to one of its results, so that a large state is updated where it
+ * lies. For the call the value is put into a resource variable of TensorFlow's: XLA writes a variable's new value over the
+ * old one where nobody else holds that.
+ *
+ * @module
+ */
+
+import { AttributeType } from "./attributes.ts";
+import type { TensorFlowBinding, TensorMetadata } from "./binding.ts";
+import type { GraphOutput } from "./graph.ts";
+import type { EagerTensor } from "./recording.ts";
+
+/** `ResourceHandle::ANONYMOUS_NAME` of TensorFlow: each variable made under it is another one. */
+const ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347";
+
+/** A variable for one call. */
+export class DonatedValue implements Disposable {
+  readonly #binding: TensorFlowBinding;
+  readonly #dtype: number;
+  readonly #handle: TensorMetadata;
+
+  /** One with the value of a tensor, of which it keeps no copy. */
+  constructor(binding: TensorFlowBinding, id: number) {
+    const { shape, dtype } = binding.tensor(id);
+    this.#binding = binding;
+    this.#dtype = dtype;
+    const attributes = [
+      { name: "dtype", type: AttributeType.type, value: dtype },
+      { name: "shape", type: AttributeType.shape, value: shape },
+      { name: "shared_name", type: AttributeType.string, value: ANONYMOUS },
+    ];
+    [this.#handle] = binding.executeOp("VarHandleOp", attributes, [], 1);
+    this.#run("AssignVariableOp", [this.#handle.id, id], 0);
+  }
+
+  /** What stands for the variable among the inputs of a call. */
+  get pointer(): Deno.PointerValue {
+    return (this.#binding.tensor(this.#handle.id) as EagerTensor).pointer;
+  }
+
+  /** The value that the function has left. */
+  read(): TensorMetadata {
+    return this.#run("ReadVariableOp", [this.#handle.id], 1)[0];
+  }
+
+  /** Removes the variable. A value that was read stays. */
+  [Symbol.dispose](): void {
+    this.#binding.executeOp("DestroyResourceOp", [], [this.#handle.id], 0);
+    this.#binding.deleteTensor(this.#handle.id);
+  }
+
+  #run(name: string, inputs: number[], outputs: number): TensorMetadata[] {
+    const attributes = [{ name: "dtype", type: AttributeType.type, value: this.#dtype }];
+    return this.#binding.executeOp(name, attributes, inputs, outputs);
+  }
+}
+
+/**
+ * Which result takes the memory of which donated input: for each input in turn the first result of the same shape and type
+ * that is still free. Gives input numbers by result number.
+ *
+ * @throws {TypeError} where there is none
+ */
+export function matchDonations(
+  donated: readonly number[],
+  inputs: readonly GraphOutput[],
+  results: readonly GraphOutput[],
+): Map<number, number> {
+  const inputOf = new Map<number, number>();
+  for (const input of donated) {
+    const { shape, dtype } = inputs[input];
+    const found = results.findIndex((result, i) =>
+      !inputOf.has(i) && result.dtype === dtype && String(result.shape) === String(shape)
+    );
+    if (found < 0) {
+      throw new TypeError(
+        `input ${input} is donated, and no result of shape [${shape}] and its type is there to take its memory`,
+      );
+    }
+    inputOf.set(found, input);
+  }
+  return inputOf;
+}
