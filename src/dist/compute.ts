@@ -7,7 +7,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import type { Messages, MicroBatchReport } from "./messages.ts";
-import { blockSquares, divideBy, isFiniteVector, normOf, sumSubtree } from "./reduction.ts";
+import { divideBy, isFiniteVector, normOf, sumSubtree } from "./reduction.ts";
 import type { GradientSum, Replica } from "./replica.ts";
 
 /** A sum, and what each of its micro-batches added. */
@@ -49,12 +49,10 @@ export async function computeSum(
   return { sum, reports, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-/** Makes the mean of a sum, in place, and gives its norm. Timers get their turn between two passes over all parameters. */
+/** Makes the mean of a sum, in place, and gives its norm. Timers get their turn before and after it. */
 export async function normOfMean({ gradient, tokens }: GradientSum): Promise<number> {
   await setImmediate();
-  divideBy(gradient, tokens);
-  await setImmediate();
-  const norm = normOf(blockSquares(gradient));
+  const norm = normOf(divideBy(gradient, tokens));
   await setImmediate();
   return norm;
 }

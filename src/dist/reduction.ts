@@ -40,22 +40,27 @@ export function release(vector: Float32Array): void {
   (vector.buffer as ArrayBuffer).transfer(0);
 }
 
-/** Divides a sum by its tokens, in place: the weighted mean. */
-export function divideBy(sum: Float32Array, tokens: number): void {
-  for (const chunk of chunksOf(sum)) {
-    loadValues(chunk, 0);
+/** Divides a sum by its tokens, in place: the weighted mean. Gives the sums of its squares, as {@linkcode blockSquares}. */
+export function divideBy(sum: Float32Array, tokens: number): number[] {
+  return sumsOfBlocks(sum, (chunk) => {
     divideSlot(0, tokens, chunk.length);
     chunk.set(valuesIn(0, chunk.length));
-  }
+  });
 }
 
 /** Sums of squares, in float64, of each block of values. */
 export function blockSquares(values: Float32Array): number[] {
+  return sumsOfBlocks(values, () => {});
+}
+
+/** The same, after something was done to each chunk, which is in the kernel's first slot. */
+function sumsOfBlocks(values: Float32Array, prepare: (chunk: Float32Array) => void): number[] {
   const sums: number[] = [];
   for (let from = 0; from < values.length; from += BLOCK) {
     let sum = 0;
     for (const chunk of chunksOf(values.subarray(from, from + BLOCK))) {
       loadValues(chunk, 0);
+      prepare(chunk);
       sum += squaresOf(0, chunk.length);
     }
     sums.push(sum);

@@ -23,7 +23,7 @@ import { hasOwnMoments } from "../dist/rounds.ts";
 import type { Layout } from "../layout.ts";
 import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
-import { type OptimizerOptions, type OptimizerState, stepScalars } from "../model/optimizer.ts";
+import { type OptimizerOptions, type OptimizerState, stateLength, stepScalars } from "../model/optimizer.ts";
 import { initialParameters } from "../model/parameters.ts";
 import type { Frequencies } from "../model/positions.ts";
 import { learningRate } from "../model/schedule.ts";
@@ -32,7 +32,7 @@ import { compileSteps, type Steps } from "../model/steps.ts";
 import { type TransformerModel, transformerModel } from "../model/training.ts";
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
 import { averagingOf, microBatchesOf } from "./plan.ts";
-import { type BackendInfo, compileOnce, tf } from "../tensorflow/mod.ts";
+import { type BackendInfo, compileOnce, filledVector, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
 
 /** Where a replica's checkpoints go, on the machine that keeps them. */
@@ -82,8 +82,8 @@ export class FlashReplica implements Replica {
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
     this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
-    const zeros = () => tf.zeros([definition.layout.size]) as tf.Tensor1D;
-    const params = tf.tensor1d(initialParameters(definition, config.train.seed));
+    const zeros = () => this.#upload(new Float32Array());
+    const params = this.#upload(initialParameters(definition, config.train.seed));
     this.#state = { params, m: zeros(), v: zeros() };
   }
 
@@ -140,9 +140,9 @@ export class FlashReplica implements Replica {
     await this.evaluate(0);
     if (other !== one) await this.evaluate(last);
     const inputs = [
-      tf.zeros([this.size]),
+      this.#upload(new Float32Array()),
       tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
-    ] as tf.Tensor1D[];
+    ];
     const { params, m, v } = this.#state;
     const copy = { params: params.clone(), m: m.clone(), v: v.clone() };
     tf.dispose({ ...await this.#steps.apply(copy, inputs[0], inputs[1]) });
@@ -182,7 +182,7 @@ export class FlashReplica implements Replica {
     if (apply) {
       const lr = learningRate(this.config.optimizer, step);
       const updates = this.#updates + 1;
-      const inputs = [tf.tensor1d(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
+      const inputs = [this.#upload(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
       const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
       tf.dispose(inputs);
       this.#state = await running;
@@ -199,7 +199,8 @@ export class FlashReplica implements Replica {
   /** All that this replica has, copied out of TensorFlow. */
   async state(): Promise<ReplicaState> {
     const { params, m, v } = this.#state;
-    const [one, two, three] = await Promise.all([params, m, v].map((vector) => vector.data<"float32">()));
+    const read = async (vector: tf.Tensor1D) => (await vector.data<"float32">()).subarray(0, this.size);
+    const [one, two, three] = await Promise.all([params, m, v].map(read));
     return {
       step: this.#step,
       updates: this.#updates,
@@ -251,7 +252,7 @@ export class FlashReplica implements Replica {
   #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
     const { params, m, v } = { ...vectors, ...own?.vectors };
     tf.dispose({ ...this.#state });
-    this.#state = { params: tf.tensor1d(params), m: tf.tensor1d(m), v: tf.tensor1d(v) };
+    this.#state = { params: this.#upload(params), m: this.#upload(m), v: this.#upload(v) };
     this.#step = step;
     this.#updates = own?.updates ?? updates;
     this.#tokens = tokens;
@@ -284,6 +285,11 @@ export class FlashReplica implements Replica {
   dispose(): void {
     this.#steps.dispose();
     tf.dispose({ ...this.#state });
+  }
+
+  /** A vector of the state's length. */
+  #upload(values: Float32Array): tf.Tensor1D {
+    return filledVector(values, stateLength(this.size));
   }
 
   /** Decides the dropout: the same whoever computes the micro-batch, another one every step. */

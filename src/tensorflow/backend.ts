@@ -13,7 +13,7 @@ import { CompileCache } from "./compile_cache.ts";
 import { newContext } from "./context.ts";
 import { type Device, findLibrary, gpuNames, LIBRARY_FILE } from "./library.ts";
 import { instructionSet, processorFlags, processorName } from "./machine.ts";
-import { trimMemory } from "./memory.ts";
+import { settleMemory } from "./memory.ts";
 import { RecordingError } from "./recording.ts";
 import { openTensorFlow } from "./symbols.ts";
 
@@ -222,7 +222,7 @@ export async function compileOnce(
 ): Promise<void> {
   if (!compileCache) return await compile();
   await compileCache.compileOnce(compile, options);
-  trimMemory();
+  settleMemory();
 }
 
 /** Registers tfjs-node-gpu's kernels on our binding. Its index is not imported: that would load its native addon. */

@@ -93,10 +93,10 @@ export class TensorFlowBinding implements TFJSBinding {
     return this.#context.hasGpu;
   }
 
-  /** Uploads values. Returns the tensor's id. */
-  createTensor(shape: number[], dtype: number, values: InputValues): number {
+  /** Uploads values, with zeros after them if `fill` allows fewer than the shape has. Returns the tensor's id. */
+  createTensor(shape: number[], dtype: number, values: InputValues, fill = false): number {
     const { api, status } = this.#context;
-    const tensor = newTensor(api, shape, dtype, values);
+    const tensor = newTensor(api, shape, dtype, values, fill);
     const pointer = api.TFE_NewTensorHandle(tensor, status.pointer);
     api.TF_DeleteTensor(tensor);
     status.check("making a tensor");

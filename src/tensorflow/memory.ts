@@ -5,21 +5,31 @@
  */
 
 /**
- * Variables of a process that trains, to be set before it starts: what a step needs comes from malloc, which gives it back
- * between a gradient and its update, instead of from the pool that oneDNN keeps (1.2 against 1.8 GB at 13 million
- * parameters); and in huge pages, without which getting it anew takes a quarter of each step.
+ * Variables of a process that trains, to be set before it starts: what malloc gets comes in huge pages, and all threads share
+ * one arena, because XLA compiles on many, and each would keep its own 50 MB of what compiling left.
  */
 export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
-  TF_ONEDNN_USE_SYSTEM_ALLOCATOR: "true",
-  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1",
+  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 };
 
-/** Gives memory that malloc holds and nobody uses back to the system. Compiling leaves a quarter of a gigabyte of it. */
-export function trimMemory(): void {
+/** `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` in glibc's `malloc.h`. */
+const TRIM_THRESHOLD = -1, MMAP_THRESHOLD = -3;
+/** Larger pieces than these bytes still come from the system and go back to it. */
+const LARGEST_KEPT = 200_000_000;
+
+/**
+ * For the time after compiling: gives memory that malloc holds and nobody uses back to the system, of which compiling leaves a
+ * quarter of a gigabyte, and has malloc keep from then on what is freed, because gradients come and go at every step, and
+ * memory that comes anew costs a twentieth of it.
+ */
+export function settleMemory(): void {
   if (Deno.build.os !== "linux") return;
-  const libc = Deno.dlopen("libc.so.6", {
-    malloc_trim: { parameters: ["usize"], result: "i32", optional: true }, // musl has none
+  const libc = Deno.dlopen("libc.so.6", { // musl has neither
+    malloc_trim: { parameters: ["usize"], result: "i32", optional: true },
+    mallopt: { parameters: ["i32", "i32"], result: "i32", optional: true },
   });
   libc.symbols.malloc_trim?.(0n);
+  libc.symbols.mallopt?.(MMAP_THRESHOLD, LARGEST_KEPT);
+  libc.symbols.mallopt?.(TRIM_THRESHOLD, LARGEST_KEPT);
   libc.close();
 }

@@ -13,4 +13,4 @@ export type { Results } from "./results.ts";
 export { RecordingError } from "./recording.ts";
 export { TensorFlowError } from "./status.ts";
 export { type Device, gpuNames } from "./library.ts";
-export { gatherRows, statelessUniform } from "./ops.ts";
+export { filledVector, gatherRows, statelessUniform } from "./ops.ts";

@@ -132,6 +132,28 @@ function uniformByPhilox(shape: readonly number[], seed: tf.Tensor1D): tf.Tensor
   return tf.tensor(values, [...shape]);
 }
 
+/**
+ * A vector of a length: the values, and zeros after them.
+ *
+ * @throws {RangeError} where there are more values
+ *
+ * @example
+ * ```ts
+ * import { filledVector } from "./ops.ts";
+ * console.assert(filledVector(Float32Array.of(1, 2), 4).dataSync().join() === "1,2,0,0");
+ * ```
+ */
+export function filledVector(values: Float32Array, length: number): tf.Tensor1D {
+  const backend = tensorFlowBackend();
+  if (!backend) {
+    const filled = new Float32Array(length);
+    filled.set(values);
+    return tf.tensor1d(filled);
+  }
+  const id = backend.binding.createTensor([length], DataType.float32, values, true);
+  return createOutputTensor({ id, shape: [length], dtype: DataType.float32 }) as tf.Tensor1D;
+}
+
 function types(byName: Record<string, number>): TFEOpAttr[] {
   return Object.entries(byName).map(([name, value]) => ({ name, type: AttributeType.type, value }));
 }

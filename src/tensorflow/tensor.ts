@@ -66,6 +66,7 @@ function bytesOf(values: InputValues, dtype: number): Uint8Array {
 /**
  * A new `TF_Tensor` with a copy of the values; free it with `TF_DeleteTensor`.
  *
+ * @param fill whether zeros follow where there are fewer values than the shape has
  * @throws {RangeError} where the number of values is not that of the shape
  */
 export function newTensor(
@@ -73,18 +74,23 @@ export function newTensor(
   shape: readonly number[],
   dtype: number,
   values: InputValues,
+  fill = false,
 ): Deno.PointerValue {
   if (dtype === DataType.string) return newStringTensor(api, shape, values as readonly Uint8Array[]);
   const bytes = bytesOf(values, dtype);
   const wanted = byteSizeOf(shape, dtype);
-  if (bytes.length !== wanted) {
+  if (bytes.length > wanted || (bytes.length < wanted && !fill)) {
     throw new RangeError(
       `a tensor of shape [${shape}] takes ${wanted} bytes of values, and ${bytes.length} were given`,
     );
   }
   const tensor = api.TF_AllocateTensor(dtype, int64s(shape), shape.length, BigInt(wanted));
   const data = api.TF_TensorData(tensor);
-  if (data !== null) new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data, wanted)).set(bytes);
+  if (data !== null) {
+    const memory = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(data, wanted));
+    memory.set(bytes);
+    memory.fill(0, bytes.length);
+  }
   return tensor;
 }
 

@@ -82,6 +82,13 @@ Deno.test("addInto() and divideBy() give the bits of plain arithmetic", () => {
   }
 });
 
+Deno.test("divideBy() gives the sums of squares of what it leaves, block by block", () => {
+  const values = mixed(2 * BLOCK + 5, 9);
+  const squares = divideBy(values, 3);
+  assert.deepEqual(squares, blockSquares(values));
+  assert.equal(squares.length, 3);
+});
+
 Deno.test("blockSquares() adds every fourth square of a chunk, in float64", () => {
   const plain = (values: Float32Array): number => {
     let total = 0;

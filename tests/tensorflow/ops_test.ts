@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { philox } from "../../src/prng.ts";
-import { gatherRows, initBackend, statelessUniform, tf } from "../../src/tensorflow/mod.ts";
+import { filledVector, gatherRows, initBackend, statelessUniform, tf } from "../../src/tensorflow/mod.ts";
 
 const { device } = await initBackend();
 
@@ -73,3 +73,12 @@ Deno.test("statelessUniform() is uniform, and other seeds give other numbers", a
   const [here, there] = [[1, 1], [1, 2]].map(([a, b]) => statelessUniform([1000], [a, b]));
   assert.ok(tf.sum(tf.cast(tf.equal(here, there), "int32")).dataSync()[0] < 5);
 });
+
+for (const backend of ["tensorflow", "cpu"]) {
+  Deno.test(`filledVector() on ${backend} ends with zeros, and refuses what is too long`, async () => {
+    await tf.setBackend(backend);
+    assert.deepEqual(filledVector(Float32Array.of(1, 2), 5).arraySync(), [1, 2, 0, 0, 0]);
+    assert.deepEqual(filledVector(new Float32Array(), 3).arraySync(), [0, 0, 0]);
+    assert.throws(() => filledVector(Float32Array.of(1, 2, 3), 2), RangeError);
+  });
+}
