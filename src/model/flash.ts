@@ -104,7 +104,10 @@ export function project(
 ): Projections {
   const normed = normalize(x, parameters.norm); // [b, n, d]
   const shifted = options.shiftTokens ? shiftTokens(normed, before) : normed;
-  const [value, gate] = halves(parameters.toHidden).map((half) => silu(linear(shifted, half))); // [b, n, e] each
+  const hidden = before // one token, and no gradients: a product with a cut matrix takes longer
+    ? tf.split(linear(shifted, parameters.toHidden), 2, -1)
+    : halves(parameters.toHidden).map((half) => linear(shifted, half));
+  const [value, gate] = hidden.map((half) => silu(half)); // [b, n, e] each
   const unturned = heads(silu(linear(shifted, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
   return { normed, gate, value, queriesAndKeys: rotary ? rotate(unturned, rotary) : unturned };
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers/promises";
 import { randomStream } from "../prng.ts";
 import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
 import {
@@ -77,6 +78,7 @@ export async function* generateSamples(
   const ended = new Set<number>();
   using decoder = await Decoder.start(model, prompt, samples);
   for (let index = 0; index < tokens; index++) {
+    await setImmediate(); // a token takes milliseconds, and timers and signals get their turn between two
     const logits = await decoder.logits();
     const chosen = streams.map(({ uniform }, row) => sampleToken(logits[row], options, uniform(index)));
     chosen.forEach((token, row) => token === endToken && ended.add(row));
@@ -147,7 +149,7 @@ function compileFor(model: TransformerModel): Compiled {
   };
   const settleLayer = (...[row, ...cache]: tf.Tensor[]) =>
     settle(unflattenCaches(cache)[0], row as tf.Tensor1D, groupSize);
-  return { token: compile(token), settle: compile(settleLayer) };
+  return { token: compile(token, { blocking: true }), settle: compile(settleLayer, { blocking: true }) };
 }
 
 /** Reads a prompt: logits and caches for each sample. It runs once for this length: compiling would take longer. */

@@ -33,9 +33,14 @@ function angles(n: number, frequencies: Float32Array, first: number): Float32Arr
 
 /** Sinusoidal positions [n, d] from `first` on: the sines of all frequencies, then their cosines. */
 export function sinusoidalPositions(n: number, frequencies: Float32Array, first = 0): tf.Tensor2D {
-  const angle = angles(n, frequencies, first);
-  const half: [number, number] = [n, frequencies.length];
-  return tf.concat([tf.tensor2d(angle.map(Math.sin), half), tf.tensor2d(angle.map(Math.cos), half)], 1);
+  const half = frequencies.length;
+  const values = new Float32Array(n * 2 * half);
+  angles(n, frequencies, first).forEach((angle, i) => {
+    const at = 2 * i - i % half; // each position's sines, then its cosines
+    values[at] = Math.sin(angle);
+    values[at + half] = Math.cos(angle);
+  });
+  return tf.tensor2d(values, [n, 2 * half]);
 }
 
 /** Cosine and sine of the angle by which the rotary embedding turns each pair, each [n, pairs]. */

@@ -27,6 +27,11 @@ export interface CompileOptions {
    * takes their memory, where nobody else holds it. For a state that is large and replaced at every call.
    */
   donate?: readonly number[];
+  /**
+   * Whether calls run on this thread, and the event loop waits. For what takes a few milliseconds and comes often: a call on
+   * another thread takes some tenths of one longer. The first call, which compiles, runs on another thread anyway.
+   */
+  blocking?: boolean;
 }
 
 /** What {@linkcode compile} makes of a function. */
@@ -99,15 +104,20 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
   readonly #fn: (...inputs: Inputs) => Result;
   readonly #first: ExecutionPath;
   readonly #donated: readonly number[];
+  readonly #blocking: boolean;
   readonly #bySignature = new Map<string, Recorded<Result>>();
   #isDisposed = false;
   path: ExecutionPath | undefined;
   reason: string | undefined;
 
-  constructor(fn: (...inputs: Inputs) => Result, { path = "compiled", donate = [] }: CompileOptions) {
+  constructor(
+    fn: (...inputs: Inputs) => Result,
+    { path = "compiled", donate = [], blocking = false }: CompileOptions,
+  ) {
     this.#fn = fn;
     this.#first = path;
     this.#donated = donate;
+    this.#blocking = blocking;
   }
 
   async call(inputs: Inputs): Promise<Result> {
@@ -150,7 +160,7 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
 
   async #run(fn: RecordedFunction<Result>, state: Recorded<Result>, inputs: Inputs): Promise<Result> {
     if (state.xla === "untried") return await this.#tryXla(fn, state, inputs);
-    const result = await fn.run(inputs, state.xla === "works");
+    const result = await fn.run(inputs, { withXla: state.xla === "works", blocking: this.#blocking });
     if (state.xla === "unwanted") this.#take("recorded");
     return result;
   }
@@ -161,13 +171,13 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
     const again = kept.map((input) => input.clone()); // donated ones are disposed by each run
     this.#donated.forEach((i) => inputs[i].dispose());
     try {
-      const result = await fn.run(kept, true);
+      const result = await fn.run(kept, { withXla: true });
       state.xla = "works";
       this.#take("compiled");
       return result;
     } catch (error) {
       if (!(error instanceof TensorFlowError)) throw error;
-      const result = await fn.run(again, false);
+      const result = await fn.run(again, { withXla: false });
       state.xla = "unwanted";
       this.#take("recorded", `XLA can't compile it: ${error.message}`);
       return result;

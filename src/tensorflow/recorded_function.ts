@@ -114,13 +114,15 @@ export class RecordedFunction<Result extends Results> {
   }
 
   /**
-   * Runs it on another thread. Everything is handed over before this returns a promise, so the inputs may be disposed then;
-   * donated ones are.
+   * Runs it. Everything is handed over before this returns a promise, so the inputs may be disposed then; donated ones are.
    *
-   * @param withXla whether XLA compiles it at its first run
+   * @param options whether XLA compiles it at its first run, and whether it runs on this thread
    * @throws {TensorFlowError} what TensorFlow or XLA says
    */
-  async run(inputs: readonly tf.Tensor[], withXla: boolean): Promise<Result> {
+  async run(
+    inputs: readonly tf.Tensor[],
+    { withXla, blocking = false }: { withXla: boolean; blocking?: boolean },
+  ): Promise<Result> {
     const { api } = this.#binding.context;
     const { operation, donated } = this.#newCall(inputs, withXla);
     for (const input of donated.keys()) inputs[input].dispose(); // whose memory is held elsewhere can't be taken
@@ -130,7 +132,8 @@ export class RecordedFunction<Result extends Results> {
     const count = Int32Array.of(handles.length);
     this.#callsUnderWay++;
     try {
-      await api.TFE_ExecuteNonblocking(operation, handles, count, status.pointer);
+      if (blocking) api.TFE_Execute(operation, handles, count, status.pointer);
+      else await api.TFE_ExecuteNonblocking(operation, handles, count, status.pointer);
       status.check(`running a recorded function${withXla ? " with XLA" : ""}`);
       return this.#rebuild(this.#resultsOf(handles, donated));
     } finally {
@@ -201,13 +204,11 @@ export class RecordedFunction<Result extends Results> {
 
   #valueOf(id: number, wanted: GraphOutput, what: string): Deno.PointerValue {
     const tensor = this.#binding.tensor(id);
+    if ("pointer" in tensor && isLike(tensor, wanted)) return tensor.pointer;
     const describe = ({ shape, dtype }: EagerTensor | GraphOutput) => `[${shape}] of type number ${dtype}`;
-    if (!("pointer" in tensor) || describe(tensor) !== describe(wanted)) {
-      throw new TypeError(
-        `${what} is ${describe(tensor)}, and was ${describe(wanted)} when the function was recorded`,
-      );
-    }
-    return tensor.pointer;
+    throw new TypeError(
+      `${what} is ${describe(tensor)}, and was ${describe(wanted)} when the function was recorded`,
+    );
   }
 
   /** Frees it once no call is under way. */
@@ -220,6 +221,12 @@ export class RecordedFunction<Result extends Results> {
     api.TF_DeleteFunction(this.#pointer);
     this.#recording[Symbol.dispose]();
   }
+}
+
+/** Whether shape and type are the same. */
+function isLike(one: EagerTensor, other: GraphOutput): boolean {
+  return one.dtype === other.dtype && one.shape.length === other.shape.length &&
+    one.shape.every((dimension, i) => dimension === other.shape[i]);
 }
 
 /**

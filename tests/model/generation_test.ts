@@ -198,3 +198,14 @@ onBackend("tensorflow", "weights that are not finite are an error and no text", 
   model.loadStateDict({ ...state, "to_logits.1.bias": tf.fill([5], NaN) });
   await assert.rejects(collect(generate(model, [0])), /logit of token 0 is NaN/);
 });
+
+onBackend("tensorflow", "timers get their turn between two tokens", async () => {
+  const tokens = generate(smallTransformer({}), [1, 2], { tokens: 60 });
+  await tokens.next();
+  await tokens.next(); // compiles
+  let ticks = 0;
+  const timer = setInterval(() => ticks++);
+  for await (const _ of tokens);
+  clearInterval(timer);
+  assert.ok(ticks > 5, `${ticks} ticks during 58 tokens`);
+});

@@ -340,6 +340,20 @@ Deno.test("timers go on while a function runs, and several calls may be under wa
   fn.dispose();
 });
 
+Deno.test("a blocking call gives the same bits, and has ended when its promise is there", async () => {
+  const x = values([300, 300]);
+  const free = compile(slow), blocking = compile(slow, { blocking: true });
+  const expected = (await free(x)).dataSync();
+  (await blocking(x)).dispose(); // compiles, on another thread
+  let hasTicked = false;
+  setTimeout(() => hasTicked = true);
+  const result = await blocking(x);
+  assert.ok(!hasTicked, "the event loop ran during the call");
+  assert.deepEqual(result.dataSync(), expected);
+  assert.equal(blocking.path, "compiled");
+  [free, blocking].forEach((fn) => fn.dispose());
+});
+
 Deno.test("inputs may be disposed while a call is under way", async () => {
   const fn = compile(slow);
   const x = values([300, 300]);
