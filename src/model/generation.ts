@@ -10,15 +10,23 @@ import { setImmediate } from "node:timers/promises";
 import { randomStream } from "../prng.ts";
 import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
 import {
+  CHANGED_BY_SETTLING,
   CHANGED_BY_TOKEN,
   flattenCaches,
   isFull,
   type LayerCache,
-  type Settled,
   unflattenCaches,
 } from "./generation_cache.ts";
 import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
-import { type Decoded, decodeToken, type Place, placeOf, prefill, settle } from "./generation_step.ts";
+import {
+  type Decoded,
+  decodeToken,
+  distanceBiases,
+  type Place,
+  placeOf,
+  prefill,
+  settle,
+} from "./generation_step.ts";
 import { idsTensor } from "./inputs.ts";
 import type { FLASHTransformer } from "./mod.ts";
 import { type TransformerModel, transformerModel } from "./training.ts";
@@ -114,10 +122,10 @@ function wholeNumber(name: string, value: number, low: number, high = Number.MAX
 
 /** What decodes the tokens of a text. */
 interface Compiled {
-  /** Parameters, ids, place, caches → logits, and per layer what a token changes of its cache. */
+  /** Parameters, biases, ids, place, caches → logits, and per layer what a token changes of its cache. */
   token: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
-  /** Row, a layer's cache → what settling changes of it. */
-  settle: CompiledFunction<tf.Tensor[], Settled>;
+  /** Row, caches → per layer what settling changes of its cache. */
+  settle: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
 }
 
 /** What is compiled for each model, from its first text on: parameters and positions are inputs, so it stays valid. */
@@ -141,15 +149,18 @@ function compileFor(model: TransformerModel): Compiled {
   const { definition, options: { groupSize } } = model;
   const count = definition.specs.length;
   const token = (...inputs: tf.Tensor[]) => {
-    const [ids, sinusoid, cos, sin, row, ...flat] = inputs.slice(count);
+    const [biases, ids, sinusoid, cos, sin, row, ...flat] = inputs.slice(count);
     const place = { sinusoid, cos, sin, row } as Place;
     const tree = definition.tree(inputs.slice(0, count));
-    const { logits, caches } = decodeToken(model, tree, ids, place, unflattenCaches(flat));
+    const { logits, caches } = decodeToken(model, tree, biases, ids, place, unflattenCaches(flat));
     return [logits, ...caches.flatMap((cache) => CHANGED_BY_TOKEN.map((key) => cache[key]))];
   };
-  const settleLayer = (...[row, ...cache]: tf.Tensor[]) =>
-    settle(unflattenCaches(cache)[0], row as tf.Tensor1D, groupSize);
-  return { token: compile(token, { blocking: true }), settle: compile(settleLayer, { blocking: true }) };
+  const settleAll = (...[row, ...flat]: tf.Tensor[]) =>
+    unflattenCaches(flat).flatMap((cache) => {
+      const settled = settle(cache, row as tf.Tensor1D, groupSize);
+      return CHANGED_BY_SETTLING.map((key) => settled[key]);
+    });
+  return { token: compile(token, { blocking: true }), settle: compile(settleAll, { blocking: true }) };
 }
 
 /** Reads a prompt: logits and caches for each sample. It runs once for this length: compiling would take longer. */
@@ -174,16 +185,11 @@ async function readPrompt(
   }
 }
 
-/** Puts new tensors into a cache and frees those that were there. */
-function replace(cache: LayerCache, changed: Partial<LayerCache>): void {
-  tf.dispose(Object.keys(changed).map((key) => cache[key as keyof LayerCache]));
-  Object.assign(cache, changed);
-}
-
 /** A text as far as it is, for some samples at once. */
 class Decoder implements Disposable {
   readonly #model: TransformerModel;
   readonly #parameters: tf.Tensor[];
+  readonly #biases: tf.Tensor;
   readonly #compiled: Compiled;
   #position: number;
   #logits: tf.Tensor2D;
@@ -205,6 +211,7 @@ class Decoder implements Disposable {
   ) {
     this.#model = model;
     this.#parameters = parameters;
+    this.#biases = distanceBiases(model, model.definition.tree(parameters));
     this.#compiled = compiled;
     this.#position = position;
     this.#logits = logits;
@@ -224,30 +231,36 @@ class Decoder implements Disposable {
     const { sinusoid, cos, sin, row } = placeOf(this.#model, this.#position);
     const running = this.#compiled.token(
       ...this.#parameters,
-      ...[ids, sinusoid, cos, sin, row],
+      ...[this.#biases, ids, sinusoid, cos, sin, row],
       ...flattenCaches(this.#caches),
     );
     tf.dispose([ids, sinusoid, cos, sin]);
     const [logits, ...next] = await running;
     this.#logits.dispose();
     this.#logits = logits as tf.Tensor2D;
-    this.#caches.forEach((cache, layer) => {
-      const changed = CHANGED_BY_TOKEN.map((key, i) => [key, next[CHANGED_BY_TOKEN.length * layer + i]]);
-      replace(cache, Object.fromEntries(changed));
-    });
+    this.#replace(CHANGED_BY_TOKEN, next);
     const { groupSize } = this.#model.options;
-    if (isFull(this.#position % groupSize, groupSize)) await this.#settle(row);
+    if (isFull(this.#position % groupSize, groupSize)) {
+      this.#replace(
+        CHANGED_BY_SETTLING,
+        await this.#compiled.settle(row, ...flattenCaches(this.#caches)),
+      );
+    }
     row.dispose();
     this.#position++;
   }
 
-  async #settle(row: tf.Tensor1D): Promise<void> {
-    for (const cache of this.#caches) {
-      replace(cache, await this.#compiled.settle(row, ...flattenCaches([cache])));
-    }
+  /** Puts new tensors, the same ones of each layer, into the caches and frees those that were there. */
+  #replace(keys: readonly (keyof LayerCache)[], tensors: readonly tf.Tensor[]): void {
+    this.#caches.forEach((cache, layer) =>
+      keys.forEach((key, i) => {
+        cache[key].dispose();
+        cache[key] = tensors[keys.length * layer + i];
+      })
+    );
   }
 
   [Symbol.dispose](): void {
-    tf.dispose([this.#logits, ...flattenCaches(this.#caches)]);
+    tf.dispose([this.#logits, this.#biases, ...flattenCaches(this.#caches)]);
   }
 }

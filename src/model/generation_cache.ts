@@ -37,9 +37,10 @@ export interface LayerCache {
 /** What {@linkcode decodeToken} changes of a cache. */
 export const CHANGED_BY_TOKEN = ["before", "recentQuadKeys", "recentLinKeys", "recentValues"] as const;
 
-const CHANGED_BY_SETTLING = ["quadKeys", "values", "open", "past"] as const;
+/** What {@linkcode settle} changes of it. */
+export const CHANGED_BY_SETTLING = ["quadKeys", "values", "open", "past"] as const;
 
-/** What {@linkcode settle} changes of a cache. */
+/** A cache that has been settled, as far as that changes it. */
 export type Settled = Pick<LayerCache, typeof CHANGED_BY_SETTLING[number]>;
 
 const KEYS = [...CHANGED_BY_TOKEN, ...CHANGED_BY_SETTLING];

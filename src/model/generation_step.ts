@@ -69,23 +69,38 @@ export function prefill(
   return { logits: nextLogits(parameters, last), caches };
 }
 
+/** Bias of a key by its distance from the query in each layer [layers, 2c], in the order of `bucketRows`. */
+export function distanceBiases(
+  { options: { groupSize, causal, queryKeyDim } }: TransformerModel,
+  { layers }: TransformerParameters<tf.Tensor>,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const rows = bucketRows(groupSize, causal, BUCKETS);
+    const biases = layers.map((own) => biasByDistance(own.relPosBias!, rows, Math.sqrt(queryKeyDim)));
+    return tf.stack(biases.map((bias) => tf.reshape(bias, [-1]))) as tf.Tensor2D;
+  });
+}
+
 /**
  * One token more. Where {@linkcode isFull} says so after it, the caches have to be settled.
  *
+ * @param biases of {@linkcode distanceBiases}
  * @param ids the token of each sequence [b, 1], int32
  */
 export function decodeToken(
   { options }: TransformerModel,
   parameters: TransformerParameters<tf.Tensor>,
+  biases: tf.Tensor,
   ids: tf.Tensor,
   place: Place,
   caches: readonly LayerCache[],
 ): Decoded {
   const layer = layerOptions(options);
-  const group = openGroup(layer, place.row);
+  const group = openGroup(layer.groupSize, place.row);
   let x = embed(parameters, ids, place.sinusoid); // [b, 1, d]
   const next = parameters.layers.map((own, index) => {
-    const step = layerStep(own, x, layer, place, group, caches[index]);
+    const bias = tf.reshape(tf.slice(biases, [index, 0], [1, -1]), [-1, 1]); // [2c, 1]
+    const step = layerStep(own, x, layer, place, { ...group, bias }, caches[index]);
     x = step.x;
     return step.cache;
   });
@@ -191,9 +206,9 @@ function cacheOf(
 
 /** Some keys of the open group as the token sees them, n of them. */
 interface Seen {
-  /** Ones for those before the token, then zeros [1, 1, n]. */
+  /** Ones for those that it sees, then zeros [1, 1, n]. */
   visible: tf.Tensor;
-  /** Which row of the buckets is for each one's distance from the token [n], int32. */
+  /** Which bias is for each one's distance from the token [n], int32. */
   distances: tf.Tensor;
 }
 
@@ -201,28 +216,25 @@ interface Seen {
 interface OpenGroup {
   /** Those before the recent tokens, c of them. */
   others: Seen;
-  /** The recent tokens, r of them. */
+  /** The recent tokens and itself, r of them. */
   recent: Seen;
   /** True where the token goes among the recent ones [1, r, 1]. */
   here: tf.Tensor;
-  /** Buckets of the distances [2c, buckets]. */
-  buckets: tf.Tensor2D;
 }
 
-function openGroup({ groupSize: c, causal }: Required<FLASHOptions>, row: tf.Tensor1D): OpenGroup {
+function openGroup(c: number, row: tf.Tensor1D): OpenGroup {
   const r = recentOf(c);
   const { start, slot } = slotOf(row, c);
   const seen = (rows: tf.Tensor, end: tf.Tensor): Seen => ({
     visible: tf.reshape(tf.cast(tf.less(rows, end), "float32"), [1, 1, -1]),
-    // row k of the buckets is for distance k or k − 2c
+    // bias k is for distance k or k − 2c
     distances: tf.mod(tf.add(tf.sub(rows, row), scalar(2 * c)), scalar(2 * c)),
   });
   const places = tf.range(0, r, 1, "int32");
   return {
     others: seen(tf.range(0, c, 1, "int32"), start),
-    recent: seen(tf.add(places, start), row),
+    recent: seen(tf.add(places, start), tf.add(row, scalar(1))),
     here: tf.reshape(tf.equal(places, slot), [1, r, 1]),
-    buckets: bucketRows(c, causal, BUCKETS),
   };
 }
 
@@ -232,27 +244,12 @@ function layerStep(
   x: tf.Tensor,
   options: Required<FLASHOptions>,
   rotary: RotaryTables,
-  group: OpenGroup,
+  group: OpenGroup & { bias: tf.Tensor },
   cache: LayerCache,
 ): { x: tf.Tensor; cache: LayerCache } {
-  const { dim, groupSize, queryKeyDim, laplaceAttnFn } = options;
+  const { dim, groupSize, laplaceAttnFn } = options;
   const { normed, gate, value, queriesAndKeys } = project(parameters, x, options, rotary, cache.before);
   const [quadQuery, linQuery, quadKey, linKey] = tf.unstack(queriesAndKeys); // [b, 1, s] each
-  const byDistance = biasByDistance(parameters.relPosBias!, group.buckets, Math.sqrt(queryKeyDim)); // [2c, 1]
-  const weigh = (products: tf.Tensor, distances: tf.Tensor) => {
-    const bias = tf.reshape(gatherRows(byDistance, distances), [1, 1, -1]);
-    return attentionFunction(laplaceAttnFn)(tf.add(tf.div(products, groupSize), bias));
-  };
-  const attendTo = (keys: tf.Tensor, values: tf.Tensor, { distances, visible }: Seen) =>
-    times(tf.mul(weigh(times(quadQuery, keys, true), distances), visible), values);
-  const near = [
-    attendTo(cache.quadKeys, cache.values, group.others),
-    attendTo(cache.recentQuadKeys, cache.recentValues, group.recent),
-    tf.mul(weigh(tf.sum(tf.mul(quadQuery, quadKey), -1, true), tf.zeros([1], "int32")), value), // the token itself
-  ]; // [b, 1, e] each
-  const far = times(linQuery, cache.past); // [b, 1, e]
-  const out = linear(tf.mul(gate, tf.addN([...near, far])), parameters.toOut);
-
   const put = (recent: tf.Tensor, row: tf.Tensor) =>
     tf.reshape(tf.where(group.here, row, grouped(recent, recentOf(groupSize))), recent.shape);
   const next: LayerCache = {
@@ -262,6 +259,19 @@ function layerStep(
     recentLinKeys: put(cache.recentLinKeys, linKey),
     recentValues: put(cache.recentValues, value),
   };
+
+  const weigh = (products: tf.Tensor, distances: tf.Tensor) => {
+    const bias = tf.reshape(gatherRows(group.bias, distances), [1, 1, -1]);
+    return attentionFunction(laplaceAttnFn)(tf.add(tf.div(products, groupSize), bias));
+  };
+  const attendTo = (keys: tf.Tensor, values: tf.Tensor, { distances, visible }: Seen) =>
+    times(tf.mul(weigh(times(quadQuery, keys, true), distances), visible), values);
+  const near = [
+    attendTo(cache.quadKeys, cache.values, group.others),
+    attendTo(next.recentQuadKeys, next.recentValues, group.recent),
+  ]; // [b, 1, e] each
+  const far = times(linQuery, cache.past); // [b, 1, e]
+  const out = linear(tf.mul(gate, tf.addN([...near, far])), parameters.toOut);
   return { x: tf.add(out, x), cache: next };
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { generate, type GenerateOptions, generateSamples } from "../../src/model/generation.ts";
 import { isFull } from "../../src/model/generation_cache.ts";
-import { decodeToken, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
+import { decodeToken, distanceBiases, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
 import { transformerModel } from "../../src/model/training.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
@@ -68,6 +68,7 @@ onBackend(
       const model = smallTransformer(options);
       const inner = transformerModel(model.options, model.frequencies);
       const tree = inner.definition.tree(Object.values(model.parameters));
+      const biases = distanceBiases(inner, tree);
       const [ids] = randomIds(1, Math.max(40, 2.5 * model.options.groupSize), 19, 3);
       const last = (n: number) => fullLogits(model, ids.slice(0, n));
       for (const length of [1, 8, 13, 38]) {
@@ -82,7 +83,7 @@ onBackend(
           assert.ok(error < 1e-5, `${JSON.stringify(options)}: ${length} tokens, then to ${n}: ${error}`);
           if (n === ids.length) break;
           const token = tf.tensor2d([[ids[n]]], undefined, "int32");
-          ({ logits, caches } = decodeToken(inner, tree, token, placeOf(inner, n), caches));
+          ({ logits, caches } = decodeToken(inner, tree, biases, token, placeOf(inner, n), caches));
           const c = model.options.groupSize, row = n % c;
           if (isFull(row, c)) caches = caches.map((cache) => ({ ...cache, ...settle(cache, rowOf(row), c) }));
         }
