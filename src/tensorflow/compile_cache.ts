@@ -16,6 +16,8 @@ type Checksums = Record<string, string>;
 /** The files compiled by one TensorFlow for one kind of processor. */
 export class CompileCache {
   readonly #folder: string;
+  /** Checksums that this process has computed, by name, size and time of the file: it looks three times, and there may be many. */
+  readonly #computed = new Map<string, string>();
 
   /**
    * @param identity all that compiled code depends on besides the function: versions, instruction set, flags
@@ -84,9 +86,18 @@ export class CompileCache {
     const checksums: Checksums = {};
     for await (const { name } of Deno.readDir(this.#folder)) {
       if (!name.endsWith(".pb")) continue;
-      const bytes = await Deno.readFile(`${this.#folder}/${name}`);
-      checksums[name] = createHash("sha256").update(bytes).digest("hex");
+      checksums[name] = await this.#checksumOf(name);
     }
     return checksums;
+  }
+
+  async #checksumOf(name: string): Promise<string> {
+    const path = `${this.#folder}/${name}`;
+    const { size, mtime } = await Deno.stat(path);
+    const version = `${name} ${size} ${mtime?.getTime()}`;
+    const checksum = this.#computed.get(version) ??
+      createHash("sha256").update(await Deno.readFile(path)).digest("hex");
+    this.#computed.set(version, checksum);
+    return checksum;
   }
 }

@@ -5,11 +5,11 @@
  */
 
 /**
- * Variables of a process that trains, to be set before it starts: what malloc gets comes in huge pages, and all threads share
- * one arena, because XLA compiles on many, and each would keep its own 50 MB of what compiling left.
+ * Variables of a process that trains, to be set before it starts: all threads share one arena of malloc, because XLA compiles
+ * on many, and each would keep its own 50 MB of what compiling left.
  */
 export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
-  GLIBC_TUNABLES: "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
+  GLIBC_TUNABLES: "glibc.malloc.arena_max=1",
 };
 
 /** `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` in glibc's `malloc.h`. */
