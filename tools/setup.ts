@@ -9,7 +9,7 @@ import { loadCorpus } from "../src/data/corpus.ts";
 import { NATS_SERVER_PACKAGE } from "../src/dist/server.ts";
 import { ConfigError } from "../src/errors.ts";
 import { installPackage } from "../src/packages/packages.ts";
-import { findLibrary, gpuNames } from "../src/tensorflow/library.ts";
+import { defaultDevice, findLibrary } from "../src/tensorflow/library.ts";
 import { runTool } from "./tool.ts";
 
 const HELP = `Usage: deno task setup [--gpu | --cpu]
@@ -28,7 +28,7 @@ await runTool(async ({ signal }) => {
     throw new ConfigError([`--gpu or --cpu was expected, found ${Deno.args.join(" ")}`]);
   }
   const options = { signal, onProgress: (line: string) => console.error(line) };
-  const device = args.gpu || (!args.cpu && (await gpuNames()).length > 0) ? "gpu" : "cpu";
+  const device = args.gpu ? "gpu" : args.cpu ? "cpu" : await defaultDevice();
   const { folder, source } = await findLibrary(device, options);
   console.log(`TensorFlow (${device}): ${folder} (${source})`);
   console.log(`nats-server: ${await installPackage(NATS_SERVER_PACKAGE, options)}`);

@@ -16,7 +16,7 @@ import { openRun } from "./resume.ts";
 import type { RunListener } from "./events.ts";
 import { RunFolder, type StepMetrics, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
-import { findLibrary, gpuNames } from "../tensorflow/library.ts";
+import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 
 /** How a run is watched and stopped. */
 export interface TrainOptions {
@@ -60,7 +60,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const startStep = options.resume ? await openRun(resolved, corpus, onProgress) : 0;
   if (resolved.machine.workers > 0) {
     if (resolved.machine.backend === "tensorflow") { // fetched once, before all workers want it
-      const device = resolved.machine.device ?? ((await gpuNames()).length > 0 ? "gpu" : "cpu");
+      const device = resolved.machine.device ?? await defaultDevice();
       await findLibrary(device, { onProgress, signal });
     }
     return await launchRun(resolved, startStep, { signal, onEvent: hear });

@@ -67,6 +67,11 @@ export function graphSetters(api: TensorFlowApi): AttributeSetters {
   };
 }
 
+/** Attributes that are data types, by name. */
+export function typeAttributes(byName: Readonly<Record<string, number>>): TFEOpAttr[] {
+  return Object.entries(byName).map(([name, value]) => ({ name, type: AttributeType.type, value }));
+}
+
 const encoder = new TextEncoder();
 
 /**

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { AttributeType } from "./attributes.ts";
+import { AttributeType, typeAttributes } from "./attributes.ts";
 import type { TensorFlowBinding, TensorMetadata } from "./binding.ts";
 import type { GraphOutput } from "./graph.ts";
 import type { EagerTensor } from "./recording.ts";
@@ -26,7 +26,7 @@ export class DonatedValue implements Disposable {
     this.#binding = binding;
     this.#dtype = dtype;
     const attributes = [
-      { name: "dtype", type: AttributeType.type, value: dtype },
+      ...typeAttributes({ dtype }),
       { name: "shape", type: AttributeType.shape, value: shape },
       { name: "shared_name", type: AttributeType.string, value: ANONYMOUS },
     ];
@@ -51,8 +51,7 @@ export class DonatedValue implements Disposable {
   }
 
   #run(name: string, inputs: number[], outputs: number): TensorMetadata[] {
-    const attributes = [{ name: "dtype", type: AttributeType.type, value: this.#dtype }];
-    return this.#binding.executeOp(name, attributes, inputs, outputs);
+    return this.#binding.executeOp(name, typeAttributes({ dtype: this.#dtype }), inputs, outputs);
   }
 }
 

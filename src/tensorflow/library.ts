@@ -124,6 +124,11 @@ export async function gpuNames(): Promise<string[]> {
   return names.split("\n").map((name) => name.trim()).filter((name) => name !== "");
 }
 
+/** Where to compute if nobody says: on a GPU where there is one. */
+export async function defaultDevice(): Promise<Device> {
+  return (await gpuNames()).length > 0 ? "gpu" : "cpu";
+}
+
 /** The libraries' folder where the user named either it or the one above it. */
 function libraryIn(named: string): string {
   for (const folder of [named, `${named}/tensorflow`]) {

@@ -12,5 +12,4 @@ export { compile, type CompiledFunction, type CompileOptions, type ExecutionPath
 export type { Results } from "./results.ts";
 export { RecordingError } from "./recording.ts";
 export { TensorFlowError } from "./status.ts";
-export { type Device, gpuNames } from "./library.ts";
 export { filledVector, gatherRows, statelessUniform } from "./ops.ts";

@@ -7,7 +7,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { TFEOpAttr } from "@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js";
 import { philox } from "../prng.ts";
-import { AttributeType } from "./attributes.ts";
+import { AttributeType, typeAttributes } from "./attributes.ts";
 import { createOutputTensor, inputIds, type TensorFlowBackend, tensorFlowBackend } from "./backend.ts";
 import { DataType, sizeOf } from "./tensor.ts";
 
@@ -40,7 +40,11 @@ export function gatherRows(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
   if (!backend) return tf.gather(table, ids as tf.Tensor1D);
   const [v, d] = table.shape;
   const gather = tf.customGrad((table, save) => {
-    const attributes = types({ Tparams: DataType.float32, Tindices: DataType.int32, Taxis: DataType.int32 });
+    const attributes = typeAttributes({
+      Tparams: DataType.float32,
+      Tindices: DataType.int32,
+      Taxis: DataType.int32,
+    });
     const inputs = [table as tf.Tensor, ids, tf.scalar(0, "int32")];
     (save as tf.GradSaveFunc)([ids]);
     return {
@@ -108,7 +112,7 @@ function uniformByTensorFlow(
   ];
   const [seedId, firstId, zerosId, shapeId, algorithmId] = inputIds([...tensors, tf.scalar(PHILOX, "int32")]);
   const run = (name: string, byName: Record<string, number>, inputs: number[]) =>
-    binding.executeOp(name, types(byName), inputs, 1)[0];
+    binding.executeOp(name, typeAttributes(byName), inputs, 1)[0];
   const whole = run("Bitcast", { T: DataType.int32, type: DataType.uint64 }, [seedId]);
   const key = run("ExpandDims", { T: DataType.uint64, Tdim: DataType.int32 }, [whole.id, firstId]);
   const counter = run("Cast", { SrcT: DataType.int32, DstT: DataType.uint64 }, [zerosId]);
@@ -116,7 +120,7 @@ function uniformByTensorFlow(
   const words = run("StatelessRandomUniformFullIntV2", wordTypes, [shapeId, key.id, counter.id, algorithmId]);
   for (const { id } of [whole, key, counter]) binding.deleteTensor(id);
   const operands = [createOutputTensor(words), tf.scalar(LOW_BITS, "int32")];
-  const low = backend.executeSingleOutput("BitwiseAnd", types({ T: DataType.int32 }), operands);
+  const low = backend.executeSingleOutput("BitwiseAnd", typeAttributes({ T: DataType.int32 }), operands);
   return tf.mul(tf.cast(low, "float32"), 1 / (LOW_BITS + 1));
 }
 
@@ -152,10 +156,6 @@ export function filledVector(values: Float32Array, length: number): tf.Tensor1D 
   }
   const id = backend.binding.createTensor([length], DataType.float32, values, true);
   return createOutputTensor({ id, shape: [length], dtype: DataType.float32 }) as tf.Tensor1D;
-}
-
-function types(byName: Record<string, number>): TFEOpAttr[] {
-  return Object.entries(byName).map(([name, value]) => ({ name, type: AttributeType.type, value }));
 }
 
 function int(name: string, value: number): TFEOpAttr {

@@ -5,6 +5,7 @@
  */
 
 import * as tf from "@tensorflow/tfjs";
+import { typeAttributes } from "./attributes.ts";
 import { createOutputTensor, inputIds, type TensorFlowBackend } from "./backend.ts";
 import type { TensorFlowBinding, TensorMetadata } from "./binding.ts";
 import { DonatedValue, matchDonations } from "./donation.ts";
@@ -162,13 +163,13 @@ export class RecordedFunction<Result extends Results> {
     const { api, pointer, status, device } = this.#binding.context;
     const donated = new Map<number, DonatedValue>();
     const operation = api.TFE_NewOp(pointer, cString(this.#name), status.pointer);
+    status.check(this.#name);
     try {
-      status.check(this.#name);
       api.TFE_OpSetDevice(operation, cString(device), status.pointer);
       status.check(this.#name);
       if (withXla) api.TFE_OpSetAttrBool(operation, cString("_XlaMustCompile"), 1);
-      const values = this.#inputsOfCall(inputs);
       const ids = inputIds(inputs);
+      const values = this.#inputsOfCall(ids);
       for (const input of this.#donations.values()) {
         const value = new DonatedValue(this.#binding, ids[input]);
         donated.set(input, value);
@@ -187,10 +188,8 @@ export class RecordedFunction<Result extends Results> {
   }
 
   /** The values of inputs and captures. XLA does not compare shapes with what it compiled for, so this does. */
-  #inputsOfCall(inputs: readonly tf.Tensor[]): Deno.PointerValue[] {
-    const values = inputIds(inputs).map((id, i) =>
-      this.#valueOf(id, this.#parameters[i].value, `input ${i}`)
-    );
+  #inputsOfCall(ids: readonly number[]): Deno.PointerValue[] {
+    const values = ids.map((id, i) => this.#valueOf(id, this.#parameters[i].value, `input ${i}`));
     const captured = this.#recording.captures.map(({ id, pointer, input }) => {
       if (pointer !== null) return pointer;
       const variable = this.#variables.get(id)!;
@@ -237,12 +236,8 @@ function variablesById(backend: TensorFlowBackend): Map<number, tf.Variable> {
   const variables = Object.values(tf.engine().registeredVariables);
   for (const variable of variables) {
     if (backend.refCount(variable.dataId) < 2) continue;
-    const type = {
-      name: "T",
-      type: backend.binding.TF_ATTR_TYPE,
-      value: backend.getDTypeInteger(variable.dtype),
-    };
-    const same = backend.executeSingleOutput("Identity", [type], [variable]); // shares the memory
+    const type = typeAttributes({ T: backend.getDTypeInteger(variable.dtype) });
+    const same = backend.executeSingleOutput("Identity", type, [variable]); // shares the memory
     variable.assign(same);
     same.dispose();
   }

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { tensorFlowBackend } from "../../src/tensorflow/backend.ts";
+import { inputIds, tensorFlowBackend } from "../../src/tensorflow/backend.ts";
 import { compile, type ExecutionPath, initBackend, tf } from "../../src/tensorflow/mod.ts";
 import type { EagerTensor } from "../../src/tensorflow/recording.ts";
 
@@ -18,8 +18,7 @@ const fn = (x: tf.Tensor, y: tf.Tensor) => [tf.add(x, y), tf.sum(x), tf.mul(y, 2
 /** Where the values of a tensor lie. */
 function addressOf(tensor: tf.Tensor): bigint {
   const { api, status } = backend.binding.context;
-  const [id] = (backend as unknown as { getInputTensorIds(of: tf.Tensor[]): number[] })
-    .getInputTensorIds([tensor]);
+  const [id] = inputIds([tensor]);
   const { pointer } = backend.binding.tensor(id) as EagerTensor;
   const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
   const address = Deno.UnsafePointer.value(api.TF_TensorData(resolved));
