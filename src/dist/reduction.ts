@@ -37,7 +37,8 @@ export function addInto(left: Float32Array, right: Float32Array): void {
  * not see the 50 MB that hang on it.
  */
 export function release(vector: Float32Array): void {
-  (vector.buffer as ArrayBuffer).transfer(0);
+  const buffer = vector.buffer as ArrayBuffer;
+  if (!buffer.detached) buffer.transfer(0);
 }
 
 /** Divides a sum by its tokens, in place: the weighted mean. Gives the sums of its squares, as {@linkcode blockSquares}. */

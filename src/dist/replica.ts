@@ -81,14 +81,16 @@ export interface Replica {
   readonly moments: readonly string[];
   /**
    * Gradient sum of micro-batch `microBatch` (0-based, of the global batch) of step `step`, at the present parameters;
-   * `crc` is the CRC-32 of the ids that were fed to the model. The vector is the caller's, who adds others to it.
+   * `crc` is the CRC-32 of the ids that were fed to the model. The vector is the caller's, who adds others to it, until the
+   * step is ended or another state is taken: then its memory may be used again. Who needs it no longer detaches its buffer.
    */
   gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }>;
   /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
   evaluate(microBatch: number): Promise<LossSum>;
   /**
    * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
-   * The vector is empty where the step is skipped, and only borrowed: it is overwritten by the next step.
+   * The vector is empty where the step is skipped, and only borrowed: the next step overwrites it. It may be one of the
+   * replica's own gradients, which have served after that.
    */
   apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
   /** A copy of all that this replica has, that stays as it is while the replica goes on. */

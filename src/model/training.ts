@@ -84,12 +84,13 @@ export function lossSumAndGradients(
 }
 
 /**
- * Loss sum of a micro-batch and its gradient for the flat vector: sums over counted tokens, which add up over micro-batches.
+ * Loss sum of a micro-batch and its gradient for the flat vector, of the same length: sums over counted tokens, which add up
+ * over micro-batches.
  *
  * The vector is cut outside the tape and the gradients are joined after it: the gradient of a cut would be a vector of full
  * length for every parameter.
  *
- * @param params [P]
+ * @param params [P], and zeros after it where there are more
  * @param seed of the dropout [2], int32; without it nothing is dropped
  */
 export function gradStep(
@@ -101,8 +102,9 @@ export function gradStep(
   return tf.tidy(() => {
     const parameters = unflatten(model.definition, params);
     const { lossSum, gradients } = lossSumAndGradients(model, parameters, batch, seed);
-    const gradient = tf.concat(gradients.map((one) => tf.reshape(one, [-1]))) as tf.Tensor1D;
-    return { lossSum, tokens: countTokens(batch.labels), gradient };
+    const rest = tf.zeros([params.size - model.definition.layout.size]);
+    const all = [...gradients.map((one) => tf.reshape(one, [-1])), ...(rest.size > 0 ? [rest] : [])];
+    return { lossSum, tokens: countTokens(batch.labels), gradient: tf.concat(all) as tf.Tensor1D };
   });
 }
 

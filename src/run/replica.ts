@@ -32,7 +32,7 @@ import { compileSteps, type Steps } from "../model/steps.ts";
 import { type TransformerModel, transformerModel } from "../model/training.ts";
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
 import { averagingOf, microBatchesOf } from "./plan.ts";
-import { type BackendInfo, compileOnce, filledVector, tf } from "../tensorflow/mod.ts";
+import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
 
 /** Where a replica's checkpoints go, on the machine that keeps them. */
@@ -60,6 +60,8 @@ export class FlashReplica implements Replica {
   readonly #data: MicroBatches;
   readonly #optimizer: OptimizerOptions;
   #state: OptimizerState;
+  /** Gradients of the open step that are in use. */
+  #lent: LentVector[] = [];
   #step = 0;
   #updates = 0;
   #tokens = 0;
@@ -156,13 +158,15 @@ export class FlashReplica implements Replica {
     const running = this.#steps.gradient(this.#state.params, inputs, seed);
     tf.dispose([{ ...inputs }, seed]);
     const sums = await running;
-    const [[lossSum], [tokens], gradient] = await Promise.all([
+    const [[lossSum], [tokens], lent] = await Promise.all([
       sums.lossSum.data<"float32">(),
       sums.tokens.data<"int32">(),
-      sums.gradient.data<"float32">(),
+      LentVector.of(sums.gradient),
     ]);
-    tf.dispose({ ...sums });
-    return { lossSum, tokens, gradient, crc: crcOf(batch) };
+    tf.dispose([sums.lossSum, sums.tokens]);
+    this.#takeBack(({ isReturned }) => isReturned);
+    this.#lent.push(lent);
+    return { lossSum, tokens, gradient: lent.values.subarray(0, this.size), crc: crcOf(batch) };
   }
 
   async evaluate(microBatch: number): Promise<LossSum> {
@@ -182,12 +186,14 @@ export class FlashReplica implements Replica {
     if (apply) {
       const lr = learningRate(this.config.optimizer, step);
       const updates = this.#updates + 1;
-      const inputs = [this.#upload(mean), tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
+      const vector = this.#lent.find((lent) => lent.owns(mean))?.tensor() ?? this.#upload(mean);
+      const inputs = [vector, tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
       const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
       tf.dispose(inputs);
       this.#state = await running;
       this.#updates = updates;
     }
+    this.#takeBack();
     this.#step = step;
     this.#tokens += tokens;
   }
@@ -251,6 +257,7 @@ export class FlashReplica implements Replica {
 
   #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
     const { params, m, v } = { ...vectors, ...own?.vectors };
+    this.#takeBack();
     tf.dispose({ ...this.#state });
     this.#state = { params: this.#upload(params), m: this.#upload(m), v: this.#upload(v) };
     this.#step = step;
@@ -284,7 +291,15 @@ export class FlashReplica implements Replica {
   /** Frees the state's tensors and the compiled functions. */
   dispose(): void {
     this.#steps.dispose();
+    this.#takeBack();
     tf.dispose({ ...this.#state });
+  }
+
+  /** Takes gradients back, by default all. */
+  #takeBack(isOver: (lent: LentVector) => boolean = () => true): void {
+    const [over, inUse] = [this.#lent.filter(isOver), this.#lent.filter((lent) => !isOver(lent))];
+    for (const lent of over) lent[Symbol.dispose]();
+    this.#lent = inUse;
   }
 
   /** A vector of the state's length. */

@@ -13,7 +13,7 @@ import type { GraphOutput } from "./graph.ts";
 import { type EagerTensor, type RecordedTensor, type Recording, RecordingError } from "./recording.ts";
 import { Status } from "./status.ts";
 import { cString, textAt } from "./symbols.ts";
-import { DataType, type InputValues, newTensor, type OutputValues, valuesOf } from "./tensor.ts";
+import { byteSizeOf, DataType, type InputValues, newTensor, type OutputValues, valuesOf } from "./tensor.ts";
 
 /** What tfjs is told about a tensor: the binding's id of it, its shape, and the number of its type. */
 export class TensorMetadata {
@@ -135,6 +135,20 @@ export class TensorFlowBinding implements TFJSBinding {
     } finally {
       api.TFE_DeleteTensorHandle(kept);
     }
+  }
+
+  /** The values of a tensor of float32 where they lie, as long as it lives; undefined where they are on a GPU. */
+  sharedValues(id: number): Float32Array<ArrayBuffer> | undefined {
+    if (this.#context.hasGpu) return undefined;
+    const { pointer, shape } = this.#readable(id);
+    const { api, status } = this.#context;
+    const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
+    status.check("reading a tensor");
+    const data = api.TF_TensorData(resolved);
+    api.TF_DeleteTensor(resolved); // the memory is the tensor's, too
+    return data
+      ? new Float32Array(Deno.UnsafePointerView.getArrayBuffer(data, byteSizeOf(shape, DataType.float32)))
+      : undefined;
   }
 
   /** Runs an operation, or records it. */
