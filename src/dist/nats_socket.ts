@@ -5,10 +5,10 @@
  * @module
  */
 
-/** What is read goes into pieces of this many bytes, one after the other; none is used again. */
-const SLAB = 4 * 1024 * 1024;
-/** A slab with less room than this is left. */
-const LEAST_ROOM = 256 * 1024;
+import { WholeMessages } from "./nats_messages.ts";
+
+/** Pieces up to this many bytes are written together with others; to write larger ones alone costs less than to copy them. */
+const SMALL = 4096;
 
 /** What the NATS client asks of a connection. One that has ended is not opened again. */
 export class NatsSocket implements AsyncIterable<Uint8Array> {
@@ -23,10 +23,10 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   #connection: Deno.TcpConn | undefined;
   /** What the server says first; without it the connection was never open, and its end is none. */
   #greeting: Uint8Array | undefined;
-  #slab = new Uint8Array(SLAB);
-  #used = 0;
-  /** Settles when all that was sent so far is written. */
-  #sent: Promise<void> = Promise.resolve();
+  readonly #messages = new WholeMessages();
+  /** What is to be written. */
+  #queue: Uint8Array[] = [];
+  #writing: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<void | Error>();
 
   /**
@@ -52,14 +52,15 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Writes bytes after all that was sent before. Whether the other side is there is seen when reading. */
+  /** Writes bytes, which stay as they are until then, after all that was sent before. Whether the other side is there is seen when reading. */
   send(bytes: Uint8Array): void {
-    this.#sent = this.#sent.then(() => this.#write(bytes)).catch(() => {});
+    this.#queue.push(bytes);
+    this.#writing ??= this.#writeAll().catch(() => {});
   }
 
   /** Ends the connection when all that was sent is written. */
   async close(error?: Error): Promise<void> {
-    await this.#sent;
+    await this.#writing;
     this.#end(error);
   }
 
@@ -81,16 +82,31 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     return false;
   }
 
+  /** Whole messages, as many as have arrived. */
   async #read(): Promise<Uint8Array | undefined> {
-    if (SLAB - this.#used < LEAST_ROOM) {
-      this.#slab = new Uint8Array(SLAB);
-      this.#used = 0;
+    for (let whole = this.#messages.take();; whole = this.#messages.take()) {
+      if (whole) return whole;
+      const count = await this.#connection!.read(this.#messages.room());
+      if (count === null) return undefined;
+      this.#messages.note(count);
     }
-    const room = this.#slab.subarray(this.#used);
-    const count = await this.#connection!.read(room);
-    if (count === null) return undefined;
-    this.#used += count;
-    return room.subarray(0, count);
+  }
+
+  async #writeAll(): Promise<void> {
+    await null; // what is sent in the same turn is written together
+    try {
+      while (this.#queue.length > 0) await this.#write(this.#nextPiece());
+    } finally {
+      this.#queue = [];
+      this.#writing = undefined;
+    }
+  }
+
+  /** The next large piece, or all small ones before it in one. */
+  #nextPiece(): Uint8Array {
+    const large = this.#queue.findIndex(({ length }) => length > SMALL);
+    const small = large < 0 ? this.#queue.length : large;
+    return small < 2 ? this.#queue.shift()! : concat(this.#queue.splice(0, small));
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -106,4 +122,14 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     this.#connection?.close();
     if (this.#greeting) this.#ended.resolve(error);
   }
+}
+
+function concat(pieces: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
 }

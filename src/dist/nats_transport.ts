@@ -15,6 +15,9 @@ import type { Answer, Message, Transport } from "./transport.ts";
 const RECONNECT_WAIT = 250;
 /** Milliseconds between two pings; after the third without an answer the connection counts as lost. */
 const PING_INTERVAL = 10_000;
+/** Messages of more bytes go past the client, which would copy them together with others. */
+const LARGE = 64 * 1024;
+const LINE_BREAK = new TextEncoder().encode("\r\n");
 /** Milliseconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
 const CONNECT_TIMEOUT = 20_000;
 
@@ -141,7 +144,17 @@ class NatsTransport implements Transport {
 
   publish(subject: string, data: Uint8Array): void {
     // The client would keep messages without bound while the server is away. Everything sent here is repeatable.
-    if (this.#connected && !this.#connection.isClosed()) this.#connection.publish(subject, data);
+    if (!this.#connected || this.#connection.isClosed()) return;
+    if (data.length <= LARGE || data.length > this.maxPayload) this.#connection.publish(subject, data);
+    else this.#publishLarge(subject, data);
+  }
+
+  #publishLarge(subject: string, data: Uint8Array): void {
+    const { protocol } = this.#connection as NatsConnectionImpl;
+    protocol["flushPending"](); // private; what was published before goes first
+    for (const piece of [new TextEncoder().encode(`PUB ${subject} ${data.length}\r\n`), data, LINE_BREAK]) {
+      protocol.transport.send(piece);
+    }
   }
 
   async request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {
