@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Buffers } from "./buffers.ts";
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
 import { averageInto, OpenStep, type Sums } from "./open_step.ts";
@@ -96,6 +97,7 @@ export class Averaging {
    * @param members who gets the mean
    * @param tokens counted tokens of the batch
    * @param encoder writes the mean; sums come in the same codec
+   * @param buffers for what waits
    */
   constructor(
     sums: readonly OfferedSum[],
@@ -104,9 +106,10 @@ export class Averaging {
     readonly sizes: AveragingSizes,
     readonly encoder: FeedbackEncoder,
     readonly effects: AveragingEffects,
+    buffers?: Buffers,
   ) {
     this.#parts = sizes.parts;
-    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves));
+    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
     this.#sums = sums;
     this.#members = new Set(members);
   }
@@ -202,6 +205,7 @@ export class Averaging {
     const length = this.#valuesOf(part);
     const mean = this.#spare?.length === length ? this.#spare : new Float32Array(length);
     averageInto(mean, sums, { codec, leaves, tokens });
+    this.#step.release(sums.values());
     const payload = encoder.encode(part, mean, 1, `mean of step ${step}`);
     const isView = payload.buffer === mean.buffer;
     if (!isView) codec.decode(payload, mean);

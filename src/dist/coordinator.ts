@@ -116,7 +116,9 @@ class Coordinator {
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
     const listen = (from: (member: string) => string) =>
-      transport.subscribe(from("*"), (message) => this.#gate.enter(() => this.#receive(message, from)));
+      transport.subscribe(from("*"), ({ data, ...message }) => {
+        this.#gate.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
+      });
     const unsubscribes = [
       listen((member) => subjects.from(plan.run, member)),
       listen((member) => subjects.vectors(plan.run, COORDINATOR, member)),

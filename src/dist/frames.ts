@@ -121,7 +121,7 @@ export interface Frame {
   finite: boolean;
   /** How the payload is written. */
   codec: Codec;
-  /** A view of the message: it need not be aligned. */
+  /** Of a part of a vector a view of the message, valid as long as that; it need not be aligned. */
   payload: Uint8Array;
 }
 
@@ -194,7 +194,10 @@ export function encodeFrame(fields: FrameFields): Uint8Array {
   return bytes;
 }
 
-/** Reads a frame of the run named; the payload is a view of `bytes`. What is refused is a value, to be counted. */
+/** Frames whose payload is part of a vector. */
+const WITH_PART: ReadonlySet<Kind> = new Set(["sum", "mean", "piece"]);
+
+/** Reads a frame of the run named; a part of a vector stays a view of `bytes`. What is refused is a value, to be counted. */
 export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < CHECKED_FROM + 1 || view.getUint32(0, true) !== MAGIC) return { refused: "foreign" };
@@ -225,7 +228,7 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
     parts: view.getUint32(36, true),
     tokens: view.getFloat64(40, true),
     lossSum: view.getFloat64(48, true),
-    payload: bytes.subarray(payloadFrom),
+    payload: WITH_PART.has(kind) ? bytes.subarray(payloadFrom) : bytes.slice(payloadFrom),
   };
 }
 

@@ -38,8 +38,12 @@ export class Gate {
     this.#enteredAt = now();
   }
 
-  /** Lets something happen, at once or later. */
-  enter(callback: () => void): void {
+  /**
+   * Lets something happen, at once or later.
+   *
+   * @param keep called first where it has to wait: what it needs may not last
+   */
+  enter(callback: () => void, keep: () => void = () => {}): void {
     if (this.#isClosed) return;
     const isHeldUp = this.now() - this.#enteredAt >= HELD_UP_SECONDS;
     this.#enteredAt = this.now();
@@ -47,8 +51,9 @@ export class Gate {
       this.#held = [this.onHeldUp];
       this.#confirm().then(() => this.#release(), (error) => this.close(error));
     }
-    if (this.#held) this.#held.push(callback);
-    else this.#try(callback);
+    if (!this.#held) return this.#try(callback);
+    keep();
+    this.#held.push(callback);
   }
 
   /** Lets nothing happen any more. */

@@ -1,19 +1,34 @@
 /**
  * Where a NATS connection reads to, so that the client gets each message in one piece: one that comes in several pieces it
- * copies, and more than once.
+ * copies, and more than once. Parts of vectors go into buffers that are used again.
  *
  * @module
  */
 
-/** What is read goes into slabs of at least this many bytes, one after the other. None is used again: messages stay in them. */
-const SLAB = 4 * 1024 * 1024;
+import { Buffers } from "./buffers.ts";
+
+/** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
+const SLAB = 256 * 1024;
 /** A slab with less room than this is left. */
-const LEAST_ROOM = 256 * 1024;
+const LEAST_ROOM = 32 * 1024;
+/** Messages of more bytes get a buffer of their own. */
+const LARGE = 64 * 1024;
+/** How many bytes of those are kept: one at a time is read, while another one is looked at. */
+const SPARE = 16 * 1024 * 1024;
 const LINE_FEED = 10;
 /** Of the line break after a message's content. */
 const BREAK_BYTES = 2;
+/** Where the client's requests are answered. It hands answers over later, so their buffers are not used again. */
+const INBOX = "_INBOX.";
 
 const decoder = new TextDecoder();
+
+/** A message that is too large for a slab. */
+interface LargeMessage {
+  bytes: Uint8Array<ArrayBuffer>;
+  arrived: number;
+  isAnswer: boolean;
+}
 
 /** What arrives over a connection, cut between messages of the NATS protocol. */
 export class WholeMessages {
@@ -22,53 +37,89 @@ export class WholeMessages {
   #taken = 0;
   #whole = 0;
   #arrived = 0;
-  /** Where the first message that is not whole ends, where its size is known. */
-  #end = 0;
+  #large: LargeMessage | undefined;
+  /** The large message that was handed over last. */
+  #handedOver: LargeMessage | undefined;
+  readonly #buffers = new Buffers(SPARE);
 
-  /** Where to read to: the rest of the message that has begun to arrive has room there. */
+  /** Where to read to. */
   room(): Uint8Array {
-    const needed = Math.max(this.#end, this.#arrived + LEAST_ROOM);
-    if (needed > this.#slab.length) this.#changeSlab(needed - this.#taken);
+    if (this.#large) return this.#large.bytes.subarray(this.#large.arrived);
+    if (SLAB - this.#arrived < LEAST_ROOM) this.#changeSlab();
     return this.#slab.subarray(this.#arrived);
   }
 
   /** So many bytes were read to there. */
   note(count: number): void {
-    this.#arrived += count;
-    while (this.#whole < this.#arrived) {
-      if (this.#end <= this.#whole) this.#end = this.#endOfMessage();
-      if (this.#end <= this.#whole || this.#end > this.#arrived) return;
-      this.#whole = this.#end;
+    if (this.#large) {
+      this.#large.arrived += count;
+    } else {
+      this.#arrived += count;
+      this.#scan();
     }
   }
 
-  /** All messages that are whole and were not handed over yet; undefined where there is none. */
+  /**
+   * What is whole and was not handed over yet: some messages, or a large one, whose memory is used again after the next call;
+   * undefined where there is none.
+   */
   take(): Uint8Array | undefined {
-    if (this.#taken === this.#whole) return undefined;
-    const messages = this.#slab.subarray(this.#taken, this.#whole);
-    this.#taken = this.#whole;
-    return messages;
+    if (this.#handedOver && !this.#handedOver.isAnswer) this.#buffers.give(this.#handedOver.bytes);
+    this.#handedOver = undefined;
+    if (this.#taken < this.#whole) {
+      const messages = this.#slab.subarray(this.#taken, this.#whole);
+      this.#taken = this.#whole;
+      return messages;
+    }
+    const large = this.#large;
+    if (!large || large.arrived < large.bytes.length) return undefined;
+    this.#large = undefined;
+    this.#handedOver = large;
+    this.#scan(); // more may have come with it
+    return large.bytes;
   }
 
-  /** Where the message at {@linkcode #whole} ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and so many bytes; 0 if not known yet. */
-  #endOfMessage(): number {
-    const from = this.#whole;
-    const length = this.#slab.subarray(from, this.#arrived).indexOf(LINE_FEED) + 1;
-    if (length === 0) return 0;
-    const line = decoder.decode(this.#slab.subarray(from, from + length));
-    const bytes = /^H?MSG .* (\d+)\r\n$/i.exec(line)?.[1];
-    return from + length + (bytes === undefined ? 0 : Number(bytes) + BREAK_BYTES);
+  /** Looks how far the slab holds whole messages, and moves a large one after them to its own buffer. */
+  #scan(): void {
+    while (!this.#large && this.#whole < this.#arrived) {
+      const message = this.#nextMessage();
+      if (!message) return;
+      if (message.length > LARGE) return this.#setApart(message);
+      if (this.#whole + message.length > this.#arrived) return;
+      this.#whole += message.length;
+    }
   }
 
-  /** Goes on in a new slab, with what is not handed over yet at its beginning. */
-  #changeSlab(length: number): void {
+  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and so many bytes. */
+  #nextMessage(): { length: number; isAnswer: boolean } | undefined {
+    const rest = this.#slab.subarray(this.#whole, this.#arrived);
+    const lineLength = rest.indexOf(LINE_FEED) + 1;
+    if (lineLength === 0) return undefined;
+    const line = decoder.decode(rest.subarray(0, lineLength));
+    const [, subject = "", bytes] = /^H?MSG (\S+) .*?(\d+)\r\n$/i.exec(line) ?? [];
+    return {
+      length: lineLength + (bytes === undefined ? 0 : Number(bytes) + BREAK_BYTES),
+      isAnswer: subject.startsWith(INBOX),
+    };
+  }
+
+  #setApart({ length, isAnswer }: { length: number; isAnswer: boolean }): void {
+    const here = this.#slab.subarray(this.#whole, Math.min(this.#arrived, this.#whole + length));
+    const bytes = isAnswer ? new Uint8Array(length) : this.#buffers.take(length);
+    bytes.set(here);
+    this.#large = { bytes, arrived: here.length, isAnswer };
+    // What lies after it moves up, over it.
+    this.#slab.copyWithin(this.#whole, this.#whole + here.length, this.#arrived);
+    this.#arrived -= here.length;
+  }
+
+  /** Goes on in a new slab with what is not whole; all before it was handed over. */
+  #changeSlab(): void {
     const rest = this.#slab.subarray(this.#taken, this.#arrived);
-    this.#slab = new Uint8Array(Math.max(SLAB, length));
+    this.#slab = new Uint8Array(SLAB);
     this.#slab.set(rest);
-    const moved = this.#taken;
+    this.#whole -= this.#taken;
+    this.#arrived -= this.#taken;
     this.#taken = 0;
-    this.#whole -= moved;
-    this.#arrived -= moved;
-    this.#end = Math.max(0, this.#end - moved);
   }
 }

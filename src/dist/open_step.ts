@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Buffers } from "./buffers.ts";
 import type { VectorCodec } from "./codecs/codecs.ts";
 import { addSlots, CHUNK, divideSlot, valuesIn } from "./kernel.ts";
 import type { Range } from "./messages.ts";
@@ -18,14 +19,21 @@ export class OpenStep {
   /** For each part, the sums that wait for others, by node. */
   readonly #waiting = new Map<number, Map<string, Uint8Array>>();
   readonly #complete = new Set<number>();
+  /** Sums that are copies. */
+  readonly #copies = new Set<Uint8Array>();
 
   /**
    * A step without any sums.
    *
    * @param leaves size of the tree: micro-batches, or members in a round
    * @param absent leaves that nothing will come from: sums are over the others
+   * @param buffers where sums are copied to that have to wait
    */
-  constructor(readonly leaves: number, readonly absent: ReadonlySet<number> = new Set()) {}
+  constructor(
+    readonly leaves: number,
+    readonly absent: ReadonlySet<number> = new Set(),
+    readonly buffers: Buffers = new Buffers(0),
+  ) {}
 
   /** Bytes that wait. */
   get heldBytes(): number {
@@ -51,8 +59,9 @@ export class OpenStep {
   /**
    * Takes one part of the sum over [lo, hi).
    *
-   * @returns the sums that make up this part of the whole, once it is complete; undefined before, and when the part is
-   *   contained in what came before
+   * @param bytes copied where they have to wait for others
+   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode OpenStep.release};
+   *   undefined before, and when the part is contained in what came before
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
   add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
@@ -62,12 +71,39 @@ export class OpenStep {
     if (this.has(lo, hi, part)) return undefined;
     let nodes = this.#waiting.get(part);
     if (!nodes) this.#waiting.set(part, nodes = new Map());
-    dropWithin(nodes, lo, hi);
+    this.#dropWithin(nodes, lo, hi);
     nodes.set(keyOf([lo, hi]), bytes);
-    if (!this.#covers(nodes, 0, this.leaves)) return undefined;
+    if (!this.#covers(nodes, 0, this.leaves)) {
+      nodes.set(keyOf([lo, hi]), this.#copyOf(bytes));
+      return undefined;
+    }
     this.#waiting.delete(part);
     this.#complete.add(part);
     return nodes;
+  }
+
+  /** Sums are not needed any more. */
+  release(sums: Iterable<Uint8Array>): void {
+    for (const bytes of sums) {
+      if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
+    }
+  }
+
+  #copyOf(bytes: Uint8Array): Uint8Array {
+    const copy = this.buffers.take(bytes.length);
+    copy.set(bytes);
+    this.#copies.add(copy);
+    return copy;
+  }
+
+  /** Forgets sums of smaller subtrees that a larger one contains. */
+  #dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
+    for (const [key, bytes] of nodes) {
+      const [from, to] = key.split("-").map(Number);
+      if (lo > from || to > hi) continue;
+      nodes.delete(key);
+      this.release([bytes]);
+    }
   }
 
   /** Whether sums make up the one over [lo, hi), as far as it is not absent. */
@@ -121,14 +157,6 @@ function additionsOf(sums: Sums, leaves: number): Addition[] {
   };
   visit(0, leaves, 0);
   return additions;
-}
-
-/** Forgets sums of smaller subtrees that a larger one contains. */
-function dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
-  for (const key of nodes.keys()) {
-    const [from, to] = key.split("-").map(Number);
-    if (lo <= from && to <= hi) nodes.delete(key);
-  }
 }
 
 function keyOf([lo, hi]: Range): string {

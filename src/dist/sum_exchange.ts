@@ -7,6 +7,7 @@
 
 import { RunError } from "../errors.ts";
 import { Averaging } from "./averaging.ts";
+import { Buffers } from "./buffers.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
@@ -71,6 +72,7 @@ export class SumExchange {
   #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
   /** Writes the means. */
   readonly encoder: FeedbackEncoder;
+  readonly #buffers: Buffers;
 
   /**
    * Nothing on its way.
@@ -84,6 +86,7 @@ export class SumExchange {
     readonly effects: SumExchangeEffects,
   ) {
     this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
+    this.#buffers = new Buffers(sizes.windowBytes);
   }
 
   /** What is averaged at present. */
@@ -180,7 +183,7 @@ export class SumExchange {
           traffic: { bytesSent, bytesReceived },
         });
       },
-    });
+    }, this.#buffers);
   }
 }
 

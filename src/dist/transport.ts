@@ -9,13 +9,13 @@
 export interface Message {
   /** Where it was published. */
   readonly subject: string;
-  /** A view that the transport does not reuse. It need not be aligned. */
+  /** A view that is valid until the receiver returns: who keeps it copies. It need not be aligned. */
   readonly data: Uint8Array;
   /** Answers a request; undefined where the sender did not ask for an answer. */
   readonly respond?: (data: Uint8Array) => void;
 }
 
-/** What became of a request: an answer, nobody who listens on the subject, or no answer in time. */
+/** What became of a request: an answer, which is the asker's, nobody who listens on the subject, or no answer in time. */
 export type Answer = Uint8Array | "nobody" | "silence";
 
 /** A connection to the bus. */

@@ -105,6 +105,7 @@ export class MemoryBus {
           }
         },
       });
+      unaligned.fill(0xa5); // who has kept it will notice
     });
   }
 

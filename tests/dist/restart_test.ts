@@ -158,9 +158,10 @@ class FreezableEnd implements Transport {
   subscribe(subject: string, receive: (message: Message) => void): () => void {
     return this.end.subscribe(subject, ({ subject, data, respond }) => {
       const answer = respond && ((answer: Uint8Array) => this.#waiting || respond(answer));
-      const take = () => receive({ subject, data, respond: answer });
-      if (this.#waiting) this.#waiting.push(take);
-      else take();
+      const take = (data: Uint8Array) => receive({ subject, data, respond: answer });
+      const kept = this.#waiting && data.slice();
+      if (kept) this.#waiting!.push(() => take(kept));
+      else take(data);
     });
   }
 

@@ -1,0 +1,40 @@
+/**
+ * Memory that is used again: new memory costs more than what is done with it here, being cleared, mapped page by page and
+ * collected.
+ *
+ * @module
+ */
+
+/** Lengths are rounded up to this, so that messages that differ by a few bytes share buffers. */
+const GRAIN = 64 * 1024;
+
+/** Buffers of any lengths, which keep those that are given back. */
+export class Buffers {
+  readonly #spare = new Map<number, ArrayBuffer[]>();
+  #spareBytes = 0;
+
+  /**
+   * None yet.
+   *
+   * @param mostBytes of those that are kept
+   */
+  constructor(readonly mostBytes: number) {}
+
+  /** So many bytes, with anything in them. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    const rounded = Math.ceil(length / GRAIN) * GRAIN;
+    const spare = this.#spare.get(rounded)?.pop();
+    if (spare) this.#spareBytes -= rounded;
+    return new Uint8Array(spare ?? new ArrayBuffer(rounded), 0, length);
+  }
+
+  /** Takes back what {@linkcode Buffers.take} gave, and nobody looks at any more. */
+  give({ buffer }: Uint8Array<ArrayBuffer>): void {
+    const { byteLength } = buffer;
+    if (this.#spareBytes + byteLength > this.mostBytes) return;
+    this.#spareBytes += byteLength;
+    const spare = this.#spare.get(byteLength);
+    if (spare) spare.push(buffer);
+    else this.#spare.set(byteLength, [buffer]);
+  }
+}
