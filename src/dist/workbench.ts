@@ -175,8 +175,8 @@ export class Workbench {
     const taken = await takeOver(donor, own, this.#pieceElements, window);
     if (!taken) return;
     this.#stateBytes += taken.bytes;
+    this.vectors.forgetSums(); // restoring takes their memory back
     await replica.restore(taken.state);
-    this.vectors.forgetSums();
     this.#forgetThrough(replica.step);
   }
 

@@ -37,6 +37,19 @@ Deno.test("what happens comes through at once; after the process was held up, on
   assert.equal(came.at(-1), "d");
 });
 
+Deno.test("what has to wait may keep what it needs first, what comes through at once need not", async () => {
+  const { gate, came, pass, holdUp } = gateWith(() => Promise.resolve(true));
+  const kept: string[] = [];
+  const enter = (name: string) => gate.enter(() => came.push(name), () => kept.push(name));
+  enter("a");
+  holdUp();
+  enter("b");
+  pass("c");
+  assert.deepEqual([came, kept], [["a"], ["b"]]);
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([came, kept], [["a", "held up", "b", "c"], ["b"]]);
+});
+
 Deno.test("once another coordinator has the lease, nothing comes through any more", async () => {
   const { came, pass, failed, holdUp } = gateWith(() => Promise.resolve(false));
   holdUp();
