@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { WholeMessages } from "./nats_messages.ts";
 
 /** Pieces up to this many bytes are written together with others; to write larger ones alone costs less than to copy them. */
@@ -84,7 +85,8 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
 
   /** Whole messages, as many as have arrived. */
   async #read(): Promise<Uint8Array | undefined> {
-    for (let whole = this.#messages.take();; whole = this.#messages.take()) {
+    while (true) {
+      const whole = this.#messages.take();
       if (whole) return whole;
       const count = await this.#connection!.read(this.#messages.room());
       if (count === null) return undefined;
@@ -106,7 +108,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   #nextPiece(): Uint8Array {
     const large = this.#queue.findIndex(({ length }) => length > SMALL);
     const small = large < 0 ? this.#queue.length : large;
-    return small < 2 ? this.#queue.shift()! : concat(this.#queue.splice(0, small));
+    return small < 2 ? this.#queue.shift()! : Buffer.concat(this.#queue.splice(0, small));
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -122,14 +124,4 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     this.#connection?.close();
     if (this.#greeting) this.#ended.resolve(error);
   }
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
-  return all;
 }

@@ -10,7 +10,7 @@ import { AveragingReplica } from "./averaging_replica.ts";
 import { committedSteps } from "./committed.ts";
 import { computeLosses, computeSum, normOfMean } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
-import { addLosses } from "./reduction.ts";
+import { addLosses, release } from "./reduction.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
 import { lastStep, localStepsAfter } from "./rounds.ts";
 import { reasonUnsaved } from "./saving.ts";
@@ -133,6 +133,7 @@ export async function singleStep(
     ...{ norm, tokens, localSteps },
   };
   await replica.apply(applied ? mean : new Float32Array(), outcome);
+  release(mean); // of a round it is no gradient of the replica's
   return committedSteps({
     step,
     localSteps,

@@ -164,7 +164,7 @@ export class FlashReplica implements Replica {
       LentVector.of(sums.gradient),
     ]);
     tf.dispose([sums.lossSum, sums.tokens]);
-    this.#takeBack(({ isReturned }) => isReturned);
+    this.#takeBack(this.#lent.filter(({ isReturned }) => isReturned));
     this.#lent.push(lent);
     return { lossSum, tokens, gradient: lent.values.subarray(0, this.size), crc: crcOf(batch) };
   }
@@ -296,10 +296,9 @@ export class FlashReplica implements Replica {
   }
 
   /** Takes gradients back, by default all. */
-  #takeBack(isOver: (lent: LentVector) => boolean = () => true): void {
-    const [over, inUse] = [this.#lent.filter(isOver), this.#lent.filter((lent) => !isOver(lent))];
+  #takeBack(over: readonly LentVector[] = this.#lent): void {
     for (const lent of over) lent[Symbol.dispose]();
-    this.#lent = inUse;
+    this.#lent = this.#lent.filter((lent) => !over.includes(lent));
   }
 
   /** A vector of the state's length. */

@@ -57,8 +57,6 @@ export interface BackendInfo {
 export interface TensorFlowBackend extends NodeJSKernelBackend {
   /** Ours. */
   readonly binding: TensorFlowBinding;
-  /** The values of a tensor where they lie, as long as it lives; undefined where JavaScript can't reach them. */
-  sharedValues(tensor: tf.Tensor): Float32Array<ArrayBuffer> | undefined;
 }
 
 interface Started {
@@ -249,10 +247,6 @@ async function register(binding: TensorFlowBinding): Promise<void> {
         );
       }
       return super.readSync(dataId);
-    }
-
-    sharedValues(tensor: tf.Tensor): Float32Array<ArrayBuffer> | undefined {
-      return binding.sharedValues(inputIds([tensor])[0]);
     }
 
     override async read(dataId: tf.DataId): Promise<tf.backend_util.BackendValues> {

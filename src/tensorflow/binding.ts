@@ -114,10 +114,7 @@ export class TensorFlowBinding implements TFJSBinding {
   /** The values of a tensor. Its declared type is narrower than what tfjs-node itself relies on for text and int64. */
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array {
     const { pointer, dtype } = this.#readable(id);
-    const { api, status } = this.#context;
-    const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
-    status.check("reading a tensor");
-    return this.#takeValues(resolved, dtype);
+    return this.#takeValues(this.#resolve(pointer), dtype);
   }
 
   /** The same, without holding up the event loop until a GPU has computed them. */
@@ -141,9 +138,8 @@ export class TensorFlowBinding implements TFJSBinding {
   sharedValues(id: number): Float32Array<ArrayBuffer> | undefined {
     if (this.#context.hasGpu) return undefined;
     const { pointer, shape } = this.#readable(id);
-    const { api, status } = this.#context;
-    const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
-    status.check("reading a tensor");
+    const { api } = this.#context;
+    const resolved = this.#resolve(pointer);
     const data = api.TF_TensorData(resolved);
     api.TF_DeleteTensor(resolved); // the memory is the tensor's, too
     return data
@@ -245,6 +241,14 @@ export class TensorFlowBinding implements TFJSBinding {
       "a value was read inside a recorded function: it has none until the function runs. Return the tensor and read it " +
         "after the call (tf.gather reads its indices: use gatherRows instead)",
     );
+  }
+
+  /** The `TF_Tensor` of a tensor: on a CPU it shares the memory. */
+  #resolve(pointer: Deno.PointerValue): Deno.PointerValue {
+    const { api, status } = this.#context;
+    const resolved = api.TFE_TensorHandleResolve(pointer, status.pointer);
+    status.check("reading a tensor");
+    return resolved;
   }
 
   /** The values of a `TF_Tensor`, which is freed. */

@@ -6,7 +6,7 @@
  */
 
 import type * as tf from "@tensorflow/tfjs";
-import { tensorFlowBackend } from "./backend.ts";
+import { inputIds, tensorFlowBackend } from "./backend.ts";
 import { filledVector } from "./ops.ts";
 
 /** A vector of TensorFlow's, lent to JavaScript until it is disposed. */
@@ -35,7 +35,7 @@ export class LentVector implements Disposable {
    * ```
    */
   static async of(vector: tf.Tensor1D): Promise<LentVector> {
-    const shared = tensorFlowBackend()?.sharedValues(vector);
+    const shared = tensorFlowBackend()?.binding.sharedValues(inputIds([vector])[0]);
     if (shared) return new LentVector(shared, vector);
     const copy = await vector.data<"float32">() as Float32Array<ArrayBuffer>;
     vector.dispose();
