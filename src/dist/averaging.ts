@@ -6,11 +6,12 @@
  * @module
  */
 
-import type { Buffers } from "./buffers.ts";
+import { Buffers } from "./buffers.ts";
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
-import { averageInto, OpenStep, type Sums } from "./open_step.ts";
-import { blockSquares } from "./reduction.ts";
+import { squaresOf } from "./kernel.ts";
+import { meanByChunks, OpenStep, type Sums } from "./open_step.ts";
+import { BLOCK } from "./reduction.ts";
 import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
@@ -35,7 +36,7 @@ export interface AveragingSizes {
 export interface AveragingEffects {
   /** Asks a member for one part of a sum. */
   pull(sum: OfferedSum, part: number): void;
-  /** Sends a part of the mean to all, or again to one. */
+  /** Sends a part of the mean to all, or again to one; the payload may be overwritten when it has returned. */
   sendMean(part: number, payload: Uint8Array, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
@@ -59,7 +60,7 @@ interface Pull {
 /** A part of the mean that some members have not acknowledged. */
 interface Published {
   part: number;
-  payload: Uint8Array;
+  payload: Uint8Array<ArrayBuffer>;
   missing: Set<string>;
   askedAt: number;
   sentAt: number;
@@ -74,9 +75,7 @@ export class Averaging {
   readonly #pulls = new Map<string, Pull>();
   readonly #published = new Map<number, Published>();
   /** Parts of the mean that wait for room in the window. */
-  readonly #ready: { part: number; payload: Uint8Array }[] = [];
-  /** A vector to be used again: new memory costs more than adding. */
-  #spare: Float32Array | undefined;
+  readonly #ready: { part: number; payload: Uint8Array<ArrayBuffer> }[] = [];
   #bytesPulled = 0;
   #bytesPublished = 0;
   /** The next pull: of which of the parts, from which sum. */
@@ -97,7 +96,7 @@ export class Averaging {
    * @param members who gets the mean
    * @param tokens counted tokens of the batch
    * @param encoder writes the mean; sums come in the same codec
-   * @param buffers for what waits
+   * @param buffers for what waits and what is published
    */
   constructor(
     sums: readonly OfferedSum[],
@@ -106,7 +105,7 @@ export class Averaging {
     readonly sizes: AveragingSizes,
     readonly encoder: FeedbackEncoder,
     readonly effects: AveragingEffects,
-    buffers?: Buffers,
+    readonly buffers: Buffers = new Buffers(0),
   ) {
     this.#parts = sizes.parts;
     this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
@@ -202,16 +201,18 @@ export class Averaging {
   /** Makes a part of the mean from the sums over the whole batch. Its norm is that of what the members will read. */
   #finish(part: number, sums: Sums): void {
     const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
-    const length = this.#valuesOf(part);
-    const mean = this.#spare?.length === length ? this.#spare : new Float32Array(length);
-    averageInto(mean, sums, { codec, leaves, tokens });
+    const values = this.#valuesOf(part);
+    const encoding = encoder.encodingOf(part, values, 1, `mean of step ${step}`);
+    const payload = this.buffers.take(this.bytesOf(part));
+    const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
+    for (const { from, count } of meanByChunks(sums, { codec, leaves, tokens, values })) {
+      codec.store(0, payload, values, from, encoding);
+      if (!codec.isExact) codec.load(payload, values, from, 0);
+      squares[Math.floor(from / BLOCK)] += squaresOf(0, count);
+    }
     this.#step.release(sums.values());
-    const payload = encoder.encode(part, mean, 1, `mean of step ${step}`);
-    const isView = payload.buffer === mean.buffer;
-    if (!isView) codec.decode(payload, mean);
-    this.#squares.set(part, blockSquares(mean));
+    this.#squares.set(part, squares);
     this.#ready.push({ part, payload });
-    this.#spare = isView ? undefined : mean;
   }
 
   /** A member has a part of the mean. */
@@ -290,6 +291,7 @@ export class Averaging {
     if (missing.size > 0) return;
     this.#published.delete(part);
     this.#bytesPublished -= payload.length;
+    this.buffers.give(payload);
     this.#acknowledged++;
     if (this.isDone) this.effects.done(this.#squares);
     else this.advance(now);

@@ -93,7 +93,7 @@ class Coordinator {
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
-        send: (frame, member) => member === undefined ? this.#tellAll(frame) : this.#tell(member, frame),
+        send: (frame, member) => this.transport.compose(subjects.heardBy(plan.run, member), frame),
         heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
         pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
         reduced: (report) => {

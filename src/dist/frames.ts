@@ -149,6 +149,64 @@ const CODEC_NAMES = new Map(
   Object.entries(CODECS).map(([name, number]) => [number as number, name as Codec]),
 );
 
+/** Bytes that are written where they are sent from: those of a vector are too many to be copied. */
+export interface Composition {
+  /** How many bytes it has. */
+  readonly length: number;
+  /** Writes all of them. */
+  write(into: Uint8Array): void;
+}
+
+/**
+ * A frame, to be written where it is sent from.
+ *
+ * @param payload by default that of the fields, or none
+ * @throws {RangeError} where a name is not one (see {@linkcode NAME_PATTERN})
+ */
+export function composeFrame(
+  fields: FrameFields,
+  payload: Composition = compositionOf(fields.payload ?? new Uint8Array()),
+): Composition {
+  for (const name of [fields.run, fields.sender]) {
+    if (!NAME_PATTERN.test(name)) {
+      throw new RangeError(`a name of 1 to 64 letters, digits, _ and - was expected, found "${name}"`);
+    }
+  }
+  const names = new TextEncoder().encode(fields.run + fields.sender);
+  const payloadFrom = NAMES_FROM + names.length;
+  return {
+    length: payloadFrom + payload.length,
+    write(bytes) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      view.setUint32(0, MAGIC, true);
+      view.setUint8(8, PROTOCOL_VERSION);
+      view.setUint8(9, KINDS[fields.kind]);
+      view.setUint8(10, CODECS[fields.codec ?? "none"]);
+      view.setUint8(11, fields.finite ? 1 : 0);
+      view.setUint32(12, fields.term ?? 0, true);
+      view.setUint32(16, fields.generation ?? 0, true);
+      view.setUint32(20, fields.step ?? 0, true);
+      view.setUint32(24, fields.lo ?? 0, true);
+      view.setUint32(28, fields.hi ?? 0, true);
+      view.setUint32(32, fields.part ?? 0, true);
+      view.setUint32(36, fields.parts ?? 0, true);
+      view.setFloat64(40, fields.tokens ?? 0, true);
+      view.setFloat64(48, fields.lossSum ?? 0, true);
+      view.setUint8(56, fields.run.length);
+      view.setUint8(57, fields.sender.length);
+      view.setUint16(58, 0);
+      bytes.set(names, NAMES_FROM);
+      payload.write(bytes.subarray(payloadFrom));
+      view.setUint32(4, crc32(bytes.subarray(CHECKED_FROM)), true);
+    },
+  };
+}
+
+/** Bytes that are there already. */
+export function compositionOf(bytes: Uint8Array): Composition {
+  return { length: bytes.length, write: (into) => into.set(bytes) };
+}
+
 /**
  * Writes a frame.
  *
@@ -163,34 +221,9 @@ const CODEC_NAMES = new Map(
  * ```
  */
 export function encodeFrame(fields: FrameFields): Uint8Array {
-  for (const name of [fields.run, fields.sender]) {
-    if (!NAME_PATTERN.test(name)) {
-      throw new RangeError(`a name of 1 to 64 letters, digits, _ and - was expected, found "${name}"`);
-    }
-  }
-  const payload = fields.payload ?? new Uint8Array();
-  const names = new TextEncoder().encode(fields.run + fields.sender);
-  const bytes = new Uint8Array(NAMES_FROM + names.length + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, MAGIC, true);
-  view.setUint8(8, PROTOCOL_VERSION);
-  view.setUint8(9, KINDS[fields.kind]);
-  view.setUint8(10, CODECS[fields.codec ?? "none"]);
-  view.setUint8(11, fields.finite ? 1 : 0);
-  view.setUint32(12, fields.term ?? 0, true);
-  view.setUint32(16, fields.generation ?? 0, true);
-  view.setUint32(20, fields.step ?? 0, true);
-  view.setUint32(24, fields.lo ?? 0, true);
-  view.setUint32(28, fields.hi ?? 0, true);
-  view.setUint32(32, fields.part ?? 0, true);
-  view.setUint32(36, fields.parts ?? 0, true);
-  view.setFloat64(40, fields.tokens ?? 0, true);
-  view.setFloat64(48, fields.lossSum ?? 0, true);
-  view.setUint8(56, fields.run.length);
-  view.setUint8(57, fields.sender.length);
-  bytes.set(names, NAMES_FROM);
-  bytes.set(payload, NAMES_FROM + names.length);
-  view.setUint32(4, crc32(bytes.subarray(CHECKED_FROM)), true);
+  const frame = composeFrame(fields);
+  const bytes = new Uint8Array(frame.length);
+  frame.write(bytes);
   return bytes;
 }
 

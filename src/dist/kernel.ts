@@ -5,11 +5,22 @@
  * @module
  */
 
-import type { VectorCodec } from "./codecs/codecs.ts";
-import { add, areFinite, divide, memory, scale, squares, widen } from "./kernel.wasm";
+import {
+  add,
+  areFinite,
+  divide,
+  encodeCarrying,
+  encodeInt8,
+  lose,
+  memory,
+  narrow,
+  scale,
+  squares,
+  widen,
+} from "./kernel.wasm";
 
 /** Values of a chunk. */
-export const CHUNK = 16_384;
+export const CHUNK = 32_768;
 /** Values that share a scale in int8. */
 export const INT8_BLOCK = 256;
 
@@ -20,10 +31,13 @@ const slots = Array.from(
   { length: SLOTS },
   (_, slot) => new Float32Array(memory.buffer, slot * BYTES, CHUNK),
 );
-/** Where encoded values are read from. */
-const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES;
+/** Where encoded values are, numbers for stochastic rounding, and what encoding has lost. */
+const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, DITHER = SCALES + BYTES, LOST = DITHER + BYTES;
 const encoded = new Uint8Array(memory.buffer, ENCODED, BYTES);
 const scales = new Uint8Array(memory.buffer, SCALES, BYTES / INT8_BLOCK);
+const lost = new Float32Array(memory.buffer, LOST, CHUNK);
+/** Added to each quotient before {@linkcode storeCodes} rounds it; who puts anything else than zeros here takes it away again. */
+export const dithers: Float32Array = new Float32Array(memory.buffer, DITHER, CHUNK);
 
 /** The first values of a slot, to be read before anything else is done here. */
 export function valuesIn(slot: number, count: number): Float32Array {
@@ -86,14 +100,48 @@ export function loadCodes(codes: Uint8Array, blockScales: Uint8Array, slot: numb
   scale(ENCODED, SCALES, slot * BYTES, blockScales.length / 4);
 }
 
-/** Reads values chunk by chunk. */
-export function decodeByChunks(
-  codec: Pick<VectorCodec, "load">,
-  bytes: Uint8Array,
-  into: Float32Array,
+/** Writes a slot's values as their bytes. */
+export function storeFloats(slot: number, into: Uint8Array): void {
+  into.set(new Uint8Array(memory.buffer, slot * BYTES, into.length));
+}
+
+/** Writes a slot's values as their upper halves, rounded to nearest, ties to even. */
+export function storeHalves(slot: number, into: Uint8Array): void {
+  narrow(slot * BYTES, ENCODED, 2 * into.length + 31 & ~31);
+  into.set(encoded.subarray(0, into.length));
+}
+
+/** What encoding values leaves for later, in units of the mean; of as many values as the slot has. */
+export interface Carried {
+  /** Added to the values, times the tokens. */
+  settled?: Float32Array;
+  /** Gets what is lost, divided by the tokens; without `settled` it is added to what is there. */
+  pending?: Float32Array;
+  /** Of the batch that the values are a sum over. */
+  tokens: number;
+}
+
+/** Writes a slot's values as codes and the scales of their blocks. Leaves something else in the slot where anything is carried. */
+export function storeCodes(
+  slot: number,
+  codes: Uint8Array,
+  blockScales: Uint8Array,
+  { settled, pending, tokens }: Carried = { tokens: 1 },
 ): void {
-  for (let from = 0; from < into.length; from += CHUNK) {
-    codec.load(bytes, into.length, from, 0);
-    into.set(valuesIn(0, Math.min(CHUNK, into.length - from)), from);
+  const blocks = blockScales.length / 4, values = slot * BYTES, count = codes.length;
+  slots[slot].fill(0, count, blocks * INT8_BLOCK);
+  if (settled) {
+    lost.set(settled);
+    lost.fill(0, count, blocks * INT8_BLOCK);
+    encodeCarrying(values, DITHER, SCALES, ENCODED, LOST, tokens, blocks);
+  } else {
+    encodeInt8(values, DITHER, SCALES, ENCODED, blocks);
+    if (pending) {
+      lost.set(pending);
+      lose(values, SCALES, ENCODED, LOST, tokens, blocks);
+    }
   }
+  pending?.set(lost.subarray(0, count));
+  codes.set(encoded.subarray(0, count));
+  blockScales.set(scales.subarray(0, blockScales.length));
 }

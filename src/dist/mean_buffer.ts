@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { VectorCodec } from "./codecs/codecs.ts";
+import { decode, type VectorCodec } from "./codecs/codecs.ts";
 import type { Frame } from "./frames.ts";
 import type { Attempt } from "./messages.ts";
 
@@ -65,7 +65,7 @@ export class Means {
     if (!buffer || isLater(buffer.attempt, frame)) return false;
     if (isLater(frame, buffer.attempt)) buffer.have.clear();
     buffer.attempt = { lo: frame.lo, hi: frame.hi };
-    this.codec.decode(frame.payload, buffer.values.subarray(from, to));
+    decode(this.codec, frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
   }

@@ -25,8 +25,8 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   /** What the server says first; without it the connection was never open, and its end is none. */
   #greeting: Uint8Array | undefined;
   readonly #messages = new WholeMessages();
-  /** What is to be written. */
-  #queue: Uint8Array[] = [];
+  /** What is to be written, and what then. */
+  #queue: { bytes: Uint8Array; written?: () => void }[] = [];
   #writing: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<void | Error>();
 
@@ -53,9 +53,14 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Writes bytes, which stay as they are until then, after all that was sent before. Whether the other side is there is seen when reading. */
-  send(bytes: Uint8Array): void {
-    this.#queue.push(bytes);
+  /**
+   * Writes bytes, after all that was sent before. Whether the other side is there is seen when reading.
+   *
+   * @param bytes as they are until they are written
+   * @param written called then; never where the connection ends before
+   */
+  send(bytes: Uint8Array, written?: () => void): void {
+    this.#queue.push({ bytes, written });
     this.#writing ??= this.#writeAll().catch(() => {});
   }
 
@@ -97,7 +102,11 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   async #writeAll(): Promise<void> {
     await null; // what is sent in the same turn is written together
     try {
-      while (this.#queue.length > 0) await this.#write(this.#nextPiece());
+      while (this.#queue.length > 0) {
+        const { bytes, written } = this.#nextPiece();
+        await this.#write(bytes);
+        written?.();
+      }
     } finally {
       this.#queue = [];
       this.#writing = undefined;
@@ -105,10 +114,15 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   }
 
   /** The next large piece, or all small ones before it in one. */
-  #nextPiece(): Uint8Array {
-    const large = this.#queue.findIndex(({ length }) => length > SMALL);
+  #nextPiece(): { bytes: Uint8Array; written?: () => void } {
+    const large = this.#queue.findIndex(({ bytes }) => bytes.length > SMALL);
     const small = large < 0 ? this.#queue.length : large;
-    return small < 2 ? this.#queue.shift()! : Buffer.concat(this.#queue.splice(0, small));
+    if (small < 2) return this.#queue.shift()!;
+    const pieces = this.#queue.splice(0, small);
+    return {
+      bytes: Buffer.concat(pieces.map(({ bytes }) => bytes)),
+      written: () => pieces.forEach(({ written }) => written?.()),
+    };
   }
 
   async #write(bytes: Uint8Array): Promise<void> {

@@ -7,6 +7,8 @@
 import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
 import { RunError, TransientError, wordsOf } from "../errors.ts";
+import { Buffers } from "./buffers.ts";
+import { type Composition, compositionOf } from "./frames.ts";
 import { knock } from "./nats_handshake.ts";
 import { NatsSocket } from "./nats_socket.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
@@ -17,7 +19,10 @@ const RECONNECT_WAIT = 250;
 const PING_INTERVAL = 10_000;
 /** Messages of more bytes go past the client, which would copy them together with others. */
 const LARGE = 64 * 1024;
-const LINE_BREAK = new TextEncoder().encode("\r\n");
+/** Bytes that are kept for the next messages. */
+const SPARE = 16 * 1024 * 1024;
+const encoder = new TextEncoder();
+const LINE_BREAK = encoder.encode("\r\n");
 /** Milliseconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
 const CONNECT_TIMEOUT = 20_000;
 
@@ -128,6 +133,7 @@ class NatsTransport implements Transport {
   readonly maxPayload: number;
   readonly closed: Promise<Error | undefined>;
   readonly #connection: NatsConnection;
+  readonly #buffers = new Buffers(SPARE);
   #connected = true;
   #denied: Error | undefined;
 
@@ -143,18 +149,33 @@ class NatsTransport implements Transport {
   }
 
   publish(subject: string, data: Uint8Array): void {
-    // The client would keep messages without bound while the server is away. Everything sent here is repeatable.
-    if (!this.#connected || this.#connection.isClosed()) return;
+    if (this.#drops) return;
     if (data.length <= LARGE || data.length > this.maxPayload) this.#connection.publish(subject, data);
-    else this.#publishLarge(subject, data);
+    else this.compose(subject, compositionOf(data));
   }
 
-  #publishLarge(subject: string, data: Uint8Array): void {
+  compose(subject: string, message: Composition): void {
+    if (this.#drops) return;
+    const { length } = message;
+    if (length <= LARGE || length > this.maxPayload) {
+      const data = new Uint8Array(length);
+      message.write(data);
+      return this.#connection.publish(subject, data);
+    }
+    const head = encoder.encode(`PUB ${subject} ${length}\r\n`), end = head.length + length;
+    const bytes = this.#buffers.take(end + LINE_BREAK.length);
+    bytes.set(head);
+    message.write(bytes.subarray(head.length, end));
+    bytes.set(LINE_BREAK, end);
     const { protocol } = this.#connection as NatsConnectionImpl;
     protocol["flushPending"](); // private; what was published before goes first
-    for (const piece of [new TextEncoder().encode(`PUB ${subject} ${data.length}\r\n`), data, LINE_BREAK]) {
-      protocol.transport.send(piece);
-    }
+    // the client's own socket, with TLS, says nothing then: its messages' memory is not used again
+    (protocol.transport as NatsSocket).send(bytes, () => this.#buffers.give(bytes));
+  }
+
+  /** Whether what is sent is lost: the client would keep it without bound while the server is away. Everything sent here is repeatable. */
+  get #drops(): boolean {
+    return !this.#connected || this.#connection.isClosed();
   }
 
   async request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {

@@ -7,7 +7,7 @@
 
 import { Buffers } from "./buffers.ts";
 import type { VectorCodec } from "./codecs/codecs.ts";
-import { addSlots, CHUNK, divideSlot, valuesIn } from "./kernel.ts";
+import { addSlots, CHUNK, divideSlot } from "./kernel.ts";
 import type { Range } from "./messages.ts";
 import { pathTo, splitOf } from "./tree.ts";
 
@@ -116,23 +116,24 @@ export class OpenStep {
 }
 
 /**
- * The mean from the sums that make up the whole batch's: added in the tree's order, divided by the tokens. Chunk by chunk, so
- * that all of a chunk is done while it is in the processor's cache.
+ * The mean from the sums that make up the whole batch's, chunk by chunk, so that all of a chunk is done while it is in the
+ * processor's cache: added in the tree's order, divided by the tokens, each is in the first slot of the kernel in turn.
+ *
+ * @param values how many there are
  */
-export function averageInto(
-  mean: Float32Array,
+export function* meanByChunks(
   sums: Sums,
-  { codec, leaves, tokens }: { codec: VectorCodec; leaves: number; tokens: number },
-): void {
+  { codec, leaves, tokens, values }: { codec: VectorCodec; leaves: number; tokens: number; values: number },
+): Generator<{ from: number; count: number }> {
   const steps = additionsOf(sums, leaves);
-  for (let from = 0; from < mean.length; from += CHUNK) {
-    const count = Math.min(CHUNK, mean.length - from);
+  for (let from = 0; from < values; from += CHUNK) {
+    const count = Math.min(CHUNK, values - from);
     for (const { bytes, slot } of steps) {
-      if (bytes) codec.load(bytes, mean.length, from, slot);
+      if (bytes) codec.load(bytes, values, from, slot);
       else addSlots(slot, slot + 1, count);
     }
     divideSlot(0, tokens, count);
-    mean.set(valuesIn(0, count), from);
+    yield { from, count };
   }
 }
 

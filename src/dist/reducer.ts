@@ -168,8 +168,7 @@ class Reducer {
     const sizes = { partElements, windowBytes, patienceSeconds, roundingSeed };
     return new SumExchange(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
-      send: (frame, member) =>
-        transport.publish(member === undefined ? subjects.all(run) : subjects.to(run, member), frame),
+      send: (frame, member) => transport.compose(subjects.heardBy(run, member), frame),
       heardAt: (member) => this.#heardAt.get(member) ?? 0,
       pulled: () => {},
       reduced: (report) =>

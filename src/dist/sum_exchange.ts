@@ -10,7 +10,7 @@ import { Averaging } from "./averaging.ts";
 import { Buffers } from "./buffers.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
-import { encodeFrame, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
+import { composeFrame, type Composition, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
 import type { StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
 import { partsOf } from "./reducers.ts";
@@ -58,7 +58,7 @@ export interface SumExchangeEffects {
   /** Run, sender, term and generation of the frames of this one. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
   /** Sends a frame to one member, or to all. */
-  send(frame: Uint8Array, member?: string): void;
+  send(frame: Composition, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
   /** All own parts of a sum are here. */
@@ -160,12 +160,12 @@ export class SumExchange {
     return new Averaging(sums, members, tokens, ownSizes, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(
-          encodeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
+          composeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
           member,
         ),
       sendMean: (part, payload, member) =>
         effects.send(
-          encodeFrame({
+          composeFrame({
             ...effects.fields("mean"),
             ...whole,
             part,

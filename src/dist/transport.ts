@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Composition } from "./frames.ts";
+
 /** One message as it arrived. */
 export interface Message {
   /** Where it was published. */
@@ -31,6 +33,8 @@ export interface Transport {
   readonly isConnected: boolean;
   /** Sends a message to all who listen on the subject. It keeps `data` until it is sent. While the connection is lost, messages are dropped. */
   publish(subject: string, data: Uint8Array): void;
+  /** Sends a message that is written within the call into memory that is used for the next one; or lost, without being written. */
+  compose(subject: string, message: Composition): void;
   /** Sends a message and waits for one answer. "nobody" comes at once. */
   request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer>;
   /**
@@ -58,4 +62,7 @@ export const subjects = {
     `flashmob.${run}.vectors.${reducer}.${member}`,
   /** What all members get. */
   all: (run: string): string => `flashmob.${run}.all`,
+  /** What one member gets, or all. */
+  heardBy: (run: string, member: string | undefined): string =>
+    member === undefined ? subjects.all(run) : subjects.to(run, member),
 };

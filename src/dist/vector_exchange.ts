@@ -8,7 +8,7 @@ import { setImmediate } from "node:timers";
 import type { ReportedSum } from "./compute.ts";
 import type { VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
-import type { Frame } from "./frames.ts";
+import type { Composition, Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
 import type { Attempt, Range } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
@@ -18,8 +18,8 @@ export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
 
 /** What an exchange does to the world. */
 export interface ExchangeEffects {
-  /** Sends a frame to who has asked for it. */
-  send(reducer: string, fields: VectorFields): void;
+  /** Sends a frame to who has asked for it; the payload is written within the call, or not at all. */
+  send(reducer: string, fields: VectorFields, payload: Composition): void;
   /** A place has come where a worker can die. */
   reach(point: FaultPoint, step: number): void;
   /** Something went wrong outside of any call. */
@@ -39,8 +39,8 @@ export class VectorExchange {
   readonly #sums = new Map<string, ReportedSum>();
   /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
   readonly #pulls = new Map<string, Frame>();
-  /** Payloads that were handed out, by range and part; kept until the commit, so that each pull gets the same bytes. */
-  readonly #handedOut = new Map<string, Uint8Array>();
+  /** What was handed out until now, by range and part. */
+  readonly #handedOut = new Set<string>();
   /** The step that the sums belong to. */
   #step = 0;
 
@@ -106,25 +106,29 @@ export class VectorExchange {
   }
 
   #answerPulls(): void {
-    const codec = this.codec.name;
     for (const [key, pull] of this.#pulls) {
       const { sender, step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
       if (!sum) continue;
-      const payload = this.#handedOut.get(key) ?? this.#encode(sum, pull);
+      const payload = this.#partOf(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
-      this.effects.send(sender, { kind: "sum", step, lo, hi, part, parts, finite: true, codec, payload });
-      this.#handedOut.set(key, payload);
+      const { name: codec } = this.codec;
+      this.effects.send(sender, { kind: "sum", step, lo, hi, part, parts, finite: true, codec }, payload);
+      this.#handedOut.add(key);
       if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
     }
     this.#pulls.clear();
   }
 
-  #encode(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Uint8Array {
-    const { partElements } = this;
-    const values = sum.subarray(part * partElements, (part + 1) * partElements);
-    return this.encoder.encode(part, values, tokens, `sum ${lo}-${hi} of step ${step}`);
+  /** Encoded anew for each pull, which gives the same bytes until the commit. */
+  #partOf(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Composition {
+    const values = sum.subarray(part * this.partElements, (part + 1) * this.partElements);
+    const name = `sum ${lo}-${hi} of step ${step}`;
+    return {
+      length: this.codec.byteLength(values.length),
+      write: (into) => this.encoder.encode(part, values, tokens, name, into),
+    };
   }
 
   /** Takes a part of a mean. */

@@ -7,7 +7,7 @@
 import { wordsOf } from "../errors.ts";
 import type { ReportedSum } from "./compute.ts";
 import type { Contact } from "./contact.ts";
-import { decodeFrame, encodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { composeFrame, type Composition, decodeFrame, type Frame, type FrameFields } from "./frames.ts";
 import { askCoordinator } from "./joining.ts";
 import { encodeControl, type Range, type SaveResult, type Traffic } from "./messages.ts";
 import type { Replica } from "./replica.ts";
@@ -58,10 +58,10 @@ export class Voice {
   }
 
   /** Sends a part of a vector, or that one has come, to who averages it. */
-  transfer(reducer: string, fields: VectorFields): void {
+  transfer(reducer: string, fields: VectorFields, payload?: Composition): void {
     this.#progress++;
-    const frame = encodeFrame({ ...this.fields(fields.kind), ...fields });
-    this.transport.publish(subjects.vectors(this.run, reducer, this.member), frame);
+    const frame = composeFrame({ ...this.fields(fields.kind), ...fields }, payload);
+    this.transport.compose(subjects.vectors(this.run, reducer, this.member), frame);
   }
 
   /** Offers a sum over micro-batches of the next step. */

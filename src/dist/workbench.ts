@@ -9,7 +9,7 @@ import { AveragingReplica, type LocalWork } from "./averaging_replica.ts";
 import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
-import { encodeFrame, type Frame } from "./frames.ts";
+import { type Composition, encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
 import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
@@ -22,7 +22,7 @@ export interface WorkbenchEffects {
   /** Says what is being done now; throws {@linkcode Halted} where it is not wanted any more. */
   begin(phase: string): void;
   /** Sends part of a vector to who has asked for it. */
-  send(reducer: string, fields: VectorFields): void;
+  send(reducer: string, fields: VectorFields, payload: Composition): void;
   /** A fault point has come. */
   reach(point: FaultPoint, step: number): void;
   /** Something went wrong outside of any call. */

@@ -101,7 +101,7 @@ class Worker {
     );
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (reducer, fields) => this.#voice.transfer(reducer, fields),
+      send: (reducer, fields, payload) => this.#voice.transfer(reducer, fields, payload),
       reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
     });

@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { CODEC_NAMES, codecOf } from "../../src/dist/codecs/codecs.ts";
 import { CHUNK } from "../../src/dist/kernel.ts";
 import { floatBytes } from "../../src/dist/frames.ts";
-import { averageInto } from "../../src/dist/open_step.ts";
 import { addInto, BLOCK, blockSquares, divideBy, isFiniteVector } from "../../src/dist/reduction.ts";
 import { subtrees } from "../../src/dist/tree.ts";
 import { normalArray, randomStream } from "../../src/prng.ts";
+import { averaged } from "./averaged.ts";
+import { encodedBy } from "./codecs/encoded.ts";
 
 /** Values of all magnitudes, subnormal ones too. */
 function mixed(size: number, seed: number): Float32Array {
@@ -37,7 +38,7 @@ function decodePlainly(name: string, bytes: Uint8Array, count: number): Float32A
   return Float32Array.from(codes, (code, i) => code * scales[i >> 8]);
 }
 
-Deno.test("averageInto() gives the bits of decoding, adding in the tree's order and dividing, for every codec", () => {
+Deno.test("meanByChunks() gives the bits of decoding, adding in the tree's order and dividing, for every codec", () => {
   const leaves = 7;
   for (const name of CODEC_NAMES) {
     const codec = codecOf(name);
@@ -45,7 +46,7 @@ Deno.test("averageInto() gives the bits of decoding, adding in the tree's order 
       for (const tokens of [1, 3, 1000, 2 ** 24 + 1]) {
         const nodes = [[0, 3], [3, 5], [5, 7]].flatMap(([lo, hi]) => subtrees(lo, hi, leaves));
         const sums = new Map(nodes.map(([lo, hi], i) => {
-          const bytes = codec.encode(mixed(size, i + tokens));
+          const bytes = encodedBy(codec, mixed(size, i + tokens));
           const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
           unaligned.set(bytes);
           return [`${lo}-${hi}`, unaligned];
@@ -59,15 +60,14 @@ Deno.test("averageInto() gives the bits of decoding, adding in the tree's order 
         addPlainly(d, f);
         addPlainly(a, d);
         dividePlainly(a, tokens);
-        const mean = new Float32Array(size).fill(7);
-        averageInto(mean, sums, { codec, leaves, tokens });
+        const mean = averaged(sums, { codec, leaves, tokens, values: size });
         assert.deepEqual(floatBytes(mean), floatBytes(a), `${name}, ${size} values, ${tokens} tokens`);
       }
     }
   }
 });
 
-const SIZES = [1, 2, 3, 4, 257, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 1030];
+const SIZES = [1, 2, 3, 4, 257, CHUNK - 1, CHUNK, CHUNK + 1, BLOCK + 5, 2 * BLOCK + CHUNK + 1030];
 
 Deno.test("addInto() and divideBy() give the bits of plain arithmetic", () => {
   for (const size of SIZES) {
@@ -102,10 +102,10 @@ Deno.test("blockSquares() adds every fourth square of a chunk, in float64", () =
   blockSquares(mixed(CHUNK, 5)); // what it leaves behind does not count
   for (const size of SIZES) {
     const values = mixed(size, 7);
-    assert.deepEqual(blockSquares(values), [plain(values)], `${size} values`);
+    const blocks = Array.from({ length: Math.ceil(size / BLOCK) }, (_, i) => i * BLOCK);
+    const wanted = blocks.map((from) => plain(values.subarray(from, from + BLOCK)));
+    assert.deepEqual(blockSquares(values), wanted, `${size} values`);
   }
-  const long = mixed(BLOCK + 5, 9);
-  assert.deepEqual(blockSquares(long), [plain(long.subarray(0, BLOCK)), plain(long.subarray(BLOCK))]);
 });
 
 Deno.test("isFiniteVector() finds a bad value wherever it is, and takes the largest ones", () => {

@@ -1,7 +1,7 @@
 /** Runs with bfloat16 and int8 on the wire. @module */
 
 import assert from "node:assert/strict";
-import { codecOf } from "../../src/dist/codecs/codecs.ts";
+import { codecOf, decode } from "../../src/dist/codecs/codecs.ts";
 import { FeedbackEncoder } from "../../src/dist/codecs/feedback_encoder.ts";
 import { computeSum } from "../../src/dist/compute.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
@@ -13,6 +13,7 @@ import { fairWeather, MemoryBus } from "./memory_bus.ts";
 import { runToys } from "./run_toys.ts";
 import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
 import { storm } from "./weather.ts";
+import { encodedWith } from "./codecs/encoded.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
 const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16
@@ -32,9 +33,10 @@ async function trainOnPaper(
     const bad = reports.some(({ finite }) => !finite);
     for (let part = 0; part * partElements < SIZE && !bad; part++) {
       const values = gradient.subarray(part * partElements, (part + 1) * partElements);
-      codec.decode(worker.encode(part, values, tokens, `sum 0-${microBatches} of step ${step}`), values);
+      const name = `sum 0-${microBatches} of step ${step}`;
+      decode(codec, encodedWith(worker, part, values, tokens, name), values);
       divideBy(values, tokens);
-      codec.decode(coordinator.encode(part, values, 1, `mean of step ${step}`), values);
+      decode(codec, encodedWith(coordinator, part, values, 1, `mean of step ${step}`), values);
     }
     const norm = normOf(blockSquares(gradient));
     const apply = !bad && Number.isFinite(norm);

@@ -43,6 +43,13 @@ export class MemoryBus {
       maxPayload: this.maxPayload,
       closed: closed.promise,
       publish: (subject, data) => void (isClosed || this.#send(subject, data)),
+      compose: (subject, message) => {
+        if (isClosed || isAway()) return;
+        const data = new Uint8Array(message.length);
+        message.write(data);
+        this.#send(subject, data);
+        data.fill(0x5a); // it is used for the next message
+      },
       request: (subject, data, timeout) =>
         isClosed ? Promise.resolve("silence") : this.#request(subject, data, timeout),
       subscribe: (subject, receive) => {

@@ -81,6 +81,28 @@ Deno.test("a connection outlives a restart of the server; what is published mean
   assert.ok(!received.includes("meanwhile"));
 });
 
+Deno.test("messages that are composed in memory that is used again arrive as they were", async () => {
+  await using server = await startServer({});
+  const url = `nats://127.0.0.1:${server.port}`;
+  const [sender, receiver] = [await connectNats(url, "sender"), await connectNats(url, "receiver")];
+  const arrived: [length: number, first: number, others: boolean][] = [];
+  receiver.subscribe("parts", ({ data }) => {
+    arrived.push([data.length, data[0], data.every((value) => value === data[0])]);
+  });
+  await receiver.flush();
+  const lengths = Array.from({ length: 60 }, (_, i) => [600_000, 600_001, 10, 70_000][i % 4]);
+  for (const [i, length] of lengths.entries()) {
+    sender.compose("parts", { length, write: (into) => into.fill(i) });
+    if (i % 9 === 0) await sender.flush(); // some of the memory has come back
+  }
+  await sender.flush();
+  await receiver.flush();
+  assert.deepEqual(arrived, lengths.map((length, i) => [length, i, true]));
+  await sender.close();
+  sender.compose("parts", { length: 10, write: () => assert.fail("nobody is there") });
+  await receiver.close();
+});
+
 Deno.test("what is published while the server is away is not kept", async () => {
   const server = await startServer({});
   const transport = await connectNats(`nats://127.0.0.1:${server.port}`, "sender");

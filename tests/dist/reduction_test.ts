@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { floatBytes } from "../../src/dist/frames.ts";
 import { codecOf } from "../../src/dist/codecs/codecs.ts";
-import { averageInto, OpenStep } from "../../src/dist/open_step.ts";
+import { OpenStep } from "../../src/dist/open_step.ts";
 import {
   addInto,
   addLosses,
@@ -16,6 +16,7 @@ import {
 import { assignRanges, splitOf, subtrees } from "../../src/dist/tree.ts";
 import { randomStream } from "../../src/prng.ts";
 import { noise } from "./toy.ts";
+import { averaged } from "./averaged.ts";
 
 const SIZE = 37;
 /** Magnitudes so different that another order of addition gives other bits. */
@@ -31,9 +32,7 @@ function addTo(step: OpenStep, lo: number, hi: number, part: number, sum: Float3
   const { leaves } = step;
   const sums = step.add(lo, hi, part, floatBytes(sum));
   if (!sums) return undefined;
-  const whole = new Float32Array(sum.length);
-  averageInto(whole, sums, { codec: codecOf("float32"), leaves, tokens: 1 });
-  return whole;
+  return averaged(sums, { codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
 }
 
 /** Numbers below `count` in a random order. */

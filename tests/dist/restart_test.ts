@@ -1,7 +1,7 @@
 /** The coordinator dies at every point and another one takes over, over a bus in memory: the bits stay the same. @module */
 
 import assert from "node:assert/strict";
-import { decodeFrame } from "../../src/dist/frames.ts";
+import { type Composition, decodeFrame } from "../../src/dist/frames.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
@@ -149,6 +149,10 @@ class FreezableEnd implements Transport {
 
   publish(subject: string, data: Uint8Array): void {
     if (!this.#waiting) this.end.publish(subject, data);
+  }
+
+  compose(subject: string, message: Composition): void {
+    if (!this.#waiting) this.end.compose(subject, message);
   }
 
   request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {

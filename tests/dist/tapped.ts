@@ -19,6 +19,15 @@ export function tapped(transport: Transport, look: (data: Uint8Array) => void): 
       look(data);
       transport.publish(subject, data);
     },
+    compose(subject, message) {
+      transport.compose(subject, {
+        length: message.length,
+        write(into) {
+          message.write(into);
+          look(into);
+        },
+      });
+    },
     request: (subject, data, timeout) => transport.request(subject, data, timeout),
     subscribe: (subject, receive) => transport.subscribe(subject, receive),
     flush: () => transport.flush(),

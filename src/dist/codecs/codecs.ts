@@ -6,9 +6,9 @@
  */
 
 import { floatBytes } from "../frames.ts";
+import { type Carried, CHUNK, loadFloats, loadValues, storeFloats, valuesIn } from "../kernel.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { type Dither, int8 } from "./int8.ts";
-import { CHUNK, loadFloats } from "../kernel.ts";
 
 /** Name of a codec. */
 export type CodecName = "float32" | "bfloat16" | "int8";
@@ -16,56 +16,68 @@ export type CodecName = "float32" | "bfloat16" | "int8";
 /** Names of the codecs. */
 export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
 
-/** What an encoding of values carries along, and where it notes what it loses, in units of the mean. */
-export interface Feedback {
-  /** Added to the values, times the tokens. Without it nothing is added, and `pending` is added to. */
-  settled?: Float32Array;
-  /** Gets what is lost, divided by the tokens. */
-  pending: Float32Array;
-  /** Of the batch that the values are a sum over. */
-  tokens: number;
+/** What an encoding depends on besides the values. */
+export interface Encoding {
+  /** What is carried from step to step, where the codec has feedback. */
+  feedback?: Carried;
+  /** Rounds stochastically; only int8 does, others round to nearest. */
+  dither?: Dither;
 }
 
-/** A way to write float32 values. */
+/** A way to write float32 values, a chunk of the kernel at a time. */
 export interface VectorCodec {
   /** Its name. */
   readonly name: CodecName;
+  /** Whether it writes the bytes of the values. */
+  readonly isExact: boolean;
   /** Whether what encoding loses is made up for in the next step, see feedback_encoder.ts. */
   readonly hasFeedback: boolean;
   /** Bytes of so many values. */
   byteLength(values: number): number;
   /**
-   * Writes values; the bytes may be a view of them.
+   * Writes one chunk of values from a slot of the kernel, which may hold others then.
    *
-   * @param feedback where the codec has it: what is carried is added to the values, what is lost is noted
-   * @param dither rounds stochastically; only int8 does, others round to nearest
-   */
-  encode(values: Float32Array, feedback?: Feedback, dither?: Dither): Uint8Array;
-  /**
-   * Reads values.
-   *
-   * @param bytes as many as {@linkcode VectorCodec.byteLength} says for the values that `into` holds; need not be aligned
-   */
-  decode(bytes: Uint8Array, into: Float32Array): void;
-  /**
-   * Reads one chunk of values into a slot of the kernel.
-   *
-   * @param bytes of all values
+   * @param bytes of all values, {@linkcode VectorCodec.byteLength}; need not be aligned
    * @param values how many they are
    * @param from the first value of the chunk, a multiple of its size
    */
+  store(slot: number, bytes: Uint8Array, values: number, from: number, encoding?: Encoding): void;
+  /** Reads one chunk of values into a slot of the kernel; parameters as for {@linkcode VectorCodec.store}. */
   load(bytes: Uint8Array, values: number, from: number, slot: number): void;
 }
 
 /** Exact: the bytes of the values. */
 const float32: VectorCodec = {
   name: "float32",
+  isExact: true,
   hasFeedback: false,
   byteLength: (count) => 4 * count,
-  encode: (values) => floatBytes(values),
-  decode: (bytes, into) => floatBytes(into).set(bytes),
+  store: (slot, bytes, _values, from) => storeFloats(slot, bytes.subarray(4 * from, 4 * (from + CHUNK))),
   load: (bytes, _values, from, slot) => loadFloats(bytes.subarray(4 * from, 4 * (from + CHUNK)), slot),
 };
+
+/** Writes values. */
+export function encode(
+  codec: VectorCodec,
+  values: Float32Array,
+  into: Uint8Array,
+  encoding?: Encoding,
+): void {
+  if (codec.isExact) return into.set(floatBytes(values));
+  for (let from = 0; from < values.length; from += CHUNK) {
+    loadValues(values.subarray(from, from + CHUNK), 0);
+    codec.store(0, into, values.length, from, encoding);
+  }
+}
+
+/** Reads values. */
+export function decode(codec: VectorCodec, bytes: Uint8Array, into: Float32Array): void {
+  if (codec.isExact) return floatBytes(into).set(bytes);
+  for (let from = 0; from < into.length; from += CHUNK) {
+    codec.load(bytes, into.length, from, 0);
+    into.set(valuesIn(0, Math.min(CHUNK, into.length - from)), from);
+  }
+}
 
 const CODECS: Readonly<Record<CodecName, VectorCodec>> = { float32, bfloat16, int8 };
 
@@ -74,10 +86,11 @@ const CODECS: Readonly<Record<CodecName, VectorCodec>> = { float32, bfloat16, in
  *
  * @example
  * ```ts
- * import { codecOf } from "./codecs.ts";
+ * import { codecOf, decode, encode } from "./codecs.ts";
  * const codec = codecOf("bfloat16");
- * const values = new Float32Array(2);
- * codec.decode(codec.encode(new Float32Array([1.5, 1 / 3])), values);
+ * const bytes = new Uint8Array(codec.byteLength(2)), values = new Float32Array(2);
+ * encode(codec, new Float32Array([1.5, 1 / 3]), bytes);
+ * decode(codec, bytes, values);
  * console.assert(values[0] === 1.5 && Math.abs(values[1] - 1 / 3) < 2 ** -10);
  * ```
  */

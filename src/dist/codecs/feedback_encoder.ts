@@ -6,8 +6,8 @@
  */
 
 import { randomStream } from "../../prng.ts";
-import type { VectorCodec } from "./codecs.ts";
-import type { Dither } from "./int8.ts";
+import type { Carried } from "../kernel.ts";
+import { encode, type Encoding, type VectorCodec } from "./codecs.ts";
 
 /** What is left by the steps that were applied, by part of the vector. */
 export type Residuals = ReadonlyMap<number, Float32Array>;
@@ -18,7 +18,8 @@ interface Residual {
   settled: Float32Array;
   /** By the open step, where anything was encoded. */
   pending: Float32Array;
-  isPending: boolean;
+  /** What was encoded in the open step: names, in order, and tokens. */
+  encoded: Map<string, number>;
 }
 
 /** Encodes vectors part by part, with the residuals of one sender where the codec has feedback. They change only when a step is applied. */
@@ -33,35 +34,36 @@ export class FeedbackEncoder {
   constructor(readonly codec: VectorCodec, readonly roundingSeed?: number) {}
 
   /**
-   * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual.
+   * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual. Until the step ends the
+   * same sum gives the same bytes, however often it is encoded.
    *
-   * @param values part of a sum; the bytes may be a view of it
+   * @param values part of a sum
    * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
    * @param name tells this sum apart from all others that are encoded in the run: stochastic rounding depends on it
+   * @param into gets it
    */
-  encode(part: number, values: Float32Array, tokens: number, name: string): Uint8Array {
-    const { codec } = this;
-    if (!codec.hasFeedback) return codec.encode(values);
-    const residual = this.#residualOf(part, values.length);
-    const { settled, pending, isPending } = residual;
-    residual.isPending = true;
-    const feedback = { settled: isPending ? undefined : settled, pending, tokens };
-    return codec.encode(values, feedback, this.#ditherOf(`${name} part ${part}`));
+  encode(part: number, values: Float32Array, tokens: number, name: string, into: Uint8Array): void {
+    encode(this.codec, values, into, this.encodingOf(part, values.length, tokens, name));
   }
 
-  #ditherOf(name: string): Dither | undefined {
-    const { roundingSeed } = this;
-    return roundingSeed === undefined
-      ? undefined
-      : { stream: randomStream(roundingSeed, `rounding ${name}`), from: 0 };
+  /** How one part of a sum is to be encoded, which has to be done once then; parameters as in {@linkcode FeedbackEncoder.encode}. */
+  encodingOf(part: number, length: number, tokens: number, name: string): Encoding | undefined {
+    const { codec, roundingSeed } = this;
+    if (!codec.hasFeedback) return undefined;
+    return {
+      feedback: feedbackOf(this.#residualOf(part, length), tokens, name),
+      dither: roundingSeed === undefined
+        ? undefined
+        : { stream: randomStream(roundingSeed, `rounding ${name} part ${part}`), from: 0 },
+    };
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
   settle(applied: boolean): void {
     for (const residual of this.#residuals.values()) {
-      const { settled, pending, isPending } = residual;
-      if (isPending && applied) Object.assign(residual, { settled: pending, pending: settled });
-      residual.isPending = false;
+      const { settled, pending, encoded } = residual;
+      if (encoded.size > 0 && applied) Object.assign(residual, { settled: pending, pending: settled });
+      encoded.clear();
     }
   }
 
@@ -79,8 +81,7 @@ export class FeedbackEncoder {
   /** Goes on with residuals, which become its own, before anything is encoded. */
   resume(residuals: Residuals): void {
     for (const [part, settled] of residuals) {
-      const pending = new Float32Array(settled.length);
-      this.#residuals.set(part, { settled, pending, isPending: false });
+      this.#residuals.set(part, residualFrom(settled));
     }
   }
 
@@ -92,9 +93,25 @@ export class FeedbackEncoder {
   #residualOf(part: number, length: number): Residual {
     let residual = this.#residuals.get(part);
     if (residual?.settled.length !== length) {
-      residual = { settled: new Float32Array(length), pending: new Float32Array(length), isPending: false };
+      residual = residualFrom(new Float32Array(length));
       this.#residuals.set(part, residual);
     }
     return residual;
   }
+}
+
+function residualFrom(settled: Float32Array): Residual {
+  return { settled, pending: new Float32Array(settled.length), encoded: new Map() };
+}
+
+/** What a sum of the open step carries along, and where what it loses is noted, if that was not done yet. */
+function feedbackOf({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
+  const before = encoded.get(name);
+  if (before === undefined) encoded.set(name, tokens);
+  const [first] = encoded.keys();
+  return {
+    settled: name === first ? settled : undefined,
+    pending: before === undefined ? pending : undefined,
+    tokens: before ?? tokens,
+  };
 }

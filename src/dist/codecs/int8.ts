@@ -7,9 +7,8 @@
  */
 
 import type { RandomStream } from "../../prng.ts";
-import type { Feedback, VectorCodec } from "./codecs.ts";
-import { CHUNK, decodeByChunks, INT8_BLOCK, loadCodes } from "../kernel.ts";
-import { compensate, encodeInt8, lose, memory } from "./int8.wasm";
+import { CHUNK, dithers, INT8_BLOCK, loadCodes, storeCodes } from "../kernel.ts";
+import type { VectorCodec } from "./codecs.ts";
 
 /** Random numbers for stochastic rounding: value i of a vector takes number `from` + i of the stream. */
 export interface Dither {
@@ -19,41 +18,31 @@ export interface Dither {
   from: number;
 }
 
-/** Where in the kernel's memory what lies. */
-const VALUES = 0, DITHER = 4 * CHUNK, RESIDUAL = 8 * CHUNK, SCALES = 12 * CHUNK, CODES = 13 * CHUNK;
-const values = new Float32Array(memory.buffer, VALUES, CHUNK);
-const dithers = new Float32Array(memory.buffer, DITHER, CHUNK);
-const residual = new Float32Array(memory.buffer, RESIDUAL, CHUNK);
-const scales = new Uint8Array(memory.buffer, SCALES, 4 * CHUNK / INT8_BLOCK);
-const codes = new Uint8Array(memory.buffer, CODES, CHUNK);
-
 /** Rounds to nearest, ties to even; with dither, stochastically. */
 export const int8: VectorCodec = {
   name: "int8",
+  isExact: false,
   hasFeedback: true,
   byteLength: (count) => 4 * blocksOf(count) + count,
-  encode(from, feedback, dither) {
-    const into = new Uint8Array(int8.byteLength(from.length));
-    const codesFrom = 4 * blocksOf(from.length);
-    for (let start = 0; start < from.length; start += CHUNK) {
-      const count = Math.min(CHUNK, from.length - start), blocks = blocksOf(count);
-      values.set(from.subarray(start, start + count));
-      values.fill(0, count, blocks * INT8_BLOCK);
-      if (dither) fillDithers(dither, start, count);
-      if (feedback?.settled) carry(feedback.settled.subarray(start, start + count), feedback.tokens);
-      encodeInt8(VALUES, DITHER, SCALES, CODES, blocks);
-      if (feedback) noteLoss(feedback, start, count);
-      into.set(scales.subarray(0, 4 * blocks), 4 * start / INT8_BLOCK);
-      into.set(codes.subarray(0, count), codesFrom + start);
-    }
+  store(slot, bytes, values, from, { feedback, dither } = {}) {
+    const { codes, scales } = chunkOf(bytes, values, from);
+    const within = (vector?: Float32Array) => vector?.subarray(from, from + codes.length);
+    if (dither) fillDithers(dither, from, codes.length);
+    storeCodes(
+      slot,
+      codes,
+      scales,
+      feedback && {
+        settled: within(feedback.settled),
+        pending: within(feedback.pending),
+        tokens: feedback.tokens,
+      },
+    );
     if (dither) dithers.fill(0);
-    return into;
   },
-  decode: (bytes, into) => decodeByChunks(int8, bytes, into),
   load(bytes, values, from, slot) {
-    const to = Math.min(from + CHUNK, values), codesFrom = 4 * blocksOf(values);
-    const scales = bytes.subarray(4 * from / INT8_BLOCK, 4 * blocksOf(to));
-    loadCodes(bytes.subarray(codesFrom + from, codesFrom + to), scales, slot);
+    const { codes, scales } = chunkOf(bytes, values, from);
+    loadCodes(codes, scales, slot);
   },
 };
 
@@ -61,19 +50,13 @@ function blocksOf(count: number): number {
   return Math.ceil(count / INT8_BLOCK);
 }
 
-/** Adds what earlier steps have lost to the values that are to be encoded. */
-function carry(settled: Float32Array, tokens: number): void {
-  residual.set(settled);
-  residual.fill(0, settled.length, blocksOf(settled.length) * INT8_BLOCK);
-  compensate(VALUES, RESIDUAL, tokens, blocksOf(settled.length));
-}
-
-/** Notes what the values that were just encoded have lost. */
-function noteLoss({ settled, pending, tokens }: Feedback, start: number, count: number): void {
-  if (settled) residual.fill(0);
-  else residual.set(pending.subarray(start, start + count));
-  lose(VALUES, SCALES, CODES, RESIDUAL, tokens, blocksOf(count));
-  pending.set(residual.subarray(0, count), start);
+/** Codes and scales of the chunk that begins with a value. */
+function chunkOf(bytes: Uint8Array, values: number, from: number): { codes: Uint8Array; scales: Uint8Array } {
+  const to = Math.min(from + CHUNK, values), codesFrom = 4 * blocksOf(values);
+  return {
+    codes: bytes.subarray(codesFrom + from, codesFrom + to),
+    scales: bytes.subarray(4 * from / INT8_BLOCK, 4 * blocksOf(to)),
+  };
 }
 
 /**

@@ -1,16 +1,22 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { CODEC_NAMES, codecOf, type VectorCodec } from "../../../src/dist/codecs/codecs.ts";
+import {
+  CODEC_NAMES,
+  codecOf,
+  decode as decodeInto,
+  type VectorCodec,
+} from "../../../src/dist/codecs/codecs.ts";
 import type { Dither } from "../../../src/dist/codecs/int8.ts";
 import { INT8_BLOCK } from "../../../src/dist/kernel.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
+import { encodedBy } from "./encoded.ts";
 
 const ALL = CODEC_NAMES.map(codecOf);
 const BFLOAT16 = codecOf("bfloat16"), INT8 = codecOf("int8");
 
 function encode(codec: VectorCodec, values: Float32Array, dither?: Dither): Uint8Array {
-  return codec.encode(values.slice(), undefined, dither);
+  return encodedBy(codec, values, { dither });
 }
 
 /** Decodes from an odd address, as payloads of frames have. */
@@ -18,7 +24,7 @@ function decode(codec: VectorCodec, bytes: Uint8Array, count: number): Float32Ar
   const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
   unaligned.set(bytes);
   const values = new Float32Array(count).fill(7);
-  codec.decode(unaligned, values);
+  decodeInto(codec, unaligned, values);
   return values;
 }
 

@@ -1,16 +1,23 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { codecOf } from "../../../src/dist/codecs/codecs.ts";
+import { codecOf, decode } from "../../../src/dist/codecs/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/codecs/feedback_encoder.ts";
 import { normalArray } from "../../../src/prng.ts";
+import { encodedBy, encodedWith } from "./encoded.ts";
 
 const SIZE = 3000, INT8 = codecOf("int8");
 
 /** Encodes the sum of a step and gives what is read of it. */
-function encoded(encoder: FeedbackEncoder, sum: Float32Array, tokens: number, part = 0): Float32Array {
+function encoded(
+  encoder: FeedbackEncoder,
+  sum: Float32Array,
+  tokens: number,
+  name = "a sum",
+  part = 0,
+): Float32Array {
   const decoded = new Float32Array(sum.length);
-  INT8.decode(encoder.encode(part, sum.slice(), tokens, "a sum"), decoded);
+  decode(INT8, encodedWith(encoder, part, sum, tokens, name), decoded);
   return decoded;
 }
 
@@ -49,9 +56,9 @@ Deno.test("two sums of a step: the first carries the residual, both leave what t
   const sums = [normalArray(SIZE, 1, "a", 9), normalArray(SIZE, 2, "a", 9)];
   const sent = new Float64Array(SIZE), wanted = new Float64Array(SIZE);
   for (let step = 0; step < 10; step++) {
-    for (const sum of sums) {
+    for (const [which, sum] of sums.entries()) {
       addScaled(wanted, sum, 1 / tokens);
-      addScaled(sent, encoded(encoder, sum, tokens), 1 / tokens);
+      addScaled(sent, encoded(encoder, sum, tokens, `sum ${which}`), 1 / tokens);
     }
     encoder.settle(true);
   }
@@ -60,6 +67,26 @@ Deno.test("two sums of a step: the first carries the residual, both leave what t
     encoder.settle(true);
   }
   assert.ok(largest(sent, wanted) < 1e-6, `off by ${largest(sent, wanted)}`);
+});
+
+Deno.test("a sum that is encoded again in a step gives the same bytes, and loses once", () => {
+  const once = new FeedbackEncoder(INT8), again = new FeedbackEncoder(INT8);
+  const [a, b] = [normalArray(SIZE, 1, "a", 9), normalArray(SIZE, 2, "a", 9)];
+  for (let step = 0; step < 4; step++) {
+    const bytesOf = (encoder: FeedbackEncoder, sum: Float32Array, name: string, tokens = 64) =>
+      encodedWith(encoder, 0, sum, tokens, name);
+    const first = [bytesOf(once, a, "a"), bytesOf(once, b, "b")];
+    const second = [bytesOf(again, a, "a"), bytesOf(again, b, "b")];
+    assert.deepEqual(second, first);
+    assert.deepEqual(
+      [bytesOf(again, b, "b"), bytesOf(again, a, "a", 48)],
+      first.toReversed(),
+      "also for other tokens",
+    );
+    once.settle(true);
+    again.settle(true);
+    assert.deepEqual(again.residuals(), once.residuals());
+  }
 });
 
 Deno.test("residuals change only at an applied step, and only of the parts that were encoded", () => {
@@ -71,7 +98,7 @@ Deno.test("residuals change only at an applied step, and only of the parts that 
   encoder.settle(true);
   assert.notDeepEqual(encoded(encoder, sum, 1), first);
   encoder.settle(false);
-  encoded(encoder, sum, 1, 7); // a step without part 0
+  encoded(encoder, sum, 1, "a sum", 7); // a step without part 0
   encoder.settle(true);
   const left = sum.map((value, i) => value - first[i]);
   assert.ok(largest(encoded(encoder, zeros, 1), left) < 1e-4, "part 0 still has its own");
@@ -89,8 +116,8 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
     for (const [which, sum] of sums.entries()) {
       const values = sum.map((value, i) => which === 0 ? value + fround(residual[i] * tokens) : value);
       const wanted = new Float32Array(SIZE);
-      INT8.decode(INT8.encode(values), wanted);
-      assert.deepEqual(encoded(encoder, sum, tokens), wanted);
+      decode(INT8, encodedBy(INT8, values), wanted);
+      assert.deepEqual(encoded(encoder, sum, tokens, `sum ${which}`), wanted);
       wanted.forEach((read, i) => lost[i] += fround(fround(values[i] - read) / tokens));
     }
     residual = lost;
@@ -101,7 +128,7 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
 Deno.test("stochastic rounding: seed, name and part decide it, and it is right on average where nearest is not", () => {
   const sum = normalArray(SIZE, 4, "a", 1);
   const bytesOf = (seed: number | undefined, name: string, part = 0) =>
-    new FeedbackEncoder(INT8, seed).encode(part, sum.slice(), 1, name);
+    encodedWith(new FeedbackEncoder(INT8, seed), part, sum, 1, name);
   const first = bytesOf(1, "sum 0-2 of step 3");
   assert.deepEqual(bytesOf(1, "sum 0-2 of step 3"), first);
   for (
@@ -117,10 +144,10 @@ Deno.test("stochastic rounding: seed, name and part decide it, and it is right o
   const total = new Float64Array(SIZE), nearest = new Float32Array(SIZE), decoded = new Float32Array(SIZE);
   const draws = 400;
   for (let draw = 0; draw < draws; draw++) {
-    INT8.decode(bytesOf(1, `draw ${draw}`), decoded);
+    decode(INT8, bytesOf(1, `draw ${draw}`), decoded);
     addScaled(total, decoded, 1 / draws);
   }
-  INT8.decode(bytesOf(undefined, ""), nearest);
+  decode(INT8, bytesOf(undefined, ""), nearest);
   const error = (values: ArrayLike<number>) =>
     Math.sqrt(sum.reduce((all, x, i) => all + (x - values[i]) ** 2, 0) / SIZE);
   assert.ok(error(total) < error(nearest) / 5, `${error(total)} and ${error(nearest)}`); // √2 / √400 of it is expected
