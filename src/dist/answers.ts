@@ -45,6 +45,7 @@ export function encodeReduce(
   const silent = [...state.members].map(([member, { heardAt }]) => [member, now - heardAt]);
   return encodeControl(fieldsOf(state, "reduce"), {
     since: reducer.since,
+    startStep: startStepOf(state),
     silent: Object.fromEntries(silent),
     work: isAveraging(state, name) ? workOf(state) : undefined,
     ...sizesOf(state, partElements),
@@ -68,8 +69,12 @@ export function answerTo(
   if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
   const { config, configHash } = state.plan;
-  const startStep = state.generation === 0 ? state.step : 0; // later, newcomers take the state over
-  return encodeControl(fieldsOf(state, "run"), { config, configHash, startStep });
+  return encodeControl(fieldsOf(state, "run"), { config, configHash, startStep: startStepOf(state) });
+}
+
+/** The step that the run starts after; later, newcomers take over what there is. */
+function startStepOf({ generation, step }: RunState): number {
+  return generation === 0 ? step : 0;
 }
 
 /** What a worker still has to do; that it is none of the run's, where it is not. */

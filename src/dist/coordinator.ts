@@ -103,9 +103,8 @@ class Coordinator {
       },
     );
     this.#residuals = new ResidualKeeper(
-      COORDINATOR,
       this.#vectors.encoder,
-      options.residuals,
+      options.residuals?.ofMean(COORDINATOR),
       (reason) => options.onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason }),
     );
   }
@@ -258,15 +257,17 @@ class Coordinator {
   #announce(): void {
     const order = orderOf(this.#state);
     if (!order) return;
-    if (order.kind === "assign") this.#residuals.open(order.step, Object.keys(order.message.ranges));
-    const { lastOwners = [COORDINATOR] } = this.#state;
-    const isAlone = lastOwners.every((owner) => owner === COORDINATOR); // otherwise it has none
-    if (order.kind === "save" && isAlone) this.#residuals.save(order.step, order.message.members);
+    const { stage, reducers } = this.#state;
+    if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
+      this.#residuals.open(order.step, Object.keys(order.message.ranges));
+    }
+    if (order.kind === "save") this.#residuals.save(order.step, order.message.members);
     const { onFaultPoint } = this.options;
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
     const frame = encodeOrder(this.#state, order);
     this.#tellAll(frame);
-    if (order.kind === "finish") { for (const name of this.#state.reducers.keys()) this.#tell(name, frame); }
+    const isForAll = order.kind === "save" || order.kind === "finish";
+    for (const name of isForAll ? reducers.keys() : []) this.#tell(name, frame);
     const point = FAULT_POINTS[order.kind];
     if (point) onFaultPoint?.(point, order.step);
   }

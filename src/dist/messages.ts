@@ -138,6 +138,8 @@ export interface Messages {
   reduce: {
     /** The generation in which it was taken on; another one than before: what it has in hand is void. */
     since: number;
+    /** The step that the run has started after, where none has ended since: what was kept then is to be taken up. */
+    startStep: number;
     /** For how many seconds nothing was heard of each member. */
     silent: Record<string, number>;
     /** The open step, while it has a part in it. */
@@ -160,8 +162,11 @@ export interface Messages {
   };
   /** Validation micro-batches of each member. */
   evaluate: { ranges: Readonly<Record<string, readonly Range[]>> };
-  /** The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there. */
-  save: { writer: string; copying: string[]; members: string[] };
+  /**
+   * The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there; who
+   * averages has to know which step was the last that was applied.
+   */
+  save: { writer: string; copying: string[]; members: string[]; appliedStep: number };
   /** The member that pins its state. */
   pin: { donor: string };
   /** The member that has pinned its state. */

@@ -11,7 +11,8 @@ import type { Candidate, Member, RunState, Stage } from "./run_state.ts";
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
 /** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
-export function orderOf({ stage, step, writing, members }: RunState): Order | undefined {
+export function orderOf(state: RunState): Order | undefined {
+  const { stage, step, writing } = state;
   switch (stage.kind) {
     case "computing": {
       const { ranges, round } = stage;
@@ -22,9 +23,9 @@ export function orderOf({ stage, step, writing, members }: RunState): Order | un
     case "evaluating":
       return { kind: "evaluate", step, message: { ranges: stage.ranges } };
     case "saving":
-      return saveOrder(step, stage.writer, [...stage.copying], members);
+      return saveOrder(step, stage.writer, [...stage.copying], state);
     case "writing":
-      return writing && saveOrder(writing.step, writing.member, [], members);
+      return writing && saveOrder(writing.step, writing.member, [], state);
     case "hashing":
       return { kind: "hash", step, message: {} };
     case "pinning":
@@ -39,8 +40,9 @@ export function orderOf({ stage, step, writing, members }: RunState): Order | un
   }
 }
 
-function saveOrder(step: number, writer: string, copying: string[], members: RunState["members"]): Order {
-  return { kind: "save", step, message: { writer, copying, members: [...members.keys()] } };
+function saveOrder(step: number, writer: string, copying: string[], state: RunState): Order {
+  const { members, appliedStep } = state;
+  return { kind: "save", step, message: { writer, copying, members: [...members.keys()], appliedStep } };
 }
 
 /** What a candidate has to do; undefined where it can only go along. */

@@ -1,7 +1,7 @@
 /**
  * A reducer: averages its share of the parts of the vectors in place of the coordinator, which tells it what there is to
  * average, and who else does. It holds nothing that can't be done again by another one: members keep their sums until the
- * commit. Only what encoding has lost so far (residuals) goes with it.
+ * commit. Only what encoding has lost so far (residuals) goes with it, where it is lost.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import { Contact } from "./contact.ts";
 import { decodeFrame, type Frame, type FrameFields } from "./frames.ts";
 import { askUntilDecided } from "./joining.ts";
 import { encodeControl, errorOf, messageOf, type Messages } from "./messages.ts";
+import { ResidualKeeper, type ResidualPlace } from "./residuals.ts";
 import { SumExchange } from "./sum_exchange.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 
@@ -25,6 +26,8 @@ export interface ReducerOptions {
   run: string;
   /** Name of this process, of its own for each: 1 to 64 letters, digits, _ and -. */
   reducer: string;
+  /** Where it keeps residuals of the mean with each checkpoint; undefined: they are lost with the process. */
+  residuals?: ResidualPlace;
   /** Leaves the run, which goes on without this reducer. */
   signal?: AbortSignal;
   /** Gets what happens. */
@@ -34,6 +37,8 @@ export interface ReducerOptions {
 /** What a reducer tells. */
 export type ReducerEvent =
   | { kind: "joined" }
+  /** What the codec has lost of the mean so far is not made up for, or would not be after a resume. */
+  | { kind: "residualsDropped"; reason: string }
   /** Nobody coordinates the run: this reducer waits for another coordinator. */
   | { kind: "alone" };
 
@@ -53,15 +58,16 @@ export async function runReducer(transport: Transport, options: ReducerOptions):
   const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {} });
   const answer = await askUntilDecided(transport, run, reducer, request);
   if (answer.kind !== "reduce") return; // the run has ended
-  await new Reducer(transport, options, answer).serve();
+  await new Reducer(transport, options, answer).serve(messageOf(answer, "reduce").startStep);
 }
 
 class Reducer {
   readonly #contact: Contact;
   readonly #ended = Promise.withResolvers<void>();
   readonly #heartbeatSeconds: number;
-  /** The parts that travel; none before the first step, and after another coordinator has taken over. */
-  #vectors: SumExchange | undefined;
+  /** The parts that travel, anew where another coordinator has taken over. */
+  #vectors: SumExchange;
+  #residuals: ResidualKeeper;
   /** The generation in which the coordinator has taken this reducer on. */
   #since: number;
   /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
@@ -74,10 +80,13 @@ class Reducer {
     this.#contact = new Contact(welcome, { run, heartbeatSeconds, silenceSeconds, onLost });
     this.#heartbeatSeconds = heartbeatSeconds;
     this.#since = since;
+    this.#vectors = this.#exchangeOf(messageOf(welcome, "reduce"));
+    this.#residuals = this.#keeperOf(this.#vectors);
   }
 
   /** Averages until the run ends. */
-  async serve(): Promise<void> {
+  async serve(startStep: number): Promise<void> {
+    await this.#residuals.resume(startStep);
     const { transport, options: { run, reducer, signal, onEvent } } = this;
     const unsubscribes = [
       transport.subscribe(
@@ -90,7 +99,7 @@ class Reducer {
       ),
     ];
     const heartbeats = setInterval(() => this.#beat(), 1000 * this.#heartbeatSeconds);
-    const ticks = setInterval(() => transport.isConnected && this.#vectors?.tick(now()), TICK);
+    const ticks = setInterval(() => transport.isConnected && this.#vectors.tick(now()), TICK);
     const leave = () => this.#ended.resolve();
     signal?.addEventListener("abort", leave);
     transport.closed.then((error) =>
@@ -107,6 +116,7 @@ class Reducer {
       for (const unsubscribe of unsubscribes) unsubscribe();
       transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("leave"), {}));
       await transport.flush();
+      await this.#residuals.idle();
     }
   }
 
@@ -133,11 +143,15 @@ class Reducer {
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
     if (frame.kind === "reduce") {
-      if (sender === "other") {
-        this.#contact.move(frame);
-        this.#vectors = undefined;
-      }
-      this.#obey(messageOf(frame, "reduce"));
+      const order = messageOf(frame, "reduce");
+      if (sender === "other") this.#contact.move(frame);
+      if (sender === "other" || order.since !== this.#since) this.#beginAnew(order);
+      this.#obey(order);
+    }
+    if (frame.kind === "save") {
+      const { appliedStep, members } = messageOf(frame, "save");
+      this.#close(appliedStep);
+      this.#residuals.save(frame.step, members);
     }
     if (frame.kind === "finish") {
       const error = errorOf(messageOf(frame, "finish"));
@@ -148,18 +162,35 @@ class Reducer {
 
   /** Goes on with what is to be averaged. */
   #obey(order: Messages["reduce"]): void {
-    const { since, silent, work } = order;
-    if (since !== this.#since) this.#vectors = undefined;
-    this.#since = since;
+    const { silent, work } = order;
     const time = now();
     for (const [member, seconds] of Object.entries(silent)) this.#noteHeard(member, time - seconds);
     if (!work) return;
-    const vectors = this.#vectors ??= this.#exchangeOf(order);
-    const { open } = vectors;
-    if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) {
-      vectors.close(open.step === work.appliedStep);
-    }
-    vectors.average(work, time);
+    const { open } = this.#vectors;
+    if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) this.#close(work.appliedStep);
+    this.#residuals.open(work.step, work.members);
+    this.#vectors.average(work, time);
+  }
+
+  /** What is in hand is void, residuals too. */
+  #beginAnew(order: Messages["reduce"]): void {
+    this.#since = order.since;
+    this.#vectors = this.#exchangeOf(order);
+    this.#residuals = this.#keeperOf(this.#vectors);
+  }
+
+  /** The open step is over. */
+  #close(appliedStep: number): void {
+    this.#vectors.close(this.#vectors.open?.step === appliedStep);
+  }
+
+  #keeperOf({ encoder }: SumExchange): ResidualKeeper {
+    const { residuals, onEvent } = this.options;
+    return new ResidualKeeper(
+      encoder,
+      residuals,
+      (reason) => onEvent?.({ kind: "residualsDropped", reason }),
+    );
   }
 
   #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec, roundingSeed }: Messages["reduce"]) {
@@ -183,7 +214,7 @@ class Reducer {
     if ("refused" in frame || subject !== subjects.vectors(run, reducer, frame.sender)) return;
     if (frame.kind !== "sum" && frame.kind !== "ack") return;
     this.#noteHeard(frame.sender, now());
-    this.#vectors?.receive(frame, now());
+    this.#vectors.receive(frame, now());
   }
 
   #noteHeard(member: string, at: number): void {
@@ -194,7 +225,7 @@ class Reducer {
   async #beat(): Promise<void> {
     const { run, reducer } = this.options;
     const time = now();
-    const owing = [...this.#vectors?.owing() ?? []].map(([member, since]) => [member, time - since]);
+    const owing = [...this.#vectors.owing() ?? []].map(([member, since]) => [member, time - since]);
     const status = encodeControl(this.#fields("reducer"), { owing: Object.fromEntries(owing) });
     const answer = await this.transport.request(
       subjects.from(run, reducer),

@@ -138,8 +138,7 @@ function withoutFollowers(state: RunState): RunState {
 /** Says that residuals stay behind where parts have other owners than in the step before. */
 export function reportMoved(before: RunState, opened: Transition): Transition {
   const { stage } = opened.state;
-  // What a run is resumed with was the coordinator's.
-  const lastOwners = before.lastOwners ?? (before.step > 0 ? [COORDINATOR] : undefined);
+  const { lastOwners } = before; // none where a run is resumed: whoever averages now finds what others have kept
   if (stage.kind !== "computing" || !lastOwners || !codecOf(before.plan.codec).hasFeedback) return opened;
   const { owners } = stage;
   const isSame = Array.from({ length: owners.length * lastOwners.length }, (_, part) => part)

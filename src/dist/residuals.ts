@@ -1,5 +1,5 @@
 /**
- * What error feedback has not made up for yet is part of its holder's state: each member and the coordinator keep their own
+ * What error feedback has not made up for yet is part of its holder's state: each member, and who averages, keep their own
  * beside a checkpoint, and go on with it where the run is resumed with the same members.
  *
  * @module
@@ -18,12 +18,23 @@ export interface SavedResiduals {
   residuals: Residuals;
 }
 
+/** Where the residuals of one holder are kept. */
+export interface ResidualPlace {
+  /** Keeps them, whole or not at all. */
+  save(saved: SavedResiduals): Promise<void>;
+  /** Those after a step; undefined where they are not there. */
+  load(step: number): Promise<SavedResiduals | undefined>;
+}
+
 /** Where residuals are kept on a machine. */
 export interface ResidualStore {
-  /** Keeps those of a holder, whole or not at all. */
-  save(holder: string, saved: SavedResiduals): Promise<void>;
-  /** Those of a holder after a step; undefined where they are not there. */
-  load(holder: string, step: number): Promise<SavedResiduals | undefined>;
+  /** Those of a member's sums. */
+  of(member: string): ResidualPlace;
+  /**
+   * Those of the mean. Each who averages keeps those of its own parts, and finds those of all parts: another one may have averaged
+   * them before.
+   */
+  ofMean(owner: string): ResidualPlace;
 }
 
 /** Saves the residuals of one holder, and takes them up again. Does nothing for a codec without feedback. */
@@ -35,20 +46,19 @@ export class ResidualKeeper {
   /**
    * Nothing to keep yet.
    *
-   * @param store undefined: all is lost with the process
+   * @param place undefined: all is lost with the process
    * @param onLost gets why residuals are not made up for, or would not be after a resume
    */
   constructor(
-    readonly holder: string,
     readonly encoder: FeedbackEncoder,
-    readonly store: ResidualStore | undefined,
+    readonly place: ResidualPlace | undefined,
     readonly onLost: (reason: string) => void,
   ) {}
 
   /** The run goes on after this step: looks for what was saved then. */
   async resume(step: number): Promise<void> {
     if (step === 0 || !this.encoder.codec.hasFeedback) return;
-    this.#resumed = { step, saved: await this.store?.load(this.holder, step) };
+    this.#resumed = { step, saved: await this.place?.load(step) };
   }
 
   /** A step opens with these members. The first one decides whether what was saved is taken up. */
@@ -63,11 +73,13 @@ export class ResidualKeeper {
 
   /** Saves a copy, while the run goes on. */
   save(step: number, members: readonly string[]): void {
-    if (!this.store || !this.encoder.codec.hasFeedback || step === this.#savedStep) return;
+    const { place, encoder } = this;
+    if (!place || !encoder.codec.hasFeedback || step === this.#savedStep) return;
     this.#savedStep = step;
-    const saved = { step, members: members.toSorted(), residuals: this.encoder.residuals() };
+    const saved = { step, members: members.toSorted(), residuals: encoder.residuals() };
+    if (saved.residuals.size === 0) return; // who averages no parts has none
     this.#written = this.#written
-      .then(() => this.store!.save(this.holder, saved))
+      .then(() => place.save(saved))
       .catch((error) => this.onLost(`those of step ${step} can't be saved: ${wordsOf(error)}`));
   }
 

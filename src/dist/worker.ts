@@ -106,7 +106,11 @@ class Worker {
       fail: (error) => this.#fail(error),
     });
     const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
-    this.#residuals = new ResidualKeeper(member, this.#bench.vectors.encoder, options.residuals, onLost);
+    this.#residuals = new ResidualKeeper(
+      this.#bench.vectors.encoder,
+      options.residuals?.of(member),
+      onLost,
+    );
     this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 

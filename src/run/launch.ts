@@ -199,9 +199,10 @@ export function launchReducers(
 }
 
 /** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
-function keepReducers(family: Family, { run, name, reducers }: Config["machine"], url: string): void {
-  const order: ChildOrder = { role: "reducer", options: { url, run, machine: name } };
+function keepReducers(family: Family, { run, name, reducers, out }: Config["machine"], url: string): void {
   for (let i = 0; i < reducers && reducers > 1; i++) {
+    const home = { folder: out, name: `reducer-${i}` };
+    const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home } };
     family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
       .catch((error) => family.say(`${wordsOf(error)}; the run goes on without this reducer`));
   }

@@ -152,6 +152,11 @@ export interface ReducerOptions {
   run: string;
   /** Name of this machine in the run. */
   machine: string;
+  /**
+   * The run's folder, on the machine where it was started, and the name under which this reducer keeps residuals there, the same
+   * when the run is resumed.
+   */
+  home?: { folder: string; name: string };
   /** Leaves the run. */
   signal?: AbortSignal;
   /** Gets lines for people. */
@@ -169,15 +174,26 @@ export interface ReducerOptions {
  * ```
  */
 export async function startReducer(options: ReducerOptions): Promise<void> {
-  const { url, run, machine, signal, onStatus } = options;
+  const { url, run, machine, home, signal, onStatus } = options;
   const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
   const transport = await connectNats(url, reducer);
   try {
-    const onEvent = ({ kind }: ReducerEvent) =>
-      onStatus?.(kind === "alone" ? ALONE : "averages a share of the vectors");
-    await runReducer(transport, { run, reducer, signal, onEvent });
+    const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
+    const onEvent = (event: ReducerEvent) => onStatus?.(reducerText(event));
+    await runReducer(transport, { run, reducer, residuals, signal, onEvent });
   } finally {
     await transport.close();
+  }
+}
+
+function reducerText(event: ReducerEvent): string {
+  switch (event.kind) {
+    case "joined":
+      return "averages a share of the vectors";
+    case "alone":
+      return ALONE;
+    case "residualsDropped":
+      return `drops its residuals of the mean: ${event.reason}`;
   }
 }
 

@@ -1,46 +1,89 @@
 /**
- * Residuals in the folder of a run: `residuals/HOLDER-00000100.safetensors`, a tensor for each part. A file has its name only when
- * it is whole. Each holder keeps its last two, since the newest checkpoint may turn out damaged.
+ * Residuals in the folder of a run, a tensor for each part: `residuals/MEMBER-00000100.safetensors`, and of the mean
+ * `residuals/mean.OWNER-00000100.safetensors` from each who averages. A file has its name only when it is whole. Each holder keeps
+ * its last two, since the newest checkpoint may turn out damaged.
  *
  * @module
  */
 
 import { VectorFiles } from "../checkpoint/vector_files.ts";
-import type { ResidualStore, SavedResiduals } from "../dist/residuals.ts";
+import type { ResidualPlace, ResidualStore, SavedResiduals } from "../dist/residuals.ts";
 
 /** How many files of a holder are kept. */
 const KEPT = 2;
+/** What files of the mean begin with; no member is called so. */
+const MEAN = "mean.";
 
 /** The residuals of holders on this machine. */
 export class ResidualFiles implements ResidualStore {
   /** In the folder of a run. */
   constructor(readonly folder: string) {}
 
-  async save(holder: string, { step, members, residuals }: SavedResiduals): Promise<void> {
-    const files = this.#filesOf(holder);
-    await files.save(step, {
-      vectors: Object.fromEntries(residuals),
-      metadata: { step: String(step), members: JSON.stringify(members) },
-    });
-    const old = (await files.steps()).filter((other) => other !== step).slice(KEPT - 1);
-    for (const step of old) await files.remove(step);
+  of(member: string): ResidualPlace {
+    const files = this.#filesOf(member);
+    return { save: (saved) => save(files, saved), load: (step) => load(files, step) };
   }
 
-  async load(holder: string, step: number): Promise<SavedResiduals | undefined> {
+  ofMean(owner: string): ResidualPlace {
+    const files = this.#filesOf(MEAN + owner);
+    return { save: (saved) => save(files, saved), load: (step) => this.#loadMean(step) };
+  }
+
+  /** Of each part what was saved last: an earlier attempt at the run may have left files of this step, too. */
+  async #loadMean(step: number): Promise<SavedResiduals | undefined> {
+    let all: SavedResiduals | undefined;
+    for (const owner of await this.#ownersIn(step)) {
+      const saved = await load(this.#filesOf(owner), step);
+      if (!saved) continue;
+      const isSame = String(all?.members) === String(saved.members);
+      all = { ...saved, residuals: new Map([...isSame ? all!.residuals : [], ...saved.residuals]) };
+    }
+    return all;
+  }
+
+  /** Those who have a file of the mean with this step, who has saved last at the end. */
+  async #ownersIn(step: number): Promise<string[]> {
+    const found: { owner: string; at: number }[] = [];
+    for (const name of await this.#names()) {
+      const owner = /^(mean\..+)-\d+\.safetensors$/.exec(name)?.[1];
+      const path = owner && this.#filesOf(owner).pathOf(step);
+      if (!path?.endsWith(`/${name}`)) continue;
+      found.push({ owner: owner!, at: (await Deno.stat(path)).mtime!.getTime() });
+    }
+    return found.sort((a, b) => a.at - b.at).map(({ owner }) => owner);
+  }
+
+  async #names(): Promise<string[]> {
     try {
-      const saved = await this.#filesOf(holder).load(step);
-      if (!saved) return undefined;
-      const residuals = new Map(
-        Object.entries(saved.vectors).map(([part, values]) => [Number(part), values]),
-      );
-      return { step, members: JSON.parse(saved.metadata.members), residuals };
+      return await Array.fromAsync(Deno.readDir(this.folder), ({ name }) => name);
     } catch (error) {
-      if (error instanceof SyntaxError) return undefined; // damaged is as lost
+      if (error instanceof Deno.errors.NotFound) return [];
       throw error;
     }
   }
 
   #filesOf(holder: string): VectorFiles {
     return new VectorFiles(this.folder, `${holder}-`);
+  }
+}
+
+async function save(files: VectorFiles, { step, members, residuals }: SavedResiduals): Promise<void> {
+  await files.save(step, {
+    vectors: Object.fromEntries(residuals),
+    metadata: { step: String(step), members: JSON.stringify(members) },
+  });
+  const old = (await files.steps()).filter((other) => other !== step).slice(KEPT - 1);
+  for (const step of old) await files.remove(step);
+}
+
+async function load(files: VectorFiles, step: number): Promise<SavedResiduals | undefined> {
+  try {
+    const saved = await files.load(step);
+    if (!saved) return undefined;
+    const residuals = new Map(Object.entries(saved.vectors).map(([part, values]) => [Number(part), values]));
+    return { step, members: JSON.parse(saved.metadata.members), residuals };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined; // damaged is as lost
+    throw error;
   }
 }
