@@ -9,9 +9,8 @@
 import { Buffers } from "./buffers.ts";
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
-import { squaresOf } from "./kernel.ts";
-import { meanByChunks, OpenStep, type Sums } from "./open_step.ts";
-import { BLOCK } from "./reduction.ts";
+import { OpenStep, type Sums } from "./open_step.ts";
+import { writePartOfMean } from "./part_of_mean.ts";
 import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
@@ -204,14 +203,8 @@ export class Averaging {
     const values = this.#valuesOf(part);
     const encoding = encoder.encodingOf(part, values, 1, `mean of step ${step}`);
     const payload = this.buffers.take(this.bytesOf(part));
-    const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
-    for (const { from, count } of meanByChunks(sums, { codec, leaves, tokens, values })) {
-      codec.store(0, payload, values, from, encoding);
-      if (!codec.isExact) codec.load(payload, values, from, 0);
-      squares[Math.floor(from / BLOCK)] += squaresOf(0, count);
-    }
+    this.#squares.set(part, writePartOfMean({ sums, codec, leaves, tokens, values }, payload, encoding));
     this.#step.release(sums.values());
-    this.#squares.set(part, squares);
     this.#ready.push({ part, payload });
   }
 

@@ -257,17 +257,18 @@ class Coordinator {
   #announce(): void {
     const order = orderOf(this.#state);
     if (!order) return;
-    const { stage, reducers } = this.#state;
+    const { stage, step, reducers } = this.#state;
     if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
       this.#residuals.open(order.step, Object.keys(order.message.ranges));
     }
-    if (order.kind === "save") this.#residuals.save(order.step, order.message.members);
+    const isToKeep = order.kind === "save" && order.step === step; // later they are those of another step
+    if (isToKeep) this.#residuals.save(step, order.message.members);
     const { onFaultPoint } = this.options;
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
     const frame = encodeOrder(this.#state, order);
     this.#tellAll(frame);
-    const isForAll = order.kind === "save" || order.kind === "finish";
-    for (const name of isForAll ? reducers.keys() : []) this.#tell(name, frame);
+    const isForReducers = isToKeep || order.kind === "finish";
+    for (const name of isForReducers ? reducers.keys() : []) this.#tell(name, frame);
     const point = FAULT_POINTS[order.kind];
     if (point) onFaultPoint?.(point, order.step);
   }

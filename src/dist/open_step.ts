@@ -6,8 +6,6 @@
  */
 
 import { Buffers } from "./buffers.ts";
-import type { VectorCodec } from "./codecs/codecs.ts";
-import { addSlots, CHUNK, divideSlot } from "./kernel.ts";
 import type { Range } from "./messages.ts";
 import { pathTo, splitOf } from "./tree.ts";
 
@@ -115,51 +113,7 @@ export class OpenStep {
   }
 }
 
-/**
- * The mean from the sums that make up the whole batch's, chunk by chunk, so that all of a chunk is done while it is in the
- * processor's cache: added in the tree's order, divided by the tokens, each is in the first slot of the kernel in turn.
- *
- * @param values how many there are
- */
-export function* meanByChunks(
-  sums: Sums,
-  { codec, leaves, tokens, values }: { codec: VectorCodec; leaves: number; tokens: number; values: number },
-): Generator<{ from: number; count: number }> {
-  const steps = additionsOf(sums, leaves);
-  for (let from = 0; from < values; from += CHUNK) {
-    const count = Math.min(CHUNK, values - from);
-    for (const { bytes, slot } of steps) {
-      if (bytes) codec.load(bytes, values, from, slot);
-      else addSlots(slot, slot + 1, count);
-    }
-    divideSlot(0, tokens, count);
-    yield { from, count };
-  }
-}
-
-/** What is done with each chunk: bytes are read into a slot, or without any the next slot is added to it. */
-interface Addition {
-  slot: number;
-  bytes?: Uint8Array;
-}
-
-/** The tree in the order in which it is added up, without leaves that nothing has come from. */
-function additionsOf(sums: Sums, leaves: number): Addition[] {
-  const additions: Addition[] = [];
-  const visit = (lo: number, hi: number, slot: number): boolean => {
-    const bytes = sums.get(keyOf([lo, hi]));
-    if (bytes) return additions.push({ slot, bytes }) > 0;
-    if (hi - lo === 1) return false;
-    const middle = splitOf(lo, hi);
-    const isLeft = visit(lo, middle, slot);
-    const isRight = visit(middle, hi, isLeft ? slot + 1 : slot);
-    if (isLeft && isRight) additions.push({ slot });
-    return isLeft || isRight;
-  };
-  visit(0, leaves, 0);
-  return additions;
-}
-
-function keyOf([lo, hi]: Range): string {
+/** The name of a node among {@linkcode Sums}. */
+export function keyOf([lo, hi]: Range): string {
   return `${lo}-${hi}`;
 }

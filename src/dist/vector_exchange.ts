@@ -109,7 +109,7 @@ export class VectorExchange {
     for (const [key, pull] of this.#pulls) {
       const { sender, step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
-      if (!sum) continue;
+      if (!sum?.length) continue; // its memory was taken back: the step has ended
       const payload = this.#partOf(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;

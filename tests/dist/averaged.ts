@@ -4,16 +4,12 @@
  * @module
  */
 
-import type { VectorCodec } from "../../src/dist/codecs/codecs.ts";
 import { valuesIn } from "../../src/dist/kernel.ts";
-import { meanByChunks, type Sums } from "../../src/dist/open_step.ts";
+import { meanByChunks, type PartOfMean } from "../../src/dist/part_of_mean.ts";
 
 /** What the chunks of `meanByChunks()` hold, joined. */
-export function averaged(
-  sums: Sums,
-  of: { codec: VectorCodec; leaves: number; tokens: number; values: number },
-): Float32Array<ArrayBuffer> {
-  const mean = new Float32Array(of.values).fill(7);
-  for (const { from, count } of meanByChunks(sums, of)) mean.set(valuesIn(0, count), from);
+export function averaged(part: PartOfMean): Float32Array<ArrayBuffer> {
+  const mean = new Float32Array(part.values).fill(7);
+  for (const { from, count } of meanByChunks(part)) mean.set(valuesIn(0, count), from);
   return mean;
 }

@@ -60,7 +60,7 @@ Deno.test("meanByChunks() gives the bits of decoding, adding in the tree's order
         addPlainly(d, f);
         addPlainly(a, d);
         dividePlainly(a, tokens);
-        const mean = averaged(sums, { codec, leaves, tokens, values: size });
+        const mean = averaged({ sums, codec, leaves, tokens, values: size });
         assert.deepEqual(floatBytes(mean), floatBytes(a), `${name}, ${size} values, ${tokens} tokens`);
       }
     }

@@ -200,7 +200,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   assert.deepEqual(orderOf(paper.state), {
     kind: "save",
     step: 2,
-    message: { writer: "a", copying: ["a"], members: ["a", "b"] },
+    message: { writer: "a", copying: ["a"], members: ["a", "b"], appliedStep: 2 },
   });
   paper.copy();
   paper.written();
@@ -504,7 +504,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   });
   assert.deepEqual(
     orderOf(paper.state)?.message,
-    { writer: "a", copying: ["a"], members: ["a"] },
+    { writer: "a", copying: ["a"], members: ["a"], appliedStep: 1 },
     "there is nobody to compare with",
   );
 });

@@ -32,7 +32,7 @@ function addTo(step: OpenStep, lo: number, hi: number, part: number, sum: Float3
   const { leaves } = step;
   const sums = step.add(lo, hi, part, floatBytes(sum));
   if (!sums) return undefined;
-  return averaged(sums, { codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
+  return averaged({ sums, codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
 }
 
 /** Numbers below `count` in a random order. */

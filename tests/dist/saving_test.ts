@@ -48,7 +48,7 @@ Deno.test("the run goes on while a checkpoint is written, and waits for it befor
   assert.deepEqual(orderOf(paper.state), {
     kind: "save",
     step: 1,
-    message: { writer: "a", copying: [], members: ["a", "b"] },
+    message: { writer: "a", copying: [], members: ["a", "b"], appliedStep: 2 },
   });
   assert.deepEqual(
     [...paper.state.members.values()].filter((member) => isAwaited(paper.state, member)).map(({ name }) =>
