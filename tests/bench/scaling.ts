@@ -29,9 +29,9 @@ interface Cost {
 }
 
 const COSTS = {
-  float32: { bytes: 4, worker: 0.205, sum: 0.061, mean: 0.09, vector: 0.039 },
-  bfloat16: { bytes: 2, worker: 0.199, sum: 0.058, mean: 0.09, vector: 0.021 },
-  int8: { bytes: 1 + 4 / 256, worker: 0.158, sum: 0.055, mean: 0.068, vector: 0.011 },
+  float32: { bytes: 4, worker: 0.128, sum: 0.049, mean: 0.021, vector: 0.03 },
+  bfloat16: { bytes: 2, worker: 0.119, sum: 0.032, mean: 0.015, vector: 0.0165 },
+  int8: { bytes: 1 + 4 / 256, worker: 0.13, sum: 0.017, mean: 0.039, vector: 0.0098 },
 } satisfies Record<string, Cost>;
 
 /** A way to run. */
