@@ -1,5 +1,5 @@
 /**
- * When a worker counts as lost. Deadlines follow what was seen of the pace: many times the longest that anybody took for
+ * When a worker or a reducer counts as lost. Deadlines follow what was seen of the pace: many times the longest that anybody took for
  * a result in such a stage, within a floor and a ceiling. What was never seen (something may be compiled first) has the
  * ceiling.
  *
@@ -7,7 +7,8 @@
  */
 
 import { isAwaited } from "./orders.ts";
-import type { Member, Participant, RunState } from "./run_state.ts";
+import { isAveraging } from "./reducers.ts";
+import type { Member, Participant, Reducer, RunState } from "./run_state.ts";
 import { withMember } from "./transitions.ts";
 
 /** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
@@ -62,6 +63,27 @@ export function reasonSilent(
   }
   const silence = silenceAllowed(state);
   if (now - heardAt >= silence) return `nothing was heard of it for ${inWords(silence)}`;
+}
+
+/**
+ * Why a reducer counts as lost that lives and does not get on, in words; undefined where it does not. Either nobody keeps it
+ * waiting, or all members seem to: then it is rather what they send that does not reach it.
+ */
+export function reasonStuck(state: RunState, reducer: Reducer, now: number): string | undefined {
+  if (!isAveraging(state, reducer.name)) return undefined;
+  const { members, stageSince, deafAt = -Infinity } = state;
+  const owing = [...members.keys()].flatMap((name) => reducer.owing.get(name) ?? []);
+  const isOwedByAll = owing.length === members.size;
+  const since = isOwedByAll
+    ? Math.max(...owing)
+    : owing.length > 0
+    ? Infinity
+    : reducer.idleSince ?? Infinity;
+  const stall = stallAllowed(state);
+  if (now - Math.max(since, stageSince, deafAt) < stall) return undefined;
+  return isOwedByAll
+    ? `nothing that members send has reached it for ${inWords(stall)}`
+    : `it has not finished for ${inWords(stall)} though nobody keeps it waiting`;
 }
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */

@@ -9,7 +9,7 @@
 
 import { RunError, TransientError } from "../errors.ts";
 import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
-import { delivered, reasonLost, reasonSilent } from "./deadlines.ts";
+import { delivered, reasonLost, reasonSilent, reasonStuck } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
 import { engage, loseReducer, withReducer } from "./reducers.ts";
@@ -173,13 +173,13 @@ function isBeforeSaving({ stage }: RunState): boolean {
 function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: number): Transition {
   const { stage } = state;
   if (stage.kind === "ended") return endWhenEmpty(state, now);
+  for (const reducer of state.reducers.values()) { // before those who seem to keep a stuck one waiting
+    const reason = reasonSilent(state, reducer, now) ?? reasonStuck(state, reducer, now);
+    if (reason) return loseReducer(state, reducer.name, reason);
+  }
   for (const participant of [...state.members.values(), ...state.candidates.values()]) {
     const reason = reasonLost(state, participant, now, event.owing);
     if (reason) return lose(state, participant.name, reason, now);
-  }
-  for (const reducer of state.reducers.values()) {
-    const reason = reasonSilent(state, reducer, now);
-    if (reason) return loseReducer(state, reducer.name, reason);
   }
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {

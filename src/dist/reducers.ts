@@ -66,10 +66,12 @@ export function engage(
 ): Transition {
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
+  const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
   const next = withReducer(state, {
     name,
     since: present?.since ?? state.generation,
     heardAt: now,
+    idleSince: isIdle ? present?.idleSince ?? now : undefined,
     owing: new Map(Object.entries(owing).map(([member, seconds]) => [member, now - seconds])),
   });
   const event: DistEvent = { kind: "reducerJoined", reducer: name, reducers: next.reducers.size };

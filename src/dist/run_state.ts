@@ -73,6 +73,8 @@ export interface Reducer {
   readonly heardAt: number;
   /** Since when each member has kept it waiting, in seconds. */
   readonly owing: ReadonlyMap<string, number>;
+  /** Since when nobody has, and it has not finished. */
+  readonly idleSince?: number;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
 }

@@ -169,6 +169,48 @@ Deno.test("a member that keeps a reducer waiting for too long is lost", () => {
   assert.deepEqual([...paper.state.members.keys()], ["a"]);
 });
 
+Deno.test("a reducer that lives and does not get on is lost, and not those who seem to keep it waiting", () => {
+  const stuck = (owing: Record<string, number>) => {
+    const paper = begunWith(["x", "y"], { patienceSeconds: 1 });
+    beat(paper, "x"); // nothing to be done yet
+    paper.now = 50;
+    offerAll(paper);
+    for (paper.now = 60; paper.now < 400; paper.now += 10) beat(paper, "x", owing);
+    beat(paper, "x", owing);
+    beat(paper, "y", { a: 1 });
+    paper.beat(0);
+    paper.do({ kind: "tick" });
+    const left = told(paper).flatMap((event) =>
+      event.kind === "reducerLeft" ? [event.reducer, event.error] : []
+    );
+    return [...left, ...paper.state.members.keys()];
+  };
+  assert.deepEqual(stuck({}), [
+    "x",
+    "it has not finished for 100 s though nobody keeps it waiting",
+    "a",
+    "b",
+  ]);
+  assert.deepEqual(stuck({ a: 350, b: 340 }), [
+    ...["x", "nothing that members send has reached it for 100 s"],
+    ...["a", "b"],
+  ]);
+  assert.deepEqual(stuck({ a: 10, b: 340 }), ["a"], "what a sends reaches it");
+  assert.deepEqual(stuck({ a: 10 }), ["a", "b"]);
+
+  const quick = begunWith(["x"], { patienceSeconds: 1 });
+  for (let step = 0; step < 5; step++) {
+    offerAll(quick);
+    quick.now += 90;
+    beat(quick, "x"); // it has just finished
+    quick.beat(step);
+    quick.do({ kind: "tick" });
+    report(quick, "x", [[0, [1]], [1, [1]]]);
+    quick.beat(step + 1);
+  }
+  assert.deepEqual([...quick.state.reducers.keys()], ["x"], "no step took long");
+});
+
 Deno.test("with error feedback it is told whose residuals are lost, and candidates begin anew where bytes could differ", () => {
   const paper = begunWith(["x", "y"], { codec: "int8", evaluation: { every: 0, microBatches: 0 } });
   offerAll(paper);
