@@ -102,6 +102,7 @@ class Reducer {
     const ticks = setInterval(() => transport.isConnected && this.#vectors.tick(now()), TICK);
     const leave = () => this.#ended.resolve();
     signal?.addEventListener("abort", leave);
+    if (signal?.aborted) leave(); // while it joined
     transport.closed.then((error) =>
       this.#ended.reject(error ?? new RunError("the connection to the NATS server was closed"))
     );
@@ -148,7 +149,7 @@ class Reducer {
       if (sender === "other" || order.since !== this.#since) this.#beginAnew(order);
       this.#obey(order);
     }
-    if (frame.kind === "save") {
+    if (frame.kind === "save" && sender !== "other") { // another coordinator does not know what was applied
       const { appliedStep, members } = messageOf(frame, "save");
       this.#close(appliedStep);
       this.#residuals.save(frame.step, members);
