@@ -85,11 +85,15 @@ function stepOf(name: string, ending: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
+/** Names of the folders in a folder. */
 async function namesIn(folder: string): Promise<string[]> {
+  return (await entriesIn(folder)).filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
+}
+
+/** What is in a folder; in one that is not there, nothing. */
+export async function entriesIn(folder: string): Promise<Deno.DirEntry[]> {
   try {
-    return (await Array.fromAsync(Deno.readDir(folder))).filter((entry) => entry.isDirectory).map((
-      { name },
-    ) => name);
+    return await Array.fromAsync(Deno.readDir(folder));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;

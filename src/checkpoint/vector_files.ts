@@ -5,7 +5,7 @@
  * @module
  */
 
-import { remove, sync } from "./folder.ts";
+import { entriesIn, remove, sync } from "./folder.ts";
 import { mapValues } from "../records.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
 
@@ -32,9 +32,14 @@ export class VectorFiles {
    */
   constructor(readonly folder: string, readonly prefix: string) {}
 
+  /** Name of the file of a step. */
+  nameOf(step: number): string {
+    return `${this.prefix}${String(step).padStart(8, "0")}.safetensors`;
+  }
+
   /** The file of a step. */
   pathOf(step: number): string {
-    return `${this.folder}/${this.prefix}${String(step).padStart(8, "0")}.safetensors`;
+    return `${this.folder}/${this.nameOf(step)}`;
   }
 
   /** Writes the file of a step, all or nothing. */
@@ -67,10 +72,9 @@ export class VectorFiles {
 
   /** The steps that there are files of, newest first. */
   async steps(): Promise<number[]> {
-    const names = await Array.fromAsync(Deno.readDir(this.folder), ({ name }) => name);
-    return names
-      .filter((name) => name.startsWith(this.prefix))
-      .flatMap((name) => /^(\d+)\.safetensors$/.exec(name.slice(this.prefix.length))?.[1] ?? [])
+    return (await entriesIn(this.folder))
+      .filter(({ name }) => name.startsWith(this.prefix))
+      .flatMap(({ name }) => /^(\d+)\.safetensors$/.exec(name.slice(this.prefix.length))?.[1] ?? [])
       .map(Number)
       .sort((a, b) => b - a);
   }

@@ -207,6 +207,13 @@ export function compositionOf(bytes: Uint8Array): Composition {
   return { length: bytes.length, write: (into) => into.set(bytes) };
 }
 
+/** The bytes of a composition, in memory of their own. */
+export function bytesOf(composition: Composition): Uint8Array {
+  const bytes = new Uint8Array(composition.length);
+  composition.write(bytes);
+  return bytes;
+}
+
 /**
  * Writes a frame.
  *
@@ -221,10 +228,7 @@ export function compositionOf(bytes: Uint8Array): Composition {
  * ```
  */
 export function encodeFrame(fields: FrameFields): Uint8Array {
-  const frame = composeFrame(fields);
-  const bytes = new Uint8Array(frame.length);
-  frame.write(bytes);
-  return bytes;
+  return bytesOf(composeFrame(fields));
 }
 
 /** Frames whose payload is part of a vector. */

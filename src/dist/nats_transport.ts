@@ -8,7 +8,7 @@ import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
 import { RunError, TransientError, wordsOf } from "../errors.ts";
 import { Buffers } from "./buffers.ts";
-import { type Composition, compositionOf } from "./frames.ts";
+import { bytesOf, type Composition, compositionOf } from "./frames.ts";
 import { knock } from "./nats_handshake.ts";
 import { NatsSocket } from "./nats_socket.ts";
 import type { Answer, Message, Transport } from "./transport.ts";
@@ -150,18 +150,23 @@ class NatsTransport implements Transport {
 
   publish(subject: string, data: Uint8Array): void {
     if (this.#drops) return;
-    if (data.length <= LARGE || data.length > this.maxPayload) this.#connection.publish(subject, data);
-    else this.compose(subject, compositionOf(data));
+    if (this.#goesPastClient(data)) this.#sendPastClient(subject, compositionOf(data));
+    else this.#connection.publish(subject, data);
   }
 
   compose(subject: string, message: Composition): void {
     if (this.#drops) return;
+    if (this.#goesPastClient(message)) this.#sendPastClient(subject, message);
+    else this.#connection.publish(subject, bytesOf(message));
+  }
+
+  /** The client refuses what is larger than the server takes. */
+  #goesPastClient({ length }: { length: number }): boolean {
+    return length > LARGE && length <= this.maxPayload;
+  }
+
+  #sendPastClient(subject: string, message: Composition): void {
     const { length } = message;
-    if (length <= LARGE || length > this.maxPayload) {
-      const data = new Uint8Array(length);
-      message.write(data);
-      return this.#connection.publish(subject, data);
-    }
     const head = encoder.encode(`PUB ${subject} ${length}\r\n`), end = head.length + length;
     const bytes = this.#buffers.take(end + LINE_BREAK.length);
     bytes.set(head);

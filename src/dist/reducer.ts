@@ -58,13 +58,15 @@ export async function runReducer(transport: Transport, options: ReducerOptions):
   const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {} });
   const answer = await askUntilDecided(transport, run, reducer, request);
   if (answer.kind !== "reduce") return; // the run has ended
-  await new Reducer(transport, options, answer).serve(messageOf(answer, "reduce").startStep);
+  await new Reducer(transport, options, answer).serve();
 }
 
 class Reducer {
   readonly #contact: Contact;
   readonly #ended = Promise.withResolvers<void>();
   readonly #heartbeatSeconds: number;
+  /** The step that the run goes on after, where it was resumed; else 0. */
+  readonly #startStep: number;
   /** The parts that travel, anew where another coordinator has taken over. */
   #vectors: SumExchange;
   #residuals: ResidualKeeper;
@@ -74,19 +76,21 @@ class Reducer {
   readonly #heardAt = new Map<string, number>();
 
   constructor(readonly transport: Transport, readonly options: ReducerOptions, welcome: Frame) {
-    const { heartbeatSeconds, silenceSeconds, since } = messageOf(welcome, "reduce");
+    const order = messageOf(welcome, "reduce");
+    const { heartbeatSeconds, silenceSeconds, since, startStep } = order;
     const { run, onEvent } = options;
     const onLost = () => onEvent?.({ kind: "alone" });
     this.#contact = new Contact(welcome, { run, heartbeatSeconds, silenceSeconds, onLost });
     this.#heartbeatSeconds = heartbeatSeconds;
     this.#since = since;
-    this.#vectors = this.#exchangeOf(messageOf(welcome, "reduce"));
+    this.#startStep = startStep;
+    this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
   }
 
   /** Averages until the run ends. */
-  async serve(startStep: number): Promise<void> {
-    await this.#residuals.resume(startStep);
+  async serve(): Promise<void> {
+    await this.#residuals.resume(this.#startStep);
     const { transport, options: { run, reducer, signal, onEvent } } = this;
     const unsubscribes = [
       transport.subscribe(

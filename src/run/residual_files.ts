@@ -6,6 +6,7 @@
  * @module
  */
 
+import { entriesIn } from "../checkpoint/folder.ts";
 import { VectorFiles } from "../checkpoint/vector_files.ts";
 import type { ResidualPlace, ResidualStore, SavedResiduals } from "../dist/residuals.ts";
 
@@ -32,8 +33,8 @@ export class ResidualFiles implements ResidualStore {
   /** Of each part what was saved last: an earlier attempt at the run may have left files of this step, too. */
   async #loadMean(step: number): Promise<SavedResiduals | undefined> {
     let all: SavedResiduals | undefined;
-    for (const owner of await this.#ownersIn(step)) {
-      const saved = await load(this.#filesOf(owner), step);
+    for (const holder of await this.#holdersOfMean(step)) {
+      const saved = await load(this.#filesOf(holder), step);
       if (!saved) continue;
       const isSame = String(all?.members) === String(saved.members);
       all = { ...saved, residuals: new Map([...isSame ? all!.residuals : [], ...saved.residuals]) };
@@ -42,24 +43,15 @@ export class ResidualFiles implements ResidualStore {
   }
 
   /** Those who have a file of the mean with this step, who has saved last at the end. */
-  async #ownersIn(step: number): Promise<string[]> {
-    const found: { owner: string; at: number }[] = [];
-    for (const name of await this.#names()) {
-      const owner = /^(mean\..+)-\d+\.safetensors$/.exec(name)?.[1];
-      const path = owner && this.#filesOf(owner).pathOf(step);
-      if (!path?.endsWith(`/${name}`)) continue;
-      found.push({ owner: owner!, at: (await Deno.stat(path)).mtime!.getTime() });
+  async #holdersOfMean(step: number): Promise<string[]> {
+    const ending = this.#filesOf("").nameOf(step);
+    const found: { holder: string; at: number }[] = [];
+    for (const { name } of await entriesIn(this.folder)) {
+      if (!name.startsWith(MEAN) || !name.endsWith(ending)) continue;
+      const { mtime } = await Deno.stat(`${this.folder}/${name}`);
+      found.push({ holder: name.slice(0, -ending.length), at: mtime!.getTime() });
     }
-    return found.sort((a, b) => a.at - b.at).map(({ owner }) => owner);
-  }
-
-  async #names(): Promise<string[]> {
-    try {
-      return await Array.fromAsync(Deno.readDir(this.folder), ({ name }) => name);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
+    return found.sort((a, b) => a.at - b.at).map(({ holder }) => holder);
   }
 
   #filesOf(holder: string): VectorFiles {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bytesOf } from "../../src/dist/frames.ts";
 import type { Answer, Message, Transport } from "../../src/dist/transport.ts";
 
 interface Subscription {
@@ -45,8 +46,7 @@ export class MemoryBus {
       publish: (subject, data) => void (isClosed || this.#send(subject, data)),
       compose: (subject, message) => {
         if (isClosed || isAway()) return;
-        const data = new Uint8Array(message.length);
-        message.write(data);
+        const data = bytesOf(message);
         this.#send(subject, data);
         data.fill(0x5a); // it is used for the next message
       },
