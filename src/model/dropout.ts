@@ -25,7 +25,7 @@ export function dropoutSeed(seed: number, purpose = "dropout"): Int32Array {
   return Int32Array.of(word(0), word(1));
 }
 
-/** The seed for place `place` of a model, from the seed for all of it. */
-export function seedAt(seed: tf.Tensor1D | undefined, place: number): tf.Tensor1D | undefined {
-  return seed && tf.add(seed, tf.tensor1d([0, place], "int32"));
+/** The seed for a layer of a model, and for a place within it, from the seed for all of it. */
+export function seedAt(seed: tf.Tensor1D | undefined, layer: number, place = 0): tf.Tensor1D | undefined {
+  return seed && tf.add(seed, tf.tensor1d([place, layer], "int32"));
 }

@@ -9,8 +9,8 @@
 
 import { tf } from "../tensorflow/mod.ts";
 import { attentionFunction } from "./attention.ts";
-import { dropout } from "./dropout.ts";
-import { sumBefore } from "./gradients.ts";
+import { dropout, seedAt } from "./dropout.ts";
+import { sumUpTo } from "./gradients.ts";
 import { causalMask, halves, heads, linear, maskedLength, maskValues, shiftTokens, silu } from "./layers.ts";
 import { normalize } from "./norms.ts";
 import type { FLASHOptions } from "./options.ts";
@@ -173,18 +173,39 @@ function quadraticAttention(
   v: tf.Tensor,
   biasTable: tf.Tensor,
   { groupSize, queryKeyDim, laplaceAttnFn, dropout: rate }: Required<FLASHOptions>,
-  { buckets, visible }: FLASHConstants,
+  { c, buckets, visible }: FLASHConstants,
   seed: tf.Tensor1D | undefined,
 ): tf.Tensor {
   const bias = relativeBias(biasTable, buckets, Math.sqrt(queryKeyDim)); // [c, c]
-  const scores = tf.add(tf.div(tf.matMul(q, k, false, true), groupSize), bias); // [b, g, c, c]
-  const weights = dropout(attentionFunction(laplaceAttnFn)(scores), rate, seed);
-  return tf.matMul(visible ? tf.mul(weights, visible) : weights, v);
+  const attended = queryRanges(c, visible !== undefined).map(([from, to], index) => {
+    const size = [to - from, to];
+    const products = tf.matMul(cut(q, 2, from, to), cut(k, 2, 0, to), false, true); // [b, g, to - from, to]
+    const scores = tf.add(tf.div(products, groupSize), tf.slice(bias, [from, 0], size));
+    const weights = dropout(attentionFunction(laplaceAttnFn)(scores), rate, seedAt(seed, 0, index));
+    const seen = visible ? tf.mul(weights, tf.slice(visible, [from, 0], size)) : weights;
+    return tf.matMul(seen, cut(v, 2, 0, to)); // [b, g, to - from, e]
+  });
+  return tf.concat(attended, 2);
+}
+
+/**
+ * The ranges of a group's queries that are computed by themselves, each with the keys up to its end. Where no query sees the
+ * keys after it, those are two: the first half needs no product with the second one, a quarter of all.
+ */
+function queryRanges(c: number, causal: boolean): [from: number, to: number][] {
+  const half = c >> 1;
+  return causal && half > 0 ? [[0, half], [half, c]] : [[0, c]];
+}
+
+/** The entries from `from` to before `to` of an axis of x. */
+function cut(x: tf.Tensor, axis: number, from: number, to: number): tf.Tensor {
+  const begin = x.shape.map((_, i) => i === axis ? from : 0);
+  return tf.slice(x, begin, x.shape.map((size, i) => i === axis ? to - from : size));
 }
 
 /**
  * Linear attention to all groups before each one; undefined where there is only one group, which has none before it. Where
- * there are more, c is the group size.
+ * there are more, c is the group size. Nothing is computed for the first group, nor of the last one's keys, which none sees.
  *
  * @param q [b, g, c, s]
  * @param k [b, g, c, s]
@@ -194,8 +215,9 @@ function quadraticAttention(
 function causalLinearAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor | undefined {
   const [, g, c] = v.shape;
   if (g === 1) return;
-  const context = tf.div(tf.matMul(k, v, true), c); // [b, g, s, e]
-  return tf.matMul(q, sumBefore(context));
+  const contexts = tf.div(tf.matMul(cut(k, 1, 0, g - 1), cut(v, 1, 0, g - 1), true), c); // [b, g - 1, s, e]
+  const attended = tf.matMul(cut(q, 1, 1, g), sumUpTo(contexts)); // [b, g - 1, c, e]
+  return tf.pad(attended, [[0, 0], [1, 0], [0, 0], [0, 0]]);
 }
 
 /**

@@ -53,10 +53,10 @@ export function gau(
   const length = mask && options.divideByMaskedLength ? maskedLength(mask) : n;
 
   let weights = attentionFunction(options.laplaceAttnFn)(tf.div(scores, length)); // [b, n, n]
-  weights = dropout(weights, options.dropout, seedAt(seed, 0));
+  weights = dropout(weights, options.dropout, seedAt(seed, 0, 0));
   if (options.causal) weights = tf.mul(weights, causalMask(n));
 
   const attended = tf.matMul(weights, maskValues(value, mask)); // [b, n, e]
-  const out = dropout(linear(tf.mul(gate, attended), parameters.toOut), options.dropout, seedAt(seed, 1));
+  const out = dropout(linear(tf.mul(gate, attended), parameters.toOut), options.dropout, seedAt(seed, 0, 1));
   return options.addResidual ? tf.add(out, x) : out; // [b, n, d]
 }

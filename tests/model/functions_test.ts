@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { laplace, reluSquared } from "../../src/model/attention.ts";
-import { sumBefore } from "../../src/model/gradients.ts";
+import { sumUpTo } from "../../src/model/gradients.ts";
 import { causalMask, shiftTokens } from "../../src/model/layers.ts";
 import { layerNorm, scaleNorm } from "../../src/model/norms.ts";
 import { normalArray, uniformArray } from "../../src/prng.ts";
@@ -37,24 +37,24 @@ eachBackend("causalMask() shows each token itself and the ones before", () => {
   assert.deepEqual(causalMask(3).arraySync(), [[1, 0, 0], [1, 1, 0], [1, 1, 1]]);
 });
 
-eachBackend("sumBefore() and its gradient run over the groups", () => {
+eachBackend("sumUpTo() and its gradient run over the groups", () => {
   const x = tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 1, 2]);
-  assert.deepEqual(tf.reshape(sumBefore(x), [8]).arraySync(), [0, 0, 1, 2, 0, 0, 5, 6]);
+  assert.deepEqual(tf.reshape(sumUpTo(x), [8]).arraySync(), [1, 2, 4, 6, 5, 6, 12, 14]);
   const weights = tf.tensor4d([1, 10, 100, 1000, 1, 10, 100, 1000], [2, 2, 1, 2]);
-  const gradient = tf.grad((x: tf.Tensor) => tf.sum(tf.mul(sumBefore(x), weights)))(x);
-  assert.deepEqual(tf.reshape(gradient, [8]).arraySync(), [100, 1000, 0, 0, 100, 1000, 0, 0]);
+  const gradient = tf.grad((x: tf.Tensor) => tf.sum(tf.mul(sumUpTo(x), weights)))(x);
+  assert.deepEqual(tf.reshape(gradient, [8]).arraySync(), [101, 1010, 100, 1000, 101, 1010, 100, 1000]);
 });
 
 for (const groups of [64, 65, 130]) {
-  eachBackend(`sumBefore() sums ${groups} groups as one loop does, forth and back`, () => {
+  eachBackend(`sumUpTo() sums ${groups} groups as one loop does, forth and back`, () => {
     // whole numbers: every order of addition gives the same
     const values = Array.from(uniformArray(2 * groups * 3, 5, "groups", 0, 9), Math.round);
     const x = tf.tensor4d(values, [2, groups, 1, 3]);
     const flat = tf.reshape(x, [2, groups, 3]);
-    const before = tf.cumsum(flat, 1, true), after = tf.cumsum(flat, 1, true, true);
-    assert.deepEqual(tf.reshape(sumBefore(x), flat.shape).arraySync(), before.arraySync());
-    const gradient = tf.grad((y: tf.Tensor) => tf.sum(tf.mul(sumBefore(y), x)))(tf.zerosLike(x));
-    assert.deepEqual(tf.reshape(gradient, flat.shape).arraySync(), after.arraySync());
+    const upTo = tf.cumsum(flat, 1), from = tf.cumsum(flat, 1, false, true);
+    assert.deepEqual(tf.reshape(sumUpTo(x), flat.shape).arraySync(), upTo.arraySync());
+    const gradient = tf.grad((y: tf.Tensor) => tf.sum(tf.mul(sumUpTo(y), x)))(tf.zerosLike(x));
+    assert.deepEqual(tf.reshape(gradient, flat.shape).arraySync(), from.arraySync());
   });
 }
 
