@@ -23,11 +23,12 @@ export function halves({ weight, bias }: Linear<tf.Tensor>): Linear<tf.Tensor>[]
 }
 
 /**
- * SiLU: x · sigmoid(x). Its gradient computes the sigmoid again, by another formula, so that XLA neither keeps it from the
- * forward pass nor splits that in two: memory is slower than arithmetic.
+ * SiLU: x · sigmoid(x), as a quotient, which XLA computes once however many use it; a product it would compute again for each.
+ * Its gradient computes the sigmoid again, by another formula, so that XLA neither keeps it from the forward pass nor splits
+ * that in two: memory is slower than arithmetic.
  */
 export const silu: (x: tf.Tensor) => tf.Tensor = withGradient((x) => ({
-  value: tf.mul(x, tf.sigmoid(x)),
+  value: tf.div(x, tf.add(tf.exp(tf.neg(x)), 1)),
   saved: [x],
   gradient: (dy, [x]) => {
     const sigmoid = tf.add(tf.mul(tf.tanh(tf.mul(x, 0.5)), 0.5), 0.5);

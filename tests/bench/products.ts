@@ -24,19 +24,22 @@ function withGradients([b, m, k, n]: Product["shape"], count: number): Product[]
   return [{ shape: [b, m, k, n], count }, { shape: [b, m, n, k], count }, { shape: [b, k, m, n], count }];
 }
 
-/** The products of a step over `rows` tokens. */
-function productsOf(rows: number): Product[] {
-  const groups = rows / C;
+/** The products of a step over some sequences. */
+function productsOf(batch: number, seq: number): Product[] {
+  const rows = batch * seq, groups = rows / C;
+  const others = groups - batch; // a sequence's first group has none before it, its last one none behind
   return [
     ...withGradients([1, rows, D, E], 2 * DEPTH), // value and gate
     ...withGradients([1, rows, D, S], DEPTH), // queries and keys
     ...withGradients([1, rows, E, D], DEPTH), // out
-    ...withGradients([groups, C, S, C], DEPTH), // scores
-    ...withGradients([groups, C, C, E], DEPTH), // quadratic attention
-    ...withGradients([groups, S, C, E], DEPTH), // the groups' contexts
-    ...withGradients([groups, C, S, E], DEPTH), // linear attention
+    ...withGradients([groups, C / 2, S, C / 2], DEPTH), // scores of the first half of the queries
+    ...withGradients([groups, C / 2, S, C], DEPTH), // and of the second one
+    ...withGradients([groups, C / 2, C / 2, E], DEPTH), // quadratic attention of the first half
+    ...withGradients([groups, C / 2, C, E], DEPTH), // and of the second one
+    ...withGradients([others, S, C, E], DEPTH), // the groups' contexts
+    ...withGradients([others, C, S, E], DEPTH), // linear attention
     ...withGradients([1, rows, D, V], 1), // logits
-  ];
+  ].filter(({ shape: [b] }) => b > 0);
 }
 
 /** Seconds of the fastest of some calls. */
@@ -66,7 +69,7 @@ if (import.meta.main) {
     .map(Number);
   await initBackend({ threads });
   let seconds = 0, operations = 0;
-  for (const product of productsOf(batch * seq)) {
+  for (const product of productsOf(batch, seq)) {
     seconds += product.count * await fastest(product, rounds);
     operations += 2 * product.count * product.shape.reduce((size, dimension) => size * dimension, 1);
   }
