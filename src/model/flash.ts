@@ -179,11 +179,13 @@ function quadraticAttention(
   const bias = relativeBias(biasTable, buckets, Math.sqrt(queryKeyDim)); // [c, c]
   const attended = queryRanges(c, visible !== undefined).map(([from, to], index) => {
     const size = [to - from, to];
-    const products = tf.matMul(cut(q, 2, from, to), cut(k, 2, 0, to), false, true); // [b, g, to - from, to]
+    const seenKeys = [-1, -1, to];
+    const queries = tf.slice(q, [0, 0, from], [-1, -1, to - from]);
+    const products = tf.matMul(queries, tf.slice(k, [0], seenKeys), false, true); // [b, g, to - from, to]
     const scores = tf.add(tf.div(products, groupSize), tf.slice(bias, [from, 0], size));
     const weights = dropout(attentionFunction(laplaceAttnFn)(scores), rate, seedAt(seed, 0, index));
-    const seen = visible ? tf.mul(weights, tf.slice(visible, [from, 0], size)) : weights;
-    return tf.matMul(seen, cut(v, 2, 0, to)); // [b, g, to - from, e]
+    const masked = visible ? tf.mul(weights, tf.slice(visible, [from, 0], size)) : weights;
+    return tf.matMul(masked, tf.slice(v, [0], seenKeys)); // [b, g, to - from, e]
   });
   return tf.concat(attended, 2);
 }
@@ -195,12 +197,6 @@ function quadraticAttention(
 function queryRanges(c: number, causal: boolean): [from: number, to: number][] {
   const half = c >> 1;
   return causal && half > 0 ? [[0, half], [half, c]] : [[0, c]];
-}
-
-/** The entries from `from` to before `to` of an axis of x. */
-function cut(x: tf.Tensor, axis: number, from: number, to: number): tf.Tensor {
-  const begin = x.shape.map((_, i) => i === axis ? from : 0);
-  return tf.slice(x, begin, x.shape.map((size, i) => i === axis ? to - from : size));
 }
 
 /**
@@ -215,8 +211,10 @@ function cut(x: tf.Tensor, axis: number, from: number, to: number): tf.Tensor {
 function causalLinearAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor | undefined {
   const [, g, c] = v.shape;
   if (g === 1) return;
-  const contexts = tf.div(tf.matMul(cut(k, 1, 0, g - 1), cut(v, 1, 0, g - 1), true), c); // [b, g - 1, s, e]
-  const attended = tf.matMul(cut(q, 1, 1, g), sumUpTo(contexts)); // [b, g - 1, c, e]
+  const others = [-1, g - 1];
+  const products = tf.matMul(tf.slice(k, [0], others), tf.slice(v, [0], others), true); // [b, g - 1, s, e]
+  const contexts = sumUpTo(tf.div(products, c));
+  const attended = tf.matMul(tf.slice(q, [0, 1], others), contexts); // [b, g - 1, c, e]
   return tf.pad(attended, [[0, 0], [1, 0], [0, 0], [0, 0]]);
 }
 
