@@ -4,7 +4,7 @@
  * @module
  */
 
-import { tf } from "../tensorflow/mod.ts";
+import { tf, timesSigmoid } from "../tensorflow/mod.ts";
 import { withGradient } from "./gradients.ts";
 import type { Linear, OffsetScale } from "./parameters.ts";
 
@@ -24,15 +24,15 @@ export function halves({ weight, bias }: Linear<tf.Tensor>): Linear<tf.Tensor>[]
 
 /**
  * SiLU: x · sigmoid(x), as a quotient, which XLA computes once however many use it; a product it would compute again for each.
- * Its gradient computes the sigmoid again, by another formula, so that XLA neither keeps it from the forward pass nor splits
- * that in two: memory is slower than arithmetic.
+ * Its gradient, dy · sigmoid(x) · (1 + x · sigmoid(−x)), computes the sigmoid again, from another exponential, so that XLA
+ * neither keeps it from the forward pass nor splits that in two: memory is slower than arithmetic.
  */
 export const silu: (x: tf.Tensor) => tf.Tensor = withGradient((x) => ({
-  value: tf.div(x, tf.add(tf.exp(tf.neg(x)), 1)),
+  value: timesSigmoid(x, x),
   saved: [x],
   gradient: (dy, [x]) => {
-    const sigmoid = tf.add(tf.mul(tf.tanh(tf.mul(x, 0.5)), 0.5), 0.5);
-    return tf.mul(dy, tf.mul(sigmoid, tf.add(tf.mul(x, tf.sub(1, sigmoid)), 1)));
+    const opposite = tf.neg(x); // sigmoid(−x) is 1 − sigmoid(x)
+    return tf.mul(tf.sub(dy, timesSigmoid(dy, opposite)), tf.add(timesSigmoid(x, opposite), 1));
   },
 }));
 

@@ -4,10 +4,19 @@
  * @module
  */
 
-import { compile, tf } from "../tensorflow/mod.ts";
+import type { Layout } from "../layout.ts";
+import { compile, type Results, tf } from "../tensorflow/mod.ts";
 import { applyOnHost } from "./host_optimizer.ts";
 import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
-import { type Batch, evalStep, gradStep, type LossSums, type TransformerModel } from "./training.ts";
+import {
+  type Batch,
+  evalStep,
+  gradStep,
+  isSmall,
+  type LossSums,
+  smallParameters,
+  type TransformerModel,
+} from "./training.ts";
 
 /** A replica's functions; results belong to the caller, inputs may be disposed once a call has returned its promise. */
 export interface Steps {
@@ -38,19 +47,20 @@ const listed = ({ ids, labels, mask }: Batch): tf.Tensor[] => mask ? [ids, label
  * @param onHost whether the optimizer runs in plain JavaScript, with the same bits on every machine
  */
 export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions, onHost: boolean): Steps {
-  const gradient = compile((params: tf.Tensor1D, seed: tf.Tensor1D, ...[ids, labels, mask]: tf.Tensor[]) => ({
-    ...gradStep(model, params, { ids, labels, mask }, seed),
+  const { layout } = model.definition;
+  const gradient = compileWithSmall(layout, (small, params, seed, ids, labels, mask) => ({
+    ...gradStep(model, params as tf.Tensor1D, { ids, labels, mask }, seed as tf.Tensor1D, small),
   }));
-  const evaluate = compile((params: tf.Tensor1D, ...[ids, labels, mask]: tf.Tensor[]) => ({
-    ...evalStep(model, params, { ids, labels, mask }),
+  const evaluate = compileWithSmall(layout, (small, params, ids, labels, mask) => ({
+    ...evalStep(model, params as tf.Tensor1D, { ids, labels, mask }, small),
   }));
   const apply = compile((...[params, m, v, mean, scalars]: tf.Tensor1D[]) => ({
     ...applyStep({ params, m, v }, mean, scalars, optimizer, model.definition),
   }), { donate: [0, 1, 2] });
   const all = onHost ? [gradient, evaluate] : [gradient, evaluate, apply];
   return {
-    gradient: (params, batch, seed) => gradient(params, seed, ...listed(batch)),
-    evaluate: (params, batch) => evaluate(params, ...listed(batch)),
+    gradient: (params, batch, seed) => gradient.call(params, seed, ...listed(batch)),
+    evaluate: (params, batch) => evaluate.call(params, ...listed(batch)),
     apply: (state, mean, scalars) =>
       onHost
         ? Promise.resolve(applyTensorsOnHost(state, mean, scalars, optimizer, model))
@@ -63,6 +73,45 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
       return all.find(({ reason }) => reason !== undefined)?.reason;
     },
     dispose: () => all.forEach((one) => one.dispose()),
+  };
+}
+
+/**
+ * Compiles a function of the flat vector and others that gets the small parameters as inputs of their own, so that XLA
+ * compiles what all layers do once ({@linkcode smallParameters}).
+ *
+ * @param fn its first input after the small parameters is the flat vector
+ */
+function compileWithSmall<Result extends Results>(
+  layout: Layout,
+  fn: (small: tf.Tensor[], ...inputs: tf.Tensor[]) => Result,
+) {
+  const count = layout.entries.filter(isSmall).length;
+  const cutSmall = compile((params: tf.Tensor) => smallParameters(layout, params as tf.Tensor1D), {
+    path: "recorded", // what is only copied has the same bits on every path
+    blocking: true,
+  });
+  const compiled = compile((...inputs: tf.Tensor[]) => fn(inputs.slice(0, count), ...inputs.slice(count)));
+  return {
+    async call(...inputs: tf.Tensor[]): Promise<Result> {
+      const kept = inputs.map((input) => input.clone()); // the caller may dispose them while the small ones are cut
+      const small = await cutSmall(inputs[0]);
+      try {
+        return await compiled(...small, ...kept);
+      } finally {
+        tf.dispose([small, kept]);
+      }
+    },
+    get path() {
+      return compiled.path;
+    },
+    get reason() {
+      return compiled.reason;
+    },
+    dispose() {
+      cutSmall.dispose();
+      compiled.dispose();
+    },
   };
 }
 

@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { Layout, LayoutEntry } from "../layout.ts";
 import { tf } from "../tensorflow/mod.ts";
 import { countTokens, crossEntropySum } from "./loss.ts";
 import type { FLASHTransformerOptions } from "./options.ts";
@@ -51,11 +52,37 @@ export interface LossSums {
   tokens: tf.Scalar;
 }
 
-/** The parameters as the flat vector holds them, one tensor each. */
-export function unflatten({ layout }: Pick<Definition<unknown>, "layout">, params: tf.Tensor1D): tf.Tensor[] {
-  return layout.entries.map(({ offset, size, shape }) =>
-    tf.reshape(tf.slice(params, offset, size), [...shape])
-  );
+/** Values of the largest parameter that counts as small: biases, scales and the like do, the weights of linear maps don't. */
+const SMALL = 4096;
+
+/**
+ * The small parameters, cut out of the flat vector. With these as inputs of its own a compiled function is the same code in
+ * every layer, which XLA compiles once; code that reads them where they lie holds their places, other ones in each layer.
+ *
+ * @param params [P]
+ */
+export function smallParameters(layout: Layout, params: tf.Tensor1D): tf.Tensor[] {
+  return layout.entries.filter(isSmall).map((entry) => cut(params, entry));
+}
+
+/** Whether a parameter is among them. */
+export function isSmall({ size }: LayoutEntry): boolean {
+  return size <= SMALL;
+}
+
+/** The parameters as the flat vector holds them, one tensor each, the small ones as they are given. */
+function unflatten(
+  layout: Layout,
+  params: tf.Tensor1D,
+  small: readonly tf.Tensor[] = smallParameters(layout, params),
+): tf.Tensor[] {
+  const rest = small.values();
+  return layout.entries.map((entry) => isSmall(entry) ? rest.next().value! : cut(params, entry));
+}
+
+/** One parameter. */
+function cut(params: tf.Tensor1D, { offset, size, shape }: LayoutEntry): tf.Tensor {
+  return tf.reshape(tf.slice(params, offset, size), [...shape]);
 }
 
 /** Loss sum of a batch from one tensor per parameter. */
@@ -92,15 +119,17 @@ export function lossSumAndGradients(
  *
  * @param params [P], and zeros after it where there are more
  * @param seed of the dropout [2], int32; without it nothing is dropped
+ * @param small of {@linkcode smallParameters}, where they have been cut already
  */
 export function gradStep(
   model: TransformerModel,
   params: tf.Tensor1D,
   batch: Batch,
   seed?: tf.Tensor1D,
+  small?: readonly tf.Tensor[],
 ): LossSums & { gradient: tf.Tensor1D } {
   return tf.tidy(() => {
-    const parameters = unflatten(model.definition, params);
+    const parameters = unflatten(model.definition.layout, params, small);
     const { lossSum, gradients } = lossSumAndGradients(model, parameters, batch, seed);
     const rest = tf.zeros([params.size - model.definition.layout.size]);
     const all = [...gradients.map((one) => tf.reshape(one, [-1])), ...(rest.size > 0 ? [rest] : [])];
@@ -108,10 +137,20 @@ export function gradStep(
   });
 }
 
-/** Loss sum of a micro-batch without dropout. params is [P]. */
-export function evalStep(model: TransformerModel, params: tf.Tensor1D, batch: Batch): LossSums {
+/**
+ * Loss sum of a micro-batch without dropout.
+ *
+ * @param params [P], and zeros after it where there are more
+ * @param small of {@linkcode smallParameters}, where they have been cut already
+ */
+export function evalStep(
+  model: TransformerModel,
+  params: tf.Tensor1D,
+  batch: Batch,
+  small?: readonly tf.Tensor[],
+): LossSums {
   return tf.tidy(() => ({
-    lossSum: lossSum(model, unflatten(model.definition, params), batch),
+    lossSum: lossSum(model, unflatten(model.definition.layout, params, small), batch),
     tokens: countTokens(batch.labels),
   }));
 }

@@ -13,4 +13,4 @@ export { LentVector } from "./lending.ts";
 export type { Results } from "./results.ts";
 export { RecordingError } from "./recording.ts";
 export { TensorFlowError } from "./status.ts";
-export { filledVector, gatherRows, statelessUniform } from "./ops.ts";
+export { filledVector, gatherRows, statelessUniform, timesSigmoid } from "./ops.ts";

@@ -137,6 +137,25 @@ function uniformByPhilox(shape: readonly number[], seed: tf.Tensor1D): tf.Tensor
 }
 
 /**
+ * x · sigmoid(y), as the quotient x / (exp(−y) + 1), where both have the same shape. One operation: TensorFlow translates an
+ * exponential or a hyperbolic tangent for XLA by a compiler of its own, which takes 5 ms for each at every start. It has no
+ * gradient.
+ *
+ * @example
+ * ```ts
+ * import { timesSigmoid } from "./ops.ts";
+ * import { tf } from "./mod.ts";
+ * console.assert(timesSigmoid(tf.tensor1d([3]), tf.tensor1d([0])).dataSync()[0] === 1.5);
+ * ```
+ */
+export function timesSigmoid(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
+  const backend = tensorFlowBackend();
+  return backend
+    ? backend.executeSingleOutput("SoftplusGrad", typeAttributes({ T: DataType.float32 }), [x, y])
+    : tf.div(x, tf.add(tf.exp(tf.neg(y)), 1));
+}
+
+/**
  * A vector of a length: the values, and zeros after them.
  *
  * @throws {RangeError} where there are more values

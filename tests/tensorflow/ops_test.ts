@@ -6,7 +6,14 @@
 
 import assert from "node:assert/strict";
 import { philox } from "../../src/prng.ts";
-import { filledVector, gatherRows, initBackend, statelessUniform, tf } from "../../src/tensorflow/mod.ts";
+import {
+  filledVector,
+  gatherRows,
+  initBackend,
+  statelessUniform,
+  tf,
+  timesSigmoid,
+} from "../../src/tensorflow/mod.ts";
 
 const { device } = await initBackend();
 
@@ -75,6 +82,16 @@ Deno.test("statelessUniform() is uniform, and other seeds give other numbers", a
 });
 
 for (const backend of ["tensorflow", "cpu"]) {
+  Deno.test(`timesSigmoid() on ${backend} is x · sigmoid(y), for large numbers too`, async () => {
+    await tf.setBackend(backend);
+    const x = [3, -3, 2, 0.5, -1, 7, -7], y = [0, 2, -2, 1000, 1000, -1000, -1000];
+    const found = timesSigmoid(tf.tensor1d(x), tf.tensor1d(y)).dataSync();
+    x.forEach((x, i) => {
+      const wanted = x / (1 + Math.exp(-y[i]));
+      assert.ok(Math.abs(found[i] - wanted) <= 3e-7 * Math.abs(wanted), `${found[i]} is ${wanted}`);
+    });
+  });
+
   Deno.test(`filledVector() on ${backend} ends with zeros, and refuses what is too long`, async () => {
     await tf.setBackend(backend);
     assert.deepEqual(filledVector(Float32Array.of(1, 2), 5).arraySync(), [1, 2, 0, 0, 0]);
