@@ -7,22 +7,29 @@
  */
 
 import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
 import { type LockOptions, tryLock, waitForLock } from "../packages/file_lock.ts";
 import { cacheFolder } from "../packages/packages.ts";
 
-/** SHA-256 by file name. */
-type Checksums = Record<string, string>;
+/** CRC-32 by file name: the files are guarded against accidents, and there may be hundreds of megabytes to look at at a start. */
+type Checksums = Record<string, number>;
+
+/** Bytes that are kept; of more, the oldest files go. The step of a model takes ten million. */
+const LIMIT = 500_000_000;
 
 /** The files compiled by one TensorFlow for one kind of processor. */
 export class CompileCache {
   readonly #folder: string;
   /** Checksums that this process has computed, by name, size and time of the file: it looks three times, and there may be many. */
-  readonly #computed = new Map<string, string>();
+  readonly #computed = new Map<string, number>();
+  readonly #limit: number;
 
   /**
    * @param identity all that compiled code depends on besides the function: versions, instruction set, flags
+   * @param limit how many bytes are kept
    */
-  constructor(identity: string) {
+  constructor(identity: string, limit: number = LIMIT) {
+    this.#limit = limit;
     const name = createHash("sha256").update(identity).digest("hex").slice(0, 16);
     this.#folder = `${cacheFolder()}/xla/${name}`;
   }
@@ -51,6 +58,7 @@ export class CompileCache {
       await this.#deleteDamaged();
       if (!waited) {
         await compile();
+        await this.#deleteOldest();
         await Deno.writeTextFile(this.#list, JSON.stringify(await this.#checksums()));
       }
     }
@@ -81,23 +89,37 @@ export class CompileCache {
     }
   }
 
+  /** Deletes the oldest files where there are more bytes than are kept. Who needs one again compiles it again. */
+  async #deleteOldest(): Promise<void> {
+    const files = await this.#files();
+    let bytes = files.reduce((sum, { size }) => sum + size, 0);
+    for (const { name, size } of files.sort((a, b) => a.time - b.time)) {
+      if (bytes <= this.#limit) return;
+      await Deno.remove(`${this.#folder}/${name}`);
+      bytes -= size;
+    }
+  }
+
   /** The checksums of the files that are there. */
   async #checksums(): Promise<Checksums> {
     const checksums: Checksums = {};
-    for await (const { name } of Deno.readDir(this.#folder)) {
-      if (!name.endsWith(".pb")) continue;
-      checksums[name] = await this.#checksumOf(name);
+    for (const { name, size, time } of await this.#files()) {
+      const version = `${name} ${size} ${time}`;
+      const checksum = this.#computed.get(version) ?? crc32(await Deno.readFile(`${this.#folder}/${name}`));
+      this.#computed.set(version, checksum);
+      checksums[name] = checksum;
     }
     return checksums;
   }
 
-  async #checksumOf(name: string): Promise<string> {
-    const path = `${this.#folder}/${name}`;
-    const { size, mtime } = await Deno.stat(path);
-    const version = `${name} ${size} ${mtime?.getTime()}`;
-    const checksum = this.#computed.get(version) ??
-      createHash("sha256").update(await Deno.readFile(path)).digest("hex");
-    this.#computed.set(version, checksum);
-    return checksum;
+  /** What XLA has written. */
+  async #files(): Promise<{ name: string; size: number; time: number }[]> {
+    const files = [];
+    for await (const { name } of Deno.readDir(this.#folder)) {
+      if (!name.endsWith(".pb")) continue;
+      const { size, mtime } = await Deno.stat(`${this.#folder}/${name}`);
+      files.push({ name, size, time: mtime?.getTime() ?? 0 });
+    }
+    return files;
   }
 }

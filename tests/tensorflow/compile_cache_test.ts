@@ -4,12 +4,13 @@ import { CompileCache } from "../../src/tensorflow/compile_cache.ts";
 /** A cache in a folder of its own, and the path of a file in it. */
 async function withCache(
   test: (cache: CompileCache, file: (name: string) => string) => Promise<void>,
+  limit?: number,
 ): Promise<void> {
   const folder = await Deno.makeTempDir();
   const before = Deno.env.get("FLASHMOB_CACHE");
   Deno.env.set("FLASHMOB_CACHE", folder);
   try {
-    const cache = new CompileCache("a library");
+    const cache = new CompileCache("a library", limit);
     await cache.open();
     await test(cache, (name) => `${cache.xlaFlag.replace(/^.*=/, "")}/${name}`);
   } finally {
@@ -35,6 +36,24 @@ Deno.test("what was compiled stays, what is damaged or of unknown origin is dele
     await cache.open();
     assert.deepEqual(names(file), ["c.pb"]);
   }));
+
+Deno.test("of more than the cache may hold the oldest files go", () =>
+  withCache(async (cache, file) => {
+    const write = async (name: string, bytes: number, minute: number) => {
+      await Deno.writeFile(file(name), new Uint8Array(bytes));
+      await Deno.utime(file(name), new Date(), new Date(2026, 0, 1, 0, minute));
+    };
+    await cache.compileOnce(async () => {
+      await write("a.pb", 400, 2);
+      await write("b.pb", 300, 1);
+      await write("c.pb", 300, 3);
+    });
+    assert.deepEqual(names(file), ["a.pb", "b.pb", "c.pb"]);
+    await cache.compileOnce(() => write("d.pb", 350, 4));
+    assert.deepEqual(names(file), ["c.pb", "d.pb"]);
+    await cache.open();
+    assert.deepEqual(names(file), ["c.pb", "d.pb"]);
+  }, 1000));
 
 Deno.test("without a readable list nothing in the cache is trusted", () =>
   withCache(async (cache, file) => {
