@@ -24,6 +24,7 @@ export interface ReportedSum {
  * The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters.
  *
  * @param beforeEach called before each micro-batch; throws to stop
+ * @param isFinite what reports of a gradient whether it is finite
  */
 export async function computeSum(
   replica: Replica,
@@ -31,6 +32,7 @@ export async function computeSum(
   lo: number,
   hi: number,
   beforeEach: (microBatch: number) => void = () => {},
+  isFinite: (gradient: Float32Array) => boolean = isFiniteVector,
 ): Promise<ReportedSum> {
   const reports: MicroBatchReport[] = [];
   const startedAt = performance.now();
@@ -39,7 +41,7 @@ export async function computeSum(
       await setImmediate(); // messages and heartbeats get their turn
       beforeEach(microBatch);
       const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
-      const finite = Number.isFinite(lossSum) && isFiniteVector(gradient);
+      const finite = Number.isFinite(lossSum) && isFinite(gradient);
       reports.push({ crc, lossSum, tokens, finite });
       return { lossSum, tokens, gradient };
     },

@@ -9,6 +9,7 @@ import {
   add,
   areFinite,
   divide,
+  divideAndSquare as divideAndSquareBytes,
   encodeCarrying,
   encodeInt8,
   lose,
@@ -65,6 +66,15 @@ export function divideSlot(slot: number, divisor: number, count: number): void {
   if (Math.fround(divisor) === divisor) return divide(slot * BYTES, divisor, lengthOf(count));
   const values = slots[slot];
   for (let i = 0; i < count; i++) values[i] /= divisor;
+}
+
+/** {@linkcode divideSlot}, and {@linkcode squaresOf} of the quotients. */
+export function divideAndSquare(slot: number, divisor: number, count: number): number {
+  if (Math.fround(divisor) === divisor) {
+    return divideAndSquareBytes(slot * BYTES, divisor, paddedLengthOf(slot, count));
+  }
+  divideSlot(slot, divisor, count);
+  return squaresOf(slot, count);
 }
 
 /** The sum of the squares of a slot's values, in float64: four sums, each of every fourth value, in the end added up. */

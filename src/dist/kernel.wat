@@ -31,18 +31,42 @@
 
   ;; Sum of squares, in float64.
   (func (export "squares") (param $values i32) (param $length i32) (result f64)
-    (local $end i32) (local $four v128) (local $two v128) (local $low v128) (local $high v128)
+    (local $end i32) (local $low v128) (local $high v128)
     (local.set $end (i32.add (local.get $values) (local.get $length)))
-    (loop $more
-      (local.set $four (v128.load (local.get $values)))
-      (local.set $two (f64x2.promote_low_f32x4 (local.get $four)))
-      (local.set $low (f64x2.add (local.get $low) (f64x2.mul (local.get $two) (local.get $two))))
-      (local.set $two (f64x2.promote_low_f32x4
-        (i64x2.splat (i64x2.extract_lane 1 (local.get $four)))))
-      (local.set $high (f64x2.add (local.get $high) (f64x2.mul (local.get $two) (local.get $two))))
-      (br_if $more (i32.lt_u
+    (loop $four
+      (local.set $low (call $addSquares (local.get $low)
+        (v128.load64_zero (local.get $values))))
+      (local.set $high (call $addSquares (local.get $high)
+        (v128.load64_zero offset=8 (local.get $values))))
+      (br_if $four (i32.lt_u
         (local.tee $values (i32.add (local.get $values) (i32.const 16)))
         (local.get $end))))
+    (call $sumOfFour (local.get $low) (local.get $high)))
+
+  ;; values /= divisor, and the sum of the quotients' squares: both functions above in one pass.
+  (func (export "divideAndSquare")
+    (param $values i32) (param $divisor f32) (param $length i32) (result f64)
+    (local $end i32) (local $by v128) (local $four v128) (local $low v128) (local $high v128)
+    (local.set $by (f32x4.splat (local.get $divisor)))
+    (local.set $end (i32.add (local.get $values) (local.get $length)))
+    (loop $four
+      (local.set $four (f32x4.div (v128.load (local.get $values)) (local.get $by)))
+      (v128.store (local.get $values) (local.get $four))
+      (local.set $low (call $addSquares (local.get $low) (local.get $four)))
+      (local.set $high (call $addSquares (local.get $high)
+        (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $four) (local.get $four))))
+      (br_if $four (i32.lt_u
+        (local.tee $values (i32.add (local.get $values) (i32.const 16)))
+        (local.get $end))))
+    (call $sumOfFour (local.get $low) (local.get $high)))
+
+  ;; Two float64 sums, and the squares of the first two of four float32 values.
+  (func $addSquares (param $sums v128) (param $four v128) (result v128)
+    (local $two v128)
+    (local.set $two (f64x2.promote_low_f32x4 (local.get $four)))
+    (f64x2.add (local.get $sums) (f64x2.mul (local.get $two) (local.get $two))))
+
+  (func $sumOfFour (param $low v128) (param $high v128) (result f64)
     (f64.add
       (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low)))
       (f64.add (f64x2.extract_lane 0 (local.get $high)) (f64x2.extract_lane 1 (local.get $high)))))

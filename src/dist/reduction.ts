@@ -5,7 +5,7 @@
  * @module
  */
 
-import { addSlots, areFiniteIn, CHUNK, divideSlot, loadValues, squaresOf, valuesIn } from "./kernel.ts";
+import { addSlots, areFiniteIn, CHUNK, divideAndSquare, loadValues, squaresOf, valuesIn } from "./kernel.ts";
 import type { GradientSum, LossSum } from "./replica.ts";
 import { splitOf } from "./tree.ts";
 
@@ -44,25 +44,25 @@ export function release(vector: Float32Array): void {
 /** Divides a sum by its tokens, in place: the weighted mean. Gives the sums of its squares, as {@linkcode blockSquares}. */
 export function divideBy(sum: Float32Array, tokens: number): number[] {
   return sumsOfBlocks(sum, (chunk) => {
-    divideSlot(0, tokens, chunk.length);
+    const squares = divideAndSquare(0, tokens, chunk.length);
     chunk.set(valuesIn(0, chunk.length));
+    return squares;
   });
 }
 
 /** Sums of squares, in float64, of each block of values. */
 export function blockSquares(values: Float32Array): number[] {
-  return sumsOfBlocks(values, () => {});
+  return sumsOfBlocks(values, (chunk) => squaresOf(0, chunk.length));
 }
 
-/** The same, after something was done to each chunk, which is in the kernel's first slot. */
-function sumsOfBlocks(values: Float32Array, prepare: (chunk: Float32Array) => void): number[] {
+/** For each block the sum of what is found for its chunks, each of which is then in the kernel's first slot. */
+function sumsOfBlocks(values: Float32Array, find: (chunk: Float32Array) => number): number[] {
   const sums: number[] = [];
   for (let from = 0; from < values.length; from += BLOCK) {
     let sum = 0;
     for (const chunk of chunksOf(values.subarray(from, from + BLOCK))) {
       loadValues(chunk, 0);
-      prepare(chunk);
-      sum += squaresOf(0, chunk.length);
+      sum += find(chunk);
     }
     sums.push(sum);
   }

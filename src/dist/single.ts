@@ -8,7 +8,7 @@
 import { RunError, wordsOf } from "../errors.ts";
 import { AveragingReplica } from "./averaging_replica.ts";
 import { committedSteps } from "./committed.ts";
-import { computeLosses, computeSum, normOfMean } from "./compute.ts";
+import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./compute.ts";
 import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
 import { addLosses, release } from "./reduction.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
@@ -111,21 +111,12 @@ export async function singleStep(
 ): Promise<CommittedStep[]> {
   const openedAt = performance.now();
   const step = replica.step + 1;
-  const { sum, reports } = localSteps === undefined
-    ? await computeSum(replica, step, 0, microBatches)
-    : await AveragingReplica.of(replica).localSteps({
-      steps: localSteps,
-      share: [0, microBatches],
-      microBatches,
-    });
-  const { gradient: mean, lossSum, tokens } = sum;
+  const { sum: { gradient: mean, lossSum, tokens }, reports, norm } = localSteps === undefined
+    ? await computeStep(replica, step, microBatches)
+    : await computeRound(replica, localSteps, microBatches);
   const shares = [{ member: MEMBER, lo: 0, hi: microBatches, reports }];
-  let reason = reasonToSkip(shares, { lossSum, tokens });
-  let norm = NaN;
-  if (!reason) {
-    norm = await normOfMean(sum);
-    reason = reasonNotFinite(norm);
-  }
+  const bad = reasonToSkip(shares, { lossSum, tokens });
+  const reason = bad ?? reasonNotFinite(norm);
   const applied = reason === undefined;
   const outcome: StepOutcome = {
     step: lastStep(step, localSteps),
@@ -139,7 +130,7 @@ export async function singleStep(
     localSteps,
     microBatches,
     shares,
-    gradNorm: norm,
+    gradNorm: bad ? NaN : norm,
     applied,
     ...(reason === undefined ? {} : { reason }),
     seconds: (performance.now() - openedAt) / 1000,
@@ -148,6 +139,34 @@ export async function singleStep(
     bytesSent: 0,
     bytesReceived: 0,
   });
+}
+
+/** A sum that has become the mean, with its norm. */
+interface ReportedMean extends ReportedSum {
+  norm: number;
+}
+
+/**
+ * The mean over all micro-batches. A bad number in one of the gradients is one in their sum, and shows in its norm, so that no
+ * pass over each gradient is needed; only then they are computed again, to say whose it was.
+ */
+async function computeStep(replica: Replica, step: number, microBatches: number): Promise<ReportedMean> {
+  const computed = await computeSum(replica, step, 0, microBatches, () => {}, () => true);
+  const norm = await normOfMean(computed.sum);
+  if (Number.isFinite(norm) && Number.isFinite(computed.sum.lossSum)) return { ...computed, norm };
+  const { reports } = await computeSum(replica, step, 0, microBatches);
+  return { ...computed, reports, norm };
+}
+
+/** The mean of a round of local steps of the only member. */
+async function computeRound(
+  replica: Replica,
+  steps: number,
+  microBatches: number,
+): Promise<ReportedMean> {
+  const computed = await AveragingReplica.of(replica)
+    .localSteps({ steps, share: [0, microBatches], microBatches });
+  return { ...computed, norm: await normOfMean(computed.sum) };
 }
 
 /** Mean loss over the validation part, nats per token. */
