@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
+import type { CommittedStep } from "../../src/dist/plan.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { MemoryBus } from "./memory_bus.ts";
@@ -48,4 +49,22 @@ Deno.test("1 to 4 workers over a bus in memory end with the bits of a single pro
 Deno.test("1 to 4 workers over a NATS server end with the bits of a single process", async () => {
   await using server = await startNatsServer();
   await compareWithSingle((name) => connectNats(server.url, name), 200_000);
+});
+
+Deno.test("a single process skips a step with a bad number and says whose it was; in any other step it computes once", async () => {
+  const replica = new ToyReplica({
+    alter: ({ gradient }, step, microBatch) => {
+      if (step === 2 && microBatch === 5) gradient[7] = NaN;
+      if (step === 3) gradient[7] = 3e38;
+    },
+  });
+  const steps: CommittedStep[] = [];
+  await runSingle(replica, toyPlan(), {
+    onEvent: (event) => event.kind === "step" && steps.push(event.committed),
+  });
+  assert.deepEqual(steps.map(({ applied }) => applied), [true, false, false, true]);
+  assert.match(steps[1].reason!, /micro-batch 5, computed by single, is not finite/);
+  assert.match(steps[2].reason!, /sum of the gradients is not finite/);
+  const times = (step: number) => replica.computed.filter(([of]) => of === step).length;
+  assert.deepEqual([1, 2, 3, 4].map(times), [8, 16, 16, 8]);
 });
