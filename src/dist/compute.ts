@@ -24,7 +24,7 @@ export interface ReportedSum {
  * The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters.
  *
  * @param beforeEach called before each micro-batch; throws to stop
- * @param isFinite what reports of a gradient whether it is finite
+ * @param isSound says of a gradient whether it is finite, for the report
  */
 export async function computeSum(
   replica: Replica,
@@ -32,7 +32,7 @@ export async function computeSum(
   lo: number,
   hi: number,
   beforeEach: (microBatch: number) => void = () => {},
-  isFinite: (gradient: Float32Array) => boolean = isFiniteVector,
+  isSound: (gradient: Float32Array) => boolean = isFiniteVector,
 ): Promise<ReportedSum> {
   const reports: MicroBatchReport[] = [];
   const startedAt = performance.now();
@@ -41,7 +41,7 @@ export async function computeSum(
       await setImmediate(); // messages and heartbeats get their turn
       beforeEach(microBatch);
       const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
-      const finite = Number.isFinite(lossSum) && isFinite(gradient);
+      const finite = Number.isFinite(lossSum) && isSound(gradient);
       reports.push({ crc, lossSum, tokens, finite });
       return { lossSum, tokens, gradient };
     },

@@ -151,7 +151,7 @@ interface ReportedMean extends ReportedSum {
  * pass over each gradient is needed; only then they are computed again, to say whose it was.
  */
 async function computeStep(replica: Replica, step: number, microBatches: number): Promise<ReportedMean> {
-  const computed = await computeSum(replica, step, 0, microBatches, () => {}, () => true);
+  const computed = await computeSum(replica, step, 0, microBatches, undefined, () => true);
   const norm = await normOfMean(computed.sum);
   if (Number.isFinite(norm) && Number.isFinite(computed.sum.lossSum)) return { ...computed, norm };
   const { reports } = await computeSum(replica, step, 0, microBatches);

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Layout } from "../layout.ts";
-import { compile, type Results, tf } from "../tensorflow/mod.ts";
+import { compile, type CompiledFunction, type Results, tf } from "../tensorflow/mod.ts";
 import { applyOnHost } from "./host_optimizer.ts";
 import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
 import {
@@ -48,19 +47,42 @@ const listed = ({ ids, labels, mask }: Batch): tf.Tensor[] => mask ? [ids, label
  */
 export function compileSteps(model: TransformerModel, optimizer: OptimizerOptions, onHost: boolean): Steps {
   const { layout } = model.definition;
-  const gradient = compileWithSmall(layout, (small, params, seed, ids, labels, mask) => ({
-    ...gradStep(model, params as tf.Tensor1D, { ids, labels, mask }, seed as tf.Tensor1D, small),
-  }));
-  const evaluate = compileWithSmall(layout, (small, params, ids, labels, mask) => ({
-    ...evalStep(model, params as tf.Tensor1D, { ids, labels, mask }, small),
-  }));
+  const count = layout.entries.filter(isSmall).length;
+  const cutSmall = compile((params: tf.Tensor) => smallParameters(layout, params as tf.Tensor1D), {
+    path: "recorded", // what is only copied has the same bits on every path
+    blocking: true,
+  });
+  const gradient = compile((...inputs: tf.Tensor[]) => {
+    const small = inputs.slice(0, count), [params, seed, ids, labels, mask] = inputs.slice(count);
+    return {
+      ...gradStep(model, params as tf.Tensor1D, { ids, labels, mask }, seed as tf.Tensor1D, small),
+    };
+  });
+  const evaluate = compile((...inputs: tf.Tensor[]) => {
+    const small = inputs.slice(0, count), [params, ids, labels, mask] = inputs.slice(count);
+    return { ...evalStep(model, params as tf.Tensor1D, { ids, labels, mask }, small) };
+  });
+  /** Calls one of the two: the small parameters come before its other inputs, whose first is the flat vector. */
+  const withSmall = async <Result extends Results>(
+    run: CompiledFunction<tf.Tensor[], Result>,
+    inputs: tf.Tensor[],
+  ): Promise<Result> => {
+    const held = inputs.map((input) => input.clone()); // the caller may dispose them while the small ones are cut
+    try {
+      const small = await cutSmall(inputs[0]);
+      held.push(...small);
+      return await run(...small, ...held.slice(0, inputs.length));
+    } finally {
+      tf.dispose(held);
+    }
+  };
   const apply = compile((...[params, m, v, mean, scalars]: tf.Tensor1D[]) => ({
     ...applyStep({ params, m, v }, mean, scalars, optimizer, model.definition),
   }), { donate: [0, 1, 2] });
   const all = onHost ? [gradient, evaluate] : [gradient, evaluate, apply];
   return {
-    gradient: (params, batch, seed) => gradient.call(params, seed, ...listed(batch)),
-    evaluate: (params, batch) => evaluate.call(params, ...listed(batch)),
+    gradient: (params, batch, seed) => withSmall(gradient, [params, seed, ...listed(batch)]),
+    evaluate: (params, batch) => withSmall(evaluate, [params, ...listed(batch)]),
     apply: (state, mean, scalars) =>
       onHost
         ? Promise.resolve(applyTensorsOnHost(state, mean, scalars, optimizer, model))
@@ -72,46 +94,7 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
     get reason() {
       return all.find(({ reason }) => reason !== undefined)?.reason;
     },
-    dispose: () => all.forEach((one) => one.dispose()),
-  };
-}
-
-/**
- * Compiles a function of the flat vector and others that gets the small parameters as inputs of their own, so that XLA
- * compiles what all layers do once ({@linkcode smallParameters}).
- *
- * @param fn its first input after the small parameters is the flat vector
- */
-function compileWithSmall<Result extends Results>(
-  layout: Layout,
-  fn: (small: tf.Tensor[], ...inputs: tf.Tensor[]) => Result,
-) {
-  const count = layout.entries.filter(isSmall).length;
-  const cutSmall = compile((params: tf.Tensor) => smallParameters(layout, params as tf.Tensor1D), {
-    path: "recorded", // what is only copied has the same bits on every path
-    blocking: true,
-  });
-  const compiled = compile((...inputs: tf.Tensor[]) => fn(inputs.slice(0, count), ...inputs.slice(count)));
-  return {
-    async call(...inputs: tf.Tensor[]): Promise<Result> {
-      const kept = inputs.map((input) => input.clone()); // the caller may dispose them while the small ones are cut
-      const small = await cutSmall(inputs[0]);
-      try {
-        return await compiled(...small, ...kept);
-      } finally {
-        tf.dispose([small, kept]);
-      }
-    },
-    get path() {
-      return compiled.path;
-    },
-    get reason() {
-      return compiled.reason;
-    },
-    dispose() {
-      cutSmall.dispose();
-      compiled.dispose();
-    },
+    dispose: () => [cutSmall, ...all].forEach((one) => one.dispose()),
   };
 }
 
