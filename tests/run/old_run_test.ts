@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { start } from "./commands.ts";
+import { Workplace } from "./runs.ts";
+
+/** SHA-256 of the parameters that the flashmob that wrote the fixture had after step 8. */
+const AFTER_STEP_8 = "02b5954fe908e61def85c19dee63bc538d67259d1fd23359ce67d5393d1c1bbf";
+const FIXTURE = "tests/fixtures/run-0.1";
+
+for (const workers of [0, 2]) {
+  Deno.test(`a run folder of flashmob 0.1 is continued bit for bit, workers: ${workers}`, async () => {
+    await using place = await Workplace.open();
+    await new Deno.Command("cp", { args: ["-r", `${FIXTURE}/run`, place.run("run")] }).output();
+    const args = ["--resume", place.run("run"), `--data=${FIXTURE}/book.txt`, "--steps=8"];
+    const { code, stderr } = await start("train", ...args, `--workers=${workers}`).ended;
+    assert.equal(code, 0, stderr);
+    const summary = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
+    assert.equal(summary.paramsHash, AFTER_STEP_8);
+  });
+}
+
+Deno.test("text is generated from a run folder of flashmob 0.1", async () => {
+  const { code, stdout, stderr } = await start(
+    "generate",
+    `${FIXTURE}/run`,
+    ...["--prompt=The worker ", "--tokens=8"],
+  ).ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^The worker /);
+});
