@@ -43,7 +43,7 @@ export type {
   ParameterSpec,
   TransformerParameters,
 } from "./parameters.ts";
-export type { Frequencies } from "./positions.ts";
+export type { Frequencies } from "./frequencies.ts";
 
 /** How a model begins. */
 export interface InitOptions {

@@ -25,7 +25,7 @@ import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
 import { type OptimizerOptions, type OptimizerState, stateLength, stepScalars } from "../model/optimizer.ts";
 import { initialParameters } from "../model/parameters.ts";
-import type { Frequencies } from "../model/positions.ts";
+import type { Frequencies } from "../model/frequencies.ts";
 import { learningRate } from "../model/schedule.ts";
 import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
 import { compileSteps, type Steps } from "../model/steps.ts";
