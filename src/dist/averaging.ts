@@ -9,9 +9,9 @@
 import { Buffers } from "./buffers.ts";
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
+import type { OfferedSum } from "./messages.ts";
 import { OpenStep, type Sums } from "./open_step.ts";
 import { writePartOfMean } from "./part_of_mean.ts";
-import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
 export interface AveragingSizes {

@@ -13,12 +13,12 @@ import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinateOptions } from "./coordinator_options.ts";
 import type { CoordinatorFaultPoint } from "./fault_points.ts";
-import { decodeFrame, encodeFrame, type Frame, type Refusal } from "./frames.ts";
+import { encodeFrame, type Frame, type Refusal } from "./frames.ts";
 import { Gate } from "./gate.ts";
 import type { Lease } from "./lease.ts";
 import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
-import { encodeControl } from "./messages.ts";
+import { decodeMessage, encodeControl } from "./messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./plan.ts";
 import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
@@ -157,7 +157,7 @@ class Coordinator {
 
   /** One message from a member or a reducer, on the subject where it may publish it. */
   #receive(message: Message, from: (member: string) => string): void {
-    const frame = decodeFrame(message.data, this.plan.run);
+    const frame = decodeMessage(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
     if (message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
@@ -169,7 +169,7 @@ class Coordinator {
     }
     const isPart = frame.kind === "sum" || frame.kind === "ack";
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
-    const event = this.#eventOf(frame);
+    const event = eventOf(frame);
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") message.respond?.(this.#answerTo(frame));
   }
@@ -191,16 +191,6 @@ class Coordinator {
     this.#count(refusal.refused);
     if (refusal.refused !== "version") return;
     message.respond?.(encodeFrame({ kind: "refuse", run: this.plan.run, sender: COORDINATOR }));
-  }
-
-  /** A stranger's frame need not hold what its kind says. */
-  #eventOf(frame: Frame): MembershipEvent | undefined {
-    try {
-      return eventOf(frame);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      this.#count("foreign");
-    }
   }
 
   #handle(event: MembershipEvent, message?: Message): void {

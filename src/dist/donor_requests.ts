@@ -4,8 +4,9 @@
  * @module
  */
 
-import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
+import { encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
+import { decodeMessage, type ReceivedOf } from "./messages.ts";
 import type { Donor } from "./replica_state.ts";
 import { subjects, type Transport } from "./transport.ts";
 
@@ -28,19 +29,22 @@ export interface DonorRequests {
 /** A donor, asked over the bus. */
 export function donorOver(transport: Transport, requests: DonorRequests): Donor {
   const { run, newcomer: sender, donor, step, patienceSeconds, isWanted } = requests;
-  const ask = async (fields: Pick<Frame, "kind"> & Partial<Frame>): Promise<Frame> => {
+  const ask = async <K extends "manifest" | "piece">(
+    fields: Pick<Frame, "kind"> & Partial<Frame>,
+    wanted: K,
+  ): Promise<ReceivedOf<K>> => {
     const question = encodeFrame({ run, sender, step, ...fields });
     for (;;) {
       if (!isWanted()) throw new Halted();
       const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
-      const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
-      if (frame && !("refused" in frame)) return frame;
+      const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
+      if (frame && !("refused" in frame) && frame.kind === wanted) return frame as ReceivedOf<K>;
       // The coordinator notices if the donor is gone, and names another one.
-      if (answer === "nobody") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
+      if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
     }
   };
   return {
-    inspect: () => ask({ kind: "inspect" }),
-    fetch: (vector, part) => ask({ kind: "fetch", lo: vector, part }),
+    inspect: () => ask({ kind: "inspect" }, "manifest"),
+    fetch: (vector, part) => ask({ kind: "fetch", lo: vector, part }, "piece"),
   };
 }

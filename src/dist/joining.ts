@@ -6,16 +6,17 @@
 
 import { RunError, TransientError } from "../errors.ts";
 import { mayPass } from "./admission.ts";
+import { now } from "./clock.ts";
 import type { Contact, Place } from "./contact.ts";
-import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
-import { encodeControl, messageOf, type Messages } from "./messages.ts";
+import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "./frames.ts";
+import { decodeMessage, encodeControl, type Messages, type Received, type ReceivedOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { subjects, type Transport } from "./transport.ts";
 
 /** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
 
-/** Milliseconds until a coordinator that can't answer yet is asked again. */
+/** Milliseconds until a coordinator is asked again that can't answer yet, or for which somebody else has answered. */
 const UNDECIDED_PAUSE = 100;
 
 /** What a new member is told. */
@@ -29,7 +30,8 @@ export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
  */
 export async function fetchRun(transport: Transport, run: string, member: string): Promise<Messages["run"]> {
   const hello = encodeFrame({ kind: "hello", run, sender: member });
-  return messageOf(await askUntilDecided(transport, run, member, hello), "run");
+  const { message } = await askUntilDecided(transport, run, member, hello, ["run"]);
+  return message;
 }
 
 /** Who asks to be a member. */
@@ -58,7 +60,8 @@ export async function join(
 ): Promise<Welcome> {
   const { run, member } = applicant;
   const request = await requestOf(replica, applicant);
-  const answer = await askUntilDecided(transport, run, member, request({ term: 0, generation: 0 }));
+  const first = request({ term: 0, generation: 0 });
+  const answer = await askUntilDecided(transport, run, member, first, ["welcome", "refuse"]);
   return welcomeOf(answer, applicant);
 }
 
@@ -86,10 +89,11 @@ export async function joinAgain(
       heartbeatSeconds,
     );
     if (!isWanted()) return;
-    const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
+    const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
+    if (frame && "refused" in frame) contact.refuse(frame);
     const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
     contact.asked(answer);
-    if (isCurrent && frame.kind !== "alive") return welcomeOf(frame, applicant);
+    if (isCurrent && isOf(frame, ["welcome", "refuse"])) return welcomeOf(frame, applicant);
     if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
   }
 }
@@ -106,11 +110,11 @@ async function requestOf(
     encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
 }
 
-function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
+function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Applicant): Welcome {
   if (answer.kind === "welcome") {
-    return { ...messageOf(answer, "welcome"), term: answer.term, generation: answer.generation };
+    return { ...answer.message, term: answer.term, generation: answer.generation };
   }
-  const { reasons } = messageOf(answer, "refuse");
+  const { reasons } = answer.message;
   const words = `the run "${run}" does not admit ${member}:\n${
     reasons.map((reason) => `  ${reason}`).join("\n")
   }`;
@@ -118,45 +122,56 @@ function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
 }
 
 /** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
-export async function askUntilDecided(
+export async function askUntilDecided<K extends Kind>(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
-): Promise<Frame> {
+  wanted: readonly K[],
+): Promise<ReceivedOf<K>> {
   for (;;) {
-    const answer = await askCoordinator(transport, run, member, request);
-    if (answer.kind !== "alive") return answer;
+    const answer = await askCoordinator(transport, run, member, request, ["alive", ...wanted]);
+    if (isOf(answer, wanted)) return answer;
     await pause(UNDECIDED_PAUSE);
   }
 }
 
+function isOf<K extends Kind>(frame: Received, kinds: readonly K[]): frame is ReceivedOf<K> {
+  return (kinds as readonly Kind[]).includes(frame.kind);
+}
+
 /**
- * Sends a request to the coordinator, again where it or the answer was lost.
+ * Sends a request to the coordinator, again where it or the answer was lost, or the answer is none.
  *
+ * @param wanted kinds of frames that are an answer
  * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
  */
-export async function askCoordinator(
+export async function askCoordinator<K extends Kind>(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
-): Promise<Frame> {
+  wanted: readonly K[],
+): Promise<ReceivedOf<K>> {
   for (const seconds of PATIENCE) {
-    const answer = await transport.request(subjects.from(run, member), request, seconds);
-    if (answer === "silence") continue;
-    if (answer === "nobody") {
-      throw new TransientError(
-        `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
-      );
-    }
-    const frame = decodeFrame(answer, run);
-    if (!("refused" in frame)) return frame;
-    if (frame.refused === "version") {
-      throw new RunError(
-        `the coordinator of the run "${run}" speaks version ${frame.version} of flashmob's protocol, this worker ` +
-          `version ${PROTOCOL_VERSION}; use the same flashmob on all machines`,
-      );
+    const end = now() + seconds;
+    for (let left = seconds; left > 0; left = end - now()) {
+      const answer = await transport.request(subjects.from(run, member), request, left);
+      if (answer === "silence") break;
+      if (answer === "nobody") {
+        throw new TransientError(
+          `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
+        );
+      }
+      const frame = decodeMessage(answer, run);
+      if ("refused" in frame && frame.refused === "version") {
+        throw new RunError(
+          `the coordinator of the run "${run}" speaks version ${frame.version} of flashmob's protocol, this worker ` +
+            `version ${PROTOCOL_VERSION}; use the same flashmob on all machines`,
+        );
+      }
+      if (!("refused" in frame) && isOf(frame, wanted)) return frame;
+      await pause(UNDECIDED_PAUSE);
     }
   }
   const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));

@@ -231,7 +231,7 @@ export function outcomeOf(state: RunState, dropped: Record<string, number>): Run
     throw canResume ? new TransientError(error) : new RunError(error);
   }
   const { step, loss, valLoss, tokens, paramsHash } = state;
-  const { staleOrders, ...bytes } = totalTraffic(state);
+  const { staleOrders, malformedOrders, ...bytes } = totalTraffic(state);
   return {
     steps: step,
     loss,
@@ -239,7 +239,11 @@ export function outcomeOf(state: RunState, dropped: Record<string, number>): Run
     tokens,
     ...bytes,
     paramsHash,
-    dropped: staleOrders > 0 ? { ...dropped, "stale orders": staleOrders } : dropped,
+    dropped: {
+      ...dropped,
+      ...(staleOrders > 0 ? { "stale orders": staleOrders } : {}),
+      ...(malformedOrders > 0 ? { "malformed orders": malformedOrders } : {}),
+    },
     interrupted: state.interrupted && step < state.plan.steps,
   };
 }

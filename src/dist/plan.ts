@@ -29,7 +29,7 @@ export interface RunPlan {
   /** Name of the run, 1 to 64 letters, digits, _ and -. */
   run: string;
   /** The run part of the configuration, as JSON: handed to workers that ask for it. */
-  config: unknown;
+  config: Record<string, unknown>;
   /** SHA-256 of the run part: members with another one are refused. */
   configHash: string;
   /** The last step. */
@@ -158,8 +158,8 @@ export interface RunOutcome {
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;
   /**
-   * Messages that were not taken, by reason: "damaged", "foreign", "version" and "stale" by the coordinator, "stale orders" by
-   * workers.
+   * Messages that were not taken, by reason: "damaged", "foreign", "malformed", "version" and "stale" by the coordinator, "stale
+   * orders" and "malformed orders" by workers.
    */
   dropped: Record<string, number>;
   /** True when the run was stopped before its last step. */

@@ -7,11 +7,11 @@
 
 import { codecOf } from "./codecs/codecs.ts";
 import type { MembershipEvent } from "./membership_events.ts";
+import type { StepOfVectors } from "./messages.ts";
 import type { DistEvent } from "./plan.ts";
 import { layoutOf } from "../layout.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
-import type { StepOfVectors } from "./sum_exchange.ts";
 import { totalOf } from "./stages.ts";
 import { reportAnd, stay, withCandidate } from "./transitions.ts";
 

@@ -6,8 +6,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { floatBytes, type Frame } from "./frames.ts";
-import { messageOf, type Messages } from "./messages.ts";
+import { floatBytes } from "./frames.ts";
+import type { Messages, ReceivedOf } from "./messages.ts";
 import type { ReplicaState } from "./replica.ts";
 
 /**
@@ -77,9 +77,9 @@ export class PinnedState {
 /** What a newcomer asks a donor, again where question or answer was lost. */
 export interface Donor {
   /** Asks what the state consists of. */
-  inspect(): Promise<Frame>;
+  inspect(): Promise<ReceivedOf<"manifest">>;
   /** Asks for one part of a vector. */
-  fetch(vector: number, part: number): Promise<Frame>;
+  fetch(vector: number, part: number): Promise<ReceivedOf<"piece">>;
 }
 
 /**
@@ -97,10 +97,7 @@ export async function takeOver(
   partElements: number,
   window: number,
 ): Promise<{ state: ReplicaState; bytes: number } | undefined> {
-  const { vectors: sizes, own: ownSizes, stateHash, ...counts } = messageOf(
-    await donor.inspect(),
-    "manifest",
-  );
+  const { message: { vectors: sizes, own: ownSizes, stateHash, ...counts } } = await donor.inspect();
   if (own.step === counts.step && own.stateHash === stateHash) return undefined;
   const all = [...sizes, ...ownSizes?.vectors ?? []].map(([, size]) => new Float32Array(size));
   const parts = all.flatMap(({ length }, vector) =>

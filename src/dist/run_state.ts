@@ -10,6 +10,7 @@ import type { MembershipEvent } from "./membership_events.ts";
 import type {
   Messages,
   MicroBatchReport,
+  OfferedSum,
   Range,
   Round,
   StateHashes,
@@ -77,18 +78,6 @@ export interface Reducer {
   readonly idleSince?: number;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
-}
-
-/** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
-export interface OfferedSum {
-  /** Who has it. */
-  readonly member: string;
-  /** First leaf. */
-  readonly lo: number;
-  /** One past the last. */
-  readonly hi: number;
-  /** Whether the coordinator has all of it: then it outlives its member. */
-  readonly pulled?: true;
 }
 
 /** Ranges of leaves by member. */

@@ -8,7 +8,7 @@
 import { proceed } from "./boundary.ts";
 import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport, Range, StateHashes } from "./messages.ts";
+import type { Messages, MicroBatchReport, OfferedSum, Range, StateHashes } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
@@ -16,13 +16,7 @@ import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
 import { lacking } from "./orders.ts";
-import {
-  committedStep,
-  type OfferedSum,
-  type RunState,
-  type StepInProgress,
-  type Transition,
-} from "./run_state.ts";
+import { committedStep, type RunState, type StepInProgress, type Transition } from "./run_state.ts";
 import { payloadOf } from "./traffic.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";

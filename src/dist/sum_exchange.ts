@@ -11,35 +11,10 @@ import { Buffers } from "./buffers.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
-import type { StepTraffic } from "./messages.ts";
+import type { OfferedSum, StepOfVectors, StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
 import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
-import type { OfferedSum } from "./run_state.ts";
-
-/** What is averaged in a step, and by whom. */
-export interface StepOfVectors {
-  /** The step, of a round the first. */
-  step: number;
-  /** The last step before it whose mean was applied. */
-  appliedStep: number;
-  /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
-  openedIn: number;
-  /** Who averages: part p is that of number p modulo their count. */
-  owners: readonly string[];
-  /** Leaves of the tree: micro-batches, or in a round members. */
-  leaves: number;
-  /** Sums of all leaves that count, each once. */
-  sums: readonly OfferedSum[];
-  /** Who gets the mean. */
-  members: readonly string[];
-  /** Counted tokens of the batch. */
-  tokens: number;
-  /** Sum of their losses, in nats. */
-  lossSum: number;
-  /** Values of a vector. */
-  values: number;
-}
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {

@@ -21,6 +21,7 @@ export function totalTraffic({ traffic }: RunState): Traffic {
     ...payloadOf(all),
     stateBytes: sumOf(all, ({ stateBytes }) => stateBytes),
     staleOrders: sumOf(all, ({ staleOrders }) => staleOrders),
+    malformedOrders: sumOf(all, ({ malformedOrders }) => malformedOrders),
   };
 }
 

@@ -11,7 +11,7 @@ import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import { type Composition, encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
+import { encodeControl, type Messages, type Range, type Received, type Transferred } from "./messages.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { lastStep } from "./rounds.ts";
@@ -61,7 +61,7 @@ export class Workbench {
   }
 
   /** What was sent and received so far. */
-  get transferred(): Omit<Traffic, "staleOrders"> {
+  get transferred(): Transferred {
     const { bytesSent, bytesReceived } = this.vectors;
     return { bytesSent, bytesReceived, stateBytes: this.#stateBytes };
   }
@@ -152,12 +152,12 @@ export class Workbench {
   }
 
   /** The answer to a newcomer's question about the pinned state; undefined where there is none. */
-  answer(question: Frame, from: Pick<Frame, "run" | "sender" | "step">): Uint8Array | undefined {
+  answer(question: Received, from: Pick<Frame, "run" | "sender" | "step">): Uint8Array | undefined {
     const { kind, step, lo, part } = question;
     if (this.#pinned?.state.step !== step) return undefined;
     this.#pinnedUsedAt = performance.now();
     if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, this.#pinned.manifest);
-    const payload = this.#pinned.part(lo, part);
+    const payload = kind === "fetch" ? this.#pinned.part(lo, part) : undefined;
     return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
   }
 

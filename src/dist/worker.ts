@@ -11,17 +11,16 @@ import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
 import { Contact } from "./contact.ts";
 import { Following } from "./following.ts";
-import { decodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
-import { errorOf, messageOf, type Range } from "./messages.ts";
+import { decodeMessage, errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Voice } from "./voice.ts";
 import { Workbench } from "./workbench.ts";
-import { carryOut, dutyKey } from "./worker_duties.ts";
+import { carryOut, dutyKey, isDuty } from "./worker_duties.ts";
 import type { WorkerOptions } from "./worker_options.ts";
 
 /**
@@ -175,8 +174,8 @@ class Worker {
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
-    const frame = decodeFrame(data, this.options.run);
-    if ("refused" in frame) return;
+    const frame = decodeMessage(data, this.options.run);
+    if ("refused" in frame) return this.#contact.refuse(frame);
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
     if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
@@ -186,7 +185,7 @@ class Worker {
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
-        const error = errorOf(messageOf(frame, "finish"));
+        const error = errorOf(frame.message);
         return error ? this.#fail(error) : this.stop();
       }
       case "out":
@@ -196,7 +195,7 @@ class Worker {
       case "assign":
         return this.#assign(frame);
       case "commit":
-        this.#bench.note(frame.step, messageOf(frame, "commit"));
+        this.#bench.note(frame.step, frame.message);
         return this.#goAlong();
       default:
         return this.#obey(frame);
@@ -204,7 +203,7 @@ class Worker {
   }
 
   /** Members collect the mean of the step that they compute, candidates those of all steps that they don't have yet. */
-  #takeMean(frame: Frame): void {
+  #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
@@ -214,8 +213,8 @@ class Worker {
   }
 
   /** Computes what is assigned. Who is not named is no member. */
-  #assign(order: Frame): void {
-    const { ranges: all, round } = messageOf(order, "assign");
+  #assign(order: ReceivedOf<"assign">): void {
+    const { ranges: all, round } = order.message;
     const { member } = this.options;
     const ranges = all[member];
     if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
@@ -244,7 +243,7 @@ class Worker {
   }
 
   /** Takes over a member's state. */
-  #follow(order: Frame): void {
+  #follow(order: ReceivedOf<"takeover">): void {
     if (this.#standing === "member" || this.#standing === "out" || this.#following.repeat(order)) return;
     this.#standing = "candidate";
     this.#following.accept(order);
@@ -276,10 +275,11 @@ class Worker {
   }
 
   /** Carries out an order between steps, once however often it comes. */
-  #obey(order: Frame): void {
+  #obey(order: Received): void {
+    if (!isDuty(order)) return;
     if (order.kind === "save") this.#checkpoints.repeat(order.step);
     const key = dutyKey(order);
-    if (key === undefined || this.#tasks.repeat(key) || order.step !== this.replica.step) return;
+    if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
       key,
       (answer) =>

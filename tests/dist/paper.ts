@@ -6,7 +6,7 @@ import type { Messages, MicroBatchReport, SaveResult, StepTraffic } from "../../
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { COORDINATOR } from "../../src/dist/rivals.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
-import { toyIdentity, toyPlan } from "./toy.ts";
+import { CONFIG_HASH, toyIdentity, toyPlan } from "./toy.ts";
 
 /** A run on paper: events at times that the test chooses. */
 export class Paper {
@@ -30,7 +30,7 @@ export class Paper {
     const request: Messages["join"] = {
       nonce: member,
       identity: toyIdentity(10),
-      configHash: "config",
+      configHash: CONFIG_HASH,
       stateHash: "state 0",
       atHome: true,
       ...changes,

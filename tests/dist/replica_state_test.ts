@@ -1,8 +1,8 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { decodeFrame, encodeFrame, type Frame } from "../../src/dist/frames.ts";
-import { encodeControl } from "../../src/dist/messages.ts";
+import { encodeFrame } from "../../src/dist/frames.ts";
+import { decodeMessage, encodeControl, type ReceivedOf } from "../../src/dist/messages.ts";
 import { type Donor, hashesOf, PinnedState, takeOver } from "../../src/dist/replica_state.ts";
 import type { ReplicaState } from "../../src/dist/replica.ts";
 import { noise } from "./toy.ts";
@@ -17,7 +17,8 @@ const PART = 300;
 
 /** A donor without a bus between; `alter` changes the parts that it hands out. */
 function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Uint8Array) => payload): Donor {
-  const decode = (bytes: Uint8Array) => decodeFrame(bytes, "r") as Frame;
+  const decode = <K extends "manifest" | "piece">(bytes: Uint8Array) =>
+    decodeMessage(bytes, "r") as ReceivedOf<K>;
   return {
     inspect: () =>
       Promise.resolve(decode(encodeControl({ kind: "manifest", run: "r", sender: "d" }, pinned.manifest))),

@@ -6,7 +6,7 @@ import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import { type CoordinationPlan, type DistEvent, NO_RECORD, type RunRecord } from "../../src/dist/plan.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
 import { gathering, GATHERING_HEARTBEATS } from "../../src/dist/takeover.ts";
-import { toyIdentity, toyPlan } from "./toy.ts";
+import { CONFIG_HASH, toyIdentity, toyPlan } from "./toy.ts";
 
 /** What a survivor says; by default that it was in generation 3 of term 1 and has ended step 5. */
 interface Survivor {
@@ -51,7 +51,7 @@ class Heir {
     const request = {
       nonce: member,
       identity: toyIdentity(10),
-      configHash: "config",
+      configHash: CONFIG_HASH,
       stateHash,
       atHome: true,
     };
@@ -220,6 +220,6 @@ Deno.test("a worker with another configuration is refused at once", () => {
   const [action] = heir.join("a");
   assert.deepEqual(action, {
     do: "refuse",
-    reasons: ["hash of the run's configuration: the run has changed, you have config"],
+    reasons: [`hash of the run's configuration: the run has changed, you have ${CONFIG_HASH}`],
   });
 });

@@ -17,6 +17,9 @@ import type {
 import { hashesOf } from "../../src/dist/replica_state.ts";
 import { layoutOf } from "../../src/layout.ts";
 
+/** Of the configuration and the text of all toys. */
+export const CONFIG_HASH = "c".repeat(64), CORPUS_HASH = "d".repeat(64);
+
 /** What may be different about a toy replica. */
 export interface ToyOptions {
   seed?: number;
@@ -36,7 +39,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
     layout,
     layoutFingerprint: layoutOf(layout).fingerprint,
     numericsFingerprint: "toy, float32, 1 thread",
-    corpus: { bytes: 1000, sha256: "abc" },
+    corpus: { bytes: 1000, sha256: CORPUS_HASH },
   };
 }
 
@@ -151,7 +154,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     patienceSeconds: 10,
     run: "toy",
     config: { name: "toy" },
-    configHash: "config",
+    configHash: CONFIG_HASH,
     steps: 4,
     startStep: 0,
     record: NO_RECORD,
