@@ -6,7 +6,7 @@
  */
 
 import { linesOf } from "../src/run/children.ts";
-import { type ChildOrder, failureOf, runChild } from "../src/run/participants.ts";
+import { type ChildOrder, failureOf, runChild } from "../src/run/child_protocol.ts";
 
 const lines = linesOf(Deno.stdin.readable);
 const first = await lines.next();

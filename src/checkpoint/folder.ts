@@ -71,6 +71,16 @@ export const STAGING = ".tmp";
 /** Ending of a checkpoint that another one of the same step replaces. */
 const ASIDE = ".old";
 
+/** Moves checkpoints of later steps than this one to the folder beside, `checkpoints.discarded`: another attempt follows. */
+export async function setAside(folder: string, step: number): Promise<void> {
+  for (const later of (await checkpointSteps(folder)).filter((other) => other > step)) {
+    const aside = placeOf(`${folder}.discarded`, later);
+    await Deno.mkdir(`${folder}.discarded`, { recursive: true });
+    await remove(aside);
+    await Deno.rename(placeOf(folder, later), aside);
+  }
+}
+
 /** The step with the lowest loss, the latest of equals; undefined where no loss is known. */
 function bestOf(steps: readonly number[], losses: ReadonlyMap<number, number>): number | undefined {
   const known = steps.filter((step) => losses.has(step)).sort((a, b) => b - a);
@@ -85,9 +95,18 @@ function stepOf(name: string, ending: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Names of the folders in a folder. */
+/** Names of the folders in a folder, and of links to folders. */
 async function namesIn(folder: string): Promise<string[]> {
-  return (await entriesIn(folder)).filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
+  const names: string[] = [];
+  for (const { name, isDirectory, isSymlink } of await entriesIn(folder)) {
+    if (isDirectory || (isSymlink && await isFolder(`${folder}/${name}`))) names.push(name);
+  }
+  return names;
+}
+
+/** Whether a path, or what it links to, is a folder. A link may lead nowhere, or in a circle. */
+async function isFolder(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
 }
 
 /** What is in a folder; in one that is not there, nothing. */

@@ -169,6 +169,7 @@ const machine = z.strictObject({
 });
 
 const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
+  id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   model: model.prefault({}),
   data: data.prefault({}),
   train: train.prefault({}),
@@ -184,8 +185,10 @@ export type Overrides = Record<string, unknown>;
 
 const jsonSchema = z.toJSONSchema(schema, { io: "input" }) as JsonSchema;
 
-/** All options with types, defaults and descriptions, in order. */
-export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
+/** All options with types, defaults and descriptions, in order. A run's identity is not for people to choose. */
+export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema).filter(({ path }) =>
+  path !== "id"
+);
 
 /**
  * Reads a YAML file for {@linkcode resolveConfig}.
@@ -237,8 +240,13 @@ export function overrideProblems(overrides: Overrides): string[] {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, ...run }: Config): RunConfig {
+export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
   return run;
+}
+
+/** The configuration of a run that is another one from now on than any before. */
+export function withNewIdentity(config: Config): Config & { id: string } {
+  return { ...config, id: crypto.randomUUID() };
 }
 
 /**

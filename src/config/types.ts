@@ -59,6 +59,8 @@ export type RunConfig = {
 
 /** A whole configuration, checked and complete. */
 export type Config = RunConfig & {
+  /** Identity of the run, made with its folder; undefined until then. */
+  id?: string;
   /** What is about one machine: processes, paths, devices. */
   machine: {
     workers: number;
@@ -74,7 +76,7 @@ export type Config = RunConfig & {
 
 /** What a person writes: every section and every key may be left out. */
 export type ConfigInput =
-  & { [Section in Exclude<keyof Config, "optimizer">]?: Partial<Config[Section]> }
+  & { [Section in Exclude<keyof Config, "optimizer" | "id">]?: Partial<Config[Section]> }
   & {
     /** As in {@linkcode Config}. */
     optimizer?: Partial<Omit<Config["optimizer"], "schedule">> & {

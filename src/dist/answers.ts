@@ -68,8 +68,14 @@ export function answerTo(
   if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
   if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
-  const { config, configHash } = state.plan;
-  return encodeControl(fieldsOf(state, "run"), { config, configHash, startStep: startStepOf(state) });
+  const { config, configHash, id, origin } = state.plan;
+  return encodeControl(fieldsOf(state, "run"), {
+    config,
+    configHash,
+    id,
+    origin,
+    startStep: startStepOf(state),
+  });
 }
 
 /** The step that the run starts after; later, newcomers take over what there is. */

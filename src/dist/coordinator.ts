@@ -9,6 +9,7 @@
 import { RunError } from "../errors.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
 import { now } from "./clock.ts";
+import { CheckpointExchange } from "./checkpoint_exchange.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinateOptions } from "./coordinator_options.ts";
@@ -23,7 +24,7 @@ import type { CoordinationPlan, RunOutcome } from "./plan.ts";
 import { workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper } from "./residuals.ts";
-import { orderForCandidate, orderOf } from "./orders.ts";
+import { keepOrder, orderForCandidate, orderOf } from "./orders.ts";
 import { type Action, initialState, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
@@ -69,6 +70,7 @@ class Coordinator {
   #state: RunState;
   readonly #vectors: SumExchange;
   readonly #residuals: ResidualKeeper;
+  readonly #checkpoints: CheckpointExchange;
   readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
@@ -83,8 +85,18 @@ class Coordinator {
     lease: Lease | undefined,
   ) {
     this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
-    const state = initialState(plan, 1 + (lease?.revision ?? 0));
-    this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
+    const state = initialState(plan, 1 + (lease?.revision ?? 0), options.checkpoints !== undefined);
+    this.#state = options.takeOver ? gathering(state, options.takeOver, now()) : state;
+    this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, {
+      isWanted: ({ member, step }) => {
+        const { writing } = this.#state;
+        return writing?.member === member && writing.step === step && writing.by === "coordinator";
+      },
+      collected: ({ member, step }, result) =>
+        this.#gate.enter(() => this.#handle({ kind: "collected", member, step, result })),
+      hasState: (step) => step === this.#state.savedStep,
+      report: (event) => options.onEvent?.(event),
+    });
     const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
@@ -114,6 +126,7 @@ class Coordinator {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
+    const hurry = () => this.#gate.enter(() => this.#handle({ kind: "hurry" }));
     const listen = (from: (member: string) => string) =>
       transport.subscribe(from("*"), ({ data, ...message }) => {
         this.#gate.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
@@ -121,10 +134,15 @@ class Coordinator {
     const unsubscribes = [
       listen((member) => subjects.from(plan.run, member)),
       listen((member) => subjects.vectors(plan.run, COORDINATOR, member)),
+      transport.subscribe(
+        subjects.state(plan.run, COORDINATOR),
+        (message) => this.#checkpoints.answer(message),
+      ),
     ];
     const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
     const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
+    options.hurry?.addEventListener("abort", hurry);
     transport.closed.then((error) => this.#gate.close(connectionLost(error)));
     this.#over.promise.catch(() => {}); // it may end before it is awaited
     try {
@@ -143,6 +161,7 @@ class Coordinator {
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
+      options.hurry?.removeEventListener("abort", hurry);
       for (const unsubscribe of unsubscribes) unsubscribe();
     }
     return outcomeOf(this.#state, this.#dropped);
@@ -223,6 +242,14 @@ class Coordinator {
         const candidate = this.#state.candidates.get(action.candidate);
         const order = candidate && orderForCandidate(this.#state, candidate);
         if (order) this.#tell(action.candidate, encodeOrder(this.#state, order));
+        break;
+      }
+      case "collect":
+        this.#checkpoints.collect(action);
+        break;
+      case "keep": {
+        const order = keepOrder(this.#state);
+        if (order) this.#tell(this.#state.writing!.member, encodeOrder(this.#state, order));
         break;
       }
       case "average":

@@ -1,5 +1,5 @@
 /**
- * How a newcomer asks the member that has pinned its state, directly, until it gets an answer.
+ * How somebody who wants a state asks the one who has pinned it, directly, until there is an answer.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface DonorRequests {
   /** Name of the run. */
   run: string;
   /** Who asks. */
-  newcomer: string;
+  asker: string;
   /** Who is asked. */
   donor: string;
   /** The step of the pinned state. */
@@ -28,7 +28,7 @@ export interface DonorRequests {
 
 /** A donor, asked over the bus. */
 export function donorOver(transport: Transport, requests: DonorRequests): Donor {
-  const { run, newcomer: sender, donor, step, patienceSeconds, isWanted } = requests;
+  const { run, asker: sender, donor, step, patienceSeconds, isWanted } = requests;
   const ask = async <K extends "manifest" | "piece">(
     fields: Pick<Frame, "kind"> & Partial<Frame>,
     wanted: K,

@@ -58,7 +58,7 @@ export class Following {
     bench.effects.begin(`taking over the state of ${donor}`);
     const asked = {
       run: voice.run,
-      newcomer: voice.member,
+      asker: voice.member,
       donor,
       step: order.step,
       patienceSeconds,

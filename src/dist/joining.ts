@@ -38,6 +38,8 @@ export async function fetchRun(transport: Transport, run: string, member: string
 export interface Applicant {
   /** Name of the run. */
   run: string;
+  /** Identity of the run. */
+  id: string;
   /** Name of the worker. */
   member: string;
   /** Tells it apart from another of that name. */
@@ -101,11 +103,11 @@ export async function joinAgain(
 /** The question, for the place where the worker belonged last; the state's hash is computed once. */
 async function requestOf(
   replica: Replica,
-  { run, member, nonce, configHash, atHome }: Applicant,
+  { run, id, member, nonce, configHash, atHome }: Applicant,
 ): Promise<(place: Place) => Uint8Array> {
   const { identity, step } = replica;
   const { state: stateHash } = await replica.hashes();
-  const message = { nonce, identity, configHash, stateHash, atHome };
+  const message = { nonce, id, identity, configHash, stateHash, atHome };
   return ({ term, generation }) =>
     encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
 }

@@ -8,7 +8,7 @@
  */
 
 import { RunError, TransientError } from "../errors.ts";
-import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
+import { canHandOut, caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost, reasonSilent, reasonStuck } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
@@ -17,11 +17,12 @@ import { compare, lose } from "./reformation.ts";
 import { lacking } from "./orders.ts";
 import type { Participant, RunState, Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
-import { copied, saved } from "./saving.ts";
+import { dropLateStep, release } from "./parting.ts";
+import { collected, copied, keep, saved } from "./saving.ts";
 import { closeStep, evaluated, hashed, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
-import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { andThen, endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
 /** Seconds that everybody has to leave when the run has ended. */
@@ -43,6 +44,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if (event.kind === "reducer") return engage(state, event, now);
   if (event.kind === "leave" && state.reducers.has(event.member)) return leave(state, event, now);
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
+  if (event.kind === "collected") return collected(state, event, now);
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
@@ -87,6 +89,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return event.generation === state.generation ? reduced(state, event, now) : stay(state);
     case "interrupt":
       return interrupt(state, now);
+    case "hurry":
+      return hurry(state, now);
     case "failed":
       return state.stage.kind === "ended" ? stay(state) : endRun(state, now, event.error);
     case "deaf":
@@ -112,8 +116,9 @@ export function openStep({ stage, step }: RunState): number {
 }
 
 function status(state: RunState, event: MembershipEvent & { kind: "status" }, now: number): Transition {
-  const { member: name, status: { phase, progress } } = event;
+  const { member: name, status: { phase, progress, isLeaving } } = event;
   const member = state.members.get(name);
+  if (!member && isLeaving) return lose(state, name, undefined, now);
   if (!member) {
     const candidate = state.candidates.get(name)!;
     return caughtUp(withCandidate(state, { ...candidate, phase, progress, step: event.step }), now);
@@ -122,7 +127,8 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
   const moved = phase !== member.phase || progress !== member.progress;
   const progressAt = moved ? now : member.progressAt;
   const step = Math.max(member.step, event.step);
-  return closeStep(withMember(next, { ...next.members.get(name)!, phase, progress, progressAt, step }), now);
+  const told = { ...next.members.get(name)!, phase, progress, progressAt, step, isLeaving };
+  return andThen(closeStep(withMember(next, told), now), (state) => release(state, now));
 }
 
 /** A candidate has the state that was pinned for it. */
@@ -156,13 +162,20 @@ function leave(
 /** The open step is finished first, so that nothing of it is lost. */
 function interrupt(state: RunState, now: number): Transition {
   if (state.stage.kind === "ended") return stay(state);
-  const interrupted: RunState = { ...state, interrupted: true };
+  const interrupted: RunState = { ...state, interrupted: true, endingSince: state.endingSince ?? now };
   if (state.members.size === 0 || (state.stage.kind === "waiting" && state.generation === 0)) {
     return endRun(interrupted, now);
   }
   if (state.stage.kind === "waiting") return proceed({ ...interrupted, duties: ["save"] }, now);
   if (isBeforeSaving(state)) return stay({ ...interrupted, duties: ["save"] });
   return stay(interrupted);
+}
+
+/** The end is to be quick: nobody waits for a step, nor for a checkpoint in flight. */
+function hurry(state: RunState, now: number): Transition {
+  if (state.stage.kind === "ended") return stay(state);
+  const ending: RunState = { ...state, interrupted: true, endingSince: -Infinity };
+  return andThen(keep(ending), (state) => dropLateStep(state, now) ?? stay(state));
 }
 
 /** Whether what is being done after a step comes before its checkpoint, if there is to be one. */
@@ -181,6 +194,8 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
     const reason = reasonLost(state, participant, now, event.owing);
     if (reason) return lose(state, participant.name, reason, now);
   }
+  const dropped = dropLateStep(state, now);
+  if (dropped) return dropped;
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {
     const error = `all workers that had the state of step ${state.step} are gone`;
@@ -190,8 +205,9 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
 }
 
 /** Whether there are only workers with older states, and nobody who had the present one has come back. */
-function isStateLost({ members, candidates, generation, stageSince, plan }: RunState, now: number): boolean {
-  return generation > 0 && members.size === 0 && candidates.size > 0 &&
+function isStateLost(state: RunState, now: number): boolean {
+  const { members, candidates, generation, stageSince, plan } = state;
+  return generation > 0 && members.size === 0 && candidates.size > 0 && !canHandOut(state) &&
     now - stageSince >= plan.silenceSeconds;
 }
 

@@ -41,6 +41,8 @@ export type MembershipEvent =
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "copied"; member: string; step: number }
   | { kind: "saved"; member: string; step: number; result: SaveResult }
+  /** The coordinator has collected the checkpoint that a member elsewhere had copied its state for, or could not. */
+  | { kind: "collected"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number }
   | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
@@ -64,6 +66,8 @@ export type MembershipEvent =
     traffic: StepTraffic;
   }
   | { kind: "interrupt" }
+  /** Whoever has interrupted the run is impatient. */
+  | { kind: "hurry" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
   /** The coordinator could not listen for a while, or has no connection: nobody's silence counts. */

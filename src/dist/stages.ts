@@ -10,6 +10,7 @@ import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { Messages, MicroBatchReport, OfferedSum, Range, StateHashes } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
+import { isDeserted } from "./parting.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses, normOf } from "./reduction.ts";
@@ -175,10 +176,11 @@ export function closeStep(state: RunState, now: number): Transition {
 }
 
 /** What has to be done after a step. */
-export function dutiesOf({ plan, interrupted, isSaveDue }: RunState, step: number): RunState["duties"] {
+export function dutiesOf(state: RunState, step: number): RunState["duties"] {
+  const { plan, interrupted, isSaveDue } = state;
   if (step === 0) return [];
   const isCompared = isDueAt(plan, step, plan.hashEvery) && step < plan.steps;
-  const due = dutiesAfter(plan, step, interrupted);
+  const due = dutiesAfter(plan, step, interrupted || isDeserted(state));
   const duties = isSaveDue ? withSave(due) : due;
   return isCompared ? ["compare", ...duties] : duties;
 }
@@ -217,7 +219,9 @@ export function endWhenHashed(state: RunState, now: number): Transition {
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
   const error = differenceOf(stage.hashes, state.step);
   if (!stage.isLast) {
-    return error ? endRun(state, now, error) : proceed({ ...state, comparedAt: state.step }, now);
+    if (error) return endRun(state, now, error);
+    const [{ state: stateHash }] = stage.hashes.values();
+    return proceed({ ...state, agreed: { step: state.step, stateHash } }, now);
   }
   const [{ params: paramsHash }] = stage.hashes.values();
   return endRun({ ...state, paramsHash }, now, error);

@@ -31,7 +31,7 @@ export class Voice {
   /**
    * A worker of a run that has not done anything.
    *
-   * @param transferred what it has sent and received so far
+   * @param about what heartbeats tell of it: what it has sent and received so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
@@ -39,13 +39,13 @@ export class Voice {
     readonly member: string,
     readonly replica: Replica,
     readonly contact: Contact,
-    readonly transferred: () => Transferred,
+    readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
   ) {}
 
   /** What the worker has sent, received and dropped so far. */
   get traffic(): Traffic {
     const { stale: staleOrders, malformed: malformedOrders } = this.contact;
-    return { ...this.transferred(), staleOrders, malformedOrders };
+    return { ...this.about.transferred(), staleOrders, malformedOrders };
   }
 
   /** The worker does something else now. */
@@ -88,8 +88,8 @@ export class Voice {
   answer({ data, respond }: Message, bench: Workbench): void {
     const question = decodeMessage(data, this.run);
     if ("refused" in question) return;
-    const answer = bench.answer(question, { run: this.run, sender: this.member, step: question.step });
-    if (answer) respond?.(answer);
+    bench.answer(question, { run: this.run, sender: this.member, step: question.step })
+      .then((answer) => answer && respond?.(answer));
   }
 
   /** Tells the coordinator that this worker leaves, and the error where that is why. */
@@ -103,6 +103,8 @@ export class Voice {
   /** A sign of life. */
   status(): Uint8Array {
     const { traffic } = this;
-    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress, traffic });
+    const leaving = this.about.isLeaving() ? { isLeaving: true } as const : {};
+    const status = { phase: this.#phase, progress: this.#progress, traffic, ...leaving };
+    return encodeControl(this.fields("status"), status);
   }
 }

@@ -53,10 +53,11 @@ function reasonsToRefuse(
   const last = committedStep(state);
   const reasons = refusalReasons(
     {
+      id: plan.id,
       configHash: plan.configHash,
       mixed: plan.mixed,
       ...credentials,
-      ...(hasBegun ? { stateHash: undefined } : {}),
+      stateHash: hasBegun ? undefined : credentials?.stateHash ?? plan.startHash,
     },
     request,
     hasBegun

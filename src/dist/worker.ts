@@ -9,7 +9,9 @@
 import { RunError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
+import { now } from "./clock.ts";
 import { Contact } from "./contact.ts";
+import { Departure } from "./departure.ts";
 import { Following } from "./following.ts";
 import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
@@ -46,12 +48,15 @@ export async function runWorker(
   const nonce = crypto.randomUUID();
   const welcome = await join(transport, replica, { ...options, nonce });
   const worker = new Worker(transport, replica, options, nonce, welcome);
-  const leave = () => worker.stop();
+  const leave = () => worker.askToLeave(), hurry = () => worker.hurry();
   signal?.addEventListener("abort", leave);
+  options.hurry?.addEventListener("abort", hurry);
+  if (signal?.aborted) leave(); // while it joined
   try {
     await worker.serve();
   } finally {
     signal?.removeEventListener("abort", leave);
+    options.hurry?.removeEventListener("abort", hurry);
   }
 }
 
@@ -74,6 +79,7 @@ class Worker {
   readonly #contact: Contact;
   readonly #voice: Voice;
   readonly #following: Following;
+  readonly #departure: Departure;
 
   constructor(
     readonly transport: Transport,
@@ -84,7 +90,11 @@ class Worker {
   ) {
     const { run, member, onEvent } = options;
     this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact, () => this.#bench.transferred);
+    this.#voice = new Voice(transport, run, member, replica, this.#contact, {
+      transferred: () => this.#bench.transferred,
+      isLeaving: () => this.#departure.isAsked,
+    });
+    this.#departure = new Departure(welcome.heartbeatSeconds, now);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
       (answer) => this.#voice.publish(answer),
@@ -94,10 +104,12 @@ class Worker {
         this.#goAlong();
       },
     );
-    this.#checkpoints = new CheckpointWriter(
-      replica,
-      (step, result) => this.#voice.saved(step, result),
-    );
+    this.#checkpoints = new CheckpointWriter(replica, {
+      ...options,
+      pin: () => this.#bench.pin(),
+      tell: (step, result) => this.#voice.saved(step, result),
+      onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
+    });
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
       send: (reducer, fields, payload) => this.#voice.transfer(reducer, fields, payload),
@@ -144,8 +156,22 @@ class Worker {
     }
   }
 
+  /** Asks to leave: others go on, and the last one stays until its state is saved. */
+  askToLeave(): void {
+    this.#departure.ask();
+    if (this.#standing === "out") return this.#stop();
+    this.#beat();
+  }
+
+  /** Leaves at once. A checkpoint that is in flight is kept here. */
+  hurry(): void {
+    const { handedStep } = this.#checkpoints;
+    if (handedStep !== undefined) this.#checkpoints.keep(handedStep);
+    this.#stop();
+  }
+
   /** Leaves the run, after the micro-batch that is being computed. */
-  stop(): void {
+  #stop(): void {
     this.#isEnding = true;
     this.#ended.resolve();
   }
@@ -169,7 +195,7 @@ class Worker {
     await this.#tasks.idle();
     await this.#checkpoints.idle();
     await this.#residuals.idle();
-    await this.#voice.leave(error);
+    if (!this.#departure.isOverdue) await this.#voice.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
@@ -186,7 +212,7 @@ class Worker {
         return this.#takeMean(frame);
       case "finish": {
         const error = errorOf(frame.message);
-        return error ? this.#fail(error) : this.stop();
+        return error ? this.#fail(error) : this.#stop();
       }
       case "out":
         return this.#comeBack();
@@ -251,9 +277,10 @@ class Worker {
     this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
   }
 
-  /** Joins again: the run goes on without this worker. */
+  /** Joins again, since the run goes on without this worker; one that wants to leave may go. */
   #comeBack(): void {
     if (this.#standing === "out" || this.#isEnding) return;
+    if (this.#departure.isAsked) return this.#stop();
     this.#standing = "out";
     this.#wanted = [];
     this.#following.forget();
@@ -278,6 +305,10 @@ class Worker {
   #obey(order: Received): void {
     if (!isDuty(order)) return;
     if (order.kind === "save") this.#checkpoints.repeat(order.step);
+    if (order.kind === "save" && order.message.isKept && order.message.writer === this.options.member) {
+      return this.#checkpoints.keep(order.step);
+    }
+    if (order.step === this.replica.step) this.#wanted = []; // no step is open
     const key = dutyKey(order);
     if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
@@ -300,7 +331,7 @@ class Worker {
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    this.#bench.release(silenceSeconds);
+    this.#bench.release(silenceSeconds, this.transport.isConnected);
     if (this.#standing === "out") return;
     const answer = await this.transport.request(
       subjects.from(run, member),
@@ -309,9 +340,20 @@ class Worker {
     );
     if (this.#isEnding) return;
     this.#guard(() => {
+      if (answer instanceof Uint8Array) this.#departure.noteAnswer();
       if (answer instanceof Uint8Array) this.#receive(answer);
+      if (this.#departure.isOverdue) return this.#goUnheard();
       this.#contact.asked(answer);
     });
+  }
+
+  /** Nobody answers a worker that wants to leave: perhaps nobody else has its state. */
+  async #goUnheard(): Promise<void> {
+    this.#isEnding = true;
+    await this.#tasks.idle();
+    const state = await this.replica.state();
+    if (this.#standing === "member" && state.step > 0) this.#checkpoints.keep(state.step, state);
+    this.#ended.resolve();
   }
 
   #begin(phase: string): void {

@@ -46,11 +46,11 @@ export async function carryOut(
       return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
     case "save": {
-      const { writer, copying, members } = order.message;
+      const { copying, members } = order.message;
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
       voice.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin(writer === member);
+      await checkpoints.begin(order.message);
       return answer(encodeControl(voice.fields("copied"), {}));
     }
     case "pin":

@@ -1,14 +1,16 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, and `server.json` where
- * a coordinator has a NATS server of its own.
+ * `events.jsonl` (checkpoints and resumes), `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl`
+ * where a resume changed the configuration, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
  *
  * @module
  */
 
-import { exists, remove } from "../checkpoint/folder.ts";
+import { entriesIn, exists, remove } from "../checkpoint/folder.ts";
 import type { CommittedStep, RunOutcome, RunRecord } from "../dist/plan.ts";
 import { ConfigError, RunError, wordsOf } from "../errors.ts";
+import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
+import { RunRecordFile } from "./record.ts";
 
 /** What `metrics.jsonl` says of a step. */
 export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
@@ -48,6 +50,8 @@ export interface MetricsRecord extends RunRecord {
   elapsed: number;
   /** Workers of the last step; 0 where there was none, or it was computed in one process. */
   workers: number;
+  /** The last step on record; 0 where there is none. */
+  lastStep: number;
 }
 
 /** The NATS server of a run. */
@@ -68,7 +72,7 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder of a new run.
+   * Makes the folder of a new run. A run that has not come to its first step leaves nothing that could be lost: its place is taken.
    *
    * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
    */
@@ -76,6 +80,7 @@ export class RunFolder {
     const folder = new RunFolder(path);
     try {
       await Deno.mkdir(path, { recursive: true });
+      if (await folder.#isUnused()) await remove(folder.config);
       await createFile(folder.config, configYaml);
       await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     } catch (error) {
@@ -91,6 +96,32 @@ export class RunFolder {
   /** Whether it holds a run. */
   exists(): Promise<boolean> {
     return exists(this.config);
+  }
+
+  /** Whether the run in it has left neither a step nor a checkpoint. */
+  async #isUnused(): Promise<boolean> {
+    const isEmpty = await exists(this.file("metrics.jsonl")) && this.metricsLines().length === 0;
+    return isEmpty && !this.events.exists && (await entriesIn(this.checkpoints)).length === 0;
+  }
+
+  /**
+   * Takes the lock of the folder, which is made where it is not there.
+   *
+   * @throws {ConfigError} where another process uses it, or it can't be written to
+   */
+  async lock(options: FolderLockOptions = {}): Promise<FolderLock> {
+    try {
+      await Deno.mkdir(this.path, { recursive: true });
+      return await FolderLock.take(this.path, options);
+    } catch (error) {
+      if (error instanceof ConfigError || options.signal?.aborted) throw error;
+      throw new ConfigError([`machine.out: ${this.path} can't be written to (${wordsOf(error)})`]);
+    }
+  }
+
+  /** What happened to the run besides its steps. */
+  get events(): RunRecordFile {
+    return new RunRecordFile(this.file("events.jsonl"));
   }
 
   /**
@@ -110,6 +141,12 @@ export class RunFolder {
     Deno.renameSync(`${path}.tmp`, path);
   }
 
+  /** The run is resumed from `step`: what is on record of later ones does not count any more. */
+  resumeFrom(step: number): void {
+    this.discardAfter(step);
+    this.events.add({ event: "resumed", step });
+  }
+
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
     const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
@@ -123,6 +160,7 @@ export class RunFolder {
       skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
       workers: last?.workers ?? 0,
+      lastStep: last?.step ?? 0,
     };
   }
 
@@ -139,10 +177,14 @@ export class RunFolder {
     return text === undefined ? undefined : JSON.parse(text);
   }
 
-  /** Adds a line to `changes.jsonl`, and replaces `config.yaml`. */
-  async writeChanges(changes: ConfigChanges, configYaml: string): Promise<void> {
+  /** Adds a line to `changes.jsonl`. */
+  async addChanges(changes: ConfigChanges): Promise<void> {
     const append = { append: true };
     await Deno.writeTextFile(this.file("changes.jsonl"), JSON.stringify(changes) + "\n", append);
+  }
+
+  /** Replaces `config.yaml`. */
+  async replaceConfig(configYaml: string): Promise<void> {
     await replaceFile(this.config, configYaml);
   }
 

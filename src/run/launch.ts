@@ -10,10 +10,14 @@ import { RunError, wordsOf } from "../errors.ts";
 import type { RunListener } from "./events.ts";
 import { Family } from "./family.ts";
 import type { Summary } from "./folder.ts";
-import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
+import type { ChildEvent, ChildOrder } from "./child_protocol.ts";
+import type { CoordinatorOptions, WorkerOptions } from "./participants.ts";
 
 /** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
 const CLOSING_TIME = 60_000;
+
+/** Where a run begins. */
+export type LaunchStart = NonNullable<CoordinatorOptions["start"]>;
 
 /** What all launches take. */
 export interface LaunchOptions {
@@ -27,14 +31,14 @@ export interface LaunchOptions {
  * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
  * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
  *
- * @param startStep the step that the run goes on after; 0 starts a new one
+ * @param start where the run begins, in its folder that this process has locked
  * @throws {RunError} where coordinator or worker fails before the first step, no coordinator can be kept alive, or fewer workers
  *   than the run needs: with the words of the last that failed, after those that are left have saved
  * @throws what `onEvent` throws
  */
 export async function launchRun(
   config: Config,
-  startStep: number,
+  start: LaunchStart,
   { signal, onEvent }: LaunchOptions,
 ): Promise<Summary> {
   const say = (text: string) => onEvent({ kind: "status", text });
@@ -44,7 +48,7 @@ export async function launchRun(
   );
   const launch = new Launch(config, server.url, { signal, onEvent });
   server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
-  return await launch.run(startStep);
+  return await launch.run(start);
 }
 
 /** The processes of a run around a NATS server. */
@@ -72,12 +76,12 @@ class Launch {
     this.#family.fail(error);
   }
 
-  async run(startStep: number): Promise<Summary> {
+  async run(start: LaunchStart): Promise<Summary> {
     const { signal } = this.options;
     const interrupt = () => this.#interrupt();
     signal?.addEventListener("abort", interrupt);
     try {
-      const coordinator = this.#keepCoordinator(startStep);
+      const coordinator = this.#keepCoordinator(start);
       this.#listening.promise.then(() => {
         keepReducers(this.#family, this.config.machine, this.url);
         this.#keepWorkers();
@@ -96,12 +100,12 @@ class Launch {
     return this.#summary;
   }
 
-  #keepCoordinator(startStep: number): Promise<void> {
+  #keepCoordinator(start: LaunchStart): Promise<void> {
     const { config, url } = this;
     const startWorkers = this.#orders.length;
     return this.#family.keepAlive("coordinator", {
-      first: { role: "coordinator", config, options: { url, startStep, startWorkers } },
-      later: { role: "coordinator", config, options: { url, takeOver: true } },
+      first: { role: "coordinator", config, options: { url, start, startWorkers, isLocked: true } },
+      later: { role: "coordinator", config, options: { url, takeOver: true, isLocked: true } },
       isWorthIt: () => this.#isUnderWay && this.#left > 0,
     });
   }

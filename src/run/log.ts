@@ -31,12 +31,12 @@ export class RunLog implements Disposable {
   }
 
   /**
-   * Goes on with what another process has written up to a step. That process, should it still be there, can't write into
+   * Continues what another process has written up to a step. That process, should it still be there, can't write into
    * the file any more.
    */
   takeOver(step: number): MetricsRecord {
     this.#metrics[Symbol.dispose]();
-    this.folder.discardAfter(step);
+    this.folder.resumeFrom(step);
     this.#metrics = this.folder.openMetrics();
     const record = this.folder.record();
     this.#before = record.elapsed;
@@ -78,14 +78,14 @@ export class RunLog implements Disposable {
     return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
-  #saved({ step, elsewhere }: DistEvent & { kind: "saved" }): void {
+  /** On record, and told. */
+  #saved({ kind: _, ...saved }: DistEvent & { kind: "saved" }): void {
+    const say = (text: string) => this.listener({ kind: "status", text });
+    const { step, member, place, elsewhere } = saved;
+    const unwritten = this.folder.events.add({ event: "saved", ...saved });
+    if (unwritten !== undefined) say(unwritten);
     this.listener({ kind: "saved", step });
-    if (!elsewhere) return;
-    const { member, place } = elsewhere;
-    this.listener({
-      kind: "status",
-      text: `the checkpoint of step ${step} is in ${place} on the machine of ${member}`,
-    });
+    if (elsewhere) say(`the checkpoint of step ${step} is in ${place} on the machine of ${member}`);
   }
 
   #step({ seconds, reason, ...committed }: CommittedStep): void {
@@ -122,12 +122,16 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
     case "mixed":
       return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
         "dist.mixed is true; the result now depends on who computes what";
+    case "collecting":
+      return `the checkpoint of step ${event.step} comes from ${event.member}: ${
+        Math.floor(100 * event.share)
+      } %`;
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
-    case "momentsUnsaved":
-      return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
+    case "unkept":
+      return `what ${event.member} keeps for itself of step ${event.step} is not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "reducerJoined":

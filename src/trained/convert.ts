@@ -6,7 +6,7 @@
 
 import { saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import { exists } from "../checkpoint/folder.ts";
-import { resolveConfig, runPart, stringifyConfig } from "../config/config.ts";
+import { resolveConfig, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { type FLASHTransformerOptions, resolveTransformer } from "../model/options.ts";
 import { defineTransformer } from "../model/parameters.ts";
@@ -48,7 +48,7 @@ export async function importStateDict(
     ...told,
     ...Object.fromEntries(given),
   };
-  const config = resolveConfig({ model, machine: { out } });
+  const config = withNewIdentity(resolveConfig({ model, machine: { out } }));
   const definition = defineTransformer(resolveTransformer(config.model));
   const { params, frequencies } = fitting(source, () => fromStateDict(definition, tensors));
   const run = await RunFolder.create(out, stringifyConfig(config));
@@ -57,7 +57,7 @@ export async function importStateDict(
   await saveCheckpoint(
     run.checkpoints,
     { step: 1, updates: 0, tokens: 0, vectors: { params, m: zeros(), v: zeros() } },
-    { layout, buffers: buffersOf(definition, frequencies), config: runPart(config) },
+    { layout, buffers: buffersOf(definition, frequencies), config: runPart(config), run: config.id },
     config.checkpoint.keepLast,
   );
 }

@@ -197,7 +197,7 @@ Deno.test("configHash() does not depend on the order of keys", () => {
       name,
       Object.fromEntries(Object.entries(section).toReversed()),
     ]),
-  ) as Config;
+  ) as unknown as Config;
   assert.equal(configHash(reversed), configHash(config));
 });
 

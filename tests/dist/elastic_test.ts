@@ -206,7 +206,7 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
   const run = new ElasticRun(bus, longPlan({ silenceSeconds: 1 }));
   const only = await run.start("only", new ToyReplica(slow()));
   await run.step(2);
-  only.leave();
+  only.end.close();
   await run.until((event) =>
     event.kind === "waiting" && /0 of 1/.test(event.reason) && event.reason.startsWith("step")
   );

@@ -11,7 +11,7 @@ import { TransientError } from "../../src/errors.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { runToys } from "./run_toys.ts";
-import { CONFIG_HASH, noise, toyPlan, ToyReplica } from "./toy.ts";
+import { CONFIG_HASH, noise, RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
 /** Gradients that take some milliseconds. */
@@ -176,7 +176,13 @@ Deno.test("a refusal that may pass is told from one that would come again", asyn
   const coordination = coordinate(bus.connect(), toyPlan({ startStep: 2 }), { signal: abort.signal });
   await new Promise((resolve) => setTimeout(resolve, 50));
   const refused = (configHash: string) =>
-    runWorker(bus.connect(), new ToyReplica(), { run: "toy", member: "late", configHash, atHome: true })
+    runWorker(bus.connect(), new ToyReplica(), {
+      run: "toy",
+      id: RUN_ID,
+      member: "late",
+      configHash,
+      atHome: true,
+    })
       .then(() => assert.fail("it was admitted"), (error: Error) => error);
   // An earlier coordinator had told it that the run begins at step 0.
   const passing = await refused(CONFIG_HASH);
@@ -195,7 +201,13 @@ Deno.test("a worker that differs is refused by name, and the run goes on without
   const coordination = coordinate(bus.connect(), plan);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const join = (replica: ToyReplica, member: string) =>
-    runWorker(bus.connect(), replica, { run: "toy", member, configHash: CONFIG_HASH, atHome: true });
+    runWorker(bus.connect(), replica, {
+      run: "toy",
+      id: RUN_ID,
+      member,
+      configHash: CONFIG_HASH,
+      atHome: true,
+    });
   const first = join(new ToyReplica(), "first");
   await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(

@@ -20,8 +20,8 @@ function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Ui
   const decode = <K extends "manifest" | "piece">(bytes: Uint8Array) =>
     decodeMessage(bytes, "r") as ReceivedOf<K>;
   return {
-    inspect: () =>
-      Promise.resolve(decode(encodeControl({ kind: "manifest", run: "r", sender: "d" }, pinned.manifest))),
+    inspect: async () =>
+      decode(encodeControl({ kind: "manifest", run: "r", sender: "d" }, await pinned.manifest())),
     fetch: (vector, part) => {
       asked.push(`${vector}/${part}`);
       const payload = alter(pinned.part(vector, part)!.slice());
@@ -35,7 +35,10 @@ function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Ui
 Deno.test("a state is taken over bit for bit, every part once", async () => {
   const asked: string[] = [];
   const pinned = new PinnedState(STATE, PART);
-  const taken = await takeOver(donorOf(pinned, asked), { step: 0, stateHash: "other" }, PART, 3);
+  const taken = await takeOver(donorOf(pinned, asked), {
+    windowBytes: 4 * 3 * PART,
+    own: { step: 0, stateHash: "other" },
+  });
   assert.deepEqual(taken, { state: STATE, bytes: 4 * 2001 });
   assert.equal(new Set(asked).size, asked.length);
   assert.equal(asked.length, 4 + 4 + 1);
@@ -45,9 +48,12 @@ Deno.test("who has the state already takes nothing over; at another step it does
   const pinned = new PinnedState(STATE, PART);
   const asked: string[] = [];
   const stateHash = hashesOf(STATE).state;
-  assert.equal(await takeOver(donorOf(pinned, asked), { step: 7, stateHash }, PART, 3), undefined);
+  assert.equal(
+    await takeOver(donorOf(pinned, asked), { windowBytes: 4 * 3 * PART, own: { step: 7, stateHash } }),
+    undefined,
+  );
   assert.deepEqual(asked, []);
-  assert.ok(await takeOver(donorOf(pinned), { step: 6, stateHash }, PART, 3));
+  assert.ok(await takeOver(donorOf(pinned), { windowBytes: 4 * 3 * PART, own: { step: 6, stateHash } }));
 });
 
 Deno.test("a state that arrives with another hash is refused", async () => {
@@ -57,7 +63,7 @@ Deno.test("a state that arrives with another hash is refused", async () => {
   };
   const donor = donorOf(new PinnedState(STATE, PART), [], flip);
   await assert.rejects(
-    takeOver(donor, { step: 0, stateHash: "" }, PART, 1),
+    takeOver(donor, { windowBytes: 4 * PART }),
     /state of step 7 has arrived with another hash/,
   );
 });

@@ -145,6 +145,9 @@ export function noise(size: number, seed: number): Float32Array {
 /** With these nothing is sent twice and nobody is lost, however busy the machine is: bytes can be counted. */
 export const UNHURRIED = { heartbeatSeconds: 5, patienceSeconds: 60, silenceSeconds: 60 };
 
+/** Identity of runs of toys. */
+export const RUN_ID = "00000000-0000-4000-8000-000000000000";
+
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
   return {
@@ -153,6 +156,8 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     windowBytes: 16 * 1024 * 1024,
     patienceSeconds: 10,
     run: "toy",
+    id: RUN_ID,
+    origin: { step: 0, samples: 0 },
     config: { name: "toy" },
     configHash: CONFIG_HASH,
     steps: 4,

@@ -5,7 +5,8 @@ import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { resolveConfig } from "../../src/config/config.ts";
 import { exportStateDict, importStateDict } from "../../src/trained/convert.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
-import { openReplica } from "../../src/run/participants.ts";
+import { DATA_BEGINS } from "../../src/data/microbatch.ts";
+import { openReplica } from "../../src/run/open_replica.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../../src/safetensors.ts";
 import { initBackend, tf } from "../../src/tensorflow/mod.ts";
 import { openModel } from "../../src/trained/model.ts";
@@ -117,7 +118,12 @@ Deno.test("who takes over the state of an imported run computes with its positio
   await writeSafetensors(source, randomState());
   await importStateDict(source, place.run("imported"), UNTOLD);
   const config = resolveConfig(place.config("imported", { model: OPTIONS, train: { batch: 2 } }));
-  const open = (startStep: number) => openReplica(config, { folder: place.run("imported"), startStep });
+  const identity = { id: config.id!, config, origin: DATA_BEGINS };
+  const open = (startStep: number) =>
+    openReplica(identity, {
+      folder: place.run("imported"),
+      start: (checkpoints) => startStep > 0 ? checkpoints.load(startStep) : undefined,
+    });
   const donor = await open(1), newcomer = await open(0);
   await newcomer.restore(await donor.state());
   assert.deepEqual(await newcomer.hashes(), await donor.hashes());

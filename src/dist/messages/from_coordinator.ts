@@ -10,6 +10,7 @@ import {
   byMember,
   exchangeSizes,
   hash,
+  id,
   leaves,
   line,
   name,
@@ -75,6 +76,10 @@ export const FROM_COORDINATOR = {
     /** Read by who knows what a configuration is. */
     config: z.record(z.string(), z.unknown()),
     configHash: hash(),
+    /** Identity of the run. */
+    id: id(),
+    /** Where its data began: the samples that had been consumed when this step ended. */
+    origin: z.strictObject({ step: word(), samples: whole() }),
     startStep: word(),
   }),
   /** What a member has to know. */
@@ -120,11 +125,13 @@ export const FROM_COORDINATOR = {
   /** Validation micro-batches of each member. */
   evaluate: z.strictObject({ ranges: byMember(z.array(span()).readonly()) }),
   /**
-   * The member that writes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there; who
-   * averages has to know which step was the last that was applied.
+   * The member whose state becomes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there;
+   * who averages has to know which step was the last that was applied.
    */
   save: z.strictObject({
     writer: name(),
+    /** The checkpoint can't get into the run's folder: the writer keeps it on its own machine. */
+    isKept: z.literal(true).optional(),
     copying: z.array(name()),
     members: z.array(name()),
     appliedStep: word(),

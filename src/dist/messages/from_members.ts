@@ -9,6 +9,7 @@ import type { ReplicaIdentity } from "../replica.ts";
 import {
   anyNumber,
   hash,
+  id,
   label,
   line,
   name,
@@ -77,6 +78,8 @@ export const FROM_MEMBERS = {
   join: z.strictObject({
     /** Tells two members of the same name apart. */
     nonce: z.string().min(1).max(64),
+    /** Identity of the run that it wants to take part in. */
+    id: id(),
     identity,
     /** Of the run part of the configuration. */
     configHash: hash(),
@@ -91,6 +94,8 @@ export const FROM_MEMBERS = {
     phase: line(),
     /** Rises with every micro-batch and every part, so that a long step can be told from a stuck one. */
     progress: whole(),
+    /** Whether it asks to leave: it may when others stay, or when what it has is saved. */
+    isLeaving: z.literal(true).optional(),
     traffic,
   }),
   /** What each micro-batch of the sum added, step after step in a round, and how long all of them took. */
@@ -123,6 +128,8 @@ export const FROM_MEMBERS = {
     step: word(),
     updates: whole(),
     tokens: whole(),
+    /** Values of a part. */
+    partElements: z.int().min(1),
     vectors,
     /** The donor's own moments. */
     own: z.strictObject({ updates: whole(), vectors }).optional(),

@@ -47,6 +47,8 @@ export function notFinite(value: number): z.infer<typeof notFiniteSchema> {
 export const name = () => z.string().refine(isName);
 /** SHA-256 in hexadecimal. */
 export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
+/** Identity of a run. */
+export const id = () => z.string().regex(/^[0-9a-f-]{36}$/);
 /** What a vector or a parameter is called. */
 export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
 /** A line for people, made harmless. */
