@@ -184,11 +184,10 @@ const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
 export type Overrides = Record<string, unknown>;
 
 const jsonSchema = z.toJSONSchema(schema, { io: "input" }) as JsonSchema;
+delete jsonSchema.properties?.id; // a run's identity is not for people to choose
 
-/** All options with types, defaults and descriptions, in order. A run's identity is not for people to choose. */
-export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema).filter(({ path }) =>
-  path !== "id"
-);
+/** All options with types, defaults and descriptions, in order. */
+export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
 
 /**
  * Reads a YAML file for {@linkcode resolveConfig}.

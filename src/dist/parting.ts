@@ -49,10 +49,14 @@ export function disband(state: RunState, now: number): Transition {
   return left;
 }
 
-/** A step that does not come to its end in time is dropped: it is computed again when the run is resumed. */
+/**
+ * A step that does not come to its end in time is dropped: it is computed again when the run is resumed. The generation rises, so that
+ * members know an order that follows it from a late one.
+ */
 export function dropLateStep(state: RunState, now: number): Transition | undefined {
   const { stage, endingSince } = state;
   if (endingSince === undefined || now - endingSince < ENDING_SECONDS) return undefined;
   if (!["computing", "averaging", "evaluating"].includes(stage.kind)) return undefined;
-  return proceed({ ...state, duties: isUnsaved(state) ? withSave([]) : [] }, now);
+  const generation = state.generation + 1;
+  return proceed({ ...state, generation, duties: isUnsaved(state) ? withSave([]) : [] }, now);
 }

@@ -76,6 +76,8 @@ class Worker {
   readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
+  /** The generation in which they were assigned. */
+  #assignedIn = 0;
   readonly #contact: Contact;
   readonly #voice: Voice;
   readonly #following: Following;
@@ -248,6 +250,7 @@ class Worker {
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
     this.#residuals.open(order.step, Object.keys(all));
+    this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
@@ -308,7 +311,7 @@ class Worker {
     if (order.kind === "save" && order.message.isKept && order.message.writer === this.options.member) {
       return this.#checkpoints.keep(order.step);
     }
-    if (order.step === this.replica.step) this.#wanted = []; // no step is open
+    if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
     if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
     this.#start(

@@ -70,32 +70,48 @@ export class FolderLock implements Disposable {
   static async take(folder: string, options: FolderLockOptions = {}): Promise<FolderLock> {
     const { renewal, stale } = options.times ?? { renewal: RENEWAL, stale: STALE };
     const path = `${folder}/run.lock`;
-    const file = await Deno.open(path, { read: true, write: true, create: true });
-    try {
-      const holder = holderIn(file);
-      if (!await file.tryLock(true)) throw inUse(folder, holder);
-      const boot = bootId();
-      if (holder && holder.boot !== boot) await refuseLiving(file, folder, holder, stale, options);
-      const own = {
-        pid: Deno.pid,
-        host: Deno.hostname(),
-        boot,
-        since: new Date().toISOString(),
-        beat: 0,
-      };
-      return new FolderLock(file, path, own, renewal);
-    } catch (error) {
-      file.close();
-      throw error;
+    for (;;) {
+      const file = await Deno.open(path, { read: true, write: true, create: true });
+      try {
+        const holder = holderIn(file);
+        if (!await file.tryLock(true)) throw inUse(folder, holder);
+        if (!await isAt(file, path)) { // it was given back, and deleted, in between
+          file.close();
+          continue;
+        }
+        const boot = bootId();
+        if (holder && holder.boot !== boot) await refuseLiving(file, folder, holder, stale, options);
+        const since = new Date().toISOString();
+        return new FolderLock(
+          file,
+          path,
+          { pid: Deno.pid, host: Deno.hostname(), boot, since, beat: 0 },
+          renewal,
+        );
+      } catch (error) {
+        file.close();
+        throw error;
+      }
     }
   }
 
-  /** Gives the lock back. The file stays: who waits for it has it open. */
+  /** Gives the lock back. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    write(this.file, "");
+    try {
+      write(this.file, ""); // who has it open sees that it was given back
+      Deno.removeSync(this.path);
+    } catch {
+      // the folder is gone, or can't be written to any more
+    }
     this.file.close();
   }
+}
+
+/** Whether a file is still the one of this name. */
+async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
+  const [own, there] = await Promise.all([file.stat(), Deno.stat(path).catch(() => undefined)]);
+  return own.ino === there?.ino && own.dev === there?.dev;
 }
 
 /** Watches whether a holder on another machine still writes. */

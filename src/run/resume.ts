@@ -53,14 +53,15 @@ export async function openRun(
   const { out } = config.machine;
   const folder = RunFolder.at(out);
   if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to resume`]);
-  const identified = config.id === undefined ? withNewIdentity(config) : { ...config, id: config.id };
+  const { id } = await loadConfig(folder.config) as Pick<Config, "id">; // the folder's, whatever it is resumed with
+  const identified = id === undefined ? withNewIdentity(config) : { ...config, id };
   const step = await stepToResume(folder, identified.id, say, insisted);
   const about = step === 0
     ? undefined
     : await readStateFile((await findCheckpoint(folder.checkpoints, step))!);
-  const changes = about ? await allowedChanges(folder, about, config, corpus) : {};
+  const changes = about ? allowedChanges(folder, about, config, corpus) : {};
   const point = { config: identified, step, origin: about ? originOf(about) : DATA_BEGINS };
-  const missing = insisted === undefined ? missingFrom(folder, config, step) : undefined;
+  const missing = insisted === undefined ? await missingFrom(folder, config, step) : undefined;
   if (missing !== undefined) return { ...point, missing: `--resume ${out}: ${missing}` };
   try {
     if (insisted !== undefined) await setAside(folder.checkpoints, step);
@@ -87,20 +88,25 @@ async function stepToResume(
   }
   const newest = await newestCheckpoint(checkpoints, say, run);
   if (newest !== undefined) return newest;
-  const damaged = await checkpointSteps(checkpoints);
-  if (damaged.length === 0) return 0;
-  throw new ConfigError([
-    `--resume ${path}: none of its checkpoints can be used (steps ${damaged.join(", ")}); ` +
-    "to begin again with step 1, add --from-start: they are set aside",
-  ]);
+  return 0;
 }
 
 /** What the run's record tells and the folder does not hold, in words, with what to do. */
-function missingFrom(folder: RunFolder, { checkpoint: { every } }: Config, step: number): string | undefined {
+async function missingFrom(
+  folder: RunFolder,
+  { checkpoint: { every } }: Config,
+  step: number,
+): Promise<string | undefined> {
   const insist = step === 0
     ? "to begin again with step 1, add --from-start"
     : `to continue from step ${step}, add --from-step ${step}`;
   const here = step === 0 ? "no checkpoint is here" : `the newest here is that of step ${step}`;
+  const unusable = step === 0 ? await checkpointSteps(folder.checkpoints) : [];
+  if (unusable.length > 0) {
+    return `none of its checkpoints can be used (steps ${
+      unusable.join(", ")
+    }); ${insist}: they are set aside`;
+  }
   const last = folder.events.lastSave();
   if (last && last.step > step) {
     const where = last.elsewhere ? `to ${last.place} on the machine of ${last.member}` : `to ${last.place}`;
@@ -120,16 +126,15 @@ function originOf({ step, samples, config }: StateFile): DataOrigin {
 }
 
 /** What is different from the checkpoint's configuration. Throws a ConfigError with all that must not be. */
-async function allowedChanges(
-  { path, config: configPath }: RunFolder,
+function allowedChanges(
+  { path }: RunFolder,
   about: StateFile,
   config: Config,
   corpus: Pick<Corpus, "bytes" | "sha256">,
-): Promise<ConfigChanges["changes"]> {
+): ConfigChanges["changes"] {
   const changes = changesOf(about.config, config);
   const problems = [...modelProblems(changes), ...corpusProblems(about, corpus)];
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `--resume ${path}: ${problem}`));
-  await loadConfig(configPath); // it has to be readable
   return changes;
 }
 

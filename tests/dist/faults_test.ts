@@ -163,6 +163,8 @@ Deno.test("a worker gets the configuration of the run, and a coordinator of the 
   assert.deepEqual(await fetchRun(bus.connect(), "toy", "worker-0"), {
     config: { name: "toy" },
     configHash: CONFIG_HASH,
+    id: RUN_ID,
+    origin: { step: 0, samples: 0 },
     startStep: 0,
   });
   await assert.rejects(coordinate(bus.connect(), toyPlan()), /another coordinator serves the run "toy"/);

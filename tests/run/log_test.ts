@@ -53,6 +53,7 @@ Deno.test("who takes over knows what is on record up to its step, and puts the r
     evaluation: { step: 2, valLoss: 7 },
     skips: 0,
     workers: 3,
+    lastStep: 3,
   });
   assert.ok(elapsed >= 2, `${elapsed} s`);
   assert.match(Deno.readTextFileSync(`${run.path}/metrics.discarded.jsonl`), /^\{"step":4,[^\n]*\n$/);
