@@ -8,6 +8,7 @@
 const PACKAGE_OWNERS: Record<string, string> = {
   "@tensorflow/": "src/tensorflow/",
   "nats": "src/dist/nats_*",
+  "@zip.js/": "src/data/zip.ts",
   "zod": "src/config/config.ts",
   "js-yaml": "src/std/yaml.ts",
   "minimist": "src/std/parse_args.ts",

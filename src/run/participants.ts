@@ -58,7 +58,8 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const { url, takeOver, startWorkers, signal, onEvent = () => {}, onListening } = options;
   const { machine, data, optimizer } = config;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
-  const corpus = await loadCorpus(data.source, data, { signal, onProgress });
+  const onSkipped = options.startStep === undefined ? onProgress : undefined; // else the launcher has said it
+  const corpus = await loadCorpus(data.source, data, { signal, onProgress, onSkipped });
   const plan = planOf(config, corpus, startWorkers);
   const folder = RunFolder.at(machine.out);
   const startStep = takeOver
@@ -201,8 +202,11 @@ function reducerText(event: ReducerEvent): string {
 const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
 
 /** What a replica on this machine needs besides the run's configuration. */
-export interface ReplicaOptions
-  extends Pick<WorkerOptions, "source" | "backend" | "device" | "gpu" | "folder" | "signal" | "onStatus"> {
+export interface ReplicaOptions extends
+  Pick<
+    WorkerOptions,
+    "source" | "backend" | "device" | "gpu" | "folder" | "atHome" | "signal" | "onStatus"
+  > {
   /** Name of the worker that it is for; a single process has none. */
   member?: string;
   /** The step that the run starts after: 0 by default, or that of a checkpoint in the folder. */
@@ -212,13 +216,14 @@ export interface ReplicaOptions
 /** A replica with this machine's backend and text, at the step that the run starts from. */
 export async function openReplica(
   config: RunConfig,
-  { source, backend, device, gpu, folder, member, startStep = 0, signal, onStatus }: ReplicaOptions,
+  { source, backend, device, gpu, folder, atHome, member, startStep = 0, signal, onStatus }: ReplicaOptions,
 ): Promise<Replica> {
   // Loaded only here: tfjs takes a second and 100 MB that a coordinator or launcher has no use for.
   const { initBackend } = await import("../tensorflow/mod.ts");
   const { FlashReplica } = await import("./replica.ts");
   const install = { signal, onProgress: onStatus };
-  const corpus = await loadCorpus(source ?? config.data.source, config.data, install);
+  const onSkipped = atHome ? undefined : onStatus; // at home the coordinator or launcher says it
+  const corpus = await loadCorpus(source ?? config.data.source, config.data, { ...install, onSkipped });
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
   const run = RunFolder.at(folder);

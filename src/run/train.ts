@@ -53,7 +53,11 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const resolved = resolveConfig(config);
   refuseShortage(resolved);
   const onProgress = (text: string) => hear({ kind: "status", text });
-  const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
+  const corpus = await loadCorpus(resolved.data.source, resolved.data, {
+    signal,
+    onProgress,
+    onSkipped: onProgress,
+  });
   const plan = planOf(resolved, corpus); // finds out whether the corpus is long enough
   const { backend, device, out } = resolved.machine;
   if (!options.resume) await RunFolder.create(out, stringifyConfig(resolved));
@@ -69,6 +73,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
     backend,
     device,
     folder: out,
+    atHome: true,
     startStep,
     signal,
     onStatus: onProgress,
