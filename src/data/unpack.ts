@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip, createZstdDecompress, type Gunzip, type ZlibOptions } from "node:zlib";
 import { wordsOf } from "../errors.ts";
 import { type Format, formatByName, formatOf, NotText, RAW_HINT, refusal } from "./formats.ts";
 import type { Room } from "./room.ts";
@@ -28,9 +28,14 @@ const MOST_LAYERS = 3;
 /** Bytes that are unpacked at once: node's own 16 KiB take three times as long. */
 const CHUNK_BYTES = 2 ** 20;
 
+/** A stream of node's that unpacks, and says how many bytes of what was written to it belong together. */
+type Inflating = Pick<Gunzip, "end" | "bytesWritten" | typeof Symbol.asyncIterator>;
+
 const OPENERS: Record<string, Opener> = {
-  gzip: async (bytes, context) => await contentsOf(await gunzip(bytes, context.room), context),
-  zstd: async (bytes, context) => await contentsOf(await unzstd(bytes, context.room), context),
+  gzip: async (bytes, context) =>
+    await contentsOf(await inflate([bytes], createGunzip, context.room), context),
+  zstd: async (bytes, context) =>
+    await contentsOf(await inflate([...zstdFrames(bytes)], createZstdDecompress, context.room), context),
   zip: openZip,
 };
 
@@ -78,12 +83,12 @@ function damaged({ command }: Format, error: unknown): NotText {
 
 async function openZip(bytes: Uint8Array, context: Context): Promise<Uint8Array[]> {
   const { unzip } = await import("./zip.ts"); // zip.js takes 40 ms, in each process
-  const contents: Uint8Array[] = [];
+  const contents: Uint8Array[][] = [];
   for (const { name, bytes: content } of await unzip(bytes, context.room)) {
-    if (content) contents.push(...await textsOfEntry(name, content, context));
+    if (content) contents.push(await textsOfEntry(name, content, context));
     else context.onSkipped(`${name} (a link)`);
   }
-  return contents;
+  return contents.flat();
 }
 
 async function textsOfEntry(name: string, bytes: Uint8Array, context: Context): Promise<Uint8Array[]> {
@@ -95,44 +100,39 @@ async function textsOfEntry(name: string, bytes: Uint8Array, context: Context): 
   }
 }
 
-/** All members of a gzip file; zeros after them are padding. */
-async function gunzip(bytes: Uint8Array, room: Room): Promise<Uint8Array> {
-  const engine = createGunzip({ chunkSize: CHUNK_BYTES });
-  const chunks = await run(engine, bytes, room);
-  const isPadding = bytes.subarray(engine.bytesWritten).every((byte) => byte === 0);
-  if (!isPadding) throw new SyntaxError("something else follows its members");
-  return joined(chunks);
-}
-
-/** All frames of a zstd file. */
-async function unzstd(bytes: Uint8Array, room: Room): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for (const frame of zstdFrames(bytes)) {
-    chunks.push(...await run(createZstdDecompress({ chunkSize: CHUNK_BYTES }), frame, room));
-  }
-  return joined(chunks);
-}
-
-async function run(
-  engine: ReturnType<typeof createGunzip | typeof createZstdDecompress>,
-  bytes: Uint8Array,
+/**
+ * Unpacks streams one after the other, and all of it twice: the first time only to see how much it is. So memory is taken once,
+ * and not at all for what doesn't fit.
+ */
+async function inflate(
+  streams: readonly Uint8Array[],
+  open: (options: ZlibOptions) => Inflating,
   room: Room,
-): Promise<Uint8Array[]> {
-  const chunks: Uint8Array[] = [];
-  engine.end(bytes);
-  for await (const chunk of engine) {
+): Promise<Uint8Array> {
+  let size = 0;
+  for await (const chunk of chunksOf(streams, open)) {
     room.take(chunk.length);
-    chunks.push(chunk);
+    size += chunk.length;
   }
-  return chunks;
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  const content = new Uint8Array(size);
   let end = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, end);
+  for await (const chunk of chunksOf(streams, open)) {
+    content.set(chunk, end);
     end += chunk.length;
   }
-  return whole;
+  return content;
+}
+
+/** What is in the streams, in pieces. Zeros after a stream are padding. */
+async function* chunksOf(
+  streams: readonly Uint8Array[],
+  open: (options: ZlibOptions) => Inflating,
+): AsyncGenerator<Uint8Array> {
+  for (const stream of streams) {
+    const engine = open({ chunkSize: CHUNK_BYTES });
+    engine.end(stream);
+    yield* engine;
+    const isPadding = stream.subarray(engine.bytesWritten).every((byte) => byte === 0);
+    if (!isPadding) throw new SyntaxError("something else follows its members");
+  }
 }
