@@ -16,8 +16,13 @@ await runTool(async ({ signal }) => {
   if (order.action === "help") return console.log(order.text);
   const onStatus = (text: string) => console.error(text);
   await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
-  const { model, trainedLength } = await openModel(order.checkpoint, onStatus);
-  const { train: text } = await loadCorpus(order.data, { validation: 0 }, { signal, onProgress: onStatus });
+  const { model, trainedLength, trainedRaw: raw } = await openModel(order.checkpoint, onStatus);
+  const onProgress = onStatus, onSkipped = onStatus;
+  const { train: text } = await loadCorpus(order.data, { validation: 0, raw }, {
+    signal,
+    onProgress,
+    onSkipped,
+  });
   const context = order.context ?? trainedLength;
   const found = await evaluate(model, text, { context, signal, onProgress: progress(text.length - 1) });
   if (order.json) return console.log(JSON.stringify(found));

@@ -8,8 +8,9 @@
 const PACKAGE_OWNERS: Record<string, string[]> = {
   "@tensorflow/": ["src/tensorflow/"],
   "nats": ["src/dist/nats_*"],
-  // What comes from outside is checked at two doors: what a person wrote, and what other processes say.
-  "zod": ["src/config/config.ts", "src/dist/messages*"],
+  "@zip.js/": ["src/data/zip.ts"],
+  // What comes from outside is checked at its doors: what a person wrote, what other processes say, and what files hold.
+  "zod": ["src/config/config.ts", "src/dist/messages*", "src/run/record.ts", "src/run/folder_lock.ts"],
   "js-yaml": ["src/std/yaml.ts"],
   "minimist": ["src/std/parse_args.ts"],
 };

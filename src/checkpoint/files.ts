@@ -16,8 +16,8 @@ export const FORMAT = 1;
 export interface CheckpointConfig {
   /** Options of the transformer. */
   model: object;
-  /** How the text was cut. */
-  data?: { seqLen: number };
+  /** How the text was read and cut. */
+  data?: { raw?: boolean; seqLen: number };
   /** Sequences of a step. */
   train?: { batch: number };
   /** Whether gradients or parameters were averaged. */

@@ -260,8 +260,9 @@ function parseFlags(args: string[], command: CommandHelp, problems: string[]): A
 /** The options of the configuration that were given, under their short names or their own. */
 function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): Overrides {
   const overrides: Overrides = {};
-  const read = (flag: string, { path, isText }: ConfigOption) => {
-    const text = valueOf(parsed, flag, problems);
+  const read = (flag: string, { path, isText, isSwitch }: ConfigOption) => {
+    const isBare = isSwitch && parsed[flag.replaceAll(".", ":")] === "";
+    const text = isBare ? "true" : valueOf(parsed, flag, problems);
     if (text === undefined) return;
     if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
     overrides[path] = isText ? text : scalarOf(text);

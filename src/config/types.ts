@@ -13,7 +13,14 @@ export type RunConfig = {
   /** Options of the transformer. */
   model: Required<Omit<FLASHTransformerOptions, "divideByMaskedLength">>;
   /** The text and how it is cut. `source` is only a hint where another machine may find the text. */
-  data: { source: string; seqLen: number; validation: number; documents: boolean; lengths: number[] };
+  data: {
+    source: string;
+    raw: boolean;
+    seqLen: number;
+    validation: number;
+    documents: boolean;
+    lengths: number[];
+  };
   /** Length of the run, batches, seed. */
   train: {
     steps: number;

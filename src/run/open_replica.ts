@@ -36,6 +36,8 @@ export interface ReplicaOptions {
   gpu?: number;
   /** Where checkpoints, and what is this member's own, are kept: the run's folder, or the member's own for the run. */
   folder: string;
+  /** Whether this is the machine where the run was started. */
+  atHome?: boolean;
   /** Name of the worker that it is for; a single process has none. */
   member?: string;
   /** Gets the state that the replica begins with; without one it has the seed's. */
@@ -49,13 +51,14 @@ export interface ReplicaOptions {
 /** Prepares a replica. */
 export async function openReplica(
   { id, config, origin }: RunIdentity,
-  { source, backend, device, gpu, folder, member, start, signal, onStatus }: ReplicaOptions,
+  { source, backend, device, gpu, folder, atHome, member, start, signal, onStatus }: ReplicaOptions,
 ): Promise<Replica> {
   // Loaded only here: tfjs takes a second and 100 MB that a coordinator or launcher has no use for.
   const { initBackend } = await import("../tensorflow/mod.ts");
   const { FlashReplica } = await import("./replica.ts");
   const install = { signal, onProgress: onStatus };
-  const corpus = await loadCorpus(source ?? config.data.source, config.data, install);
+  const onSkipped = atHome ? undefined : onStatus; // at home the coordinator or launcher says it
+  const corpus = await loadCorpus(source ?? config.data.source, config.data, { ...install, onSkipped });
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
   const run = RunFolder.at(folder);

@@ -61,7 +61,8 @@ export interface CoordinatorOptions {
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
   const { url, takeOver, startWorkers, signal, onEvent = () => {}, onListening } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
-  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress });
+  const onSkipped = options.start ? undefined : onProgress; // else the launcher has said it
+  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
   const common = planOf(config, corpus, startWorkers); // finds out whether the corpus is long enough
   const folder = RunFolder.at(config.machine.out);
   await using resources = new AsyncDisposableStack();

@@ -63,7 +63,11 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const resolved = resolveConfig(config);
   refuseShortage(resolved);
   const onProgress = (text: string) => hear({ kind: "status", text });
-  const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
+  const corpus = await loadCorpus(resolved.data.source, resolved.data, {
+    signal,
+    onProgress,
+    onSkipped: onProgress,
+  });
   planOf(resolved, corpus); // finds out whether the corpus is long enough
   const folder = RunFolder.at(resolved.machine.out);
   if (options.resume && !await folder.exists()) {
@@ -121,6 +125,7 @@ async function trainAlone(
     backend,
     device,
     folder: out,
+    atHome: true,
     start: (checkpoints) => startStep > 0 ? checkpoints.load(startStep) : undefined,
     signal,
     onStatus: (text) => onEvent({ kind: "status", text }),

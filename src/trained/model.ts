@@ -20,6 +20,8 @@ export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
   options: FLASHTransformerOptions;
   /** Tokens of the windows that it was trained with; four groups where that is not known. */
   trainedLength: number;
+  /** Whether its text was read with `data.raw`. */
+  trainedRaw: boolean;
   /** The file that the parameters are from. */
   path: string;
 }
@@ -30,13 +32,13 @@ export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
 export async function openModel(
   path: string,
   onDamaged: (text: string) => void,
-): Promise<{ model: FLASHTransformer; trainedLength: number }> {
-  const { options, tensors, trainedLength, path: file } = await readModel(path, onDamaged);
+): Promise<{ model: FLASHTransformer; trainedLength: number; trainedRaw: boolean }> {
+  const { options, tensors, trainedLength, trainedRaw, path: file } = await readModel(path, onDamaged);
   const model = new FLASHTransformer(options);
   const state = toTensors(tensors, file);
   model.loadStateDict(state);
   tf.dispose(state);
-  return { model, trainedLength };
+  return { model, trainedLength, trainedRaw };
 }
 
 /**
@@ -56,7 +58,8 @@ export async function readModel(path: string, onDamaged: (text: string) => void)
   const { tensors } = await readTensors(folder, "model.safetensors", about);
   const options = about.config.model as FLASHTransformerOptions;
   const trainedLength = about.config.data?.seqLen ?? fourGroups(options);
-  return { options, tensors, trainedLength, path: `${folder}/model.safetensors` };
+  const trainedRaw = about.config.data?.raw ?? false;
+  return { options, tensors, trainedLength, trainedRaw, path: `${folder}/model.safetensors` };
 }
 
 /** The checkpoint that a folder is, or the newest whole one of the run that it is of. */
@@ -82,7 +85,7 @@ async function readModelFile(path: string): Promise<TrainedModel> {
     ]);
   }
   const options = JSON.parse(metadata.model) as FLASHTransformerOptions;
-  return { options, tensors, trainedLength: fourGroups(options), path };
+  return { options, tensors, trainedLength: fourGroups(options), trainedRaw: false, path };
 }
 
 const fourGroups = ({ groupSize = 256 }: FLASHTransformerOptions) => 4 * groupSize;
