@@ -10,7 +10,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { RunError } from "../errors.ts";
+import { resolve } from "node:path";
+import { RunError, wordsOf } from "../errors.ts";
 import { waitForLock } from "./file_lock.ts";
 
 /** One file of the package index, named so that nothing else can come. */
@@ -61,17 +62,37 @@ const INSTALLERS = [
   ["uv", "pip"],
 ] as const;
 
-/** The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder. */
+/**
+ * The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder.
+ *
+ * @throws {RunError} where no variable says where that is
+ */
 export function cacheFolder(): string {
-  const named = Deno.env.get("FLASHMOB_CACHE");
+  const named = folderIn("FLASHMOB_CACHE");
   if (named) return named;
-  const shared = Deno.env.get("XDG_CACHE_HOME");
+  const shared = folderIn("XDG_CACHE_HOME");
   if (shared) return `${shared}/flashmob`;
-  const home = Deno.env.get("HOME");
+  const home = folderIn("HOME");
   if (home) return `${home}/.cache/flashmob`;
   throw new RunError(
     "no cache folder: neither FLASHMOB_CACHE, XDG_CACHE_HOME nor HOME is set; set FLASHMOB_CACHE",
   );
+}
+
+/** The folder that a variable names, from the root on: libraries take a path without a slash for a name to look for. */
+function folderIn(variable: string): string | undefined {
+  try {
+    const folder = Deno.env.get(variable);
+    return folder && resolve(folder);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.InvalidData)) throw cause;
+    throw new RunError(
+      `${variable} names a folder in bytes that are no UTF-8; set FLASHMOB_CACHE to another one`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 /** Where a package lies in the cache once it is fetched. Its name depends on all checksums: another pin is another folder. */
@@ -108,7 +129,7 @@ export async function isInstalled(pinned: PinnedPackage): Promise<boolean> {
 export async function installPackage(pinned: PinnedPackage, options: InstallOptions = {}): Promise<string> {
   const folder = packageFolder(pinned);
   if (await exists(folder)) return folder;
-  await Deno.mkdir(parentOf(folder), { recursive: true });
+  await makeFolder(parentOf(folder));
   using _lock = await waitForLock(`${folder}.lock`, {
     signal: options.signal,
     onWait: () => options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`),
@@ -288,12 +309,23 @@ function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new RunError(
+      `the cache can't be used: ${wordsOf(cause)}; set FLASHMOB_CACHE to a folder that can be written`,
+      { cause },
+    );
+  }
+}
+
+/** What can't be looked at, for whatever reason, is not there: who makes it is told why that fails. */
 async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);
     return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+  } catch {
+    return false;
   }
 }
