@@ -5,13 +5,12 @@
  * @module
  */
 
-import { type Args, parseArgs } from "@std/cli/parse-args";
 import { parse as parseYaml } from "@std/yaml";
 import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
 import type { ConfigOption } from "../config/options.ts";
 import { ConfigError } from "../errors.ts";
+import { HELP_FLAG, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
-import { nearestPath } from "../config/nearest.ts";
 
 /** What `deno task train` was told to do. */
 export type TrainOrder =
@@ -64,7 +63,6 @@ const SHORT: Record<string, string> = {
 };
 
 const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
-const HELP_FLAG: FlagHelp = { name: "help", text: "Show this." };
 
 const TRAIN: CommandHelp = {
   usage: [
@@ -223,45 +221,27 @@ interface Arguments {
 
 function readArguments(args: string[], command: CommandHelp): Arguments {
   const problems: string[] = [];
-  const parsed = parseFlags(args, command, problems);
-  const overrides = readOverrides(parsed, command, problems);
-  const valued = command.flags.filter((flag) => flag.value).map(({ name }) => name);
-  const flags: Arguments["flags"] = Object.fromEntries(
-    valued.map((flag) => [flag, valueOf(parsed, flag, problems)]),
-  );
-  const [configPath, ...more] = parsed._.map(String);
+  const options = [...Object.keys(command.short), ...configOptions.map(({ path }) => path)]
+    .map((name) => ({ name, value: "VALUE", text: "" }));
+  const { switches, values, positional } = parseArguments(args, [...command.flags, ...options], problems);
+  const overrides = readOverrides(values, command, problems);
+  const [configPath, ...more] = positional;
   if (more.length > 0) {
-    problems.push(`expected one CONFIG.yaml at most, found ${[configPath, ...more].join(", ")}`);
+    problems.push(`expected one CONFIG.yaml at most, found ${positional.join(", ")}`);
   }
-  const [json, reducer, help] = ["json", "reducer", "help"].map((name) => parsed[name] === true);
-  return { flags, overrides, configPath, json, reducer, help, problems };
-}
-
-/** Splits arguments into flags and others. Dotted names have colons, since the parser would nest them, where --data and --data.source collide. */
-function parseFlags(args: string[], command: CommandHelp, problems: string[]): Args {
-  const own = command.flags.map((flag) => flag.name);
-  const known = [...own, ...Object.keys(command.short), ...configOptions.map(({ path }) => path)];
-  const switches = command.flags.filter((flag) => !flag.value).map(({ name }) => name);
-  const valued = known.filter((flag) => !switches.includes(flag)).map((flag) => flag.replaceAll(".", ":"));
-  return parseArgs(args.map((arg) => arg.startsWith("--") ? renamed(arg, ".", ":") : arg), {
-    boolean: switches,
-    string: ["_", ...valued],
-    alias: { help: "h" },
-    unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
-      const flag = renamed(arg, ":", ".").replace(/=.*/s, "");
-      const nearest = nearestPath(flag.replace(/^-+/, ""), known);
-      problems.push(`${flag}: unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`);
-      return false;
-    },
-  });
+  const { json, reducer = false, help } = switches;
+  return { flags: values, overrides, configPath, json, reducer, help, problems };
 }
 
 /** The options of the configuration that were given, under their short names or their own. */
-function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): Overrides {
+function readOverrides(
+  values: ParsedArguments["values"],
+  command: CommandHelp,
+  problems: string[],
+): Overrides {
   const overrides: Overrides = {};
   const read = (flag: string, { path, isText }: ConfigOption) => {
-    const text = valueOf(parsed, flag, problems);
+    const text = values[flag];
     if (text === undefined) return;
     if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
     overrides[path] = isText ? text : scalarOf(text);
@@ -272,24 +252,6 @@ function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): 
   }
   problems.push(...overrideProblems(overrides));
   return overrides;
-}
-
-/** The text given for a flag; undefined when there was none. */
-function valueOf(parsed: Args, flag: string, problems: string[]): string | undefined {
-  const value = parsed[flag.replaceAll(".", ":")];
-  if (value === undefined) return;
-  if (typeof value === "string" && value !== "") return value;
-  problems.push(
-    Array.isArray(value)
-      ? `--${flag}: given ${value.length} times`
-      : `--${flag}: a value is missing; write --${flag}=… for one that begins with a dash`,
-  );
-}
-
-/** An argument with a character of its flag replaced; the value after `=` stays. */
-function renamed(arg: string, from: string, to: string): string {
-  const [flag, ...value] = arg.split("=");
-  return [flag.replaceAll(from, to), ...value].join("=");
 }
 
 /** A number, a truth value or a list from its text in YAML; what is no YAML stays text, and the schema says what was expected. */

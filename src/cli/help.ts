@@ -15,6 +15,8 @@ export interface FlagHelp {
   value?: string;
   /** What it is for. */
   text: string;
+  /** Whether the value is any text, dashes at its beginning included. */
+  isFreeText?: boolean;
 }
 
 /** What a command takes. */

@@ -33,6 +33,23 @@ Deno.test("deno task generate takes its prompts from standard input, and makes s
   assert.match(stdout, /^one[^]+\n---\none[^]+\ntwo[^]+\n---\ntwo[^]+\n$/);
 });
 
+Deno.test("deno task convert takes back what it wrote without a flag, and the model is the same", async () => {
+  await using place = await trained();
+  const file = `${place.folder}/weights.safetensors`;
+  const convert = async (from: string, to: string) => {
+    const { code, stderr } = await start("convert", from, to).ended;
+    assert.equal(code, 0, stderr);
+  };
+  await convert(place.run("run"), file);
+  await convert(file, place.run("imported"));
+  const losses: number[] = [];
+  for (const path of [place.run("run"), file, place.run("imported")]) {
+    const flags = ["--data", place.text, "--context=24", "--json"];
+    losses.push(JSON.parse((await start("evaluate", path, ...flags).ended).stdout).loss);
+  }
+  assert.deepEqual(losses.slice(1), [losses[0], losses[0]]);
+});
+
 Deno.test("deno task generate passes over a damaged checkpoint with a word", async () => {
   await using place = await trained();
   await Deno.truncate(`${place.run("run")}/checkpoints/step-00000002/model.safetensors`, 100);
