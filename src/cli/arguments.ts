@@ -51,6 +51,12 @@ export function wholeFrom(low: number, high: number = Number.MAX_SAFE_INTEGER): 
   };
 }
 
+/** What stands in an argument for bytes that are no UTF-8. */
+const REPLACEMENT = "\ufffd";
+const NO_TEXT =
+  "an argument holds bytes that are no UTF-8, which get lost on the way (or U+FFFD, which stands for them): " +
+  "give another name to the file; give such a prompt on standard input";
+
 /** The flag that every command has. */
 export const HELP_FLAG: FlagHelp = { name: "help", text: "Show this." };
 
@@ -150,6 +156,7 @@ function joined(args: readonly string[], flags: readonly FlagHelp[], problems: s
     isFreeText ? !isFlag(arg) : !/^--?[A-Za-z]/.test(arg);
   const whole: string[] = [];
   const rest = [...args];
+  if (args.some((arg) => arg.includes(REPLACEMENT))) problems.push(NO_TEXT);
   while (rest.length > 0) {
     const arg = rest.shift()!;
     if (arg === "--") return [...whole, arg, ...rest];

@@ -169,6 +169,13 @@ Deno.test("a value may begin with a dash where it can't be a flag", () => {
   assert.ok(dashed.action === "generate" && dashed.checkpoint === "--a.b");
 });
 
+Deno.test("an argument that was no UTF-8 is refused, since its bytes are lost", () => {
+  for (const args of [["--prompt=caf\ufffd"], ["--prompt", "caf\ufffd"], ["--", "caf\ufffd"]]) {
+    assert.match(problemsOf(parseGenerate, ["run", ...args])[0], /bytes that are no UTF-8.*standard input/);
+  }
+  assert.match(problemsOf(parseTrain, ["--data", "caf\ufffd.txt"])[0], /bytes that are no UTF-8/);
+});
+
 Deno.test("every command line of the README is taken", () => {
   const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
   const lines = [...readme.matchAll(/^deno task ([\w:]+)([^#\n]*)/gm)];
