@@ -126,7 +126,7 @@ export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
     return symbols;
   } catch (cause) {
     const hint = /\$\{?(ORIGIN|LIB|PLATFORM)/.test(folder)
-      ? "; the loader replaces $ORIGIN, $LIB and $PLATFORM in a path: name another folder with FLASHMOB_CACHE"
+      ? "; the loader replaces $ORIGIN, $LIB and $PLATFORM in a path: it has to be a folder without them"
       : "";
     throw new RunError(`could not open TensorFlow's libraries in ${folder}: ${wordsOf(cause)}${hint}`, {
       cause,
