@@ -13,7 +13,7 @@ await runTool(async () => {
   if (order.action === "help") return console.log(order.text);
   const { source, out } = order;
   if (order.action === "import") {
-    await importStateDict(source, out, order.untold);
+    await importStateDict(source, out, order.given);
     console.log(`${out}: deno task generate ${out}, or deno task train --resume ${out}`);
   } else {
     const options = await exportStateDict(source, out, (text) => console.error(text));

@@ -33,9 +33,10 @@ await runTool(async ({ signal }) => {
     if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
     sayHowToJoin(order, config, url);
   };
-  const takeOver = order.resume !== undefined;
+  const { fromStep } = order;
+  const takeOver = order.resume !== undefined && fromStep === undefined;
   await Promise.race([
-    startCoordinator(config, { url, takeOver, signal, onEvent, onListening }),
+    startCoordinator(config, { url, takeOver, fromStep, signal, onEvent, onListening }),
     server?.exited.then((words) => {
       throw new RunError(`the NATS server can't be kept alive: ${words}`);
     }) ?? new Promise<never>(() => {}),

@@ -19,7 +19,8 @@ await runTool(async ({ signal }) => {
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path), overrides);
-  await train(config, { resume, signal, onEvent: showRun(config.train.steps, order.json) });
+  const fromStep = resume ? order.fromStep : undefined;
+  await train(config, { resume, fromStep, signal, onEvent: showRun(config.train.steps, order.json) });
 });
 
 async function join(
@@ -28,5 +29,6 @@ async function join(
 ): Promise<void> {
   const { machine, data } = resolveConfig({}, overrides);
   const source = "data.source" in overrides ? data.source : undefined;
-  await launchWorkers(machine, { url, source }, { signal, onEvent: showRun(0, json) });
+  const folder = "machine.out" in overrides ? machine.out : undefined;
+  await launchWorkers(machine, { url, source, folder }, { signal, onEvent: showRun(0, json) });
 }

@@ -7,7 +7,7 @@
 import { TransientError } from "../errors.ts";
 import { now } from "./clock.ts";
 import { donorOver } from "./donor_requests.ts";
-import { type Frame } from "./frames.ts";
+import type { Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
 import { PinnedState, takeOver } from "./replica_state.ts";
 import type { ReplicaState } from "./replica.ts";

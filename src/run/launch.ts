@@ -67,7 +67,7 @@ class Launch {
 
   constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
     const { machine, data: { source } } = config;
-    this.#orders = workerOrders(machine, { url, source, atHome: true });
+    this.#orders = workerOrders(machine, { url, source, folder: machine.out, atHome: true });
     this.#left = this.#orders.length;
   }
 
@@ -154,13 +154,14 @@ class Launch {
  * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
  * a member is started again, a few times.
  *
- * @param where the address of the run's NATS server, and where this machine has the text if not where the run has it
+ * @param where the address of the run's NATS server, where this machine has the text if not where the run has it, and the folder
+ *   where it keeps checkpoints, if it is to
  * @throws {RunError} where a worker is refused or fails before any of them was a member; or later, when all have ended: with its
  *   words
  */
 export async function launchWorkers(
   machine: Config["machine"],
-  where: Pick<WorkerOptions, "url" | "source">,
+  where: Pick<WorkerOptions, "url" | "source" | "folder">,
   { signal, onEvent }: LaunchOptions,
 ): Promise<void> {
   let hasJoined = false;
@@ -214,11 +215,11 @@ function keepReducers(family: Family, { run, name, reducers, out }: Config["mach
 
 /** Worker i of this machine computes on GPU i where there are GPUs, counted round where there are fewer. */
 function workerOrders(
-  { run, workers, backend, device, name, out: folder }: Config["machine"],
-  common: Pick<WorkerOptions, "url" | "source" | "atHome">,
+  { run, workers, backend, device, name }: Config["machine"],
+  common: Pick<WorkerOptions, "url" | "source" | "folder" | "atHome">,
 ): WorkerOrder[] {
   return Array.from({ length: workers }, (_, gpu) => ({
     role: "worker",
-    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu, folder },
+    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu },
   }));
 }

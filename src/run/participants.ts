@@ -34,6 +34,8 @@ export interface CoordinatorOptions {
   start?: Pick<ResumePoint, "step" | "origin">;
   /** Continues the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
   takeOver?: boolean;
+  /** Resumes the run in `machine.out` from the checkpoint of this step, 0 for the beginning, whatever workers have. */
+  fromStep?: number;
   /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
   startWorkers?: number;
   /** Whether the process that has started this one holds the lock of the run's folder. */
@@ -99,10 +101,15 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
 async function startOf(
   config: Config,
   corpus: Corpus,
-  { start, takeOver }: CoordinatorOptions,
+  { start, takeOver, fromStep }: CoordinatorOptions,
   say: (text: string) => void,
 ): Promise<ResumePoint> {
   if (takeOver) return await openRun(config, corpus, say);
+  if (fromStep !== undefined) {
+    const point = await openRun(config, corpus, say, fromStep);
+    RunFolder.at(config.machine.out).resumeFrom(point.step);
+    return point;
+  }
   const identified = config.id === undefined || !start
     ? withNewIdentity(config)
     : { ...config, id: config.id };

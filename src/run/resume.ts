@@ -79,7 +79,7 @@ async function stepToResume(
   insisted: Insisted,
 ): Promise<number> {
   if (insisted === 0) return 0;
-  const { path, checkpoints } = folder;
+  const { checkpoints } = folder;
   if (insisted !== undefined) {
     if (await findCheckpoint(checkpoints, insisted) !== undefined) return insisted;
     const steps = await checkpointSteps(checkpoints);

@@ -7,8 +7,9 @@
 import { newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { readStateFile, readTensors } from "../checkpoint/files.ts";
 import { checkpointSteps, exists, placeOf, STATE_FILE } from "../checkpoint/folder.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, wordsOf } from "../errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../model/mod.ts";
+import { resolveTransformer } from "../model/options.ts";
 import { RunFolder } from "../run/folder.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 import { toTensors } from "../checkpoint/tensor_files.ts";
@@ -36,7 +37,7 @@ export async function openModel(
   const { options, tensors, trainedLength, trainedRaw, path: file } = await readModel(path, onDamaged);
   const model = new FLASHTransformer(options);
   const state = toTensors(tensors, file);
-  model.loadStateDict(state);
+  fitting(file, () => model.loadStateDict(state));
   tf.dispose(state);
   return { model, trainedLength, trainedRaw };
 }
@@ -77,15 +78,46 @@ async function checkpointIn(path: string, onDamaged: (text: string) => void): Pr
 }
 
 async function readModelFile(path: string): Promise<TrainedModel> {
-  const { tensors, metadata } = parseSafetensors(await Deno.readFile(path), path);
-  if (metadata.model === undefined) {
+  const file = parseSafetensors(await Deno.readFile(path), path);
+  const options = optionsIn(file, path);
+  if (UNTOLD.some((name) => options[name] === undefined)) {
     throw new ConfigError([
       `${path}: it doesn't say what model it is for, as those do that flashmob wrote; ` +
       "make a checkpoint of it: deno task convert --help",
     ]);
   }
-  const options = JSON.parse(metadata.model) as FLASHTransformerOptions;
-  return { options, tensors, trainedLength: fourGroups(options), trainedRaw: false, path };
+  const complete = fitting(path, () => resolveTransformer(options as FLASHTransformerOptions));
+  const { tensors } = file;
+  return { options: complete, tensors, trainedLength: fourGroups(complete), trainedRaw: false, path };
+}
+
+/** Options that neither shapes nor names of a state dict tell. */
+export const UNTOLD = ["groupSize", "causal", "shiftTokens", "laplaceAttnFn"] as const;
+
+/**
+ * What a file says of its model besides the parameters.
+ *
+ * @throws {ConfigError} where that can't be read
+ */
+export function optionsIn(
+  { metadata: { model } }: FlatTensors,
+  path: string,
+): Partial<FLASHTransformerOptions> {
+  if (model === undefined) return {};
+  const options = fitting(path, () => JSON.parse(model));
+  if (typeof options === "object" && options !== null) return options;
+  throw new ConfigError([
+    `${path}: expected the options of a model in its metadata, found ${model.slice(0, 80)}`,
+  ]);
+}
+
+/** Runs `read`; what doesn't fit is the file's doing. */
+export function fitting<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([`${path}: ${wordsOf(error)}`]);
+  }
 }
 
 const fourGroups = ({ groupSize = 256 }: FLASHTransformerOptions) => 4 * groupSize;

@@ -67,9 +67,9 @@ Deno.test("parseTrain() takes an option that is true or false without a value as
   const bare = { "data.raw": true, "data.source": "a.xz", "dist.mixed": true };
   assert.deepEqual(trainOverrides("--data.raw", "--data", "a.xz", "--dist.mixed"), bare);
   assert.deepEqual(trainOverrides("--data.raw=false"), { "data.raw": false });
-  assert.match(
-    problemsOf(parseTrain, "--data.raw", "my.yaml").join(),
-    /data\.raw: expected true or false/,
+  const order = parseTrain(["--data.raw", "my.yaml"]);
+  assert.ok(
+    order.action === "train" && order.configPath === "my.yaml" && order.overrides["data.raw"] === true,
   );
   assert.match(problemsOf(parseTrain, "--train.steps").join(), /--train\.steps: a value is missing/);
 });
