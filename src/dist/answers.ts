@@ -29,7 +29,9 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
 
 /** What a worker gets to know whose join was accepted. */
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
-  const message = { admitted: state.members.has(name), ...sizesOf(state, partElements) };
+  const { microBatches: evaluationMicroBatches } = state.plan.evaluation;
+  const admitted = state.members.has(name);
+  const message = { admitted, evaluationMicroBatches, ...sizesOf(state, partElements) };
   return encodeControl(fieldsOf(state, "welcome"), message);
 }
 

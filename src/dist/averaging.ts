@@ -208,6 +208,11 @@ export class Averaging {
     this.#ready.push({ part, payload });
   }
 
+  /** Whether a part of the mean is made here. */
+  makes(part: number): boolean {
+    return this.#parts.includes(part);
+  }
+
   /** A member has a part of the mean. */
   acknowledge(member: string, part: number, now: number): void {
     const published = this.#published.get(part);

@@ -15,6 +15,8 @@ import type { Message, Transport } from "./transport.ts";
 
 /** What an exchange asks and tells its coordinator. */
 export interface CheckpointEffects {
+  /** How many values the members' parameters have. */
+  size(): number;
   /** Whether a checkpoint is still wanted from a member. */
   isWanted(collection: Collection): boolean;
   /** A checkpoint is in the run's folder, or is not to be had. */
@@ -47,6 +49,7 @@ export class CheckpointExchange {
     const { member, step } = collection;
     const collecting = collect(transport, store, collection, {
       run,
+      size: effects.size(),
       windowBytes,
       silenceSeconds,
       isWanted: () => effects.isWanted(collection),

@@ -10,6 +10,7 @@ import { now } from "./clock.ts";
 import type { CheckpointStore } from "./coordinator_options.ts";
 import { donorOver } from "./donor_requests.ts";
 import type { SaveResult } from "./messages.ts";
+import { isSoundManifest } from "./order_checks.ts";
 import { takeOver } from "./replica_state.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Transport } from "./transport.ts";
@@ -35,6 +36,8 @@ export interface Collection {
 export interface CollectOptions {
   /** Name of the run. */
   run: string;
+  /** Values of the parameters. */
+  size: number;
   /** Bytes of vectors that may be in flight. */
   windowBytes: number;
   /** Seconds without a piece after which the member does not have it any more. */
@@ -50,7 +53,7 @@ export async function collect(
   transport: Transport,
   store: CheckpointStore | undefined,
   { member, step, stateHash }: Collection,
-  { run, windowBytes, silenceSeconds, isWanted, onProgress }: CollectOptions,
+  { run, size, windowBytes, silenceSeconds, isWanted, onProgress }: CollectOptions,
 ): Promise<SaveResult> {
   let movedAt = now(), toldAt = now();
   const donor = donorOver(transport, {
@@ -59,6 +62,7 @@ export async function collect(
     donor: member,
     step,
     patienceSeconds: PATIENCE_SECONDS,
+    isSound: (manifest) => isSoundManifest(manifest, step, { size, moments: [] }),
     isWanted: () => {
       if (!transport.isConnected) movedAt = now();
       return isWanted() && now() - movedAt < silenceSeconds;

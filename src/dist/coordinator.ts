@@ -7,6 +7,7 @@
  */
 
 import { RunError } from "../errors.ts";
+import { layoutOf } from "../layout.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
 import { now } from "./clock.ts";
 import { CheckpointExchange } from "./checkpoint_exchange.ts";
@@ -19,9 +20,9 @@ import { Gate } from "./gate.ts";
 import type { Lease } from "./lease.ts";
 import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
-import { decodeMessage, encodeControl } from "./messages.ts";
+import { decodeMessage, encodeControl, type Received } from "./messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./plan.ts";
-import { workOf } from "./reducers.ts";
+import { isSoundReport, workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { keepOrder, orderForCandidate, orderOf } from "./orders.ts";
@@ -88,6 +89,7 @@ class Coordinator {
     const state = initialState(plan, 1 + (lease?.revision ?? 0), options.checkpoints !== undefined);
     this.#state = options.takeOver ? gathering(state, options.takeOver, now()) : state;
     this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, {
+      size: () => layoutOf(this.#state.credentials?.identity.layout ?? []).size,
       isWanted: ({ member, step }) => {
         const { writing } = this.#state;
         return writing?.member === member && writing.step === step && writing.by === "coordinator";
@@ -178,7 +180,8 @@ class Coordinator {
   #receive(message: Message, from: (member: string) => string): void {
     const frame = decodeMessage(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
-    if (message.subject !== from(frame.sender)) return this.#count("foreign");
+    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // that is how another one asks
+    if (isMine || message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
@@ -186,6 +189,7 @@ class Coordinator {
       if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
       return message.respond?.(this.#answerTo(frame));
     }
+    if (!this.#fits(frame)) return this.#count("malformed");
     const isPart = frame.kind === "sum" || frame.kind === "ack";
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
     const event = eventOf(frame);
@@ -203,6 +207,13 @@ class Coordinator {
     const { members, candidates, reducers } = this.#state;
     const participant = members.get(sender) ?? candidates.get(sender) ?? reducers.get(sender);
     return !participant || generation < participant.since;
+  }
+
+  /** Whether a report is about the work that its reducer has. */
+  #fits(frame: Received): boolean {
+    const work = frame.kind === "reduced" ? workOf(this.#state) : undefined;
+    if (!work || frame.kind !== "reduced" || frame.generation !== this.#state.generation) return true;
+    return isSoundReport(frame, work, this.partElements);
   }
 
   /** Answers of another version of the protocol tell the sender which one is spoken here. */

@@ -6,7 +6,7 @@
 
 import { encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { decodeMessage, type ReceivedOf } from "./messages.ts";
+import { decodeMessage, isOf, type ReceivedOf } from "./messages.ts";
 import type { Donor } from "./replica_state.ts";
 import { subjects, type Transport } from "./transport.ts";
 
@@ -22,29 +22,39 @@ export interface DonorRequests {
   step: number;
   /** Seconds that an answer may take before the question is repeated. */
   patienceSeconds: number;
+  /** Whether an answer about what the state consists of can be right. */
+  isSound: (manifest: ReceivedOf<"manifest">) => boolean;
   /** Whether the state is still wanted from this donor: the coordinator may name another one. */
   isWanted: () => boolean;
 }
 
 /** A donor, asked over the bus. */
 export function donorOver(transport: Transport, requests: DonorRequests): Donor {
-  const { run, asker: sender, donor, step, patienceSeconds, isWanted } = requests;
+  const { run, asker: sender, donor, step, patienceSeconds, isSound, isWanted } = requests;
   const ask = async <K extends "manifest" | "piece">(
     fields: Pick<Frame, "kind"> & Partial<Frame>,
     wanted: K,
+    isAnswer: (frame: ReceivedOf<K>) => boolean,
   ): Promise<ReceivedOf<K>> => {
     const question = encodeFrame({ run, sender, step, ...fields });
     for (;;) {
       if (!isWanted()) throw new Halted();
       const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
       const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
-      if (frame && !("refused" in frame) && frame.kind === wanted) return frame as ReceivedOf<K>;
+      if (frame && !("refused" in frame) && isOf(frame, wanted) && isAnswer(frame)) return frame;
       // The coordinator notices if the donor is gone, and names another one.
       if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
     }
   };
   return {
-    inspect: () => ask({ kind: "inspect" }, "manifest"),
-    fetch: (vector, part) => ask({ kind: "fetch", lo: vector, part }, "piece"),
+    inspect: () => ask({ kind: "inspect" }, "manifest", isSound),
+    fetch: (vector, part, bytes) =>
+      ask(
+        { kind: "fetch", lo: vector, part },
+        "piece",
+        (piece) =>
+          piece.step === step && piece.lo === vector && piece.part === part &&
+          piece.codec === "float32" && piece.payload.length === bytes,
+      ),
   };
 }

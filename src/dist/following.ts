@@ -7,6 +7,7 @@
 
 import { donorOver } from "./donor_requests.ts";
 import { encodeControl, type ReceivedOf } from "./messages.ts";
+import { isSoundManifest } from "./order_checks.ts";
 import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
 
@@ -62,6 +63,7 @@ export class Following {
       donor,
       step: order.step,
       patienceSeconds,
+      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, voice.replica),
       isWanted,
     };
     await bench.takeOver(donorOver(voice.transport, asked));

@@ -9,7 +9,7 @@ import { mayPass } from "./admission.ts";
 import { now } from "./clock.ts";
 import type { Contact, Place } from "./contact.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "./frames.ts";
-import { decodeMessage, encodeControl, type Messages, type Received, type ReceivedOf } from "./messages.ts";
+import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { subjects, type Transport } from "./transport.ts";
 
@@ -95,7 +95,7 @@ export async function joinAgain(
     if (frame && "refused" in frame) contact.refuse(frame);
     const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
     contact.asked(answer);
-    if (isCurrent && isOf(frame, ["welcome", "refuse"])) return welcomeOf(frame, applicant);
+    if (isCurrent && isOf(frame, "welcome", "refuse")) return welcomeOf(frame, applicant);
     if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
   }
 }
@@ -133,13 +133,9 @@ export async function askUntilDecided<K extends Kind>(
 ): Promise<ReceivedOf<K>> {
   for (;;) {
     const answer = await askCoordinator(transport, run, member, request, ["alive", ...wanted]);
-    if (isOf(answer, wanted)) return answer;
+    if (isOf(answer, ...wanted)) return answer;
     await pause(UNDECIDED_PAUSE);
   }
-}
-
-function isOf<K extends Kind>(frame: Received, kinds: readonly K[]): frame is ReceivedOf<K> {
-  return (kinds as readonly Kind[]).includes(frame.kind);
 }
 
 /**
@@ -172,7 +168,7 @@ export async function askCoordinator<K extends Kind>(
             `version ${PROTOCOL_VERSION}; use the same flashmob on all machines`,
         );
       }
-      if (!("refused" in frame) && isOf(frame, wanted)) return frame;
+      if (!("refused" in frame) && isOf(frame, ...wanted)) return frame;
       await pause(UNDECIDED_PAUSE);
     }
   }

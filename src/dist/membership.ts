@@ -14,12 +14,11 @@ import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
 import { engage, loseReducer, withReducer } from "./reducers.ts";
 import { compare, lose } from "./reformation.ts";
-import { lacking } from "./orders.ts";
-import type { Participant, RunState, Transition } from "./run_state.ts";
+import { committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
 import { dropLateStep, release } from "./parting.ts";
 import { collected, copied, keep, saved } from "./saving.ts";
-import { closeStep, evaluated, hashed, offer, pulled, reduced } from "./stages.ts";
+import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
 import { andThen, endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
@@ -62,10 +61,11 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return status(state, event, now);
     case "offer": {
       const { member, lo, hi, reports, seconds } = event;
-      const isNew = state.stage.kind === "computing" && lacking(state.stage.reports, [[lo, hi]]) === hi - lo;
+      const sum = { member, lo, hi };
       const sender = state.members.get(member)!;
+      const isNew = isWanted(state, sum, reports);
       const next = delivered(state, isNew ? measured(sender, reports.length, seconds) : sender, now);
-      return offer(next, { member, lo, hi }, reports, now);
+      return isNew ? offer(next, sum, reports, now) : stay(next);
     }
     case "evaluated":
       return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
@@ -123,6 +123,7 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
     const candidate = state.candidates.get(name)!;
     return caughtUp(withCandidate(state, { ...candidate, phase, progress, step: event.step }), now);
   }
+  if (event.step > committedStep(state)) return stay(state); // nobody has ended a step that was not committed
   const next = event.step > member.step ? delivered(state, member, now) : state;
   const moved = phase !== member.phase || progress !== member.progress;
   const progressAt = moved ? now : member.progressAt;

@@ -56,7 +56,13 @@ export type MembershipEvent =
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
   /** One who averages is there, with the term that it belonged to, and since when members have kept it waiting. */
-  | { kind: "reducer"; reducer: string; term: number; owing: Readonly<Record<string, number>> }
+  | {
+    kind: "reducer";
+    reducer: string;
+    term: number;
+    owing: Readonly<Record<string, number>>;
+    malformedOrders?: number;
+  }
   /** All members have the parts of the mean of one who averages. */
   | {
     kind: "reduced";
@@ -106,7 +112,7 @@ export function eventOf(frame: Received): MembershipEvent | undefined {
     case "leave":
       return { kind: "leave", member, ...frame.message };
     case "reducer":
-      return { kind: "reducer", reducer: member, term, owing: frame.message.owing };
+      return { kind: "reducer", reducer: member, term, ...frame.message };
     case "reduced":
       return { kind: "reduced", reducer: member, generation, ...frame.message };
     case "sum":

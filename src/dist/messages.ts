@@ -57,6 +57,11 @@ export type Received = {
 /** A frame of one kind that has come. */
 export type ReceivedOf<K extends Kind> = Extract<Received, { kind: K }>;
 
+/** Whether a frame is of one of these kinds. */
+export function isOf<K extends Kind>(frame: Received, ...kinds: readonly K[]): frame is ReceivedOf<K> {
+  return (kinds as readonly Kind[]).includes(frame.kind);
+}
+
 /** Writes a control frame. */
 export function encodeControl<K extends ControlKind>(
   fields: FrameFields & { kind: K },

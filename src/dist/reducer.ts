@@ -13,6 +13,7 @@ import { Contact } from "./contact.ts";
 import type { Frame, FrameFields } from "./frames.ts";
 import { askUntilDecided } from "./joining.ts";
 import { decodeMessage, encodeControl, errorOf, type Messages, type ReceivedOf } from "./messages.ts";
+import { decodeOrder, isSoundForReducer } from "./order_checks.ts";
 import { ResidualKeeper, type ResidualPlace } from "./residuals.ts";
 import { SumExchange } from "./sum_exchange.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
@@ -55,7 +56,7 @@ export type ReducerEvent =
 export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
-  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {} });
+  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {}, malformedOrders: 0 });
   const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"]);
   if (answer.kind !== "reduce") return; // the run has ended
   await new Reducer(transport, options, answer).serve();
@@ -147,8 +148,8 @@ class Reducer {
 
   /** One message from the coordinator. */
   #receive(data: Uint8Array): void {
-    const frame = decodeMessage(data, this.options.run);
-    if ("refused" in frame) return;
+    const frame = decodeOrder(data, this.options.run, isSoundForReducer);
+    if ("refused" in frame) return this.#contact.refuse(frame);
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
     if (frame.kind === "reduce") {
@@ -235,7 +236,9 @@ class Reducer {
     const { run, reducer } = this.options;
     const time = now();
     const owing = [...this.#vectors.owing() ?? []].map(([member, since]) => [member, time - since]);
-    const status = encodeControl(this.#fields("reducer"), { owing: Object.fromEntries(owing) });
+    const { malformed: malformedOrders } = this.#contact;
+    const message = { owing: Object.fromEntries(owing), malformedOrders };
+    const status = encodeControl(this.#fields("reducer"), message);
     const answer = await this.transport.request(
       subjects.from(run, reducer),
       status,

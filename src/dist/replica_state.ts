@@ -106,8 +106,8 @@ export class PinnedState {
 export interface Donor {
   /** Asks what the state consists of. */
   inspect(): Promise<ReceivedOf<"manifest">>;
-  /** Asks for one part of a vector. */
-  fetch(vector: number, part: number): Promise<ReceivedOf<"piece">>;
+  /** Asks for one part of a vector, of so many bytes. */
+  fetch(vector: number, part: number, bytes: number): Promise<ReceivedOf<"piece">>;
 }
 
 /** How a state is taken over. */
@@ -147,9 +147,10 @@ export async function takeOver(
   const next = parts.values();
   const lane = async () => {
     for (const { vector, part } of next) {
-      const { payload } = await donor.fetch(vector, part);
-      floatBytes(all[vector]).set(payload, 4 * part * partElements);
-      bytes += payload.length;
+      const into = floatBytes(all[vector].subarray(part * partElements, (part + 1) * partElements));
+      const { payload } = await donor.fetch(vector, part, into.length);
+      into.set(payload);
+      bytes += into.length;
       onProgress(bytes / (4 * values));
     }
   };

@@ -22,7 +22,24 @@ import { payloadOf } from "./traffic.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
 
-/** A member has a sum over [lo, hi). Sums of what others have computed already are not needed. */
+/** Whether a sum belongs to the open step and nobody has computed it yet, with a report on each of its micro-batches. */
+export function isWanted(
+  { stage }: RunState,
+  { member, lo, hi }: OfferedSum,
+  reports: readonly MicroBatchReport[],
+): boolean {
+  if (stage.kind !== "computing" || !pathTo(lo, hi, stage.reports.length)) return false;
+  if (lacking(stage.reports, [[lo, hi]]) < hi - lo) return false;
+  // In a round a leaf is its member's alone.
+  const isIts = stage.ranges[member]?.some((range) => range[0] === lo && range[1] === hi);
+  return (!stage.round || isIts === true) && reports.length === reportsPerLeaf(stage, member) * (hi - lo);
+}
+
+function reportsPerLeaf({ round }: StepInProgress, member: string): number {
+  return round ? round.localSteps * sizeOf(round.shares[member] ?? [0, 0]) : 1;
+}
+
+/** A member has a sum over [lo, hi), which {@linkcode isWanted}. */
 export function offer(
   state: RunState,
   sum: OfferedSum,
@@ -30,16 +47,9 @@ export function offer(
   now: number,
 ): Transition {
   const { stage } = state;
-  const { member, lo, hi } = sum;
   if (stage.kind !== "computing") return stay(state);
-  if (!pathTo(lo, hi, stage.reports.length) || lacking(stage.reports, [[lo, hi]]) < hi - lo) {
-    return stay(state);
-  }
-  const { round, ranges } = stage;
-  // In a round a leaf is its member's alone.
-  if (round && !ranges[member]?.some((range) => range[0] === lo && range[1] === hi)) return stay(state);
-  const perLeaf = round ? round.localSteps * sizeOf(round.shares[member]) : 1;
-  if (reports.length !== perLeaf * (hi - lo)) return stay(state);
+  const { member, lo, hi } = sum;
+  const perLeaf = reportsPerLeaf(stage, member);
   const all = [...stage.reports];
   for (let leaf = lo; leaf < hi; leaf++) {
     all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);

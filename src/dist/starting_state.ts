@@ -9,8 +9,9 @@ import { now } from "./clock.ts";
 import { donorOver } from "./donor_requests.ts";
 import type { Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
+import { isSoundManifest } from "./order_checks.ts";
 import { PinnedState, takeOver } from "./replica_state.ts";
-import type { ReplicaState } from "./replica.ts";
+import type { Replica, ReplicaState } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Transport } from "./transport.ts";
 
@@ -30,6 +31,8 @@ export interface StartRequest {
   member: string;
   /** The step that the run starts from. */
   step: number;
+  /** What the state is for: the sizes of what comes are known. */
+  replica: Pick<Replica, "size" | "moments">;
   /** Ends the waiting. */
   signal?: AbortSignal;
 }
@@ -41,7 +44,7 @@ export interface StartRequest {
  */
 export async function takeStart(
   transport: Transport,
-  { run, member, step, signal }: StartRequest,
+  { run, member, step, replica, signal }: StartRequest,
 ): Promise<ReplicaState> {
   let movedAt = now();
   const donor = donorOver(transport, {
@@ -50,6 +53,7 @@ export async function takeStart(
     donor: COORDINATOR,
     step,
     patienceSeconds: PATIENCE_SECONDS,
+    isSound: (manifest) => isSoundManifest(manifest, step, replica),
     isWanted: () => {
       if (!transport.isConnected) movedAt = now();
       return !signal?.aborted && now() - movedAt < LONGEST_SECONDS;

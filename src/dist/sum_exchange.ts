@@ -74,7 +74,7 @@ export class SumExchange {
     const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
-    if (this.#open && countOf(this.#open.of) === countOf(of)) {
+    if (this.#open && isSameMean(this.#open.of, of)) {
       return this.#open.averaging.reform(of.sums, of.members, now, parts);
     }
     this.encoder.settle(false);
@@ -110,6 +110,7 @@ export class SumExchange {
       return open.averaging.receive(frame, now);
     }
     if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
+    if (!open.averaging.makes(frame.part)) return false;
     open.bytesReceived += open.averaging.bytesOf(frame.part);
     open.averaging.acknowledge(frame.sender, frame.part, now);
     return true;
@@ -160,6 +161,12 @@ export class SumExchange {
       },
     }, this.#buffers);
   }
+}
+
+/** Whether what is there of one mean can be used for the other. */
+function isSameMean(one: StepOfVectors, other: StepOfVectors): boolean {
+  return countOf(one) === countOf(other) && one.leaves === other.leaves && one.values === other.values &&
+    one.tokens === other.tokens;
 }
 
 /** How many leaves count, by which one attempt at the mean of a round is told from another: members only become fewer. */

@@ -15,7 +15,8 @@ import { Departure } from "./departure.ts";
 import { Following } from "./following.ts";
 import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
-import { decodeMessage, errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
+import { errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
+import { decodeOrder, isSoundForWorker, type KnownRun } from "./order_checks.ts";
 import type { Replica } from "./replica.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
@@ -82,6 +83,7 @@ class Worker {
   readonly #voice: Voice;
   readonly #following: Following;
   readonly #departure: Departure;
+  readonly #known: KnownRun;
 
   constructor(
     readonly transport: Transport,
@@ -91,6 +93,7 @@ class Worker {
     readonly welcome: Welcome,
   ) {
     const { run, member, onEvent } = options;
+    this.#known = { member, replica, welcome };
     this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
     this.#voice = new Voice(transport, run, member, replica, this.#contact, {
       transferred: () => this.#bench.transferred,
@@ -202,7 +205,7 @@ class Worker {
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
-    const frame = decodeMessage(data, this.options.run);
+    const frame = decodeOrder(data, this.options.run, (frame) => isSoundForWorker(frame, this.#known));
     if ("refused" in frame) return this.#contact.refuse(frame);
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;

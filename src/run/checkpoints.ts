@@ -18,6 +18,9 @@ import { resolveTransformer } from "../model/options.ts";
 import { defineTransformer } from "../model/parameters.ts";
 import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
 
+/** State vectors that the optimizer keeps besides the parameters. */
+export const MOMENTS: readonly string[] = ["m", "v"];
+
 /** Whose checkpoints they are. */
 export interface CheckpointOwner {
   /** Identity of the run. */

@@ -16,7 +16,7 @@ import { type ReducerEvent, runReducer } from "../dist/reducer.ts";
 import { takeStart } from "../dist/starting_state.ts";
 import { runWorker } from "../dist/worker.ts";
 import { learningRate } from "../model/schedule.ts";
-import { RunCheckpoints } from "./checkpoints.ts";
+import { MOMENTS, RunCheckpoints } from "./checkpoints.ts";
 import type { RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
@@ -167,15 +167,16 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     const { atHome = false, onStatus } = options;
     const folder = options.folder ?? ownFolder(id);
     if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
-    const fetchState = () => {
+    const fetchState = ({ layout: { size } }: RunCheckpoints) => {
       onStatus?.(`takes the state of step ${startStep} from the coordinator`);
-      return takeStart(transport, { run, member, step: startStep, signal });
+      const replica = { size, moments: MOMENTS };
+      return takeStart(transport, { run, member, step: startStep, replica, signal });
     };
     const replica = await openReplica({ config: config as RunConfig, id, origin }, {
       ...options,
       folder,
       start: (checkpoints) =>
-        startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(),
+        startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(checkpoints),
     });
     await runWorker(transport, replica, {
       run,

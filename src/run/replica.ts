@@ -28,7 +28,7 @@ import { frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.
 import { compileSteps, type Steps } from "../model/steps.ts";
 import { type TransformerModel, transformerModel } from "../model/training.ts";
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
-import type { RunCheckpoints } from "./checkpoints.ts";
+import { MOMENTS, type RunCheckpoints } from "./checkpoints.ts";
 import { microBatchesOf } from "./plan.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
@@ -95,7 +95,7 @@ export class FlashReplica implements Replica {
   }
 
   get moments(): readonly string[] {
-    return ["m", "v"];
+    return MOMENTS;
   }
 
   get size(): number {

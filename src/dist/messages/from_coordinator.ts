@@ -14,6 +14,7 @@ import {
   leaves,
   line,
   name,
+  names,
   range,
   seconds,
   span,
@@ -43,6 +44,8 @@ const offeredSum = z.strictObject({
   pulled: z.literal(true).optional(),
 }).readonly();
 
+const MOST_OWNERS = 4096;
+
 /** What is averaged in a step, and by whom. */
 const stepOfVectors = z.strictObject({
   /** The step, of a round the first. */
@@ -52,13 +55,13 @@ const stepOfVectors = z.strictObject({
   /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
   openedIn: word(),
   /** Who averages: part p is that of number p modulo their count. */
-  owners: z.array(name()).min(1).readonly(),
+  owners: z.array(name()).min(1).max(MOST_OWNERS).readonly(),
   /** Leaves of the tree: micro-batches, or in a round members. */
   leaves: leaves(),
   /** Sums of all leaves that count, each once. */
   sums: z.array(offeredSum).readonly(),
   /** Who gets the mean. */
-  members: z.array(name()).readonly(),
+  members: names().readonly(),
   /** Counted tokens of the batch. */
   tokens: whole(),
   /** Sum of their losses, in nats. */
@@ -86,6 +89,8 @@ export const FROM_COORDINATOR = {
   welcome: z.strictObject({
     /** Whether it is a member at once: then it has the run's state. */
     admitted: z.boolean(),
+    /** Micro-batches of an evaluation. */
+    evaluationMicroBatches: whole(),
     ...exchangeSizes,
   }),
   /** What a reducer has to know, and to do. */
@@ -132,10 +137,10 @@ export const FROM_COORDINATOR = {
     writer: name(),
     /** The checkpoint can't get into the run's folder: the writer keeps it on its own machine. */
     isKept: z.literal(true).optional(),
-    copying: z.array(name()),
-    members: z.array(name()),
+    copying: names(),
+    members: names(),
     appliedStep: word(),
-  }),
+  }).refine(({ writer, copying, members }) => [writer, ...copying].every((name) => members.includes(name))),
   /** The member that pins its state. */
   pin: z.strictObject({ donor: name() }),
   /** The member that has pinned its state. */

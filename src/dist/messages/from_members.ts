@@ -5,6 +5,7 @@
  */
 
 import { z } from "zod";
+import { layoutOf } from "../../layout.ts";
 import type { ReplicaIdentity } from "../replica.ts";
 import {
   anyNumber,
@@ -67,7 +68,7 @@ const identity: z.ZodType<ReplicaIdentity> = z.strictObject({
   layoutFingerprint: hash(),
   numericsFingerprint: line(),
   corpus: z.strictObject({ bytes: whole(), sha256: hash() }),
-});
+}).refine(({ layout, layoutFingerprint }) => layoutOf(layout).fingerprint === layoutFingerprint);
 
 /** Names of a state's vectors with their lengths. */
 const vectors = z.array(z.tuple([label(), values()])).max(64);
@@ -77,7 +78,7 @@ export const FROM_MEMBERS = {
   /** Who wants to be a member. */
   join: z.strictObject({
     /** Tells two members of the same name apart. */
-    nonce: z.string().min(1).max(64),
+    nonce: label(),
     /** Identity of the run that it wants to take part in. */
     id: id(),
     identity,
@@ -116,8 +117,12 @@ export const FROM_MEMBERS = {
   hashes: z.strictObject({ ...stateHashes, traffic }),
   /** Why, where it is an error. */
   leave: z.strictObject({ error: words().optional(), traffic: traffic.optional() }),
-  /** For how many seconds each member has kept a reducer waiting. */
-  reducer: z.strictObject({ owing: z.record(name(), seconds()) }),
+  /** For how many seconds each member has kept a reducer waiting, and what it has dropped. */
+  reducer: z.strictObject({
+    owing: z.record(name(), seconds()),
+    /** Orders that did not hold what they should. */
+    malformedOrders: whole(),
+  }),
   /** Sums of squares of the blocks of each part of the mean that all members have, and what it cost. */
   reduced: z.strictObject({
     squares: z.array(z.tuple([word(), z.array(anyNumber())])),

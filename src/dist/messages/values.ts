@@ -8,6 +8,7 @@ import { z } from "zod";
 import { printable, printableLine } from "../../printable.ts";
 import { CODEC_NAMES } from "../codecs/codecs.ts";
 import { isName } from "../frames.ts";
+import { BLOCK } from "../reduction.ts";
 
 /** First micro-batch of a range and one past its last. */
 export type Range = readonly [lo: number, hi: number];
@@ -45,6 +46,8 @@ export function notFinite(value: number): z.infer<typeof notFiniteSchema> {
 
 /** Name of a member or a reducer. */
 export const name = () => z.string().refine(isName);
+/** Names, each once. */
+export const names = () => z.array(name()).refine((all) => new Set(all).size === all.length);
 /** SHA-256 in hexadecimal. */
 export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
 /** Identity of a run. */
@@ -83,7 +86,7 @@ export const exchangeSizes = {
   /** Micro-batches of the batch. */
   microBatches: leaves(),
   /** Values of a part of a vector. */
-  partElements: z.int().min(1).max(MOST_VALUES),
+  partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
   /** How sums and means are written. */
   codec: z.enum(CODEC_NAMES),
   /** Rounds stochastically, where the codec can, by streams of this seed. */
