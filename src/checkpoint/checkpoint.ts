@@ -25,7 +25,7 @@ import {
   readTensors,
   type StateFile,
 } from "./files.ts";
-import { findCheckpoint, newestCheckpoint } from "./find.ts";
+import { findCheckpoint, namedCheckpoints, newestCheckpoint } from "./find.ts";
 import type { ReplicaState } from "../dist/replica.ts";
 import { RunError, wordsOf } from "../errors.ts";
 import { sha256 } from "../hashing.ts";
@@ -93,7 +93,7 @@ export async function saveCheckpoint(
       await sync(`${staging}/${STATE_FILE}`);
       await appear(folder, staging, place);
     }
-    await prune(folder, state.step, keepLast, losses);
+    await prune(folder, state.step, keepLast, losses, await othersIn(folder, context.run));
     return place;
   } catch (error) {
     await remove(staging).catch(() => {}); // what is left of it is in nobody's way
@@ -141,6 +141,15 @@ async function stateFileOf(
     corpus,
     sha256: checksums,
   };
+}
+
+/** Which folders hold checkpoints of another run, or of another step than their name says: a person has put them there. */
+async function othersIn(folder: string, run: string | undefined): Promise<Set<number>> {
+  const all = await namedCheckpoints(folder);
+  const others = all.filter(({ named, about }) =>
+    !(about instanceof Error) && (about.step !== named || (run !== undefined && (about.run ?? run) !== run))
+  );
+  return new Set(others.map(({ named }) => named));
 }
 
 /** Throws a RunError where the checkpoint in this place is another run's. What is damaged is nobody's. */

@@ -11,6 +11,7 @@ import type { CommittedStep, RunOutcome, RunRecord } from "../dist/plan.ts";
 import { ConfigError, RunError, wordsOf } from "../errors.ts";
 import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
 import { RunRecordFile } from "./record.ts";
+import { parseJson, stringifyJson } from "../json.ts";
 
 /** What `metrics.jsonl` says of a step. */
 export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
@@ -150,12 +151,12 @@ export class RunFolder {
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
     const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
-      .map((line) => JSON.parse(line) as StepMetrics | EvaluationMetrics);
-    const steps = lines.filter((line): line is StepMetrics => "loss" in line);
+      .map(metricsIn);
+    const steps = lines.filter(isStep);
     const last = steps.at(-1);
     return {
       tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
-      loss: last?.loss ?? NaN, // JSON has null for NaN
+      loss: last?.loss ?? NaN,
       evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
       skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
@@ -208,22 +209,25 @@ export class RunFolder {
     return new MetricsWriter(this.file("metrics.jsonl"));
   }
 
-  /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
+  /**
+   * Validation losses by step, from `metrics.jsonl`; none where there is no such file. NaN where nobody has evaluated, and the next
+   * step found losses or gradients that are not finite.
+   */
   validationLosses(): Map<number, number> {
-    const lines = this.metricsLines().filter((line) =>
-      line.includes('"valLoss"') && stepOf(line) !== Infinity
-    );
-    return new Map(lines.map((line) => {
-      const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
-      return [step, valLoss];
-    }));
+    const lines = this.metricsLines()
+      .filter((line) => /"valLoss"|"applied":false/.test(line) && stepOf(line) !== Infinity).map(metricsIn);
+    const losses = new Map<number, number>();
+    // A step that is skipped has tried the state before it, and leaves it as it was.
+    for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);
+    for (const line of lines) if (!isStep(line)) losses.set(line.step, line.valLoss);
+    return losses;
   }
 
   /** Writes `summary.json`. */
   async writeSummary(summary: Summary): Promise<void> {
     const path = this.file("summary.json");
     try {
-      await replaceFile(path, JSON.stringify(summary, null, 2) + "\n");
+      await replaceFile(path, stringifyJson(summary, 2) + "\n");
     } catch (error) {
       throw new RunError(`The run is complete, but ${path} can't be written: ${wordsOf(error)}`);
     }
@@ -262,7 +266,7 @@ export class MetricsWriter implements Disposable {
 
   /** Adds a line: when this returns, it outlives the process. */
   write(metrics: StepMetrics | EvaluationMetrics): void {
-    const bytes = new TextEncoder().encode(JSON.stringify(metrics) + "\n");
+    const bytes = new TextEncoder().encode(stringifyJson(metrics) + "\n");
     try {
       for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
     } catch (error) {
@@ -282,6 +286,20 @@ export class MetricsWriter implements Disposable {
 function skipsOf(steps: readonly StepMetrics[]): number {
   const skipped = steps.slice(1 + steps.findLastIndex(({ applied }) => applied));
   return skipped.filter(({ step, round }) => round === undefined || step === round[1]).length;
+}
+
+/** Numbers that may be NaN. Flashmob 0.1 wrote null for it. */
+const MAY_BE_NAN = ["loss", "gradNorm", "tokensPerSecond", "valLoss"];
+
+/** What a line of metrics says. */
+function metricsIn(line: string): StepMetrics | EvaluationMetrics {
+  const metrics = parseJson<Record<string, unknown>>(line);
+  for (const name of MAY_BE_NAN) if (metrics[name] === null) metrics[name] = NaN;
+  return metrics as unknown as StepMetrics | EvaluationMetrics;
+}
+
+function isStep(metrics: StepMetrics | EvaluationMetrics): metrics is StepMetrics {
+  return "loss" in metrics;
 }
 
 /** The step of a line of metrics; a torn last line counts as discarded. */

@@ -6,7 +6,14 @@
 
 import type { CommittedStep, DistEvent, RunOutcome } from "../dist/plan.ts";
 import type { RunListener } from "./events.ts";
-import type { MetricsRecord, MetricsWriter, RunFolder, StepMetrics, Summary } from "./folder.ts";
+import type {
+  EvaluationMetrics,
+  MetricsRecord,
+  MetricsWriter,
+  RunFolder,
+  StepMetrics,
+  Summary,
+} from "./folder.ts";
 
 /** Writes what a run tells into its folder, and hands it on. */
 export class RunLog implements Disposable {
@@ -15,6 +22,8 @@ export class RunLog implements Disposable {
   #before: number;
   /** When the first step of this start opened, ms. */
   #started: number | undefined;
+  /** What the last evaluation said. */
+  #hasDiverged = false;
 
   /**
    * @param folder where metrics and summary go
@@ -56,7 +65,8 @@ export class RunLog implements Disposable {
       case "evaluated": {
         const metrics = { step: event.step, valLoss: event.valLoss };
         this.#metrics.write(metrics);
-        return this.listener({ kind: "evaluated", metrics });
+        this.listener({ kind: "evaluated", metrics });
+        return this.#warn(metrics);
       }
       case "saved":
         return this.#saved(event);
@@ -86,6 +96,21 @@ export class RunLog implements Disposable {
     if (unwritten !== undefined) say(unwritten);
     this.listener({ kind: "saved", step });
     if (elsewhere) say(`the checkpoint of step ${step} is in ${place} on the machine of ${member}`);
+  }
+
+  /** Says it when the model has diverged, once until it is well again. */
+  #warn({ step, valLoss }: EvaluationMetrics): void {
+    const hasDiverged = !Number.isFinite(valLoss);
+    if (hasDiverged && !this.#hasDiverged) {
+      this.listener({
+        kind: "status",
+        text:
+          `the model has diverged: after step ${step} its validation loss is ${valLoss}. Its checkpoints push no earlier one ` +
+          "out; go on from one of those with a lower optimizer.learningRate, a longer optimizer.schedule.warmup, a smaller " +
+          "optimizer.clipNorm, or with dist.codec float32",
+      });
+    }
+    this.#hasDiverged = hasDiverged;
   }
 
   #step({ seconds, reason, ...committed }: CommittedStep): void {

@@ -114,6 +114,25 @@ Deno.test("the best by validation loss is kept besides the newest, the latest of
     assert.deepEqual(await save(6, 4), [6, 5]);
   }));
 
+Deno.test("a checkpoint whose loss is no number is never the best, and pushes out none that is sound", () =>
+  withFolder(async (folder) => {
+    const losses = new Map<number, number>();
+    const save = async (step: number, loss: number) => {
+      losses.set(step, loss);
+      await saveCheckpoint(folder, stateAt(step), context, 2, losses);
+      return await checkpointSteps(folder);
+    };
+    assert.deepEqual(await save(1, NaN), [1]);
+    assert.deepEqual(await save(2, Infinity), [2, 1], "there are no others");
+    assert.deepEqual(await save(3, 2), [3, 2]);
+    assert.deepEqual(await save(4, 3), [4, 3]);
+    assert.deepEqual(await save(5, NaN), [5, 4, 3]);
+    assert.deepEqual(await save(6, -Infinity), [6, 4, 3]);
+    assert.deepEqual(await save(7, NaN), [7, 4, 3]);
+    assert.deepEqual(await save(8, 2.5), [8, 4, 3], "it is sound again");
+    assert.deepEqual(await save(9, 2.75), [9, 8, 3], "two and the best");
+  }));
+
 Deno.test("half-deleted checkpoints are passed over with a word, don't count as kept, and go in time", () =>
   withFolder(async (folder) => {
     for (const step of [1, 2, 3]) await saveCheckpoint(folder, stateAt(step), context, 3);
@@ -236,4 +255,15 @@ Deno.test("a checkpoint of another run is neither found nor replaced", () =>
       /a checkpoint of another run is there .*one, this run's other/,
     );
     assert.equal(await Deno.readTextFile(`${placeOf(folder, 3)}/state.json`), before);
+  }));
+
+Deno.test("pruning deletes neither what is another run's nor what a link leads to", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(1), { ...context, run: "other" }, 1);
+    await saveCheckpoint(folder, stateAt(2), { ...context, run: "one" }, 1);
+    await Deno.rename(placeOf(folder, 2), `${folder}/../elsewhere`);
+    await Deno.symlink("../elsewhere", placeOf(folder, 2));
+    for (const step of [3, 4]) await saveCheckpoint(folder, stateAt(step), { ...context, run: "one" }, 1);
+    assert.deepEqual(await checkpointSteps(folder), [4, 1]);
+    assert.ok((await Deno.stat(`${folder}/../elsewhere/state.json`)).isFile);
   }));
