@@ -26,7 +26,8 @@ if (first.done) Deno.exit(1); // the launcher went before it gave an order
 })();
 
 const stop = new AbortController();
-onEndingSignal(() => stop.abort());
+const hurry = new AbortController();
+onEndingSignal(() => stop.abort(), () => hurry.abort());
 
 /** What a launcher that is stopped for a while can do without: it only shows it. */
 const SHOWN = new Set<string>(["status", "step", "evaluated", "saved"]);
@@ -40,7 +41,7 @@ function report(event: ChildEvent | ChildFailure): void {
 
 let code = 0;
 try {
-  await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
+  await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, hurry: hurry.signal, report });
 } catch (error) {
   report(failureOf(error));
   code = 1;

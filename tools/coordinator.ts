@@ -14,7 +14,7 @@ import { startCoordinator, startReducer } from "../src/run/participants.ts";
 import { RunFolder } from "../src/run/folder.ts";
 import { say, stdout } from "./output.ts";
 import { showRun } from "./progress.ts";
-import { LEAVES, runTool, SAVES, sayAtEnd, type Tools } from "./tool.ts";
+import { COORDINATES, LEAVES, runTool, sayAtEnd, type Tools } from "./tool.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
@@ -22,9 +22,9 @@ await runTool(async (tools) => {
   const order = parseCoordinator(Deno.args);
   if (order.action === "help") return await stdout.print(order.text + "\n");
   if (order.action === "reduce") return await reduce(order, tools);
-  const { signal } = tools;
+  const { signal, hurry } = tools;
   const config = await configOf(order);
-  sayAtEnd(tools, SAVES);
+  sayAtEnd(tools, COORDINATES);
   const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
   const folder = RunFolder.at(config.machine.out);
   await using server = order.nats === undefined ? await ownServer(order, folder, signal) : undefined;
@@ -38,7 +38,7 @@ await runTool(async (tools) => {
   const { fromStep } = order;
   const takeOver = order.resume !== undefined && fromStep === undefined;
   await Promise.race([
-    startCoordinator(config, { url, takeOver, fromStep, signal, onEvent, onListening }),
+    startCoordinator(config, { url, takeOver, fromStep, signal, hurry, onEvent, onListening }),
     server?.exited.then((words) => {
       throw new RunError(`the NATS server can't be kept alive: ${words}`);
     }) ?? new Promise<never>(() => {}),

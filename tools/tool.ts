@@ -18,6 +18,8 @@ const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130, unread: 141 };
 export interface Tools {
   /** Ends what the tool does, in order. */
   signal: AbortSignal;
+  /** Has that end be quick: a tool that looks at it takes the second signal for that, and only the third ends it at once. */
+  readonly hurry: AbortSignal;
   /** Has the tool end because nobody reads its output any more. */
   endUnread: () => void;
 }
@@ -25,7 +27,13 @@ export interface Tools {
 /** What a tool says that trains, when it is told to end. */
 export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
 /** What a tool says that takes part in a run of others. */
-export const LEAVES = "leaves the run; a second signal ends it at once";
+export const LEAVES =
+  "leaves the run as soon as nothing is lost with it; a second signal keeps its state on this machine, " +
+  "a third ends it at once";
+/** What a coordinator says. */
+export const COORDINATES =
+  "ends: finishes the step and saves; a second signal leaves a checkpoint that is in flight on the machine " +
+  "that it comes from, a third ends it at once";
 
 /** Says a line when a tool is told to end. */
 export function sayAtEnd({ signal }: Tools, line: string): void {
@@ -33,8 +41,8 @@ export function sayAtEnd({ signal }: Tools, line: string): void {
 }
 
 /**
- * Runs a tool and exits. The first Ctrl-C, SIGTERM or SIGHUP aborts the signal, a second one ends the process at once; children
- * end with it, since each watches a pipe from here.
+ * Runs a tool and exits. The first Ctrl-C, SIGTERM or SIGHUP aborts the signal, the second or third one ends the process at once;
+ * children end with it, since each watches a pipe from here.
  */
 export async function runTool(main: (tools: Tools) => Promise<void>): Promise<never> {
   const interrupt = new AbortController();
@@ -44,9 +52,19 @@ export async function runTool(main: (tools: Tools) => Promise<void>): Promise<ne
     code = why;
     interrupt.abort();
   };
-  onEndingSignal(() => end(EXIT.interrupted), endAtOnce);
+  const hurry = new AbortController();
+  let isHeeded = false;
+  const again = () => isHeeded && !hurry.signal.aborted ? hurry.abort() : endAtOnce();
+  onEndingSignal(() => end(EXIT.interrupted), again);
   try {
-    await main({ signal: interrupt.signal, endUnread: () => end(EXIT.unread) });
+    await main({
+      signal: interrupt.signal,
+      get hurry() {
+        isHeeded = true;
+        return hurry.signal;
+      },
+      endUnread: () => end(EXIT.unread),
+    });
   } catch (error) {
     if (!interrupt.signal.aborted || error instanceof RunError) code = failWith(error);
   }

@@ -32,5 +32,9 @@ async function join({ url, overrides, json }: TrainOrder & { action: "join" }, t
   const folder = "machine.out" in overrides ? machine.out : undefined;
   sayAtEnd(tools, LEAVES);
   const onEvent = showRun(0, json, tools.endUnread);
-  await launchWorkers(machine, { url, source, folder }, { signal: tools.signal, onEvent });
+  await launchWorkers(machine, { url, source, folder }, {
+    signal: tools.signal,
+    hurry: tools.hurry,
+    onEvent,
+  });
 }

@@ -46,17 +46,18 @@ export interface NatsServer extends AsyncDisposable {
 
 /**
  * Starts the server and ends it when standard input closes: it does when the owner ends, even by SIGKILL. The shell is
- * all that watches; it ends with the server and removes its folder. (Standard input is kept as file 3, as commands in
- * the background get none.)
+ * all that watches; it ends with the server and removes its folder, and does not end before it when all processes of a run are
+ * signalled. (Standard input is kept as file 3, as commands in the background get none.)
  */
 const WATCHDOG = `
 exec 3<&0
 folder=$1; shift
 "$@" 3<&- & server=$!
+trap '' TERM HUP INT
 { read -r _ <&3; kill $server; } & watcher=$!
 wait $server; code=$?
 rm -rf "$folder"
-kill $watcher 2>/dev/null
+kill -9 $watcher 2>/dev/null
 exit $code
 `;
 

@@ -23,7 +23,7 @@ export type ChildOrder =
     config: Config;
     options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "takeOver" | "isLocked">;
   }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> }
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined"> }
   | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
 
 /** What a child process tells its launcher. */
@@ -48,15 +48,19 @@ export function failureOf(error: unknown): ChildFailure {
 /** Does what a child process was ordered to do; events and status lines go to the launcher. */
 export async function runChild(
   order: ChildOrder,
-  { signal, report }: { signal: AbortSignal; report: (event: ChildEvent) => void },
+  { signal, hurry, report }: {
+    signal: AbortSignal;
+    hurry: AbortSignal;
+    report: (event: ChildEvent) => void;
+  },
 ): Promise<void> {
   if (order.role === "coordinator") {
     const onListening = () => report({ kind: "listening" });
-    await startCoordinator(order.config, { ...order.options, signal, onEvent: report, onListening });
+    await startCoordinator(order.config, { ...order.options, signal, hurry, onEvent: report, onListening });
   } else {
     const onStatus = (text: string) => report({ kind: "status", text });
     if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
     const onJoined = () => report({ kind: "joined" });
-    await startWorker({ ...order.options, signal, onStatus, onJoined });
+    await startWorker({ ...order.options, signal, hurry, onStatus, onJoined });
   }
 }

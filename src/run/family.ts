@@ -43,6 +43,8 @@ export class Family {
   readonly #ending = new AbortController();
   /** The latest child of each name. */
   readonly #children = new Map<string, Child>();
+  /** Those that were asked to leave. */
+  readonly #asked = new Set<Child>();
 
   /**
    * Nobody yet.
@@ -98,14 +100,22 @@ export class Family {
     this.onEvent({ kind: "status", text });
   }
 
-  /** Asks a child to leave, where it is there. */
+  /** Asks a child to leave, where it is there, once: it would take a second time for impatience. */
   stop(name: string): void {
-    this.#children.get(name)?.stop("SIGTERM");
+    const child = this.#children.get(name);
+    if (!child || this.#asked.has(child)) return;
+    this.#asked.add(child);
+    child.stop("SIGTERM");
   }
 
   /** Asks all to leave; none is started again. */
   letGo(): void {
     this.#ending.abort();
+    for (const name of this.#children.keys()) this.stop(name);
+  }
+
+  /** Asks all to leave quickly. */
+  hurry(): void {
     for (const child of this.#children.values()) child.stop("SIGTERM");
   }
 

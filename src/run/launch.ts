@@ -23,6 +23,8 @@ export type LaunchStart = NonNullable<CoordinatorOptions["start"]>;
 export interface LaunchOptions {
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
   signal?: AbortSignal;
+  /** Has workers leave quickly: a state that nobody has saved is kept on this machine. */
+  hurry?: AbortSignal;
   /** Gets what happens. */
   onEvent: RunListener;
 }
@@ -162,25 +164,27 @@ class Launch {
 export async function launchWorkers(
   machine: Config["machine"],
   where: Pick<WorkerOptions, "url" | "source" | "folder">,
-  { signal, onEvent }: LaunchOptions,
+  { signal, hurry, onEvent }: LaunchOptions,
 ): Promise<void> {
   let hasJoined = false;
   const family = new Family((event) => {
     if (event.kind === "joined") hasJoined = true;
     else if (event.kind !== "listening") onEvent(event);
   });
-  const leave = () => family.letGo();
+  const leave = () => family.letGo(), leaveQuickly = () => family.hurry();
   try {
     const workers = workerOrders(machine, where).map((order) =>
       family.keepAlive(order.options.member, { first: order, later: order, isWorthIt: () => hasJoined })
     );
     for (const worker of workers) worker.catch((error) => hasJoined && family.say(wordsOf(error)));
     signal?.addEventListener("abort", leave);
+    hurry?.addEventListener("abort", leaveQuickly);
     if (signal?.aborted) leave();
     await Promise.race([Promise.allSettled(workers), family.failure]);
     await Promise.all(workers);
   } finally {
     signal?.removeEventListener("abort", leave);
+    hurry?.removeEventListener("abort", leaveQuickly);
     await family.end();
   }
 }

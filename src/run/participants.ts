@@ -42,6 +42,8 @@ export interface CoordinatorOptions {
   isLocked?: boolean;
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
   signal?: AbortSignal;
+  /** Has that be quick: a checkpoint that is in flight stays on the machine that it comes from. */
+  hurry?: AbortSignal;
   /** Gets what happens. */
   onEvent?: RunListener;
   /** Called once workers can join. */
@@ -61,7 +63,7 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, takeOver, startWorkers, signal, onEvent = () => {}, onListening } = options;
+  const { url, takeOver, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has said it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
@@ -85,6 +87,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   resources.defer(() => transport.close());
   const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
     signal,
+    hurry,
     onEvent: log.hear,
     onListening,
     residuals: new ResidualFiles(folder.residuals),
@@ -141,8 +144,10 @@ export interface WorkerOptions {
   folder?: string;
   /** Whether this is the machine where the run was started: checkpoints are written into the run's folder there. */
   atHome?: boolean;
-  /** Leaves the run. */
+  /** Leaves the run, as soon as nothing is lost with this worker. */
   signal?: AbortSignal;
+  /** Has that be quick: a state that nobody has saved is kept on this machine. */
+  hurry?: AbortSignal;
   /** Gets lines for people. */
   onStatus?: (text: string) => void;
   /** Called when the run has admitted this worker, to compute at once or after it has taken the state over. */
@@ -186,10 +191,14 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       atHome,
       keepsCheckpoints: !atHome && options.folder !== undefined,
       signal,
+      hurry: options.hurry,
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
         if (event.kind === "alone") options.onStatus?.(ALONE);
+        if (event.kind === "kept") {
+          options.onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
+        }
         if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
       },
     });

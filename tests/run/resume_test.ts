@@ -117,3 +117,33 @@ Deno.test("an int8 run with a worker that is resumed has the bits of one that wa
   assert.match(lossy.stderr, /residuals of coordinator are dropped: none were saved with step 4/);
   assert.match(lossy.stderr, /-0 drops its residuals: none were saved with step 4/);
 });
+
+Deno.test("a run resumed with batches of another size consumes each sample once, and goes on where they end", async () => {
+  await using place = await Workplace.open();
+  const config = (batch: number, steps: number) =>
+    place.config("run", { train: { steps, batch }, eval: { every: 0 } });
+  await train(config(6, 2));
+  await train(config(3, 4), { resume: true });
+  await train(config(3, 6), { resume: true });
+  const resumed = metricsOf(place.run("run")).steps.flatMap(({ samples }) => samples);
+  await train(
+    place.config("whole", { train: { steps: 4, batch: 6 }, eval: { every: 0 } }),
+  );
+  const whole = metricsOf(place.run("whole")).steps.flatMap(({ samples }) => samples);
+  assert.deepEqual(resumed, whole, "2 · 6 + 4 · 3 samples are those of 4 · 6");
+});
+
+Deno.test("a start that fails before its first step leaves its folder to the next start", async () => {
+  await using place = await Workplace.open();
+  const config = place.config("run", { train: { steps: 2 } });
+  await assert.rejects(
+    train(config, { signal: AbortSignal.abort() }).then(() =>
+      train({
+        ...config,
+        machine: { ...config.machine, workers: 1, name: "no name" },
+      })
+    ),
+  );
+  assert.equal((await train(config)).steps, 2);
+  await assert.rejects(train(config), /holds a run already/);
+});
