@@ -52,6 +52,11 @@ const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
   enwik8: findEnwik8,
 };
 
+/** Whether a text is known by this name on every machine, so that nobody's path is meant. */
+export function isKnownCorpus(source: string): boolean {
+  return Object.hasOwn(KNOWN, source);
+}
+
 const NEWLINE = 10;
 
 /**
@@ -76,7 +81,7 @@ export async function loadCorpus(
   options: CorpusOptions,
   install: InstallOptions = {},
 ): Promise<Corpus> {
-  const path = Object.hasOwn(KNOWN, source) ? await KNOWN[source](install) : source;
+  const path = isKnownCorpus(source) ? await KNOWN[source](install) : source;
   const info = await stat(path);
   if (!info) throw noCorpus(source);
   const files = info.isDirectory

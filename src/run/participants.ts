@@ -23,6 +23,7 @@ import type { RunEvent, RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
 import { ResidualFiles } from "./residual_files.ts";
+import { configOf, sourceOf } from "./told.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -89,7 +90,7 @@ export interface WorkerOptions {
   run: string;
   /** Name of this worker, another one for each in the run: letters, digits, _ and -. */
   member: string;
-  /** Where this machine has the text; by default the run's own `data.source`. */
+  /** Where this machine has the text. Without it only a text that flashmob knows by name is found. */
   source?: string;
   /** What computes: "tensorflow" (default) or "cpu". */
   backend?: "tensorflow" | "cpu";
@@ -123,12 +124,14 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   const { url, run, member, signal } = options;
   const transport = await connectNats(url, member);
   try {
-    const { config, configHash, startStep } = await fetchRun(transport, run, member);
-    const replica = await openReplica(config as RunConfig, { ...options, startStep });
+    const told = await fetchRun(transport, run, member);
+    const config = configOf(told, run);
+    const source = options.source ?? sourceOf(config, run);
+    const replica = await openReplica(config, { ...options, source, startStep: told.startStep });
     await runWorker(transport, replica, {
       run,
       member,
-      configHash,
+      configHash: told.configHash,
       atHome: options.atHome ?? false,
       signal,
       residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
