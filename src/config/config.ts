@@ -12,8 +12,9 @@ import { parse, stringify } from "@std/yaml";
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type ConfigOption, type JsonSchema, optionsOf } from "./options.ts";
-import { contradictions, describeIssues } from "./problems.ts";
-import type { Config, ConfigInput, RunConfig, Settings } from "./types.ts";
+import { fillIn, withLengths } from "./fill_in.ts";
+import { contradictions, describeIssues, missingValues } from "./problems.ts";
+import type { Config, ConfigInput, RunConfig, RunSettings, Settings } from "./types.ts";
 import { CODEC_NAMES } from "../dist/codecs/codecs.ts";
 import { ConfigError } from "../errors.ts";
 
@@ -171,8 +172,7 @@ const machine = z.strictObject({
   ),
 });
 
-const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
-  id: z.uuid().optional().describe("Identity of the run, made with its folder."),
+const runSections = {
   model: model.prefault({}),
   data: data.prefault({}),
   train: train.prefault({}),
@@ -180,6 +180,10 @@ const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
   eval: evaluation.prefault({}),
   checkpoint: checkpoint.prefault({}),
   dist: dist.prefault({}),
+};
+const runSchema: z.ZodType<RunSettings> = z.strictObject(runSections);
+const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
+  ...runSections,
   machine: machine.prefault({}),
 });
 
@@ -188,6 +192,7 @@ export type Overrides = Record<string, unknown>;
 
 const jsonSchema = z.toJSONSchema(schema, { io: "input" }) as JsonSchema;
 delete jsonSchema.properties?.id; // a run's identity is not for people to choose
+const runJsonSchema = z.toJSONSchema(runSchema, { io: "input" }) as JsonSchema;
 
 /** All options with types, defaults and descriptions, in order. */
 export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
@@ -239,6 +244,19 @@ export function overrideProblems(overrides: Overrides): string[] {
   const input = withOverrides({}, overrides);
   const { error } = schema.safeParse(input);
   return error ? describeIssues(error.issues, input, jsonSchema) : [];
+}
+
+/**
+ * Checks the run part of a configuration as another process tells it: nothing is left out, so nothing is filled in.
+ *
+ * @throws {ConfigError} with all problems at once, as {@linkcode resolveConfig}
+ */
+export function parseRunConfig(value: unknown): RunConfig {
+  const result = runSchema.safeParse(value);
+  if (!result.success) throw new ConfigError(describeIssues(result.error.issues, value, runJsonSchema));
+  const problems = [...missingValues(value, result.data, runJsonSchema), ...contradictions(result.data)];
+  if (problems.length > 0) throw new ConfigError(problems);
+  return withLengths(result.data);
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
@@ -297,31 +315,4 @@ function setAt(section: unknown, [key, ...inner]: string[], value: unknown): voi
 
 function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function fillIn(settings: Settings): Config {
-  const { model, data, machine } = settings;
-  const out = machine.out ?? `runs/${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}`;
-  return {
-    ...settings,
-    data: { ...data, lengths: paddedLengths(data.lengths, model.groupSize, data.seqLen) },
-    machine: {
-      ...machine,
-      out,
-      run: machine.run ?? asName(out.replace(/\/+$/, "").split("/").at(-1)!),
-      name: machine.name ?? asName(Deno.hostname()),
-    },
-  };
-}
-
-/** The lengths given, else the group size doubled again and again; the last is always `seqLen`. */
-function paddedLengths(given: number[] | undefined, groupSize: number, seqLen: number): number[] {
-  const lengths = given ?? [];
-  if (!given) { for (let length = groupSize; length < seqLen; length *= 2) lengths.push(length); }
-  return [...lengths.filter((length) => length < seqLen), seqLen];
-}
-
-/** A text with all characters replaced that a name can't have. */
-function asName(text: string): string {
-  return text.replace(/[^A-Za-z0-9_-]/g, "-").slice(0, 64) || "run";
 }

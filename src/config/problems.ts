@@ -6,7 +6,7 @@
 
 import { stringifyJson } from "../json.ts";
 import { type JsonSchema, optionsOf, schemaAt, typeText } from "./options.ts";
-import type { Settings } from "./types.ts";
+import type { RunSettings } from "./types.ts";
 import { nearestPath } from "./nearest.ts";
 
 /** What the checker of the schema found: the path of a value, and which keys there it does not know. */
@@ -26,8 +26,17 @@ export function describeIssues(issues: readonly Issue[], input: unknown, schema:
   });
 }
 
+/** Values that the schema has a default for, and that are wanted even so. */
+export function missingValues(input: unknown, settings: object, schema: JsonSchema): string[] {
+  return optionsOf(schema).flatMap(({ path, type }) => {
+    const keys = path.split(".");
+    const isMissing = valueAt(input, keys) === undefined && valueAt(settings, keys) !== undefined;
+    return isMissing ? [`${path}: expected ${type}, found nothing`] : [];
+  });
+}
+
 /** Values that fit by themselves and not together. */
-export function contradictions({ model, data, train, optimizer, dist }: Settings): string[] {
+export function contradictions({ model, data, train, optimizer, dist }: RunSettings): string[] {
   const { schedule } = optimizer;
   const { lengths = [], seqLen } = data;
   const problems: string[] = [];

@@ -91,10 +91,14 @@ export type ConfigInput =
     };
   };
 
-/** Checked value by value, without the defaults that follow from other values. */
-export type Settings = Omit<Config, "data" | "machine"> & {
-  /** As in {@linkcode Config}; `lengths` only as given. */
-  data: Omit<Config["data"], "lengths"> & { lengths?: number[] };
+/** The run part, checked value by value, without the defaults that follow from other values. */
+export type RunSettings = Omit<RunConfig, "data"> & {
+  /** As in {@linkcode RunConfig}; `lengths` only as given. */
+  data: Omit<RunConfig["data"], "lengths"> & { lengths?: number[] };
+};
+
+/** The same of a whole configuration. */
+export type Settings = RunSettings & {
   /** As in {@linkcode Config}; names and the folder only as given. */
   machine:
     & Pick<Config["machine"], "workers" | "reducers" | "minWorkers" | "backend" | "device">

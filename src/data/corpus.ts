@@ -55,6 +55,11 @@ const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
   enwik8: findEnwik8,
 };
 
+/** Whether a text is known by this name on every machine, so that nobody's path is meant. */
+export function isKnownCorpus(source: string): boolean {
+  return Object.hasOwn(KNOWN, source);
+}
+
 const NEWLINE = 10;
 
 /**
@@ -81,7 +86,7 @@ export async function loadCorpus(
   options: CorpusOptions & Pick<ReadOptions, "raw">,
   { onSkipped, ...install }: LoadOptions = {},
 ): Promise<Corpus> {
-  const path = Object.hasOwn(KNOWN, source) ? await KNOWN[source](install) : source;
+  const path = isKnownCorpus(source) ? await KNOWN[source](install) : source;
   const texts = await readTexts(path, { raw: options.raw, onSkipped });
   if (!texts) throw noCorpus(source);
   if (texts.every((text) => text.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);

@@ -7,6 +7,7 @@
 import { connect, type ConnectionOptions, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
 import { RunError, TransientError, wordsOf } from "../errors.ts";
+import { printableLine } from "../printable.ts";
 import { Buffers } from "./buffers.ts";
 import { bytesOf, type Composition, compositionOf } from "./frames.ts";
 import { knock } from "./nats_handshake.ts";
@@ -123,7 +124,7 @@ function connectError(error: unknown, address: string): Error {
   if (code === ErrorCode.AuthorizationViolation || code === ErrorCode.AuthenticationExpired) {
     return denied(address);
   }
-  const reason = wordsOf(error);
+  const reason = printableLine(wordsOf(error)); // perhaps in the words of whoever listens there
   return new TransientError(
     `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
   );

@@ -25,6 +25,7 @@ import { ownFolder, refuseOtherRun } from "./own_folder.ts";
 import { planOf } from "./plan.ts";
 import { ResidualFiles } from "./residual_files.ts";
 import { openRun, type ResumePoint } from "./resume.ts";
+import { configOf, sourceOf } from "./told.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -129,7 +130,7 @@ export interface WorkerOptions {
   run: string;
   /** Name of this worker, another one for each in the run: letters, digits, _ and -. */
   member: string;
-  /** Where this machine has the text; by default the run's own `data.source`. */
+  /** Where this machine has the text. Without it only a text that flashmob knows by name is found. */
   source?: string;
   /** What computes: "tensorflow" (default) or "cpu". */
   backend?: "tensorflow" | "cpu";
@@ -168,8 +169,10 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   const { url, run, member, signal } = options;
   const transport = await connectNats(url, member);
   try {
-    const { config, configHash, id, origin, startStep } = await fetchRun(transport, run, member);
-    const { atHome = false, onStatus } = options;
+    const told = await fetchRun(transport, run, member);
+    const { configHash, id, origin, startStep } = told;
+    const config = configOf(told, run);
+    const { atHome = false, onStatus, source = sourceOf(config, run) } = options;
     const folder = options.folder ?? ownFolder(id);
     if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
     const fetchState = ({ layout: { size } }: RunCheckpoints) => {
@@ -177,8 +180,9 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       const replica = { size, moments: MOMENTS };
       return takeStart(transport, { run, member, step: startStep, replica, signal });
     };
-    const replica = await openReplica({ config: config as RunConfig, id, origin }, {
+    const replica = await openReplica({ config, id, origin }, {
       ...options,
+      source,
       folder,
       start: (checkpoints) =>
         startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(checkpoints),

@@ -1,6 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
+import { crc32 } from "node:zlib";
 import {
   CODECS,
   decodeFrame,
@@ -74,18 +75,60 @@ Deno.test("decodeFrame() tells messages of others from damaged ones", () => {
   });
 });
 
-Deno.test("decodeFrame() names the version of a frame of another protocol version", async () => {
-  const { crc32 } = await import("node:zlib");
+Deno.test("decodeFrame() names the version of a frame of another protocol version", () => {
   const bytes = encodeFrame({ kind: "ack", run: "mine", sender: "worker-0" });
   bytes[8] = PROTOCOL_VERSION + 1;
-  new DataView(bytes.buffer).setUint32(4, crc32(bytes.subarray(8)), true);
-  assert.deepEqual(decodeFrame(bytes, "mine"), { refused: "version", version: PROTOCOL_VERSION + 1 });
+  assert.deepEqual(decodeFrame(sealed(bytes), "mine"), { refused: "version", version: PROTOCOL_VERSION + 1 });
 });
 
 Deno.test("encodeFrame() refuses a name that can't be part of a NATS subject", () => {
   for (const run of ["", "a.b", "a b", "é", "*", "a".repeat(65)]) {
     assert.throws(() => encodeFrame({ kind: "ack", run, sender: "worker-0" }), RangeError);
   }
+});
+
+Deno.test("decodeFrame() never throws, whatever bytes come with a right checksum, and lets nothing through that is no name", () => {
+  const { word } = randomStream(8, "mutations");
+  let at = 0, accepted = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const genuine = encodeFrame(randomFrame(i % 100));
+    const bytes = genuine.slice(0, word(at++) % 4 === 0 ? word(at++) % (genuine.length + 1) : genuine.length);
+    for (let changes = word(at++) % 4; changes >= 0 && bytes.length > 8; changes--) {
+      const place = changes % 2 === 0 ? 56 + word(at++) % 12 : 8 + word(at++) % (bytes.length - 8);
+      bytes[place] = word(at++);
+    }
+    if (bytes.length >= 8) sealed(bytes);
+    const frame = decodeFrame(bytes, "run_1-A");
+    if ("refused" in frame) continue;
+    accepted++;
+    assert.match(frame.sender, /^[A-Za-z0-9_-]{1,64}$/);
+    assert.ok(frame.kind in KINDS && frame.codec in CODECS);
+  }
+  assert.ok(accepted > 1000, `${accepted} were changed where it does not matter`);
+});
+
+/** The bytes with the checksum that they should have. */
+function sealed(bytes: Uint8Array): Uint8Array {
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(4, crc32(bytes.subarray(8)), true);
+  return bytes;
+}
+
+Deno.test("a name that is none is refused, wherever it comes from", () => {
+  const from = (name: string) => {
+    const wanted = new TextEncoder().encode(name);
+    const bytes = encodeFrame({ kind: "ack", run: "r", sender: "x".repeat(wanted.length) });
+    bytes.set(wanted, 61);
+    return decodeFrame(sealed(bytes), "r");
+  };
+  assert.ok("kind" in from("worker-0"));
+  const wrong = ["a.b", "a b", "*", ">", "\u001b[2J", "\ufeffx", "a\u0000", "é"];
+  for (const name of [...wrong, "constructor", "__proto__", "toString"]) {
+    assert.deepEqual(from(name), { refused: "foreign" }, name);
+    assert.throws(() => encodeFrame({ kind: "ack", run: "r", sender: name }), RangeError);
+  }
+  const none = encodeFrame({ kind: "ack", run: "r", sender: "x" }).slice(0, -1);
+  none[57] = 0;
+  assert.deepEqual(decodeFrame(sealed(none), "r"), { refused: "foreign" });
 });
 
 Deno.test("numbers of a frame are little-endian and where the table says", () => {

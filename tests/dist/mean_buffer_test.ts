@@ -37,3 +37,15 @@ Deno.test("a mean is complete with all parts of one attempt, never with parts of
     assert.equal(buffer.of(3, first), undefined);
   }
 });
+
+Deno.test("means of steps far ahead, which may be none of the run's, leave room for the next ones", () => {
+  const size = 2 ** 23, part = 2 ** 16; // so large that there is room for four
+  const buffer = new Means(size, part, codecOf("float32"));
+  const payload = new Uint8Array(4 * part);
+  const take = (step: number) =>
+    buffer.take({ ...partOf(0, 1, { lo: 1, hi: 1 }), step, parts: size / part, payload });
+  for (let ahead = 0; ahead < 4; ahead++) assert.ok(take(0xffff_ffff - ahead));
+  assert.equal(take(0xffff_fff0), true, "rather the earlier one");
+  assert.equal(take(0xffff_ffff), false);
+  for (const step of [8, 9, 10]) assert.ok(take(step), `step ${step}`);
+});

@@ -99,7 +99,12 @@ Deno.test("a worker of another machine that is killed is started again, and the 
   const hub = start("coordinator", ...settings, "--run=demo", `--out=${place.run("hub")}`);
   await until("it says how to join", () => hub.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(hub.stdout())!;
-  const there = ["--workers=2", "--machine.name=there", `--out=${place.run("guest")}`];
+  const there = [
+    "--workers=2",
+    "--machine.name=there",
+    `--data=${place.text}`,
+    `--out=${place.run("guest")}`,
+  ];
   const guest = start("train", "--join", url, "--run=demo", ...there);
   await reach(place, "hub", 2);
   Deno.kill(child(guest.pid, "there-0"), "SIGKILL");

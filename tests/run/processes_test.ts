@@ -141,7 +141,8 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   const refused = await wrong.ended;
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /does not accept the token/);
-  const joined = start("train", "--join", url, "--run=demo", "--workers=2", `--out=${place.run("guest")}`);
+  const here = [`--data=${place.text}`, `--out=${place.run("guest")}`];
+  const joined = start("train", "--join", url, "--run=demo", "--workers=2", ...here);
   assert.equal((await joined.ended).code, 0);
   const { code, stderr } = await coordinator.ended;
   assert.equal(code, 0);
@@ -165,7 +166,8 @@ Deno.test("coordinator --resume goes on with the workers that live, and from the
   await until("it says how to join", () => first.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(first.stdout())!;
   assert.equal(Deno.statSync(`${folder}/server.json`).mode! & 0o077, 0, "nobody else can read the token");
-  const join = () => start("train", "--join", url, "--run=demo", "--workers=2", `--out=${folder}`);
+  const join = () =>
+    start("train", "--join", url, "--run=demo", "--workers=2", `--data=${place.text}`, `--out=${folder}`);
   const workers = join();
   await reach(place, "hub", 3);
   first.kill("SIGKILL");
@@ -203,7 +205,8 @@ Deno.test("a text of another content at the door is refused by name", async () =
   await until("it says how to join", () => hub.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(hub.stdout())!;
   const join = ["--join", url, "--run=demo", "--workers=1"];
-  const first = start("train", ...join, "--machine.name=first", `--out=${place.run("first")}`);
+  const same = [`--data=${place.text}`, `--out=${place.run("first")}`];
+  const first = start("train", ...join, "--machine.name=first", ...same);
   await until("the first has joined", () => hub.stderr().includes("first-0 joined"));
   const second = await start("train", ...join, "--machine.name=second", `--data=${other}`).ended;
   assert.equal(second.code, 1);

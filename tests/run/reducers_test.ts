@@ -44,7 +44,8 @@ Deno.test("deno task train --reducers 2, one killed and started again, and a coo
   const [, url] = /--join (\S+) --run demo/.exec(hub.stdout())!;
   const reducers = [1, 2].map(() => start("coordinator", "--reducer", "--nats", url, "--run=demo"));
   await until("they average", () => hub.stderr().includes("reducers: 2"));
-  const joined = start("train", "--join", url, "--run=demo", "--workers=2", `--out=${place.run("guest")}`);
+  const here = [`--data=${place.text}`, `--out=${place.run("guest")}`];
+  const joined = start("train", "--join", url, "--run=demo", "--workers=2", ...here);
   for (const command of [joined, hub, ...reducers]) assert.equal((await command.ended).code, 0);
   assert.equal(hashOf(place.run("hub")), expected);
   assert.match(reducers[0].stdout(), /averages a share of the vectors/);

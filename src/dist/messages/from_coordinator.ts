@@ -70,6 +70,14 @@ const stepOfVectors = z.strictObject({
   values: values(),
 });
 
+/** A configuration has sections in sections, and lists of numbers. */
+const MOST_LEVELS = 8;
+
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
+}
+
 const ranges = byMember(z.array(range()).readonly());
 
 /** By kind of frame. */
@@ -77,7 +85,7 @@ export const FROM_COORDINATOR = {
   /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
   run: z.strictObject({
     /** Read by who knows what a configuration is. */
-    config: z.record(z.string(), z.unknown()),
+    config: z.record(z.string(), z.unknown()).refine((config) => isShallow(config, MOST_LEVELS)),
     configHash: hash(),
     /** Identity of the run. */
     id: id(),

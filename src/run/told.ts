@@ -1,0 +1,49 @@
+/**
+ * What a worker makes of what a coordinator tells of its run: nothing of it is believed unseen.
+ *
+ * @module
+ */
+
+import { configHash, parseRunConfig, type RunConfig } from "../config/config.ts";
+import { isKnownCorpus } from "../data/corpus.ts";
+import type { Messages } from "../dist/messages.ts";
+import { ConfigError, RunError } from "../errors.ts";
+import { printableLine } from "../printable.ts";
+import { VERSION } from "../version.ts";
+
+/**
+ * The configuration that a coordinator has told.
+ *
+ * @throws {RunError} where it is none here, or not the one that the coordinator has
+ */
+export function configOf({ config, configHash: hash }: Messages["run"], run: string): RunConfig {
+  const advice = `flashmob ${VERSION} is here; use the same flashmob on all machines`;
+  let parsed: RunConfig;
+  try {
+    parsed = parseRunConfig(config);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const problems = error.problems.map((problem) => `  ${printableLine(problem)}`).join("\n");
+    throw new RunError(`the configuration of the run "${run}" can't be used here:\n${problems}\n${advice}`);
+  }
+  if (configHash(parsed) === hash) return parsed;
+  throw new RunError(
+    `the configuration of the run "${run}" has another hash here than at its coordinator; ${advice}`,
+  );
+}
+
+/**
+ * Where a worker finds the run's text that was not told where it is. What the coordinator says is a place on its machine: here it
+ * would be any file, so that nothing but a known name counts.
+ *
+ * @throws {ConfigError} where the text is not one that flashmob knows by name
+ */
+export function sourceOf({ data: { source } }: RunConfig, run: string): string {
+  if (isKnownCorpus(source)) return source;
+  throw new ConfigError([
+    `data.source: the run "${run}" trains on ${
+      printableLine(source)
+    }, as its coordinator calls it; say with --data where this ` +
+    "machine has the same text",
+  ]);
+}
