@@ -9,8 +9,8 @@ import { loadConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/launch.ts";
 import { train } from "../src/run/train.ts";
 import { stdout } from "./output.ts";
-import { showRun } from "./progress.ts";
-import { LEAVES, runTool, SAVES, sayAtEnd, type Tools } from "./tool.ts";
+import { LEAVES, SAVES, showRun } from "./progress.ts";
+import { runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
   const order = parseTrain(Deno.args);
@@ -20,15 +20,13 @@ await runTool(async (tools) => {
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path), overrides);
-  sayAtEnd(tools, SAVES);
-  const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
+  const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
   await train(config, { resume, signal: tools.signal, onEvent });
 });
 
 async function join({ url, overrides, json }: TrainOrder & { action: "join" }, tools: Tools): Promise<void> {
   const { machine, data } = resolveConfig({}, overrides);
   const source = "data.source" in overrides ? data.source : undefined;
-  sayAtEnd(tools, LEAVES);
-  const onEvent = showRun(0, json, tools.endUnread);
+  const onEvent = showRun(0, json, LEAVES, tools);
   await launchWorkers(machine, { url, source }, { signal: tools.signal, onEvent });
 }
