@@ -13,8 +13,8 @@ import { launchReducers } from "../src/run/launch.ts";
 import { startCoordinator, startReducer } from "../src/run/participants.ts";
 import { RunFolder } from "../src/run/folder.ts";
 import { say, stdout } from "./output.ts";
-import { showRun } from "./progress.ts";
-import { COORDINATES, LEAVES, runTool, sayAtEnd, type Tools } from "./tool.ts";
+import { COORDINATES, LEAVES, showRun } from "./progress.ts";
+import { runTool, type Tools } from "./tool.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
@@ -24,10 +24,12 @@ await runTool(async (tools) => {
   if (order.action === "reduce") return await reduce(order, tools);
   const { signal, hurry } = tools;
   const config = await configOf(order);
-  sayAtEnd(tools, COORDINATES);
-  const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
+  const onEvent = showRun(config.train.steps, order.json, COORDINATES, tools);
+  const onStatus = (text: string) => onEvent({ kind: "status", text });
   const folder = RunFolder.at(config.machine.out);
-  await using server = order.nats === undefined ? await ownServer(order, folder, signal) : undefined;
+  await using server = order.nats === undefined
+    ? await ownServer(order, folder, signal, onStatus)
+    : undefined;
   const url = server?.url ?? order.nats!;
   await using resources = new AsyncDisposableStack();
   const onListening = () => {
@@ -50,14 +52,9 @@ async function reduce(
   tools: Tools,
 ): Promise<void> {
   const { machine: { run, name: machine } } = resolveConfig({}, overrides);
-  sayAtEnd(tools, LEAVES);
-  await startReducer({
-    url,
-    run,
-    machine,
-    signal: tools.signal,
-    onStatus: (text) => stdout.show(text + "\n"),
-  });
+  const { signal } = tools;
+  signal.addEventListener("abort", () => say(LEAVES));
+  await startReducer({ url, run, machine, signal, onStatus: (text) => stdout.show(text + "\n") });
 }
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
@@ -70,11 +67,12 @@ async function ownServer(
   { resume, listen }: Coordinate,
   folder: RunFolder,
   signal: AbortSignal,
+  onStatus: (text: string) => void,
 ): Promise<NatsServer> {
   const before = resume === undefined ? undefined : folder.readServer();
-  const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: say };
+  const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: onStatus };
   try {
-    return await keepNatsServer(options, () => say("the NATS server has ended and is started again"));
+    return await keepNatsServer(options, () => onStatus("the NATS server has ended and is started again"));
   } catch (error) {
     if (!before || !(error instanceof RunError)) throw error;
     throw new RunError(`${error.message}\nPerhaps the coordinator of the run is still there: end it first.`);

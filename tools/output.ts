@@ -37,6 +37,7 @@ export class Output {
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
   #written = 0;
+  #isMidLine = false;
   /** Half a text was written when the rest was refused. */
   #isTorn = false;
 
@@ -50,6 +51,11 @@ export class Output {
   /** Whether all was written. */
   get isIdle(): boolean {
     return this.#waiting === 0;
+  }
+
+  /** Whether the last text did not end its line. */
+  get isMidLine(): boolean {
+    return this.#isMidLine;
   }
 
   /** Shows a text to whoever watches. Neither waits nor fails: what can't be written is left out. */
@@ -67,6 +73,7 @@ export class Output {
   print(text: string | Uint8Array): Promise<void> {
     const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
     this.#waiting += bytes.length;
+    this.#isMidLine = !text.endsWith("\n");
     const printed = this.#last.then(() => this.#write(bytes)).finally(() => this.#waiting -= bytes.length);
     this.#last = printed.catch(() => {});
     return printed;

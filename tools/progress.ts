@@ -8,9 +8,17 @@ import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder.ts";
 import type { RunEvent, RunListener } from "../src/run/events.ts";
 import { say, stdout } from "./output.ts";
+import type { Tools } from "./tool.ts";
 
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;
+/** What is said when a tool is told to end: one that trains, and one that takes part in a run of others. */
+export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
+export const LEAVES =
+  "leaves the run as soon as nothing is lost with it; a second signal keeps its state here, a third ends it at once";
+export const COORDINATES =
+  "ends: finishes the step and saves; a second signal leaves a checkpoint in flight where it is, a third ends it " +
+  "at once";
 /** Characters of a line where the terminal does not say it. */
 const USUAL_COLUMNS = 80;
 
@@ -75,10 +83,15 @@ export function eventLine(event: Exclude<RunEvent, { kind: "step" | "status" }>)
 /**
  * A listener that shows a run of `steps` steps on standard output (status lines go to standard error). The run never waits for it.
  *
- * @param json write metrics as JSON lines instead
- * @param endUnread ends a run whose JSON lines nobody reads any more
+ * @param json write metrics as JSON lines instead; a run whose lines nobody reads any more ends
+ * @param ending is said when it is told to end
  */
-export function showRun(steps: number, json: boolean, endUnread: () => void): RunListener {
+export function showRun(
+  steps: number,
+  json: boolean,
+  ending: string,
+  { signal, endUnread }: Tools,
+): RunListener {
   const terminal = Deno.stdout.isTerminal() && !json;
   const erase = terminal ? "\r\x1b[K" : "";
   let shown = 0; // when the last step was shown, ms
@@ -90,6 +103,9 @@ export function showRun(steps: number, json: boolean, endUnread: () => void): Ru
     say(`${message}; ${ends ? "the run ends" : "the run goes on, and its folder has everything"}`);
     if (ends) endUnread();
   };
+
+  const status = (text: string) => say((Deno.stderr.isTerminal() ? erase : "") + text);
+  signal.addEventListener("abort", () => status(ending));
 
   const step = (metrics: StepMetrics) => {
     const now = Date.now();
@@ -106,7 +122,7 @@ export function showRun(steps: number, json: boolean, endUnread: () => void): Ru
   };
 
   return (event) => {
-    if (event.kind === "status") return say((Deno.stderr.isTerminal() ? erase : "") + event.text);
+    if (event.kind === "status") return status(event.text);
     if (json) {
       if (event.kind === "finished") stdout.show(stringifyJson({ summary: event.summary }) + "\n");
       else if (event.kind !== "saved") stdout.show(stringifyJson(event.metrics) + "\n");

@@ -24,22 +24,6 @@ export interface Tools {
   endUnread: () => void;
 }
 
-/** What a tool says that trains, when it is told to end. */
-export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
-/** What a tool says that takes part in a run of others. */
-export const LEAVES =
-  "leaves the run as soon as nothing is lost with it; a second signal keeps its state on this machine, " +
-  "a third ends it at once";
-/** What a coordinator says. */
-export const COORDINATES =
-  "ends: finishes the step and saves; a second signal leaves a checkpoint that is in flight on the machine " +
-  "that it comes from, a third ends it at once";
-
-/** Says a line when a tool is told to end. */
-export function sayAtEnd({ signal }: Tools, line: string): void {
-  signal.addEventListener("abort", () => say(line));
-}
-
 /**
  * Runs a tool and exits. The first Ctrl-C, SIGTERM or SIGHUP aborts the signal, the second or third one ends the process at once;
  * children end with it, since each watches a pipe from here.
@@ -74,7 +58,7 @@ export async function runTool(main: (tools: Tools) => Promise<void>): Promise<ne
 }
 
 async function endAtOnce(): Promise<never> {
-  say("ended at once");
+  sayLast("ended at once");
   await stderr.flush(200);
   Deno.exit(EXIT.interrupted);
 }
@@ -82,8 +66,14 @@ async function endAtOnce(): Promise<never> {
 /** Says what went wrong. Returns the exit code. Who reads no more has not failed: `| head` is how people end a tool. */
 function failWith(error: unknown): number {
   if (error instanceof OutputError && error.isClosed) return EXIT.done;
-  say(wordsOf(error));
+  sayLast(wordsOf(error));
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed;
+}
+
+/** Says a line of its own, also where a terminal shows half a line. */
+function sayLast(line: string): void {
+  const isTorn = stdout.isMidLine && Deno.stdout.isTerminal() && Deno.stderr.isTerminal();
+  say(isTorn ? `\n${line}` : line);
 }
 
 /** An error for people: the stack only where the program itself is at fault. */

@@ -9,8 +9,8 @@ import { loadConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/launch.ts";
 import { train } from "../src/run/train.ts";
 import { stdout } from "./output.ts";
-import { showRun } from "./progress.ts";
-import { LEAVES, runTool, SAVES, sayAtEnd, type Tools } from "./tool.ts";
+import { LEAVES, SAVES, showRun } from "./progress.ts";
+import { runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
   const order = parseTrain(Deno.args);
@@ -20,9 +20,8 @@ await runTool(async (tools) => {
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path), overrides);
+  const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
   const fromStep = resume ? order.fromStep : undefined;
-  sayAtEnd(tools, SAVES);
-  const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
   await train(config, { resume, fromStep, signal: tools.signal, onEvent });
 });
 
@@ -30,11 +29,7 @@ async function join({ url, overrides, json }: TrainOrder & { action: "join" }, t
   const { machine, data } = resolveConfig({}, overrides);
   const source = "data.source" in overrides ? data.source : undefined;
   const folder = "machine.out" in overrides ? machine.out : undefined;
-  sayAtEnd(tools, LEAVES);
-  const onEvent = showRun(0, json, tools.endUnread);
-  await launchWorkers(machine, { url, source, folder }, {
-    signal: tools.signal,
-    hurry: tools.hurry,
-    onEvent,
-  });
+  const onEvent = showRun(0, json, LEAVES, tools);
+  const { signal, hurry } = tools;
+  await launchWorkers(machine, { url, source, folder }, { signal, hurry, onEvent });
 }

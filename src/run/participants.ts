@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Config, type RunConfig, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
+import { type Config, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import { DATA_BEGINS } from "../data/microbatch.ts";
 import { coordinate } from "../dist/coordinator.ts";
