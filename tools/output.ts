@@ -7,6 +7,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
+const NEWLINE = 10;
 /** Bytes that may wait for a slow reader; lines beyond that are left out. */
 const MOST_WAITING = 1024 * 1024;
 /** Milliseconds after which a stream that is not ready is tried again. */
@@ -73,7 +74,7 @@ export class Output {
   print(text: string | Uint8Array): Promise<void> {
     const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
     this.#waiting += bytes.length;
-    this.#isMidLine = !text.endsWith("\n");
+    this.#isMidLine = bytes.at(-1) !== NEWLINE;
     const printed = this.#last.then(() => this.#write(bytes)).finally(() => this.#waiting -= bytes.length);
     this.#last = printed.catch(() => {});
     return printed;

@@ -32,7 +32,7 @@ export interface CoordinatorOptions {
   /** Address of the NATS server, with its token. */
   url: string;
   /** Where the run in `machine.out` is resumed, or begins. Without it the folder of a new run is made. */
-  start?: Pick<ResumePoint, "step" | "origin">;
+  start?: { step: number; origin: { step: number; samples: number } };
   /** Continues the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
   takeOver?: boolean;
   /** Resumes the run in `machine.out` from the checkpoint of this step, 0 for the beginning, whatever workers have. */
