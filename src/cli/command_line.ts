@@ -9,6 +9,7 @@ import { type Args, parseArgs } from "@std/cli/parse-args";
 import { parse as parseYaml } from "@std/yaml";
 import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
 import type { ConfigOption } from "../config/options.ts";
+import { parseNatsAddress } from "../dist/nats_address.ts";
 import { ConfigError } from "../errors.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
 import { nearestPath } from "../config/nearest.ts";
@@ -112,9 +113,6 @@ const COORDINATOR: CommandHelp = {
   ),
 };
 
-/** URLs that the NATS client takes. */
-const NATS_URL = /^(nats|tls|ws|wss):\/\/[^\s]+$/;
-
 /**
  * What `deno task train` is to do.
  *
@@ -141,7 +139,7 @@ export function parseTrain(args: string[]): TrainOrder {
   }
   if (join !== undefined) {
     const reason = "the run's configuration comes from the coordinator";
-    if (!NATS_URL.test(join)) problems.push("--join: expected a URL like nats://TOKEN@HOST:PORT");
+    problems.push(...addressProblems("--join", join));
     if (!("machine.run" in overrides)) problems.push("--join: --run is missing, the name of the run to join");
     if (configPath !== undefined) clash("join", configPath, reason);
     for (const path of Object.keys(overrides)) {
@@ -164,9 +162,7 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   if (flags.listen !== undefined && !listen) {
     problems.push(`--listen: expected HOST:PORT, found ${JSON.stringify(flags.listen)}`);
   }
-  if (flags.nats !== undefined && !NATS_URL.test(flags.nats)) {
-    problems.push("--nats: expected a URL like nats://USER:PASSWORD@HOST:PORT or tls://HOST:PORT");
-  }
+  if (flags.nats !== undefined) problems.push(...addressProblems("--nats", flags.nats));
   if (flags.listen !== undefined && flags.nats !== undefined) {
     problems.push("--listen with --nats: either a server of its own or one that is there");
   }
@@ -176,6 +172,17 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   if (problems.length > 0) throw new ConfigError(problems);
   if (reducer) return { action: "reduce", url: nats!, overrides };
   return { action: "coordinate", configPath, overrides, json, listen, nats, resume };
+}
+
+/** What keeps the address of a NATS server from being read. */
+function addressProblems(flag: string, address: string): string[] {
+  try {
+    parseNatsAddress(address);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map((problem) => `${flag}: ${problem}`);
+  }
 }
 
 function resumeProblems(configPath: string | undefined, overrides: Overrides): string[] {
