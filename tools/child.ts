@@ -28,6 +28,7 @@ try {
   await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
   Deno.exit(0);
 } catch (error) {
+  if (stop.signal.aborted && error === stop.signal.reason) Deno.exit(0); // it was asked to leave before it had begun
   report(failureOf(error));
   Deno.exit(1);
 }

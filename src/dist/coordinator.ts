@@ -82,7 +82,13 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
+    this.#gate = new Gate(
+      plan.run,
+      lease,
+      this.#over.reject,
+      () => this.#handle({ kind: "deaf", isCutOff: false }),
+      now,
+    );
     const state = initialState(plan, 1 + (lease?.revision ?? 0));
     this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
     const { windowBytes, codec, roundingSeed } = plan;
@@ -287,7 +293,7 @@ class Coordinator {
     const time = now();
     this.#reportConnection();
     if (this.#isConnected) this.#vectors.tick(time);
-    else this.#handle({ kind: "deaf" });
+    else this.#handle({ kind: "deaf", isCutOff: true });
     this.#handle({ kind: "tick", owing: this.#vectors.owing() });
   }
 
@@ -311,7 +317,7 @@ class Coordinator {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
           this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
-        });
+        }, (error) => this.#gate.close(error));
     }
   }
 

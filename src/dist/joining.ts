@@ -10,7 +10,7 @@ import type { Contact, Place } from "./contact.ts";
 import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
 import { encodeControl, messageOf, type Messages } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import { subjects, type Transport } from "./transport.ts";
+import { mayBeCutOff, subjects, type Transport } from "./transport.ts";
 
 /** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
@@ -25,11 +25,18 @@ export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
  * The run part of the configuration, which a worker builds its replica from.
  *
  * @param member name of the worker that asks
+ * @param signal ends the asking
  * @throws {RunError} where nobody coordinates the run
+ * @throws the signal's reason
  */
-export async function fetchRun(transport: Transport, run: string, member: string): Promise<Messages["run"]> {
+export async function fetchRun(
+  transport: Transport,
+  run: string,
+  member: string,
+  signal?: AbortSignal,
+): Promise<Messages["run"]> {
   const hello = encodeFrame({ kind: "hello", run, sender: member });
-  return messageOf(await askUntilDecided(transport, run, member, hello), "run");
+  return messageOf(await askUntilDecided(transport, run, member, hello, signal), "run");
 }
 
 /** Who asks to be a member. */
@@ -44,21 +51,24 @@ export interface Applicant {
   configHash: string;
   /** Whether it is on the machine where the run was started. */
   atHome: boolean;
+  /** Ends the asking. */
+  signal?: AbortSignal;
 }
 
 /**
  * Asks to be a member.
  *
  * @throws {RunError} where nobody coordinates the run, or the replica is refused
+ * @throws the signal's reason
  */
 export async function join(
   transport: Transport,
   replica: Replica,
   applicant: Applicant,
 ): Promise<Welcome> {
-  const { run, member } = applicant;
+  const { run, member, signal } = applicant;
   const request = await requestOf(replica, applicant);
-  const answer = await askUntilDecided(transport, run, member, request({ term: 0, generation: 0 }));
+  const answer = await askUntilDecided(transport, run, member, request({ term: 0, generation: 0 }), signal);
   return welcomeOf(answer, applicant);
 }
 
@@ -117,15 +127,26 @@ function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
   throw mayPass(reasons) ? new TransientError(words) : new RunError(words);
 }
 
-/** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
+/**
+ * As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there.
+ * A server that is away is waited for.
+ *
+ * @throws the signal's reason
+ */
 export async function askUntilDecided(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
+  signal?: AbortSignal,
 ): Promise<Frame> {
+  const isPatient = () => {
+    signal?.throwIfAborted();
+    return mayBeCutOff(transport);
+  };
   for (;;) {
-    const answer = await askCoordinator(transport, run, member, request);
+    signal?.throwIfAborted();
+    const answer = await askCoordinator(transport, run, member, request, isPatient);
     if (answer.kind !== "alive") return answer;
     await pause(UNDECIDED_PAUSE);
   }
@@ -134,6 +155,7 @@ export async function askUntilDecided(
 /**
  * Sends a request to the coordinator, again where it or the answer was lost.
  *
+ * @param isPatient whether it is no wonder now that nobody answers: then that does not count
  * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
  */
 export async function askCoordinator(
@@ -141,9 +163,15 @@ export async function askCoordinator(
   run: string,
   member: string,
   request: Uint8Array,
+  isPatient: () => boolean = () => false,
 ): Promise<Frame> {
-  for (const seconds of PATIENCE) {
-    const answer = await transport.request(subjects.from(run, member), request, seconds);
+  for (let asked = 0; asked < PATIENCE.length;) {
+    const answer = await transport.request(subjects.from(run, member), request, PATIENCE[asked]);
+    if (!(answer instanceof Uint8Array) && isPatient()) {
+      await pause(UNDECIDED_PAUSE);
+      continue;
+    }
+    asked++;
     if (answer === "silence") continue;
     if (answer === "nobody") {
       throw new TransientError(

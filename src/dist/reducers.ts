@@ -9,6 +9,7 @@ import { codecOf } from "./codecs/codecs.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { DistEvent } from "./plan.ts";
 import { layoutOf } from "../layout.ts";
+import { heardOf } from "./returning.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
 import type { StepOfVectors } from "./sum_exchange.ts";
@@ -67,12 +68,19 @@ export function engage(
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
   const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
+  const returnedAt = present && heardOf(state, present, now).returnedAt;
   const next = withReducer(state, {
     name,
     since: present?.since ?? state.generation,
     heardAt: now,
+    returnedAt,
     idleSince: isIdle ? present?.idleSince ?? now : undefined,
-    owing: new Map(Object.entries(owing).map(([member, seconds]) => [member, now - seconds])),
+    // By its own clock, which did not stand still while it had no connection.
+    owing: new Map(
+      Object.entries(owing).map((
+        [member, seconds],
+      ) => [member, Math.max(now - seconds, returnedAt ?? -Infinity)]),
+    ),
   });
   const event: DistEvent = { kind: "reducerJoined", reducer: name, reducers: next.reducers.size };
   return present ? stay(next) : reportAnd(event, stay(next));

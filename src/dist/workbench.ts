@@ -161,6 +161,11 @@ export class Workbench {
     return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
   }
 
+  /** Keeps a pinned state, as if somebody had asked about it. */
+  retain(): void {
+    this.#pinnedUsedAt = performance.now();
+  }
+
   /** Lets go of a pinned state that nobody has asked about for so long. */
   release(unusedSeconds: number): void {
     const isOld = this.#pinned && this.#pinned.state.step < this.replica.step;

@@ -49,6 +49,7 @@ export async function runWorker(
   const worker = new Worker(transport, replica, options, nonce, welcome);
   const leave = () => worker.stop();
   signal?.addEventListener("abort", leave);
+  if (signal?.aborted) leave(); // while it joined
   try {
     await worker.serve();
   } finally {
@@ -84,7 +85,13 @@ class Worker {
     readonly welcome: Welcome,
   ) {
     const { run, member, onEvent } = options;
-    this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
+    this.#contact = new Contact(welcome, {
+      run,
+      ...welcome,
+      transport,
+      onLost: () => onEvent?.({ kind: "alone" }),
+      onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
+    });
     this.#voice = new Voice(transport, run, member, replica, this.#contact, () => this.#bench.transferred);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
@@ -127,13 +134,14 @@ class Worker {
         (message) => this.#guard(() => this.#voice.answer(message, this.#bench)),
       ),
     ];
-    const heartbeats = setInterval(() => this.#beat(), this.welcome.heartbeatSeconds * 1000);
+    const beat = () => this.#beat().catch((error) => this.#fail(error));
+    const heartbeats = setInterval(beat, this.welcome.heartbeatSeconds * 1000);
     transport.closed.then((error) =>
       this.#fail(error ?? new RunError("the connection to the NATS server was closed"))
     );
     try {
       onEvent?.({ kind: "joined" });
-      this.#beat(); // what was ordered before this worker listened comes with the answer
+      beat(); // what was ordered before this worker listened comes with the answer
       await this.#ended.promise;
       await this.#leave();
     } catch (error) {
@@ -272,7 +280,7 @@ class Worker {
     if (welcome.term > this.#contact.place.term) this.#bench.forgetUnapplied();
     this.#contact.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";
-    this.#beat();
+    await this.#beat();
   }
 
   /** Carries out an order between steps, once however often it comes. */
@@ -300,7 +308,8 @@ class Worker {
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    this.#bench.release(silenceSeconds);
+    if (this.transport.isConnected) this.#bench.release(silenceSeconds);
+    else this.#bench.retain(); // who needs it may have no connection either
     if (this.#standing === "out") return;
     const answer = await this.transport.request(
       subjects.from(run, member),

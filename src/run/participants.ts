@@ -68,7 +68,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const record = folder.record();
   await using resources = new AsyncDisposableStack();
   const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
-  const transport = await connectNats(url, "coordinator");
+  const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
   resources.defer(() => transport.close());
   const outcome = await coordinate(transport, { ...plan, startStep: startStep ?? 0, record }, {
     signal,
@@ -120,10 +120,10 @@ export interface WorkerOptions {
  * ```
  */
 export async function startWorker(options: WorkerOptions): Promise<void> {
-  const { url, run, member, signal } = options;
-  const transport = await connectNats(url, member);
+  const { url, run, member, signal, onStatus } = options;
+  const transport = await connectNats(url, member, { signal, onStatus });
   try {
-    const { config, configHash, startStep } = await fetchRun(transport, run, member);
+    const { config, configHash, startStep } = await fetchRun(transport, run, member, signal);
     const replica = await openReplica(config as RunConfig, { ...options, startStep });
     await runWorker(transport, replica, {
       run,
@@ -134,8 +134,9 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
-        if (event.kind === "alone") options.onStatus?.(ALONE);
-        if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
+        if (event.kind === "alone") onStatus?.(ALONE);
+        if (event.kind === "cut off") onStatus?.(connectionText(event));
+        if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);
       },
     });
     replica.dispose();
@@ -176,7 +177,7 @@ export interface ReducerOptions {
 export async function startReducer(options: ReducerOptions): Promise<void> {
   const { url, run, machine, home, signal, onStatus } = options;
   const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
-  const transport = await connectNats(url, reducer);
+  const transport = await connectNats(url, reducer, { signal, onStatus });
   try {
     const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
     const onEvent = (event: ReducerEvent) => onStatus?.(reducerText(event));
@@ -192,6 +193,8 @@ function reducerText(event: ReducerEvent): string {
       return "averages a share of the vectors";
     case "alone":
       return ALONE;
+    case "cut off":
+      return connectionText(event);
     case "residualsDropped":
       return `drops its residuals of the mean: ${event.reason}`;
   }
@@ -199,6 +202,10 @@ function reducerText(event: ReducerEvent): string {
 
 /** What a worker or a reducer says that hears nothing of its coordinator. */
 const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
+
+function connectionText({ isCutOff }: { isCutOff: boolean }): string {
+  return isCutOff ? "waits for the NATS server to be there again" : "is connected to the NATS server again";
+}
 
 /** What a replica on this machine needs besides the run's configuration. */
 export interface ReplicaOptions
