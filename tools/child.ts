@@ -43,6 +43,7 @@ let code = 0;
 try {
   await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, hurry: hurry.signal, report });
 } catch (error) {
+  if (stop.signal.aborted && error === stop.signal.reason) Deno.exit(0); // it was asked to leave before it had begun
   report(failureOf(error));
   code = 1;
 }

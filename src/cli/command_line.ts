@@ -8,6 +8,7 @@
 import { parse as parseYaml } from "@std/yaml";
 import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
 import type { ConfigOption } from "../config/options.ts";
+import { parseNatsAddress } from "../dist/nats_address.ts";
 import { ConfigError } from "../errors.ts";
 import { HELP_FLAG, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
@@ -125,9 +126,6 @@ const COORDINATOR: CommandHelp = {
   ),
 };
 
-/** URLs that the NATS client takes. */
-const NATS_URL = /^(nats|tls|ws|wss):\/\/[^\s]+$/;
-
 /**
  * What `deno task train` is to do.
  *
@@ -156,7 +154,7 @@ export function parseTrain(args: string[]): TrainOrder {
   }
   if (join !== undefined) {
     const reason = "the run's configuration comes from the coordinator";
-    if (!NATS_URL.test(join)) problems.push("--join: expected a URL like nats://TOKEN@HOST:PORT");
+    problems.push(...addressProblems("--join", join));
     if (!("machine.run" in overrides)) problems.push("--join: --run is missing, the name of the run to join");
     if (configPath !== undefined) clash("join", configPath, reason);
     for (const path of Object.keys(overrides)) {
@@ -178,9 +176,7 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   if (flags.listen !== undefined && !listen) {
     problems.push(`--listen: expected HOST:PORT, found ${JSON.stringify(flags.listen)}`);
   }
-  if (flags.nats !== undefined && !NATS_URL.test(flags.nats)) {
-    problems.push("--nats: expected a URL like nats://USER:PASSWORD@HOST:PORT or tls://HOST:PORT");
-  }
+  if (flags.nats !== undefined) problems.push(...addressProblems("--nats", flags.nats));
   if (flags.listen !== undefined && flags.nats !== undefined) {
     problems.push("--listen with --nats: either a server of its own or one that is there");
   }
@@ -204,6 +200,17 @@ function fromOf({ flags, isFromStart, problems }: Arguments): { fromStep?: numbe
     problems.push(`--from-step: expected a step from 1 on, found ${JSON.stringify(text)}`);
   }
   return { fromStep: Number(text) };
+}
+
+/** What keeps the address of a NATS server from being read. */
+function addressProblems(flag: string, address: string): string[] {
+  try {
+    parseNatsAddress(address);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map((problem) => `${flag}: ${problem}`);
+  }
 }
 
 function resumeProblems(configPath: string | undefined, overrides: Overrides): string[] {

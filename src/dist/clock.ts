@@ -8,3 +8,14 @@
 export function now(): number {
   return performance.now() / 1000;
 }
+
+/** What a promise comes to; undefined where it takes longer. */
+export async function within<T>(seconds: number, promise: Promise<T>): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(late.resolve, 1000 * seconds, undefined);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

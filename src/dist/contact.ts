@@ -8,7 +8,7 @@
 import { TransientError } from "../errors.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
 import type { Frame, Refusal } from "./frames.ts";
-import type { Answer } from "./transport.ts";
+import type { Answer, Transport } from "./transport.ts";
 
 /** Number of a coordinator, and of a set of members under it. */
 export type Place = Pick<Frame, "term" | "generation">;
@@ -21,8 +21,12 @@ export interface ContactOptions {
   heartbeatSeconds: number;
   /** Seconds without any answer after which there is no hope for another coordinator. */
   silenceSeconds: number;
+  /** How it reaches the coordinator. */
+  transport: Pick<Transport, "isConnected">;
   /** Told once, when nobody coordinates the run any more; and again only after there was somebody. */
   onLost: () => void;
+  /** Told when the connection to the bus is lost, and when it is there again. */
+  onCutOff: (isCutOff: boolean) => void;
 }
 
 /** The contact of one worker. */
@@ -39,6 +43,7 @@ export class Contact {
   /** Frames that did not hold what their kind says. */
   #malformed = 0;
   #isLost = false;
+  #isCutOff = false;
 
   /** A contact that has just begun. */
   constructor(place: Place, readonly options: ContactOptions) {
@@ -90,11 +95,17 @@ export class Contact {
   }
 
   /**
-   * Takes note of a sign of life and its answer, after what was heard with it: what is stale is no answer.
+   * Takes note of a sign of life and its answer, after what was heard with it: what is stale is no answer. While there is no
+   * connection nothing was sent, so that nothing was left unanswered.
    *
    * @throws {TransientError} where nothing was heard for too long
    */
   asked(answer: Answer): void {
+    this.#noteConnection();
+    if (this.#isCutOff) {
+      this.#unanswered = 0;
+      return;
+    }
     if (this.#isHeard) {
       this.#unanswered = 0;
       this.#isHeard = this.#isLost = false;
@@ -112,5 +123,13 @@ export class Contact {
         ? `the coordinator of the run "${run}" is gone, and no other came for ${silenceSeconds} s`
         : `nothing was heard of the coordinator of the run "${run}" for ${silenceSeconds} s`,
     );
+  }
+
+  #noteConnection(): void {
+    const { transport, onCutOff } = this.options;
+    const isCutOff = !transport.isConnected;
+    if (isCutOff === this.#isCutOff) return;
+    this.#isCutOff = isCutOff;
+    onCutOff(isCutOff);
   }
 }

@@ -85,7 +85,13 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new Gate(plan.run, lease, this.#over.reject, () => this.#handle({ kind: "deaf" }), now);
+    this.#gate = new Gate(
+      plan.run,
+      lease,
+      this.#over.reject,
+      () => this.#handle({ kind: "deaf", isCutOff: false }),
+      now,
+    );
     const state = initialState(plan, 1 + (lease?.revision ?? 0), options.checkpoints !== undefined);
     this.#state = options.takeOver ? gathering(state, options.takeOver, now()) : state;
     this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, {
@@ -315,7 +321,7 @@ class Coordinator {
     const time = now();
     this.#reportConnection();
     if (this.#isConnected) this.#vectors.tick(time);
-    else this.#handle({ kind: "deaf" });
+    else this.#handle({ kind: "deaf", isCutOff: true });
     this.#handle({ kind: "tick", owing: this.#vectors.owing() });
   }
 
@@ -339,7 +345,7 @@ class Coordinator {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
           this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
-        });
+        }, (error) => this.#gate.close(error));
     }
   }
 

@@ -11,7 +11,7 @@ import type { Contact, Place } from "./contact.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "./frames.ts";
 import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import { subjects, type Transport } from "./transport.ts";
+import { mayBeCutOff, subjects, type Transport } from "./transport.ts";
 
 /** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
@@ -26,11 +26,18 @@ export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
  * The run part of the configuration, which a worker builds its replica from.
  *
  * @param member name of the worker that asks
+ * @param signal ends the asking
  * @throws {RunError} where nobody coordinates the run
+ * @throws the signal's reason
  */
-export async function fetchRun(transport: Transport, run: string, member: string): Promise<Messages["run"]> {
+export async function fetchRun(
+  transport: Transport,
+  run: string,
+  member: string,
+  signal?: AbortSignal,
+): Promise<Messages["run"]> {
   const hello = encodeFrame({ kind: "hello", run, sender: member });
-  const { message } = await askUntilDecided(transport, run, member, hello, ["run"]);
+  const { message } = await askUntilDecided(transport, run, member, hello, ["run"], signal);
   return message;
 }
 
@@ -48,22 +55,25 @@ export interface Applicant {
   configHash: string;
   /** Whether it is on the machine where the run was started. */
   atHome: boolean;
+  /** Ends the asking. */
+  signal?: AbortSignal;
 }
 
 /**
  * Asks to be a member.
  *
  * @throws {RunError} where nobody coordinates the run, or the replica is refused
+ * @throws the signal's reason
  */
 export async function join(
   transport: Transport,
   replica: Replica,
   applicant: Applicant,
 ): Promise<Welcome> {
-  const { run, member } = applicant;
+  const { run, member, signal } = applicant;
   const request = await requestOf(replica, applicant);
   const first = request({ term: 0, generation: 0 });
-  const answer = await askUntilDecided(transport, run, member, first, ["welcome", "refuse"]);
+  const answer = await askUntilDecided(transport, run, member, first, ["welcome", "refuse"], signal);
   return welcomeOf(answer, applicant);
 }
 
@@ -123,16 +133,27 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
   throw mayPass(reasons) ? new TransientError(words) : new RunError(words);
 }
 
-/** As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there. */
+/**
+ * As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there.
+ * A server that is away is waited for.
+ *
+ * @throws the signal's reason
+ */
 export async function askUntilDecided<K extends Kind>(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
   wanted: readonly K[],
+  signal?: AbortSignal,
 ): Promise<ReceivedOf<K>> {
+  const isPatient = () => {
+    signal?.throwIfAborted();
+    return mayBeCutOff(transport);
+  };
   for (;;) {
-    const answer = await askCoordinator(transport, run, member, request, ["alive", ...wanted]);
+    signal?.throwIfAborted();
+    const answer = await askCoordinator(transport, run, member, request, ["alive", ...wanted], isPatient);
     if (isOf(answer, ...wanted)) return answer;
     await pause(UNDECIDED_PAUSE);
   }
@@ -142,6 +163,7 @@ export async function askUntilDecided<K extends Kind>(
  * Sends a request to the coordinator, again where it or the answer was lost, or the answer is none.
  *
  * @param wanted kinds of frames that are an answer
+ * @param isPatient whether it is no wonder now that nobody answers: then that does not count
  * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
  */
 export async function askCoordinator<K extends Kind>(
@@ -150,11 +172,17 @@ export async function askCoordinator<K extends Kind>(
   member: string,
   request: Uint8Array,
   wanted: readonly K[],
+  isPatient: () => boolean = () => false,
 ): Promise<ReceivedOf<K>> {
-  for (const seconds of PATIENCE) {
-    const end = now() + seconds;
-    for (let left = seconds; left > 0; left = end - now()) {
+  for (let asked = 0; asked < PATIENCE.length;) {
+    const end = now() + PATIENCE[asked++];
+    for (let left = end - now(); left > 0; left = end - now()) {
       const answer = await transport.request(subjects.from(run, member), request, left);
+      if (!(answer instanceof Uint8Array) && isPatient()) {
+        asked--;
+        await pause(UNDECIDED_PAUSE);
+        break;
+      }
       if (answer === "silence") break;
       if (answer === "nobody") {
         throw new TransientError(

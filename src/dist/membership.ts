@@ -9,11 +9,12 @@
 
 import { RunError, TransientError } from "../errors.ts";
 import { canHandOut, caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
-import { delivered, reasonLost, reasonSilent, reasonStuck } from "./deadlines.ts";
+import { delivered, reasonLost, reasonSilent, reasonStuck, withPace } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
 import { engage, loseReducer, withReducer } from "./reducers.ts";
 import { compare, lose } from "./reformation.ts";
+import { heardOf, isAwaitedBack } from "./returning.ts";
 import { committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
 import { dropLateStep, release } from "./parting.ts";
@@ -86,7 +87,9 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "pulled":
       return pulled(state, event.lo, event.hi);
     case "reduced": // by somebody who did not know yet that the others had changed: it is told, and says it again
-      return event.generation === state.generation ? reduced(state, event, now) : stay(state);
+      return event.generation === state.generation
+        ? reduced(withTravelTime(state, now), event, now)
+        : stay(state);
     case "interrupt":
       return interrupt(state, now);
     case "hurry":
@@ -94,7 +97,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "failed":
       return state.stage.kind === "ended" ? stay(state) : endRun(state, now, event.error);
     case "deaf":
-      return forgive(state, now);
+      return forgive(state, event, now);
     case "tick":
       return tick(state, event, now);
   }
@@ -106,8 +109,8 @@ function isHere({ members, candidates }: RunState, name: string): boolean {
 
 function heard(state: RunState, name: string, now: number): RunState {
   const member = state.members.get(name);
-  if (member) return withMember(state, { ...member, heardAt: now });
-  return withCandidate(state, { ...state.candidates.get(name)!, heardAt: now });
+  if (member) return withMember(state, heardOf(state, member, now));
+  return withCandidate(state, heardOf(state, state.candidates.get(name)!, now));
 }
 
 /** The step that members' results belong to now. */
@@ -212,15 +215,25 @@ function isStateLost(state: RunState, now: number): boolean {
     now - stageSince >= plan.silenceSeconds;
 }
 
-/** The clock starts anew for everybody. */
-function forgive(state: RunState, now: number): Transition {
-  const renew = <P extends object>(all: ReadonlyMap<string, P>, clocks: Partial<P>) =>
-    new Map([...all].map(([name, each]) => [name, { ...each, ...clocks }]));
-  const { members, candidates, reducers } = state;
+/** Parts of a vector have travelled. */
+function withTravelTime(state: RunState, now: number): RunState {
+  return state.stage.kind === "averaging" ? withPace(state, now) : state;
+}
+
+/** The clock starts anew for everybody, but for who is still awaited back: that lasts as long as it does. */
+function forgive(state: RunState, { isCutOff }: MembershipEvent & { kind: "deaf" }, now: number): Transition {
+  const renew = <P extends { heardAt: number }>(all: ReadonlyMap<string, P>, clocks: Partial<P>) =>
+    new Map([...all].map(([name, each]) => {
+      const stays = !isCutOff && isAwaitedBack(state, each, now);
+      return [name, stays ? each : { ...each, ...clocks }];
+    }));
+  const { members, candidates, reducers, stage } = state;
   const silence = { heardAt: now, goneSince: undefined }, stall = { progressAt: now };
   return stay({
     ...state,
     deafAt: now,
+    ...(isCutOff ? { cutOffAt: now } : {}),
+    stage: stage.kind === "ended" ? { ...stage, since: now } : stage,
     members: renew(members, { ...silence, ...stall }),
     candidates: renew(candidates, { ...silence, ...stall }),
     reducers: renew(reducers, silence),
@@ -231,8 +244,9 @@ function forgive(state: RunState, now: number): Transition {
 function endWhenEmpty(state: RunState, now: number): Transition {
   const { stage, members, candidates, reducers } = state;
   if (stage.kind !== "ended") return stay(state);
-  const isEmpty = members.size + candidates.size + reducers.size === 0;
-  const over = isEmpty || now - stage.since >= LEAVE_SECONDS;
+  const all = [...members.values(), ...candidates.values(), ...reducers.values()];
+  const isAnyAwaited = all.some((each) => isAwaitedBack(state, each, now));
+  const over = all.length === 0 || (!isAnyAwaited && now - stage.since >= LEAVE_SECONDS);
   return { state, actions: over ? [{ do: "end" }] : [] };
 }
 

@@ -77,7 +77,7 @@ export type MembershipEvent =
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
   /** The coordinator could not listen for a while, or has no connection: nobody's silence counts. */
-  | { kind: "deaf" }
+  | { kind: "deaf"; isCutOff: boolean }
   /** Time goes by; since when each member owes a part that was asked for, or the acknowledgement of one of the mean. */
   | { kind: "tick"; owing?: ReadonlyMap<string, number> };
 

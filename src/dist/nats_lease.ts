@@ -7,13 +7,18 @@
 
 import { type KV, NatsError } from "nats";
 import { RunError } from "../errors.ts";
+import { now } from "./clock.ts";
 import type { Lease } from "./lease.ts";
-import { openConnection } from "./nats_transport.ts";
+import { NatsConnection } from "./nats_connection.ts";
 
 /** The store of all runs' leases; a key is the name of a run. */
 const BUCKET = "flashmob";
 /** JetStream's error where a key has another revision than the one expected. */
 const WRONG_REVISION = 10071;
+/** The same, where the store itself is not there. */
+const NO_STORE = 10059;
+/** Seconds for which a store does not answer though its server is there, after which it keeps no lease any more. */
+const STORE_SECONDS = 60;
 
 /**
  * Takes the lease of a run. It has a connection of its own: where the server does not let this user use JetStream, only
@@ -33,14 +38,29 @@ export async function takeNatsLease(
   url: string,
   run: string,
 ): Promise<(Lease & AsyncDisposable) | undefined> {
-  const connection = await openConnection(url, "lease");
+  const connection = await NatsConnection.open(url, "lease");
   try {
-    const store = await connection.jetstream().views.kv(BUCKET);
+    const store = await connection.client.jetstream().views.kv(BUCKET);
     const revision = (await store.get(run))?.revision ?? 0;
-    const own = await replace(store, run, revision);
+    const holder = crypto.randomUUID();
+    await replace(store, run, holder, revision);
+    let silentSince: number | undefined;
     return {
       revision,
-      isHeld: async () => (await store.get(run))?.revision === own,
+      isHeld: async () => {
+        const { isConnected, reconnectedAt = -Infinity } = connection;
+        if (!isConnected) throw new Error("the NATS server is away");
+        try {
+          const isHeld = await isHolder(store, connection, run, holder);
+          silentSince = undefined;
+          return isHeld;
+        } catch (error) {
+          silentSince ??= now();
+          const waited = now() - Math.max(silentSince, reconnectedAt);
+          if (waited >= STORE_SECONDS) return true; // as where there never was a store
+          throw error;
+        }
+      },
       [Symbol.asyncDispose]: () => connection.close(),
     };
   } catch (error) {
@@ -51,10 +71,29 @@ export async function takeNatsLease(
   }
 }
 
-/** Writes a new revision where the last one is the one given. */
-async function replace(store: KV, run: string, revision: number): Promise<number> {
+/** Whether nobody else has taken the lease. A server that has lost its store has lost the lease, too: nobody has it. */
+async function isHolder(
+  store: KV,
+  { client }: NatsConnection,
+  run: string,
+  holder: string,
+): Promise<boolean> {
   try {
-    return await store.put(run, "", { previousSeq: revision });
+    const entry = await store.get(run);
+    return entry === null || entry.string() === holder;
+  } catch (error) {
+    // Reading does not tell whether the store is not there or not ready yet.
+    const manager = await client.jetstreamManager({ checkAPI: false });
+    const known = await manager.streams.info(`KV_${BUCKET}`).catch((reason) => reason);
+    if (known instanceof NatsError && known.api_error?.err_code === NO_STORE) return true;
+    throw error;
+  }
+}
+
+/** Writes who has it where the last revision is the one given. */
+async function replace(store: KV, run: string, holder: string, revision: number): Promise<void> {
+  try {
+    await store.put(run, holder, { previousSeq: revision });
   } catch (error) {
     if (!(error instanceof NatsError) || error.api_error?.err_code !== WRONG_REVISION) throw error;
     throw new RunError(`another coordinator has just begun to serve the run "${run}"; leave it to that one`);

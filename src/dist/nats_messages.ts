@@ -20,6 +20,12 @@ const LINE_FEED = 10;
 const BREAK_BYTES = 2;
 /** Where the client's requests are answered. It hands answers over later, so their buffers are not used again. */
 const INBOX = "_INBOX.";
+/** How each message of the protocol begins. */
+const BEGINNING = /^(?:INFO |H?MSG |P[IO]NG|\+OK|-ERR)/i;
+/** Bytes after which every beginning can be told from others. */
+const TELLING = 5;
+/** Most bytes of a line. Most lines are short; what a server says of itself names all servers of a cluster. */
+const LONGEST_LINE = 64 * 1024;
 
 const decoder = new TextDecoder();
 
@@ -29,6 +35,9 @@ interface LargeMessage {
   arrived: number;
   isAnswer: boolean;
 }
+
+/** What arrives is no NATS. */
+export class ForeignError extends Error {}
 
 /** What arrives over a connection, cut between messages of the NATS protocol. */
 export class WholeMessages {
@@ -41,15 +50,21 @@ export class WholeMessages {
   /** The large message that was handed over last. */
   #handedOver: LargeMessage | undefined;
   readonly #buffers = new Buffers(SPARE);
+  /** Most bytes of a message's content, as the server says. */
+  #maxPayload = 0;
 
-  /** Where to read to. */
+  /** Where to read to; never empty. */
   room(): Uint8Array {
     if (this.#large) return this.#large.bytes.subarray(this.#large.arrived);
     if (SLAB - this.#arrived < LEAST_ROOM) this.#changeSlab();
     return this.#slab.subarray(this.#arrived);
   }
 
-  /** So many bytes were read to there. */
+  /**
+   * So many bytes were read to there.
+   *
+   * @throws {ForeignError} where they are no NATS, or a message is larger than the server's own limit
+   */
   note(count: number): void {
     if (this.#large) {
       this.#large.arrived += count;
@@ -94,13 +109,28 @@ export class WholeMessages {
   #nextMessage(): { length: number; isAnswer: boolean } | undefined {
     const rest = this.#slab.subarray(this.#whole, this.#arrived);
     const lineLength = rest.indexOf(LINE_FEED) + 1;
+    if (lineLength === 0 && rest.length < TELLING) return undefined;
+    const line = decoder.decode(rest.subarray(0, lineLength || TELLING));
+    if (!BEGINNING.test(line)) throw new ForeignError(`it says "${printable(line)}"`);
+    if ((lineLength || rest.length) > LONGEST_LINE) throw new ForeignError("what it says has no end of line");
     if (lineLength === 0) return undefined;
-    const line = decoder.decode(rest.subarray(0, lineLength));
-    const [, subject = "", bytes] = /^H?MSG (\S+) .*?(\d+)\r\n$/i.exec(line) ?? [];
-    return {
-      length: lineLength + (bytes === undefined ? 0 : Number(bytes) + BREAK_BYTES),
-      isAnswer: subject.startsWith(INBOX),
-    };
+    const [, subject = "", digits] = /^H?MSG (\S+) .*?(\d+)\r\n$/i.exec(line) ?? [];
+    if (digits === undefined) this.#noteLimit(line);
+    const bytes = digits === undefined ? 0 : this.#checked(Number(digits)) + BREAK_BYTES;
+    return { length: lineLength + bytes, isAnswer: subject.startsWith(INBOX) };
+  }
+
+  /** A server says its limit first of all, and again when it changes. */
+  #noteLimit(line: string): void {
+    const limit = /^INFO .*"max_payload":\s*(\d+)/i.exec(line)?.[1];
+    if (limit !== undefined) this.#maxPayload = Number(limit);
+  }
+
+  /** A server may add lines of its own before the content that it was given. */
+  #checked(bytes: number): number {
+    const limit = this.#maxPayload;
+    if (bytes <= limit + LONGEST_LINE) return bytes;
+    throw new ForeignError(`it announces a message of ${bytes} bytes, and its own limit is ${limit}`);
   }
 
   #setApart({ length, isAnswer }: { length: number; isAnswer: boolean }): void {
@@ -122,4 +152,9 @@ export class WholeMessages {
     this.#arrived -= this.#taken;
     this.#taken = 0;
   }
+}
+
+/** The beginning of what a stranger says, which is not for a terminal as it is. */
+export function printable(line: string): string {
+  return line.slice(0, 60).trim().replace(/[^ -~]/g, "?");
 }

@@ -41,7 +41,9 @@ export type ReducerEvent =
   /** What the codec has lost of the mean so far is not made up for, or would not be after a resume. */
   | { kind: "residualsDropped"; reason: string }
   /** Nobody coordinates the run: this reducer waits for another coordinator. */
-  | { kind: "alone" };
+  | { kind: "alone" }
+  /** It has no connection to the bus, or has one again. */
+  | { kind: "cut off"; isCutOff: boolean };
 
 /**
  * Averages for a run until it ends, or until the signal.
@@ -57,7 +59,7 @@ export async function runReducer(transport: Transport, options: ReducerOptions):
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
   const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {}, malformedOrders: 0 });
-  const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"]);
+  const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"], signal);
   if (answer.kind !== "reduce") return; // the run has ended
   await new Reducer(transport, options, answer).serve();
 }
@@ -84,8 +86,14 @@ class Reducer {
     const order = welcome.message;
     const { heartbeatSeconds, silenceSeconds, since, startStep } = order;
     const { run, onEvent } = options;
-    const onLost = () => onEvent?.({ kind: "alone" });
-    this.#contact = new Contact(welcome, { run, heartbeatSeconds, silenceSeconds, onLost });
+    this.#contact = new Contact(welcome, {
+      run,
+      heartbeatSeconds,
+      silenceSeconds,
+      transport,
+      onLost: () => onEvent?.({ kind: "alone" }),
+      onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
+    });
     this.#heartbeatSeconds = heartbeatSeconds;
     this.#since = since;
     this.#startStep = startStep;
@@ -107,7 +115,8 @@ class Reducer {
         (message) => this.#guard(() => this.#receivePart(message)),
       ),
     ];
-    const heartbeats = setInterval(() => this.#beat(), 1000 * this.#heartbeatSeconds);
+    const beat = () => this.#beat().catch((error) => this.#ended.reject(error));
+    const heartbeats = setInterval(beat, 1000 * this.#heartbeatSeconds);
     const ticks = setInterval(() => transport.isConnected && this.#vectors.tick(now()), TICK);
     const leave = () => this.#ended.resolve();
     signal?.addEventListener("abort", leave);
@@ -117,7 +126,7 @@ class Reducer {
     );
     try {
       onEvent?.({ kind: "joined" });
-      this.#beat(); // what was ordered before this reducer listened comes with the answer
+      beat(); // what was ordered before this reducer listened comes with the answer
       await this.#ended.promise;
     } finally {
       signal?.removeEventListener("abort", leave);

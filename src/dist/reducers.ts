@@ -11,6 +11,7 @@ import type { ReceivedOf, StepOfVectors } from "./messages.ts";
 import type { DistEvent } from "./plan.ts";
 import { layoutOf } from "../layout.ts";
 import { BLOCK } from "./reduction.ts";
+import { heardOf } from "./returning.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
 import { totalOf } from "./stages.ts";
@@ -82,12 +83,19 @@ export function engage(
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
   const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
+  const returnedAt = present && heardOf(state, present, now).returnedAt;
   const next = withReducer(withMalformed(state, name, malformedOrders), {
     name,
     since: present?.since ?? state.generation,
     heardAt: now,
+    returnedAt,
     idleSince: isIdle ? present?.idleSince ?? now : undefined,
-    owing: new Map(Object.entries(owing).map(([member, seconds]) => [member, now - seconds])),
+    // By its own clock, which did not stand still while it had no connection.
+    owing: new Map(
+      Object.entries(owing).map((
+        [member, seconds],
+      ) => [member, Math.max(now - seconds, returnedAt ?? -Infinity)]),
+    ),
   });
   const event: DistEvent = { kind: "reducerJoined", reducer: name, reducers: next.reducers.size };
   return present ? stay(next) : reportAnd(event, stay(next));

@@ -6,7 +6,7 @@
 
 import { RunError } from "../errors.ts";
 import { encodeFrame } from "./frames.ts";
-import { subjects, type Transport } from "./transport.ts";
+import { type Answer, subjects, type Transport } from "./transport.ts";
 
 /** Name of the sender of the coordinator's frames. */
 export const COORDINATOR = "coordinator";
@@ -22,7 +22,11 @@ const RIVAL_TIMEOUT = 0.5;
  */
 export async function refuseRival(transport: Transport, run: string, takesOver: boolean): Promise<void> {
   const hello = encodeFrame({ kind: "hello", run, sender: COORDINATOR });
-  const answer = await transport.request(subjects.from(run, COORDINATOR), hello, RIVAL_TIMEOUT);
+  let answer: Answer, isHeard: boolean;
+  do {
+    isHeard = transport.isConnected;
+    answer = await transport.request(subjects.from(run, COORDINATOR), hello, RIVAL_TIMEOUT);
+  } while (!isHeard || !transport.isConnected); // the server was away: nobody could answer
   if (answer === "nobody" || (answer === "silence" && takesOver)) return;
   throw new RunError(`another coordinator serves the run "${run}" on this server; choose another name`);
 }

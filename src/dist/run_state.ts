@@ -17,6 +17,7 @@ import type {
   StepTraffic,
   Traffic,
 } from "./messages.ts";
+import type { Pace } from "./pace.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
 import type { LossSum } from "./replica.ts";
 import { lastStep } from "./rounds.ts";
@@ -51,6 +52,8 @@ export interface Participant {
   readonly isLeaving?: boolean;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
+  /** When it was first heard of again after the coordinator had no connection, in seconds. */
+  readonly returnedAt?: number;
 }
 
 /** A worker that was admitted. */
@@ -80,6 +83,8 @@ export interface Reducer {
   readonly idleSince?: number;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
+  /** When it was first heard of again after the coordinator had no connection, in seconds. */
+  readonly returnedAt?: number;
 }
 
 /** Ranges of leaves by member. */
@@ -186,8 +191,10 @@ export interface RunState {
   readonly stageSince: number;
   /** When the coordinator could not hear anybody for the last time, in seconds. */
   readonly deafAt?: number;
-  /** The longest that a member was seen to take for a result, in seconds, by stage. */
-  readonly pace: Readonly<Partial<Record<Stage["kind"], number>>>;
+  /** When it last had no connection, so that others may have had none either, in seconds. */
+  readonly cutOffAt?: number;
+  /** How long members took for their results of late. */
+  readonly pace: Pace;
   /** Micro-batches of each member in the last step. */
   readonly lastCut: Readonly<Record<string, Range>>;
   /** How long the last step took, in seconds. */

@@ -67,6 +67,8 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
     }
     case "interrupt":
       return stay({ ...state, interrupted: true });
+    case "deaf":
+      return stay({ ...state, deafAt: now, ...(event.isCutOff ? { cutOffAt: now } : {}) });
     default:
       return stay(state);
   }
@@ -82,10 +84,11 @@ function decide(state: RunState, now: number): Transition {
   const { stage, stageSince, plan } = state;
   if (stage.kind !== "gathering") return stay(state);
   const survivors = survivorsOf(state, stage);
-  const waited = now - stageSince;
+  const waited = now - Math.max(stageSince, state.deafAt ?? -Infinity);
   const isComplete = stage.expected > 0 && survivors.length >= stage.expected;
   // Who lives and has not joined yet is in the middle of a micro-batch, perhaps a long one.
-  const isQuiet = waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
+  // Who may have had no connection either may come later.
+  const isQuiet = state.cutOffAt === undefined && waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
     [...stage.sighted].every((name) => stage.arrivals.has(name));
   if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
   if (survivors.length === 0 && stage.missing !== undefined) return endRun(state, now, stage.missing);

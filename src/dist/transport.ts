@@ -5,6 +5,7 @@
  * @module
  */
 
+import { now } from "./clock.ts";
 import type { Composition } from "./frames.ts";
 
 /** One message as it arrived. */
@@ -26,16 +27,22 @@ export interface Transport {
   readonly maxPayload: number;
   /**
    * Settles when the connection has ended, with the reason where it was not {@linkcode Transport.close}. A connection
-   * that is lost and will be made again does not end.
+   * that is lost does not end while there is hope: it is made again.
    */
   readonly closed: Promise<Error | undefined>;
   /** False while the connection is lost and not made again: nothing can be heard. */
   readonly isConnected: boolean;
+  /** When a lost connection was last made again, in seconds (`clock.ts`); undefined where none was lost. */
+  readonly reconnectedAt: number | undefined;
   /** Sends a message to all who listen on the subject. It keeps `data` until it is sent. While the connection is lost, messages are dropped. */
   publish(subject: string, data: Uint8Array): void;
   /** Sends a message that is written within the call into memory that is used for the next one; or lost, without being written. */
   compose(subject: string, message: Composition): void;
-  /** Sends a message and waits for one answer. "nobody" comes at once. */
+  /**
+   * Sends a message and waits for one answer. "nobody" comes at once.
+   *
+   * @throws why the connection has ended, where it was not closed
+   */
   request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer>;
   /**
    * Hands each message on a subject to `receive`. The last token of the subject may be `*`.
@@ -43,10 +50,18 @@ export interface Transport {
    * @returns ends the subscription
    */
   subscribe(subject: string, receive: (message: Message) => void): () => void;
-  /** Waits until what was published has reached the bus. */
+  /** Waits until what was published has reached the bus; not where the connection is lost, nor for long. */
   flush(): Promise<void>;
   /** Sends what was published and ends the connection. */
   close(): Promise<void>;
+}
+
+/** Seconds that others have to connect again to a bus that was away: they may notice later that it is back. */
+const RETURN_SECONDS = 60;
+
+/** Whether others may be without a connection, since this process was until a while ago: that nobody answers means nothing then. */
+export function mayBeCutOff({ isConnected, reconnectedAt = -Infinity }: Transport): boolean {
+  return !isConnected || now() - reconnectedAt < RETURN_SECONDS;
 }
 
 /** Subjects of a run. What a member may publish has a subject of its own, so that permissions can keep members apart. */

@@ -94,7 +94,13 @@ class Worker {
   ) {
     const { run, member, onEvent } = options;
     this.#known = { member, replica, welcome };
-    this.#contact = new Contact(welcome, { run, ...welcome, onLost: () => onEvent?.({ kind: "alone" }) });
+    this.#contact = new Contact(welcome, {
+      run,
+      ...welcome,
+      transport,
+      onLost: () => onEvent?.({ kind: "alone" }),
+      onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
+    });
     this.#voice = new Voice(transport, run, member, replica, this.#contact, {
       transferred: () => this.#bench.transferred,
       isLeaving: () => this.#departure.isAsked,
@@ -143,13 +149,14 @@ class Worker {
         (message) => this.#guard(() => this.#voice.answer(message, this.#bench)),
       ),
     ];
-    const heartbeats = setInterval(() => this.#beat(), this.welcome.heartbeatSeconds * 1000);
+    const beat = () => this.#beat().catch((error) => this.#fail(error));
+    const heartbeats = setInterval(beat, this.welcome.heartbeatSeconds * 1000);
     transport.closed.then((error) =>
       this.#fail(error ?? new RunError("the connection to the NATS server was closed"))
     );
     try {
       onEvent?.({ kind: "joined" });
-      this.#beat(); // what was ordered before this worker listened comes with the answer
+      beat(); // what was ordered before this worker listened comes with the answer
       await this.#ended.promise;
       await this.#leave();
     } catch (error) {
@@ -304,7 +311,7 @@ class Worker {
     if (welcome.term > this.#contact.place.term) this.#bench.forgetUnapplied();
     this.#contact.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";
-    this.#beat();
+    await this.#beat();
   }
 
   /** Carries out an order between steps, once however often it comes. */

@@ -12,6 +12,8 @@ export type WorkerEvent =
   | { kind: "joined" }
   /** Nobody coordinates the run: this worker waits for another coordinator. */
   | { kind: "alone" }
+  /** It has no connection to the bus, or has one again. */
+  | { kind: "cut off"; isCutOff: boolean }
   /** It is no member (any more), and joins again. */
   | { kind: "out" }
   /** What its encoding has lost is not made up for, or would not be after a resume, and why. */

@@ -84,7 +84,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
   const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
-  const transport = await connectNats(url, "coordinator");
+  const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
   resources.defer(() => transport.close());
   const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
     signal,
@@ -166,13 +166,13 @@ export interface WorkerOptions {
  * ```
  */
 export async function startWorker(options: WorkerOptions): Promise<void> {
-  const { url, run, member, signal } = options;
-  const transport = await connectNats(url, member);
+  const { url, run, member, signal, onStatus } = options;
+  const transport = await connectNats(url, member, { signal, onStatus });
   try {
-    const told = await fetchRun(transport, run, member);
+    const told = await fetchRun(transport, run, member, signal);
     const { configHash, id, origin, startStep } = told;
     const config = configOf(told, run);
-    const { atHome = false, onStatus, source = sourceOf(config, run) } = options;
+    const { atHome = false, source = sourceOf(config, run) } = options;
     const folder = options.folder ?? ownFolder(id);
     if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
     const fetchState = ({ layout: { size } }: RunCheckpoints) => {
@@ -199,11 +199,10 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
-        if (event.kind === "alone") options.onStatus?.(ALONE);
-        if (event.kind === "kept") {
-          options.onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
-        }
-        if (event.kind === "residualsDropped") options.onStatus?.(`drops its residuals: ${event.reason}`);
+        if (event.kind === "alone") onStatus?.(ALONE);
+        if (event.kind === "cut off") onStatus?.(connectionText(event));
+        if (event.kind === "kept") onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
+        if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);
       },
     });
     replica.dispose();
@@ -244,7 +243,7 @@ export interface ReducerOptions {
 export async function startReducer(options: ReducerOptions): Promise<void> {
   const { url, run, machine, home, signal, onStatus } = options;
   const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
-  const transport = await connectNats(url, reducer);
+  const transport = await connectNats(url, reducer, { signal, onStatus });
   try {
     const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
     const onEvent = (event: ReducerEvent) => onStatus?.(reducerText(event));
@@ -260,6 +259,8 @@ function reducerText(event: ReducerEvent): string {
       return "averages a share of the vectors";
     case "alone":
       return ALONE;
+    case "cut off":
+      return connectionText(event);
     case "residualsDropped":
       return `drops its residuals of the mean: ${event.reason}`;
   }
@@ -267,3 +268,7 @@ function reducerText(event: ReducerEvent): string {
 
 /** What a worker or a reducer says that hears nothing of its coordinator. */
 const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
+
+function connectionText({ isCutOff }: { isCutOff: boolean }): string {
+  return isCutOff ? "waits for the NATS server to be there again" : "is connected to the NATS server again";
+}

@@ -24,6 +24,11 @@ const trainOverrides = (...args: string[]) => {
   return order.overrides;
 };
 
+/** What is said of an address without a scheme. */
+const UNREADABLE =
+  "the address of the NATS server can't be read: there is no nats:// before it; expected nats://HOST:PORT, " +
+  "nats://TOKEN@HOST:PORT or nats://USER:PASSWORD@HOST:PORT, with tls:// where the server wants TLS";
+
 Deno.test("parseTrain() without arguments trains with the defaults", () => {
   assert.deepEqual(parseTrain([]), { action: "train", configPath: undefined, overrides: {}, json: false });
 });
@@ -159,14 +164,28 @@ Deno.test("parseTrain() joins a run with what concerns this machine, and nothing
   ]);
   assert.deepEqual(problemsOf(parseTrain, "--join", "10.0.0.1", "--resume", "runs/a"), [
     "--resume with --join: the coordinator decides whether its run goes on",
-    "--join: expected a URL like nats://TOKEN@HOST:PORT",
+    `--join: ${UNREADABLE}`,
     "--join: --run is missing, the name of the run to join",
   ]);
 });
 
 Deno.test("parseTrain() does not repeat the token of a wrong URL", () => {
-  const [problem] = problemsOf(parseTrain, "--join", "http://secret@host", "--run", "demo");
-  assert.ok(!problem.includes("secret"), problem);
+  for (
+    const url of [
+      "http://secret@host",
+      "nats://secret/x@host",
+      "nats://user:secret%@host",
+      "ws://secret@host",
+    ]
+  ) {
+    const problems = problemsOf(parseTrain, "--join", url, "--run", "demo");
+    assert.equal(problems.length, 1);
+    assert.match(
+      problems[0],
+      /^--join: the address of the NATS server can't be read: .*; expected nats:\/\/HOST:PORT/,
+    );
+    assert.ok(!problems[0].includes("secret"), problems[0]);
+  }
 });
 
 Deno.test("parseCoordinator() listens on an interface or takes a server that is there", () => {
@@ -237,7 +256,7 @@ Deno.test("parseCoordinator() refuses wrong addresses and flags that are for tra
   }
   assert.deepEqual(problemsOf(parseCoordinator, "--listen", "host:1", "--nats", "host:1", "--workers", "3"), [
     "--workers: unknown; did you mean --min-workers?",
-    "--nats: expected a URL like nats://USER:PASSWORD@HOST:PORT or tls://HOST:PORT",
+    `--nats: ${UNREADABLE}`,
     "--listen with --nats: either a server of its own or one that is there",
   ]);
 });

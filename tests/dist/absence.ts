@@ -29,6 +29,8 @@ export interface AbsenceReport {
 /** 24 MB per vector: two are what a worker holds anyway when it has computed its sums, one the mean. */
 const SIZE = 6_000_000;
 const STEPS = 4;
+/** Silence that is borne while there is a connection; a server that has ended may be away for longer. */
+const SILENCE_SECONDS = 5;
 /** The server goes away so many milliseconds after this step was committed: sums or means travel, as a rule. */
 const CALM_STEPS = 2;
 const DELAY = 500;
@@ -40,7 +42,7 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
     startWorkers: 2,
     microBatches: 4,
     heartbeatSeconds: 0.5,
-    silenceSeconds: 2 * seconds + 30,
+    silenceSeconds: absence === "ended" ? SILENCE_SECONDS : 2 * seconds + 30,
     evaluation: { every: 0, microBatches: 0 },
   });
   const expected = await runSingle(new ToyReplica({ size: SIZE }), plan);

@@ -5,9 +5,17 @@ import { Contact } from "../../src/dist/contact.ts";
 
 function contactOf() {
   let lost = 0;
-  const options = { run: "toy", heartbeatSeconds: 1, silenceSeconds: 10, onLost: () => lost++ };
-  const contact = new Contact({ term: 2, generation: 3 }, options);
-  return { contact, lost: () => lost };
+  const transport = { isConnected: true };
+  const connections: string[] = [];
+  const contact = new Contact({ term: 2, generation: 3 }, {
+    run: "toy",
+    heartbeatSeconds: 1,
+    silenceSeconds: 10,
+    transport,
+    onLost: () => lost++,
+    onCutOff: (isCutOff) => connections.push(isCutOff ? "lost" : "there"),
+  });
+  return { contact, lost: () => lost, transport, connections };
 }
 
 const answer = new Uint8Array(1);
@@ -50,4 +58,29 @@ Deno.test("whatever is heard from the coordinator begins the silence anew; what 
     () => contact.asked(answer),
     /nothing was heard of the coordinator of the run "toy" for 10 s/,
   );
+});
+
+Deno.test("signs of life that could not be sent are not left unanswered; afterwards there is the whole time", () => {
+  const { contact, lost, transport, connections } = contactOf();
+  for (let i = 0; i < 4; i++) contact.asked("silence");
+  transport.isConnected = false;
+  for (let i = 0; i < 600; i++) contact.asked("silence");
+  assert.equal(lost(), 0, "the coordinator may be there");
+  transport.isConnected = true;
+  for (let i = 0; i < 9; i++) contact.asked("nobody"); // it comes back later than this worker
+  contact.hear({ term: 2, generation: 3 });
+  contact.asked(answer);
+  assert.deepEqual(connections, ["lost", "there"]);
+  for (let i = 0; i < 9; i++) contact.asked("nobody");
+  assert.throws(() => contact.asked("nobody"), /no other came for 10 s/);
+});
+
+Deno.test("a connection that is lost while a sign of life is on its way takes it along", () => {
+  const { contact, transport } = contactOf();
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 9; i++) contact.asked("silence");
+    transport.isConnected = false;
+    contact.asked("silence");
+    transport.isConnected = true;
+  }
 });

@@ -347,7 +347,7 @@ Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
 Deno.test("a coordinator that was held up itself blames nobody for its silence", () => {
   const paper = begun({ silenceSeconds: 60 });
   paper.now = 100;
-  paper.do({ kind: "deaf" });
+  paper.do({ kind: "deaf", isCutOff: false });
   assert.equal(lostNames(paper.do({ kind: "tick" })), "");
   paper.now = 160;
   assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
@@ -359,7 +359,7 @@ Deno.test("what was owed while the coordinator was held up begins anew, too", ()
   paper.offer("b", 2, 4);
   const tick = { kind: "tick", owing: new Map([["b", 1]]) } as const;
   paper.now = 100;
-  paper.do({ kind: "deaf" });
+  paper.do({ kind: "deaf", isCutOff: false });
   assert.equal(lostNames(paper.do(tick)), "");
   paper.now = 106;
   paper.beat(0);

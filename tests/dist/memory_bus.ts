@@ -5,6 +5,7 @@
  */
 
 import { bytesOf } from "../../src/dist/frames.ts";
+import { now } from "../../src/dist/clock.ts";
 import type { Answer, Message, Transport } from "../../src/dist/transport.ts";
 
 interface Subscription {
@@ -25,25 +26,49 @@ export class MemoryBus {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   /** Most bytes that were on their way to one participant at once. */
   mostPending = 0;
-  /** Nobody has a connection: everything sent is lost. */
-  isAway = false;
+  #isAway = false;
+  /** Who has no connection, besides. */
+  readonly #cutOff = new Set<Transport>();
+  readonly #reconnectedAt = new WeakMap<Transport, number>();
+  readonly #ends: Transport[] = [];
   readonly #pending = new Map<Transport, number>();
   readonly #inboxes = new Map<string, (data: Uint8Array) => void>();
   #requests = 0;
 
   constructor(readonly weather: Weather = fairWeather, readonly maxPayload = 1024 * 1024) {}
 
+  /** Nobody has a connection: everything sent is lost. */
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  set isAway(isAway: boolean) {
+    this.#isAway = isAway;
+    for (const end of this.#ends) if (!isAway) this.#reconnectedAt.set(end, now());
+  }
+
+  /** One end has no connection, or has one again: what it sends and what is sent to it is lost, and nobody listens there. */
+  cutOff(end: Transport, isCutOff = true): void {
+    if (isCutOff) this.#cutOff.add(end);
+    else this.#cutOff.delete(end);
+    if (!isCutOff) this.#reconnectedAt.set(end, now());
+  }
+
   connect(): Transport {
     const closed = Promise.withResolvers<Error | undefined>();
     let isClosed = false;
-    const isAway = () => this.isAway;
+    const isAway = () => this.#isAway || this.#cutOff.has(transport);
+    const reconnectedAt = () => this.#reconnectedAt.get(transport);
     const transport: Transport = {
       get isConnected() {
         return !isAway();
       },
+      get reconnectedAt() {
+        return reconnectedAt();
+      },
       maxPayload: this.maxPayload,
       closed: closed.promise,
-      publish: (subject, data) => void (isClosed || this.#send(subject, data)),
+      publish: (subject, data) => void (isClosed || isAway() || this.#send(subject, data)),
       compose: (subject, message) => {
         if (isClosed || isAway()) return;
         const data = bytesOf(message);
@@ -51,7 +76,7 @@ export class MemoryBus {
         data.fill(0x5a); // it is used for the next message
       },
       request: (subject, data, timeout) =>
-        isClosed ? Promise.resolve("silence") : this.#request(subject, data, timeout),
+        isClosed ? Promise.resolve("silence") : this.#request(subject, data, timeout, isAway()),
       subscribe: (subject, receive) => {
         const prefix = subject.endsWith("*") ? subject.slice(0, -1) : undefined;
         const matches = (other: string) =>
@@ -70,6 +95,7 @@ export class MemoryBus {
         return Promise.resolve();
       },
     };
+    this.#ends.push(transport);
     return transport;
   }
 
@@ -82,8 +108,9 @@ export class MemoryBus {
     if (data.length > this.maxPayload) {
       throw new RangeError(`a message of ${data.length} bytes is above max_payload`);
     }
-    if (this.isAway) return true; // there is no server that could say that nobody listens
-    const subscriptions = [...this.#subscriptions].filter(({ matches }) => matches(subject));
+    const subscriptions = [...this.#subscriptions].filter(({ matches, owner }) =>
+      matches(subject) && !this.#cutOff.has(owner)
+    );
     for (const subscription of subscriptions) {
       for (const arrival of this.weather(data)) {
         this.#deliver(subscription, subject, arrival, inbox);
@@ -116,11 +143,12 @@ export class MemoryBus {
     });
   }
 
-  #request(subject: string, data: Uint8Array, timeoutSeconds: number): Promise<Answer> {
+  #request(subject: string, data: Uint8Array, timeoutSeconds: number, isAway: boolean): Promise<Answer> {
     const inbox = `_INBOX.${this.#requests++}`;
     const { promise, resolve } = Promise.withResolvers<Answer>();
     this.#inboxes.set(inbox, resolve);
-    if (!this.#send(subject, data, inbox)) resolve("nobody");
+    // Without a server nobody could say that nobody listens.
+    if (!isAway && !this.#send(subject, data, inbox)) resolve("nobody");
     const timer = this.#later(timeoutSeconds * 1000, () => resolve("silence"));
     return promise.finally(() => {
       clearTimeout(timer);

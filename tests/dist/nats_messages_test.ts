@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { WholeMessages } from "../../src/dist/nats_messages.ts";
+import { ForeignError, WholeMessages } from "../../src/dist/nats_messages.ts";
 import { randomStream } from "../../src/prng.ts";
 
 const encoder = new TextEncoder();
@@ -23,6 +23,8 @@ function message(line: string, bytes?: number, fill = 0): Uint8Array {
   whole.set(encoder.encode("\r\n"), head.length + bytes);
   return whole;
 }
+
+const GREETING = message('INFO {"server_name":"here","max_payload":1048576}');
 
 /** Some messages, small and large, one after the other; contents are full of line breaks and of what looks like messages. */
 function someMessages(random: Random): Uint8Array[] {
@@ -63,7 +65,7 @@ function join(pieces: readonly Uint8Array[]): Uint8Array {
 Deno.test("what arrives in any pieces is handed over whole, in order, and nothing else", () => {
   for (let seed = 0; seed < 8; seed++) {
     const random = randomOf(seed);
-    const sent = someMessages(random);
+    const sent = [GREETING, ...someMessages(random)];
     const ends = new Set<number>();
     sent.reduce((end, { length }) => ends.add(end + length) && end + length, 0);
     const taken: Uint8Array[] = [];
@@ -80,10 +82,63 @@ Deno.test("memory of parts of vectors is used again, that of answers and small m
   const kept = (line: string, bytes: number) => {
     const messages = new WholeMessages();
     const sent = [1, 2, 3].map((fill) => message(line, bytes, fill));
-    const [first] = [...readAll(messages, join(sent), randomOf(1))];
+    const [, first] = [...readAll(messages, join([GREETING, ...sent]), randomOf(1))];
     return first.subarray(0, sent[0].length).join() === sent[0].join();
   };
   assert.ok(!kept("MSG flashmob.demo.all 7", 100_000));
   assert.ok(kept("MSG _INBOX.abc 7", 100_000));
   assert.ok(kept("MSG flashmob.demo.all 7", 60_000));
+});
+
+/** What becomes of bytes that arrive in pieces of so many. */
+function reasonRefused(sent: Uint8Array, piece: number): string | undefined {
+  const messages = new WholeMessages();
+  try {
+    for (let at = 0; at < sent.length;) {
+      const room = messages.room();
+      assert.ok(room.length > 0, "reading goes on");
+      const bytes = sent.subarray(at, at + Math.min(piece, room.length));
+      room.set(bytes);
+      messages.note(bytes.length);
+      while (messages.take());
+      at += bytes.length;
+    }
+  } catch (error) {
+    if (error instanceof ForeignError) return error.message;
+    throw error;
+  }
+}
+
+Deno.test("what is no NATS is refused at once, however it comes, and is not for a terminal", () => {
+  for (const piece of [1, 7, 100_000]) {
+    const refused = (text: string) => reasonRefused(encoder.encode(text), piece);
+    assert.match(refused("HTTP/1.1 400 Bad Request\r\n\r\n")!, /^it says "HTTP\//);
+    assert.match(refused("SSH-2.0-OpenSSH_9.2\r\n")!, /^it says "SSH-2/);
+    assert.match(refused("\x16\x03\x01\x9b31mred")!, /^it says "[?]+1?"$/);
+    assert.match(refused("A".repeat(1e5))!, /^it says "A/);
+    assert.match(refused(`INFO ${"x".repeat(1e5)}`)!, /no end of line/);
+    assert.match(refused(`MSG ${"x".repeat(1e5)}`)!, /no end of line/);
+    assert.match(refused(`INFO {}\r\nPING\r\n\r\n${" ".repeat(10)}`)!, /^it says/);
+    assert.equal(refused("INFO {}\r\nping\r\n+OK\r\n-ERR 'Stale Connection'\r\n"), undefined);
+    assert.equal(refused("INF"), undefined, "more may come");
+  }
+});
+
+Deno.test("no memory is given to a message that is larger than the server's own limit", () => {
+  const refused = (line: string) => reasonRefused(encoder.encode(`${line}\r\n`), 1000);
+  const info = 'INFO {"max_payload": 1048576}';
+  for (const bytes of ["4294967296", "9".repeat(400), "2097152"]) {
+    assert.match(
+      refused(`${info}\r\nMSG a 1 ${bytes}`)!,
+      /announces a message of \S+ bytes, and its own limit is 1048576$/,
+    );
+    assert.match(refused(`${info}\r\nHMSG a 1 12 ${bytes}`)!, /announces/);
+    assert.match(refused(`MSG a 1 ${bytes}`)!, /its own limit is 0/);
+  }
+  assert.equal(refused(`${info}\r\nMSG a 1 1048576`), undefined);
+  assert.equal(
+    refused(`${info}\r\nINFO {"max_payload":8388608}\r\nMSG a 1 8388608`),
+    undefined,
+    "the limit has changed",
+  );
 });

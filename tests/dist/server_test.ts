@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
-import { RunError } from "../../src/errors.ts";
+import { ConfigError, RunError } from "../../src/errors.ts";
 import { descendants } from "../run/runs.ts";
 
 const isListening = async (port: number) => {
@@ -127,7 +127,7 @@ Deno.test("a server that nobody runs is named", async () => {
 
 Deno.test("an address that is none is refused", async () => {
   for (const url of ["127.0.0.1:4222", "http://127.0.0.1:4222", "nats://", ""]) {
-    await assert.rejects(connectNats(url, "test"), TypeError);
+    await assert.rejects(connectNats(url, "test"), ConfigError);
   }
 });
 

@@ -15,6 +15,9 @@ export function tapped(transport: Transport, look: (data: Uint8Array) => void): 
     get isConnected() {
       return transport.isConnected;
     },
+    get reconnectedAt() {
+      return transport.reconnectedAt;
+    },
     publish(subject, data) {
       look(data);
       transport.publish(subject, data);
