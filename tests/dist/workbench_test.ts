@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { encodeFrame, floatBytes } from "../../src/dist/frames.ts";
+import { decodeFrame, encodeFrame, floatBytes, type Frame } from "../../src/dist/frames.ts";
 import { decodeMessage, type Received } from "../../src/dist/messages.ts";
 import { Workbench } from "../../src/dist/workbench.ts";
 import { noise, ToyReplica } from "./toy.ts";
