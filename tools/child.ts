@@ -5,8 +5,17 @@
  * @module
  */
 
+import { stringifyJson } from "../src/json.ts";
 import { linesOf } from "../src/run/children.ts";
-import { type ChildOrder, failureOf, runChild } from "../src/run/participants.ts";
+import {
+  type ChildEvent,
+  type ChildFailure,
+  type ChildOrder,
+  failureOf,
+  runChild,
+} from "../src/run/child_protocol.ts";
+import { stdout } from "./output.ts";
+import { onEndingSignal } from "./signals.ts";
 
 const lines = linesOf(Deno.stdin.readable);
 const first = await lines.next();
@@ -17,18 +26,25 @@ if (first.done) Deno.exit(1); // the launcher went before it gave an order
 })();
 
 const stop = new AbortController();
-for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, () => stop.abort());
+onEndingSignal(() => stop.abort());
 
-function report(event: unknown): void {
-  const bytes = new TextEncoder().encode(JSON.stringify(event) + "\n");
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+/** What a launcher that is stopped for a while can do without: it only shows it. */
+const SHOWN = new Set<string>(["status", "step", "evaluated", "saved"]);
+
+/** Tells the launcher, and does not wait until it listens. */
+function report(event: ChildEvent | ChildFailure): void {
+  const line = stringifyJson(event) + "\n";
+  if (SHOWN.has(event.kind)) stdout.show(line);
+  else stdout.print(line).catch(() => {}); // the launcher is gone, and so will be this process
 }
 
+let code = 0;
 try {
   await runChild(JSON.parse(first.value) as ChildOrder, { signal: stop.signal, report });
-  Deno.exit(0);
 } catch (error) {
   if (stop.signal.aborted && error === stop.signal.reason) Deno.exit(0); // it was asked to leave before it had begun
   report(failureOf(error));
-  Deno.exit(1);
+  code = 1;
 }
+await stdout.written();
+Deno.exit(code);

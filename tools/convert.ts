@@ -6,18 +6,19 @@
 
 import { exportStateDict, importStateDict } from "../src/trained/convert.ts";
 import { parseConvert } from "../src/cli/model_command_line.ts";
+import { say, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
 await runTool(async () => {
   const order = parseConvert(Deno.args);
-  if (order.action === "help") return console.log(order.text);
+  if (order.action === "help") return await stdout.print(order.text + "\n");
   const { source, out } = order;
   if (order.action === "import") {
-    await importStateDict(source, out, order.untold);
-    console.log(`${out}: deno task generate ${out}, or deno task train --resume ${out}`);
+    await importStateDict(source, out, order.given);
+    await stdout.print(`${out}: deno task generate ${out}, or deno task train --resume ${out}\n`);
   } else {
-    const options = await exportStateDict(source, out, (text) => console.error(text));
-    console.log(`${out}: FLASHTransformer(${pythonArguments(options)})`);
+    const options = await exportStateDict(source, out, say);
+    await stdout.print(`${out}: FLASHTransformer(${pythonArguments(options)})\n`);
   }
 });
 

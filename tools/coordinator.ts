@@ -12,20 +12,22 @@ import { RunError } from "../src/errors.ts";
 import { launchReducers } from "../src/run/launch.ts";
 import { startCoordinator, startReducer } from "../src/run/participants.ts";
 import { RunFolder } from "../src/run/folder.ts";
+import { say, stdout } from "./output.ts";
 import { showRun } from "./progress.ts";
-import { runTool } from "./tool.ts";
+import { LEAVES, runTool, SAVES, sayAtEnd, type Tools } from "./tool.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
-await runTool(async ({ signal }) => {
+await runTool(async (tools) => {
   const order = parseCoordinator(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  if (order.action === "reduce") return await reduce(order, signal);
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "reduce") return await reduce(order, tools);
+  const { signal } = tools;
   const config = await configOf(order);
-  const onEvent = showRun(config.train.steps, order.json);
-  const say = (text: string) => onEvent({ kind: "status", text });
+  sayAtEnd(tools, SAVES);
+  const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
   const folder = RunFolder.at(config.machine.out);
-  await using server = order.nats === undefined ? await ownServer(order, folder, signal, say) : undefined;
+  await using server = order.nats === undefined ? await ownServer(order, folder, signal) : undefined;
   const url = server?.url ?? order.nats!;
   await using resources = new AsyncDisposableStack();
   const onListening = () => {
@@ -33,9 +35,10 @@ await runTool(async ({ signal }) => {
     if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
     sayHowToJoin(order, config, url);
   };
-  const takeOver = order.resume !== undefined;
+  const { fromStep } = order;
+  const takeOver = order.resume !== undefined && fromStep === undefined;
   await Promise.race([
-    startCoordinator(config, { url, takeOver, signal, onEvent, onListening }),
+    startCoordinator(config, { url, takeOver, fromStep, signal, onEvent, onListening }),
     server?.exited.then((words) => {
       throw new RunError(`the NATS server can't be kept alive: ${words}`);
     }) ?? new Promise<never>(() => {}),
@@ -44,10 +47,17 @@ await runTool(async ({ signal }) => {
 
 async function reduce(
   { url, overrides }: CoordinatorOrder & { action: "reduce" },
-  signal: AbortSignal,
+  tools: Tools,
 ): Promise<void> {
   const { machine: { run, name: machine } } = resolveConfig({}, overrides);
-  await startReducer({ url, run, machine, signal, onStatus: (text) => console.log(text) });
+  sayAtEnd(tools, LEAVES);
+  await startReducer({
+    url,
+    run,
+    machine,
+    signal: tools.signal,
+    onStatus: (text) => stdout.show(text + "\n"),
+  });
 }
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
@@ -60,7 +70,6 @@ async function ownServer(
   { resume, listen }: Coordinate,
   folder: RunFolder,
   signal: AbortSignal,
-  say: (text: string) => void,
 ): Promise<NatsServer> {
   const before = resume === undefined ? undefined : folder.readServer();
   const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: say };
@@ -80,7 +89,8 @@ function sayHowToJoin(
 ): void {
   const reachable = url.replace(/(?<=[@/])(0\.0\.0\.0|\[::\])(?=:\d+$)/, Deno.hostname());
   const join = `deno task train --join ${reachable} --run ${machine.run}`;
-  console.log(
-    json ? JSON.stringify({ join, url: reachable, run: machine.run }) : `workers join with: ${join}`,
-  );
+  const line = json
+    ? JSON.stringify({ join, url: reachable, run: machine.run })
+    : `workers join with: ${join}`;
+  stdout.show(line + "\n");
 }

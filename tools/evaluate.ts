@@ -9,24 +9,29 @@ import { evaluate } from "../src/trained/evaluate.ts";
 import { parseEvaluate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
 import { openModel } from "../src/trained/model.ts";
+import { stringifyJson } from "../src/json.ts";
+import { say, stderr, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
 await runTool(async ({ signal }) => {
   const order = parseEvaluate(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  const onStatus = (text: string) => console.error(text);
-  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
-  const { model, trainedLength } = await openModel(order.checkpoint, onStatus);
-  const { train: text } = await loadCorpus(order.data, { validation: 0 }, { signal, onProgress: onStatus });
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: say });
+  const { model, trainedLength, trainedRaw: raw } = await openModel(order.checkpoint, say);
+  const { train: text } = await loadCorpus(order.data, { validation: 0, raw }, {
+    signal,
+    onProgress: say,
+    onSkipped: say,
+  });
   const context = order.context ?? trainedLength;
   const found = await evaluate(model, text, { context, signal, onProgress: progress(text.length - 1) });
-  if (order.json) return console.log(JSON.stringify(found));
+  if (order.json) return await stdout.print(stringifyJson(found) + "\n");
   const { loss, bitsPerByte, perplexity, tokens } = found;
-  console.log(
+  await stdout.print(
     `loss ${loss.toFixed(4)} nats, ${bitsPerByte.toFixed(4)} bits per byte, perplexity ${
       perplexity.toFixed(3)
     }, ` +
-      `over ${tokens.toLocaleString("en")} bytes in windows of ${context}`,
+      `over ${tokens.toLocaleString("en")} bytes in windows of ${context}\n`,
   );
 });
 
@@ -34,7 +39,6 @@ await runTool(async ({ signal }) => {
 function progress(all: number): (tokens: number) => void {
   return (tokens) => {
     if (!Deno.stderr.isTerminal()) return;
-    const text = tokens < all ? `\r${Math.floor(100 * tokens / all)} %` : "\r\x1b[K";
-    Deno.stderr.writeSync(new TextEncoder().encode(text));
+    stderr.show(tokens < all ? `\r${Math.floor(100 * tokens / all)} %` : "\r\x1b[K");
   };
 }

@@ -4,64 +4,59 @@
  * @module
  */
 
-import { linesOf } from "../src/run/children.ts";
 import { parseGenerate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
-import { generateText } from "../src/trained/text.ts";
+import { byteLines, generateText } from "../src/trained/text.ts";
 import { openModel } from "../src/trained/model.ts";
+import { say, stderr, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
 
+const encode = (text: string) => new TextEncoder().encode(text);
+
 /** Stands between the samples of a prompt. */
-const SEPARATOR = "\n---\n";
+const SEPARATOR = encode("\n---\n");
 
 await runTool(async ({ signal }) => {
   const order = parseGenerate(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  const onStatus = (text: string) => console.error(text);
-  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: onStatus });
-  const { model } = await openModel(order.checkpoint, onStatus);
-  try {
-    for await (const prompt of order.prompt === undefined ? promptsFromInput() : [order.prompt]) {
-      const texts = generateText(model, prompt, order.samples, order.options);
-      await show(prompt, texts, order.samples, signal);
-      if (signal.aborted) return;
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // the reader of the output has enough
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: say });
+  const { model } = await openModel(order.checkpoint, say);
+  const prompts = order.prompt === undefined ? promptsFromInput(signal) : [encode(order.prompt)];
+  for await (const prompt of prompts) {
+    const texts = generateText(model, prompt, order.samples, order.options);
+    await show(prompt, texts, order.samples, signal);
+    if (signal.aborted) return;
   }
 });
 
 /** The lines of standard input; where there is none, one empty prompt. */
-async function* promptsFromInput(): AsyncGenerator<string> {
-  const ask = () => Deno.stdin.isTerminal() && Deno.stderr.writeSync(new TextEncoder().encode("> "));
+async function* promptsFromInput(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const ask = () => Deno.stdin.isTerminal() && stderr.show("> ");
   let isEmpty = true;
   ask();
-  for await (const line of linesOf(Deno.stdin.readable)) {
+  for await (const line of byteLines(Deno.stdin.readable.pipeThrough(new TransformStream(), { signal }))) {
     isEmpty = false;
     yield line;
     ask();
   }
-  if (isEmpty) yield "";
+  if (isEmpty) yield new Uint8Array();
 }
 
-/** Shows a prompt and what follows it: the first sample as it comes, the others after it. */
+/** Shows a prompt and what follows it, as fast as it is read: the first sample as it comes, the others after it. */
 async function show(
-  prompt: string,
-  texts: AsyncIterable<string[]>,
+  prompt: Uint8Array,
+  texts: AsyncIterable<Uint8Array[]>,
   samples: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const others = Array.from({ length: samples - 1 }, () => prompt);
-  print(prompt);
+  const others = Array.from({ length: samples - 1 }, () => [SEPARATOR, prompt]);
+  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const print = (bytes: Uint8Array) => Promise.race([stdout.print(bytes), stopped]);
+  await print(prompt);
   for await (const [first, ...rest] of texts) {
     if (signal.aborted) break;
-    print(first);
-    rest.forEach((added, i) => others[i] += added);
+    await print(first);
+    rest.forEach((added, i) => others[i].push(added));
   }
-  print(others.map((text) => SEPARATOR + text).join("") + "\n");
-}
-
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  for (const bytes of [...others.flat(), encode("\n")]) await print(bytes);
 }

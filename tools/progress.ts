@@ -4,11 +4,15 @@
  * @module
  */
 
+import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder.ts";
 import type { RunEvent, RunListener } from "../src/run/events.ts";
+import { say, stdout } from "./output.ts";
 
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;
+/** Characters of a line where the terminal does not say it. */
+const USUAL_COLUMNS = 80;
 
 /** "1:05", "2:03:00". */
 export function clock(seconds: number): string {
@@ -18,32 +22,47 @@ export function clock(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-/** One step in words: progress, loss, speed, time left. */
-export function stepLine(metrics: StepMetrics, steps: number, secondsPerStep: number): string {
+/**
+ * One step in words: progress, loss, speed, time left.
+ *
+ * @param width characters that there is room for: what matters least is left out
+ */
+export function stepLine(
+  metrics: StepMetrics,
+  steps: number,
+  secondsPerStep: number,
+  width = Infinity,
+): string {
   const { step, loss, tokensPerSecond, gradNorm, workers, applied } = metrics;
-  return [
+  const norm = Number.isFinite(gradNorm) ? [`norm ${gradNorm.toPrecision(3)}`] : [];
+  const speed = `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`;
+  const where = workers === 0 ? "in one process" : `${workers} worker${workers === 1 ? "" : "s"}`;
+  const left = `${clock((steps - step) * secondsPerStep)} left`;
+  const parts = new Set([
     `step ${String(step).padStart(String(steps).length)}/${steps}`,
     applied ? `loss ${loss.toFixed(4)}` : "skipped",
-    ...(Number.isFinite(gradNorm) ? [`norm ${gradNorm.toPrecision(3)}`] : []),
-    `${Math.round(tokensPerSecond).toLocaleString("en")} tokens/s`,
-    workers === 0 ? "in one process" : `${workers} worker${workers === 1 ? "" : "s"}`,
-    `${clock((steps - step) * secondsPerStep)} left`,
-  ].join("  ");
+    ...norm,
+    speed,
+    where,
+    left,
+  ]);
+  const line = () => [...parts].join("  ");
+  for (const least of [...norm, where, speed, left]) {
+    if (line().length > width) parts.delete(least);
+  }
+  return line().slice(0, width);
 }
 
-/** Turns the rest of a run's events into a line, or nothing. */
-function otherLine(event: Exclude<RunEvent, { kind: "step" }>): string | undefined {
+/** One of a run's other events in words; nothing where it is of no interest. */
+export function eventLine(event: Exclude<RunEvent, { kind: "step" | "status" }>): string | undefined {
   switch (event.kind) {
-    case "status":
-      return event.text;
     case "evaluated":
       return `step ${event.metrics.step}: validation loss ${event.metrics.valLoss.toFixed(4)} nats per token`;
     case "saved":
       return; // of interest only when it fails
     case "finished": {
       const { steps, loss, valLoss, seconds, paramsHash, interrupted } = event.summary;
-      // A run that was stopped before its first step has no loss: NaN, or null when it came from another process.
-      const losses = Number.isFinite(loss) ? [`loss ${loss.toFixed(4)}`] : [];
+      const losses = steps > 0 ? [`loss ${loss.toFixed(4)}`] : [];
       if (valLoss !== null) losses.push(`validation loss ${valLoss.toFixed(4)}`);
       return [
         `${interrupted ? "stopped" : "done"} after step ${steps}: ${[...losses, clock(seconds)].join(", ")}`,
@@ -54,40 +73,56 @@ function otherLine(event: Exclude<RunEvent, { kind: "step" }>): string | undefin
 }
 
 /**
- * A listener that shows a run of `steps` steps on standard output (status lines go to standard error).
+ * A listener that shows a run of `steps` steps on standard output (status lines go to standard error). The run never waits for it.
  *
  * @param json write metrics as JSON lines instead
+ * @param endUnread ends a run whose JSON lines nobody reads any more
  */
-export function showRun(steps: number, json: boolean): RunListener {
+export function showRun(steps: number, json: boolean, endUnread: () => void): RunListener {
   const terminal = Deno.stdout.isTerminal() && !json;
   const erase = terminal ? "\r\x1b[K" : "";
   let shown = 0; // when the last step was shown, ms
   let before: number | undefined; // when the step before this one ended, ms
   let pace: number | undefined; // seconds per step, smoothed
 
-  const write = (text: string, to: typeof Deno.stdout | typeof Deno.stderr = Deno.stdout) =>
-    to.writeSync(new TextEncoder().encode(text));
+  stdout.onLoss = ({ message, isClosed }) => {
+    const ends = json && isClosed;
+    say(`${message}; ${ends ? "the run ends" : "the run goes on, and its folder has everything"}`);
+    if (ends) endUnread();
+  };
+
   const step = (metrics: StepMetrics) => {
     const now = Date.now();
     const seconds = metrics.tokens / metrics.tokensPerSecond || (now - (before ?? now)) / 1000;
     pace = pace === undefined ? seconds : 0.9 * pace + 0.1 * seconds;
     before = now;
-    const line = stepLine(metrics, steps, pace);
-    if (terminal) return write(erase + line);
+    if (terminal) {
+      if (stdout.isIdle) stdout.show(erase + stepLine(metrics, steps, pace, columns() - 1));
+      return;
+    }
     if (now - shown < PLAIN_INTERVAL && metrics.step < steps) return;
     shown = now;
-    write(line + "\n");
+    stdout.show(stepLine(metrics, steps, pace) + "\n");
   };
 
   return (event) => {
+    if (event.kind === "status") return say((Deno.stderr.isTerminal() ? erase : "") + event.text);
     if (json) {
-      if (event.kind === "status") write(event.text + "\n", Deno.stderr);
-      else if (event.kind === "finished") write(JSON.stringify({ summary: event.summary }) + "\n");
-      else if (event.kind !== "saved") write(JSON.stringify(event.metrics) + "\n");
+      if (event.kind === "finished") stdout.show(stringifyJson({ summary: event.summary }) + "\n");
+      else if (event.kind !== "saved") stdout.show(stringifyJson(event.metrics) + "\n");
       return;
     }
     if (event.kind === "step") return step(event.metrics);
-    const line = otherLine(event);
-    if (line !== undefined) write(erase + line + "\n", event.kind === "status" ? Deno.stderr : Deno.stdout);
+    const line = eventLine(event);
+    if (line !== undefined) stdout.show(`${erase}${line}\n`);
   };
+}
+
+/** Characters of a line of the terminal: a redrawn line that is longer would leave its beginning behind. */
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || USUAL_COLUMNS;
+  } catch {
+    return USUAL_COLUMNS; // it does not say
+  }
 }

@@ -8,25 +8,29 @@ import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
 import { loadConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/launch.ts";
 import { train } from "../src/run/train.ts";
+import { stdout } from "./output.ts";
 import { showRun } from "./progress.ts";
-import { runTool } from "./tool.ts";
+import { LEAVES, runTool, SAVES, sayAtEnd, type Tools } from "./tool.ts";
 
-await runTool(async ({ signal }) => {
+await runTool(async (tools) => {
   const order = parseTrain(Deno.args);
-  if (order.action === "help") return console.log(order.text);
-  if (order.action === "join") return await join(order, signal);
+  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "join") return await join(order, tools);
   const resume = order.action === "resume";
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path), overrides);
-  await train(config, { resume, signal, onEvent: showRun(config.train.steps, order.json) });
+  const fromStep = resume ? order.fromStep : undefined;
+  sayAtEnd(tools, SAVES);
+  const onEvent = showRun(config.train.steps, order.json, tools.endUnread);
+  await train(config, { resume, fromStep, signal: tools.signal, onEvent });
 });
 
-async function join(
-  { url, overrides, json }: TrainOrder & { action: "join" },
-  signal: AbortSignal,
-): Promise<void> {
+async function join({ url, overrides, json }: TrainOrder & { action: "join" }, tools: Tools): Promise<void> {
   const { machine, data } = resolveConfig({}, overrides);
   const source = "data.source" in overrides ? data.source : undefined;
-  await launchWorkers(machine, { url, source }, { signal, onEvent: showRun(0, json) });
+  const folder = "machine.out" in overrides ? machine.out : undefined;
+  sayAtEnd(tools, LEAVES);
+  const onEvent = showRun(0, json, tools.endUnread);
+  await launchWorkers(machine, { url, source, folder }, { signal: tools.signal, onEvent });
 }

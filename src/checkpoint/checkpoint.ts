@@ -6,7 +6,6 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import {
   appear,
   checkpointSteps,
@@ -26,14 +25,16 @@ import {
   readTensors,
   type StateFile,
 } from "./files.ts";
+import { findCheckpoint, namedCheckpoints, newestCheckpoint } from "./find.ts";
 import type { ReplicaState } from "../dist/replica.ts";
 import { RunError, wordsOf } from "../errors.ts";
+import { sha256 } from "../hashing.ts";
 import type { Layout } from "../layout.ts";
 import { mapValues } from "../records.ts";
 import { encodeSafetensors, type FlatTensor, writeSafetensors } from "../safetensors.ts";
 import { flatTensor } from "./vector_files.ts";
 
-export { type CheckpointConfig, checkpointSteps };
+export { type CheckpointConfig, checkpointSteps, findCheckpoint, newestCheckpoint };
 
 export type { ReplicaState };
 
@@ -47,6 +48,12 @@ export interface CheckpointContext {
   config: CheckpointConfig;
   /** The text trained on. */
   corpus?: StateFile["corpus"];
+  /** Identity of the run: what is another run's is never replaced. */
+  run?: string;
+  /** Of the state. */
+  stateHash?: string;
+  /** That the steps so far have consumed. */
+  samples?: number;
 }
 
 /** A file of a checkpoint before it is written. */
@@ -75,6 +82,7 @@ export async function saveCheckpoint(
   try {
     const files = filesOf(state, context);
     const about = await stateFileOf(state, context, files);
+    await refuseToReplace(place, context.run);
     if (!await holds(place, about)) {
       await remove(staging); // left by a process that was killed
       await Deno.mkdir(staging, { recursive: true });
@@ -85,7 +93,7 @@ export async function saveCheckpoint(
       await sync(`${staging}/${STATE_FILE}`);
       await appear(folder, staging, place);
     }
-    await prune(folder, state.step, keepLast, losses);
+    await prune(folder, state.step, keepLast, losses, await othersIn(folder, context.run));
     return place;
   } catch (error) {
     await remove(staging).catch(() => {}); // what is left of it is in nobody's way
@@ -111,15 +119,46 @@ function filesOf(
 
 async function stateFileOf(
   { step, updates, tokens, own }: ReplicaState,
-  { layout: { fingerprint: layout }, config, corpus }: CheckpointContext,
+  { layout: { fingerprint: layout }, config, corpus, run, stateHash, samples }: CheckpointContext,
   files: Record<string, File>,
 ): Promise<StateFile> {
-  const sha256: StateFile["sha256"] = {};
+  const checksums: StateFile["sha256"] = {};
   for (const [name, { tensors, metadata }] of Object.entries(files)) {
-    sha256[name] = await hashOf(encodeSafetensors(tensors, metadata));
+    checksums[name] = await sha256(encodeSafetensors(tensors, metadata));
   }
   const ofWriter = own && { updates: own.updates, vectors: Object.keys(own.vectors) };
-  return { format: FORMAT, step, updates, tokens, own: ofWriter, layout, config, corpus, sha256 };
+  return {
+    format: FORMAT,
+    step,
+    updates,
+    tokens,
+    run,
+    stateHash,
+    samples,
+    own: ofWriter,
+    layout,
+    config,
+    corpus,
+    sha256: checksums,
+  };
+}
+
+/** Which folders hold checkpoints of another run, or of another step than their name says: a person has put them there. */
+async function othersIn(folder: string, run: string | undefined): Promise<Set<number>> {
+  const all = await namedCheckpoints(folder);
+  const others = all.filter(({ named, about }) =>
+    !(about instanceof Error) && (about.step !== named || (run !== undefined && (about.run ?? run) !== run))
+  );
+  return new Set(others.map(({ named }) => named));
+}
+
+/** Throws a RunError where the checkpoint in this place is another run's. What is damaged is nobody's. */
+async function refuseToReplace(place: string, run: string | undefined): Promise<void> {
+  const found = await readStateFile(place).catch(() => undefined);
+  if (found?.run === undefined || run === undefined || found.run === run) return;
+  throw new RunError(
+    `a checkpoint of another run is there (its identity is ${found.run}, this run's ${run})`,
+  );
 }
 
 /** Whether a place has this checkpoint already, undamaged. */
@@ -140,39 +179,16 @@ export interface LoadedCheckpoint {
   state: ReplicaState;
   /** Entries of the state dict that are not trained. */
   buffers: Record<string, FlatTensor>;
-  /** The run part of the configuration that it was written with. */
-  config: CheckpointConfig;
+  /** What it says of itself. */
+  about: StateFile;
   /** Its folder. */
   path: string;
 }
 
 /**
- * The step of the newest checkpoint in a folder that is whole.
- *
- * @param onDamaged told of each one that was passed over, and why
- * @returns undefined when there is none
- * @throws {RunError} at one of another format: going on from an older one would in time replace it
- */
-export async function newestCheckpoint(
-  folder: string,
-  onDamaged: (text: string) => void,
-): Promise<number | undefined> {
-  for (const step of await checkpointSteps(folder)) {
-    const place = placeOf(folder, step);
-    try {
-      await checkFiles(place, await readStateFile(place));
-      return step;
-    } catch (error) {
-      if (error instanceof RunError) throw error;
-      onDamaged(`passed over a damaged checkpoint: ${wordsOf(error)}`);
-    }
-  }
-}
-
-/**
  * Reads the checkpoint of a step. The state's vectors are views of what was read: it takes one copy of the state.
  *
- * @param layout of the model that is to go on
+ * @param layout of the model that is to be trained on
  * @throws {SyntaxError} when it is damaged, or of another model
  * @throws {RunError} when it is of another format
  */
@@ -181,7 +197,7 @@ export async function loadCheckpoint(
   step: number,
   layout: Layout,
 ): Promise<LoadedCheckpoint> {
-  const path = placeOf(folder, step);
+  const path = await findCheckpoint(folder, step) ?? placeOf(folder, step);
   const about = await readStateFile(path);
   if (about.layout !== layout.fingerprint) {
     throw new SyntaxError(`Can't use ${path}: it holds a model of other shapes than the configuration's.`);
@@ -190,14 +206,14 @@ export async function loadCheckpoint(
   const { params, buffers } = flatten(layout, model.tensors);
   const optimizer = await readTensors(path, "optimizer.safetensors", about);
   const vectors = mapValues(optimizer.tensors, ({ values }) => values as Float32Array);
-  const { updates, tokens, config } = about;
+  const { updates, tokens } = about;
   const state: ReplicaState = { step, updates, tokens, vectors: { ...vectors, params } };
   if (about.own) {
     const { updates, vectors: names } = about.own;
     state.own = { updates, vectors: Object.fromEntries(names.map((name) => [name, vectors[name]])) };
     for (const name of names) delete state.vectors[name];
   }
-  return { state, buffers, config, path };
+  return { state, buffers, about, path };
 }
 
 /** Views of a flat vector, one per parameter. */
@@ -223,18 +239,3 @@ function flatten(layout: Layout, tensors: Record<string, FlatTensor>) {
   }
   return { params, buffers: others };
 }
-
-/** SHA-256 in hexadecimal. The event loop runs in between: the replica trains on, and has to give signs of life. */
-async function hashOf(pieces: Iterable<Uint8Array>): Promise<string> {
-  const hash = createHash("sha256");
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.length; at += HASHED_AT_ONCE) {
-      hash.update(piece.subarray(at, at + HASHED_AT_ONCE));
-      await new Promise((resolve) => setTimeout(resolve));
-    }
-  }
-  return hash.digest("hex");
-}
-
-/** Bytes, some milliseconds' work. */
-const HASHED_AT_ONCE = 4 * 1024 * 1024;

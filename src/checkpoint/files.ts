@@ -16,8 +16,12 @@ export const FORMAT = 1;
 export interface CheckpointConfig {
   /** Options of the transformer. */
   model: object;
-  /** How the text was cut. */
-  data?: { seqLen: number };
+  /** How the text was read and cut. */
+  data?: { raw?: boolean; seqLen: number };
+  /** Sequences of a step. */
+  train?: { batch: number };
+  /** Whether gradients or parameters were averaged. */
+  dist?: { mode: string };
 }
 
 /** What `state.json` holds. */
@@ -32,6 +36,12 @@ export interface StateFile {
   tokens: number;
   /** Where members have moments of their own, those of the member that wrote this: their names among the optimizer's vectors. */
   own?: { updates: number; vectors: string[] };
+  /** Identity of the run; those of flashmob 0.1 have none, and are taken for the run's in whose folder they are. */
+  run?: string;
+  /** SHA-256 of all that replicas had in common, in hexadecimal; those of flashmob 0.1 don't say. */
+  stateHash?: string;
+  /** Samples that the steps so far have consumed: the place in the data. In flashmob 0.1 it was step · train.batch. */
+  samples?: number;
   /** Fingerprint of the layout. */
   layout: string;
   /** The run part of the configuration. */

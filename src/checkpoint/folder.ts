@@ -35,29 +35,37 @@ export async function appear(folder: string, staging: string, place: string): Pr
 }
 
 /**
- * Deletes checkpoints: all but the newest `keepLast` and the best. What was left behind by a process that was killed goes
- * too. `state.json` is deleted first.
+ * Deletes checkpoints: all but the newest `keepLast` and the best. One whose loss is not finite pushes none out that is sound: it
+ * counts after them. What was left behind by a process that was killed goes too. `state.json` is deleted first.
  *
- * @param newest the step of a complete checkpoint
+ * @param newest the step of a complete checkpoint, which stays
  * @param losses validation loss by step, as far as it is known
+ * @param spared steps in the names of folders that are not the run's: they neither count nor go
  */
 export async function prune(
   folder: string,
   newest: number,
   keepLast: number,
   losses: ReadonlyMap<number, number>,
+  spared: ReadonlySet<number> = new Set(),
 ): Promise<void> {
   const complete: number[] = [];
   for (const step of await checkpointSteps(folder)) {
+    if (spared.has(step)) continue;
     if (await exists(`${placeOf(folder, step)}/${STATE_FILE}`)) complete.push(step);
     else if (step < newest) await remove(placeOf(folder, step));
   }
-  const kept = new Set([...complete.slice(0, keepLast), newest, bestOf(complete, losses)]);
+  const hasDiverged = (step: number) => losses.has(step) && !Number.isFinite(losses.get(step));
+  const soundFirst = complete.toSorted((a, b) => Number(hasDiverged(a)) - Number(hasDiverged(b)));
+  const kept = new Set([...soundFirst.slice(0, keepLast), newest, bestOf(complete, losses)]);
   for (const step of complete) {
     if (kept.has(step)) continue;
-    await remove(`${placeOf(folder, step)}/${STATE_FILE}`);
-    await sync(placeOf(folder, step));
-    await remove(placeOf(folder, step));
+    const place = placeOf(folder, step);
+    if (!(await Deno.lstat(place)).isSymlink) { // of a link only itself goes
+      await remove(`${place}/${STATE_FILE}`);
+      await sync(place);
+    }
+    await remove(place);
   }
   for (const name of await namesIn(folder)) {
     const step = stepOf(name, STAGING) ?? stepOf(name, ASIDE);
@@ -71,9 +79,19 @@ export const STAGING = ".tmp";
 /** Ending of a checkpoint that another one of the same step replaces. */
 const ASIDE = ".old";
 
-/** The step with the lowest loss, the latest of equals; undefined where no loss is known. */
+/** Moves checkpoints of later steps than this one to the folder beside, `checkpoints.discarded`: another attempt follows. */
+export async function setAside(folder: string, step: number): Promise<void> {
+  for (const later of (await checkpointSteps(folder)).filter((other) => other > step)) {
+    const aside = placeOf(`${folder}.discarded`, later);
+    await Deno.mkdir(`${folder}.discarded`, { recursive: true });
+    await remove(aside);
+    await Deno.rename(placeOf(folder, later), aside);
+  }
+}
+
+/** The step with the lowest loss, the latest of equals; undefined where no loss is a number. */
 function bestOf(steps: readonly number[], losses: ReadonlyMap<number, number>): number | undefined {
-  const known = steps.filter((step) => losses.has(step)).sort((a, b) => b - a);
+  const known = steps.filter((step) => Number.isFinite(losses.get(step))).sort((a, b) => b - a);
   return known.toSorted((a, b) => losses.get(a)! - losses.get(b)!)[0];
 }
 
@@ -85,9 +103,18 @@ function stepOf(name: string, ending: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Names of the folders in a folder. */
+/** Names of the folders in a folder, and of links to folders. */
 async function namesIn(folder: string): Promise<string[]> {
-  return (await entriesIn(folder)).filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
+  const names: string[] = [];
+  for (const { name, isDirectory, isSymlink } of await entriesIn(folder)) {
+    if (isDirectory || (isSymlink && await isFolder(`${folder}/${name}`))) names.push(name);
+  }
+  return names;
+}
+
+/** Whether a path, or what it links to, is a folder. A link may lead nowhere, or in a circle. */
+async function isFolder(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
 }
 
 /** What is in a folder; in one that is not there, nothing. */

@@ -5,14 +5,13 @@
  * @module
  */
 
-import { type Args, parseArgs } from "@std/cli/parse-args";
 import { parse as parseYaml } from "@std/yaml";
 import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
 import type { ConfigOption } from "../config/options.ts";
 import { parseNatsAddress } from "../dist/nats_address.ts";
 import { ConfigError } from "../errors.ts";
+import { HELP_FLAG, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
-import { nearestPath } from "../config/nearest.ts";
 
 /** What `deno task train` was told to do. */
 export type TrainOrder =
@@ -20,7 +19,7 @@ export type TrainOrder =
   /** Start a run. */
   | { action: "train"; configPath?: string; overrides: Overrides; json: boolean }
   /** Go on with the run in a folder, with its configuration. */
-  | { action: "resume"; folder: string; overrides: Overrides; json: boolean }
+  | { action: "resume"; folder: string; fromStep?: number; overrides: Overrides; json: boolean }
   /** Run workers for a coordinator elsewhere; `overrides` concern this machine only. */
   | { action: "join"; url: string; overrides: Overrides; json: boolean };
 
@@ -37,8 +36,10 @@ export type CoordinatorOrder =
     listen?: { hostname: string; port: number };
     /** URL of a server that is there. */
     nats?: string;
-    /** Go on with the run in this folder. */
+    /** Resume the run in this folder. */
     resume?: string;
+    /** From the checkpoint of this step, 0 for the beginning, whatever the run's record tells. */
+    fromStep?: number;
   }
   /** Average a share of the vectors for a coordinator elsewhere; `overrides` concern this machine only. */
   | { action: "reduce"; url: string; overrides: Overrides };
@@ -65,7 +66,17 @@ const SHORT: Record<string, string> = {
 };
 
 const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
-const HELP_FLAG: FlagHelp = { name: "help", text: "Show this." };
+
+/** For who knows that a run's record tells of more than its folder holds. */
+const INSISTING_FLAGS: FlagHelp[] = [
+  {
+    name: "from-step",
+    value: "N",
+    text:
+      "With --resume: from the checkpoint of this step, though there are or were later ones, which are set aside.",
+  },
+  { name: "from-start", text: "With --resume: from step 1 again, likewise." },
+];
 
 const TRAIN: CommandHelp = {
   usage: [
@@ -75,6 +86,7 @@ const TRAIN: CommandHelp = {
   ],
   flags: [
     { name: "resume", value: "DIR", text: "Go on with the run in this folder, with its configuration." },
+    ...INSISTING_FLAGS,
     { name: "join", value: "URL", text: "The coordinator's NATS server, as its first line says." },
     JSON_FLAG,
     HELP_FLAG,
@@ -94,6 +106,7 @@ const COORDINATOR: CommandHelp = {
       value: "DIR",
       text: "Go on with the run in this folder: with its workers that live, or from its newest checkpoint.",
     },
+    ...INSISTING_FLAGS,
     {
       name: "listen",
       value: "HOST:PORT",
@@ -127,9 +140,11 @@ const COORDINATOR: CommandHelp = {
  * ```
  */
 export function parseTrain(args: string[]): TrainOrder {
-  const { flags, overrides, configPath, json, help, problems } = readArguments(args, TRAIN);
+  const parsed = readArguments(args, TRAIN);
+  const { flags, overrides, configPath, json, help, problems } = parsed;
   if (help) return { action: "help", text: helpText(TRAIN, configOptions) };
   const { resume, join } = flags;
+  const from = fromOf(parsed);
   const clash = (flag: string, other: string, reason: string) =>
     problems.push(`--${flag} with ${other}: ${reason}`);
 
@@ -147,16 +162,15 @@ export function parseTrain(args: string[]): TrainOrder {
     }
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  if (resume !== undefined) {
-    return { action: "resume", folder: resume, overrides, json };
-  }
+  if (resume !== undefined) return { action: "resume", folder: resume, ...from, overrides, json };
   if (join !== undefined) return { action: "join", url: join, overrides, json };
   return { action: "train", configPath, overrides, json };
 }
 
 /** What `deno task coordinator` is to do; throws as {@linkcode parseTrain}. */
 export function parseCoordinator(args: string[]): CoordinatorOrder {
-  const { flags, overrides, configPath, json, reducer, help, problems } = readArguments(args, COORDINATOR);
+  const parsed = readArguments(args, COORDINATOR);
+  const { flags, overrides, configPath, json, reducer, help, problems } = parsed;
   if (help) return { action: "help", text: helpText(COORDINATOR, configOptions) };
   const listen = flags.listen === undefined ? undefined : parseAddress(flags.listen);
   if (flags.listen !== undefined && !listen) {
@@ -167,11 +181,25 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
     problems.push("--listen with --nats: either a server of its own or one that is there");
   }
   const { nats, resume } = flags;
+  const from = fromOf(parsed);
   if (resume !== undefined) problems.push(...resumeProblems(configPath, overrides));
   if (reducer) problems.push(...reducerProblems(flags, configPath, overrides));
   if (problems.length > 0) throw new ConfigError(problems);
   if (reducer) return { action: "reduce", url: nats!, overrides };
-  return { action: "coordinate", configPath, overrides, json, listen, nats, resume };
+  return { action: "coordinate", configPath, overrides, json, listen, nats, resume, ...from };
+}
+
+/** The step that a run is to be resumed from, where one is named. */
+function fromOf({ flags, isFromStart, problems }: Arguments): { fromStep?: number } {
+  const { resume, "from-step": text } = flags;
+  if (text === undefined && !isFromStart) return {};
+  if (resume === undefined) problems.push("--from-step and --from-start: expected with --resume only");
+  if (text === undefined) return { fromStep: 0 };
+  if (isFromStart) problems.push("--from-step with --from-start: they contradict each other");
+  if (!/^[1-9]\d{0,8}$/.test(text)) {
+    problems.push(`--from-step: expected a step from 1 on, found ${JSON.stringify(text)}`);
+  }
+  return { fromStep: Number(text) };
 }
 
 /** What keeps the address of a NATS server from being read. */
@@ -224,51 +252,36 @@ interface Arguments {
   configPath: string | undefined;
   json: boolean;
   reducer: boolean;
+  isFromStart: boolean;
   help: boolean;
   problems: string[];
 }
 
 function readArguments(args: string[], command: CommandHelp): Arguments {
   const problems: string[] = [];
-  const parsed = parseFlags(args, command, problems);
-  const overrides = readOverrides(parsed, command, problems);
-  const valued = command.flags.filter((flag) => flag.value).map(({ name }) => name);
-  const flags: Arguments["flags"] = Object.fromEntries(
-    valued.map((flag) => [flag, valueOf(parsed, flag, problems)]),
-  );
-  const [configPath, ...more] = parsed._.map(String);
+  const options = [
+    ...Object.keys(command.short).map((name) => ({ name, value: "VALUE", text: "" })),
+    ...configOptions.map(({ path: name, isSwitch }) => ({ name, value: "VALUE", text: "", isSwitch })),
+  ];
+  const { switches, values, positional } = parseArguments(args, [...command.flags, ...options], problems);
+  const overrides = readOverrides(values, command, problems);
+  const [configPath, ...more] = positional;
   if (more.length > 0) {
-    problems.push(`expected one CONFIG.yaml at most, found ${[configPath, ...more].join(", ")}`);
+    problems.push(`expected one CONFIG.yaml at most, found ${positional.join(", ")}`);
   }
-  const [json, reducer, help] = ["json", "reducer", "help"].map((name) => parsed[name] === true);
-  return { flags, overrides, configPath, json, reducer, help, problems };
-}
-
-/** Splits arguments into flags and others. Dotted names have colons, since the parser would nest them, where --data and --data.source collide. */
-function parseFlags(args: string[], command: CommandHelp, problems: string[]): Args {
-  const own = command.flags.map((flag) => flag.name);
-  const known = [...own, ...Object.keys(command.short), ...configOptions.map(({ path }) => path)];
-  const switches = command.flags.filter((flag) => !flag.value).map(({ name }) => name);
-  const valued = known.filter((flag) => !switches.includes(flag)).map((flag) => flag.replaceAll(".", ":"));
-  return parseArgs(args.map((arg) => arg.startsWith("--") ? renamed(arg, ".", ":") : arg), {
-    boolean: switches,
-    string: ["_", ...valued],
-    alias: { help: "h" },
-    unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
-      const flag = renamed(arg, ":", ".").replace(/=.*/s, "");
-      const nearest = nearestPath(flag.replace(/^-+/, ""), known);
-      problems.push(`${flag}: unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`);
-      return false;
-    },
-  });
+  const { json, reducer = false, "from-start": isFromStart, help } = switches;
+  return { flags: values, overrides, configPath, json, reducer, isFromStart, help, problems };
 }
 
 /** The options of the configuration that were given, under their short names or their own. */
-function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): Overrides {
+function readOverrides(
+  values: ParsedArguments["values"],
+  command: CommandHelp,
+  problems: string[],
+): Overrides {
   const overrides: Overrides = {};
   const read = (flag: string, { path, isText }: ConfigOption) => {
-    const text = valueOf(parsed, flag, problems);
+    const text = values[flag];
     if (text === undefined) return;
     if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
     overrides[path] = isText ? text : scalarOf(text);
@@ -279,24 +292,6 @@ function readOverrides(parsed: Args, command: CommandHelp, problems: string[]): 
   }
   problems.push(...overrideProblems(overrides));
   return overrides;
-}
-
-/** The text given for a flag; undefined when there was none. */
-function valueOf(parsed: Args, flag: string, problems: string[]): string | undefined {
-  const value = parsed[flag.replaceAll(".", ":")];
-  if (value === undefined) return;
-  if (typeof value === "string" && value !== "") return value;
-  problems.push(
-    Array.isArray(value)
-      ? `--${flag}: given ${value.length} times`
-      : `--${flag}: a value is missing; write --${flag}=… for one that begins with a dash`,
-  );
-}
-
-/** An argument with a character of its flag replaced; the value after `=` stays. */
-function renamed(arg: string, from: string, to: string): string {
-  const [flag, ...value] = arg.split("=");
-  return [flag.replaceAll(from, to), ...value].join("=");
 }
 
 /** A number, a truth value or a list from its text in YAML; what is no YAML stays text, and the schema says what was expected. */

@@ -15,6 +15,10 @@ export interface FlagHelp {
   value?: string;
   /** What it is for. */
   text: string;
+  /** Whether the value is any text, dashes at its beginning included. */
+  isFreeText?: boolean;
+  /** Whether it is true or false, and true where it is left away. */
+  isSwitch?: boolean;
 }
 
 /** What a command takes. */

@@ -5,13 +5,12 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import type { HelpOrder } from "./command_line.ts";
 import type { UntoldOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
-import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
+import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
+import { helpText } from "./help.ts";
 import type { GenerateOptions } from "../model/generation.ts";
-import { nearestName } from "../config/nearest.ts";
 
 /** What `deno task generate` was told to do. */
 export type GenerateOrder =
@@ -47,28 +46,7 @@ export type ConvertOrder =
   /** A state dict from a checkpoint. */
   | { action: "export"; source: string; out: string }
   /** The folder of a run from a state dict. */
-  | { action: "import"; source: string; out: string; untold: UntoldOptions };
-
-/** A flag with what its value has to be. */
-interface Flag extends FlagHelp {
-  /** Text where undefined. */
-  number?: { wanted: string; holds: (value: number) => boolean };
-}
-
-interface Command extends CommandHelp {
-  flags: Flag[];
-  /** What stands on the command line without a flag, in order. */
-  positional: string[];
-}
-
-const wholeFrom = (low: number, high = Number.MAX_SAFE_INTEGER) => ({
-  wanted: `a whole number ${
-    high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`
-  }`,
-  holds: (value: number) => Number.isSafeInteger(value) && value >= low && value <= high,
-});
-
-const HELP: Flag = { name: "help", text: "Show this." };
+  | { action: "import"; source: string; out: string; given: UntoldOptions };
 
 const GENERATE: Command = {
   usage: [
@@ -78,7 +56,12 @@ const GENERATE: Command = {
   positional: ["CHECKPOINT"],
   short: {},
   flags: [
-    { name: "prompt", value: "TEXT", text: "The text to go on with. Empty: as after a newline." },
+    {
+      name: "prompt",
+      value: "TEXT",
+      text: "The text to go on with. Empty: as after a newline.",
+      isFreeText: true,
+    },
     { name: "tokens", value: "N", text: "Bytes to add at most. Default 256.", number: wholeFrom(0) },
     {
       name: "temperature",
@@ -106,7 +89,7 @@ const GENERATE: Command = {
       text: "End a text before this byte, e.g. 10 for a newline. Default: none.",
       number: wholeFrom(0, 255),
     },
-    HELP,
+    HELP_FLAG,
   ],
 };
 
@@ -152,7 +135,7 @@ const EVALUATE: Command = {
       number: wholeFrom(2),
     },
     { name: "json", text: "Print the result as JSON." },
-    HELP,
+    HELP_FLAG,
   ],
 };
 
@@ -175,12 +158,16 @@ const CONVERT: Command = {
       name: "group-size",
       value: "N",
       text:
-        "The model's group_size, which a state_dict does not tell; it is taken to be causal. Default 256.",
+        "The model's group_size. A state_dict of FLASH-pytorch tells neither this nor the rest: all have to be given. " +
+        "A file of flashmob tells them itself.",
       number: wholeFrom(1),
     },
-    { name: "laplace-attn-fn", text: "The model has laplace_attn_fn = True." },
+    { name: "causal", text: "The model has causal = True; no other one is taken." },
+    { name: "shift-tokens", text: "The model has shift_tokens = True, FLASH-pytorch's default." },
     { name: "no-shift-tokens", text: "The model has shift_tokens = False." },
-    HELP,
+    { name: "laplace-attn-fn", text: "The model has laplace_attn_fn = True." },
+    { name: "no-laplace-attn-fn", text: "The model has laplace_attn_fn = False, FLASH-pytorch's default." },
+    HELP_FLAG,
   ],
 };
 
@@ -188,64 +175,25 @@ const CONVERT: Command = {
 export function parseConvert(args: string[]): ConvertOrder {
   const { switches, numbers, positional: [source, out] } = readArguments(args, CONVERT);
   if (switches.help) return { action: "help", text: helpText(CONVERT) };
-  if (out.endsWith(".safetensors")) return { action: "export", source, out };
-  const untold = {
-    groupSize: numbers["group-size"],
-    laplaceAttnFn: switches["laplace-attn-fn"],
-    shiftTokens: !switches["no-shift-tokens"],
-  };
-  return { action: "import", source, out, untold };
-}
-
-/** Arguments taken apart; flags that were not given are undefined. */
-interface Arguments {
-  switches: Record<string, boolean>;
-  texts: Record<string, string | undefined>;
-  numbers: Record<string, number | undefined>;
-  positional: string[];
-}
-
-/** Throws a ConfigError with all problems, missing `required` flags among them, unless help was asked for. */
-function readArguments(args: string[], command: Command, required: readonly string[] = []): Arguments {
   const problems: string[] = [];
-  const names = command.flags.map(({ name }) => name);
-  const switches = command.flags.filter(({ value }) => !value).map(({ name }) => name);
-  const parsed = parseArgs(args, {
-    boolean: switches,
-    string: ["_", ...names.filter((name) => !switches.includes(name))],
-    alias: { help: "h" },
-    unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
-      const flag = arg.replace(/=.*/s, "");
-      const nearest = nearestName(flag.replace(/^-+/, ""), names);
-      problems.push(`${flag}: unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`);
-      return false;
-    },
-  });
-  const found: Arguments = {
-    switches: Object.fromEntries(switches.map((name) => [name, parsed[name] === true])),
-    texts: {},
-    numbers: {},
-    positional: parsed._.map(String),
+  const trueOrFalse = (name: string) => {
+    if (switches[name] && switches[`no-${name}`]) {
+      problems.push(`--${name} with --no-${name}: give one of them`);
+    }
+    return switches[name] ? true : switches[`no-${name}`] ? false : undefined;
   };
-  for (const flag of command.flags.filter(({ value }) => value)) {
-    readFlag(flag, parsed[flag.name], found, problems);
+  const given = {
+    groupSize: numbers["group-size"],
+    causal: switches.causal || undefined,
+    shiftTokens: trueOrFalse("shift-tokens"),
+    laplaceAttnFn: trueOrFalse("laplace-attn-fn"),
+  };
+  const isExport = out.endsWith(".safetensors");
+  if (isExport && Object.values(given).some((value) => value !== undefined)) {
+    problems.push(
+      `${out} is to be written for a model that is known; only IN.safetensors FOLDER takes options`,
+    );
   }
-  const { positional, usage } = command;
-  if (found.positional.length !== positional.length) {
-    const given = found.positional.length === 0 ? "none" : found.positional.join(", ");
-    problems.push(`expected ${positional.join(" and ")}, found ${given}; usage: ${usage[0]}`);
-  }
-  for (const name of required) if (parsed[name] === undefined) problems.push(`--${name} is missing`);
-  if (problems.length > 0 && !found.switches.help) throw new ConfigError(problems);
-  return found;
-}
-
-function readFlag({ name, number }: Flag, given: unknown, found: Arguments, problems: string[]): void {
-  if (given === undefined) return;
-  if (typeof given !== "string") return void problems.push(`--${name}: given more than once`);
-  if (!number) return void (found.texts[name] = given);
-  const value = given.trim() === "" ? NaN : Number(given);
-  if (number.holds(value)) return void (found.numbers[name] = value);
-  problems.push(`--${name}: expected ${number.wanted}, found ${JSON.stringify(given)}`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return isExport ? { action: "export", source, out } : { action: "import", source, out, given };
 }

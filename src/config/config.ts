@@ -46,8 +46,11 @@ const model = z.strictObject({
 const data = z.strictObject({
   source: z.string().min(1).default("sotu")
     .describe(
-      "Text: sotu, enwik8, a file (.gz and .zip are unpacked) or a folder. Each machine may have its own path.",
+      "Text: sotu, enwik8, a file or a folder. gzip, zstd and zip are unpacked, and an archive is read as a folder. Each " +
+        "machine may have its own path.",
     ),
+  raw: z.boolean().default(false)
+    .describe("Files are the bytes that they have: nothing is unpacked, and no format refused."),
   seqLen: count().default(256).describe("Tokens of a training window."),
   validation: z.number().gt(0).lt(1).default(0.05).describe(
     "Share of the text, at its end, that is only evaluated on.",
@@ -169,6 +172,7 @@ const machine = z.strictObject({
 });
 
 const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
+  id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   model: model.prefault({}),
   data: data.prefault({}),
   train: train.prefault({}),
@@ -183,6 +187,7 @@ const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
 export type Overrides = Record<string, unknown>;
 
 const jsonSchema = z.toJSONSchema(schema, { io: "input" }) as JsonSchema;
+delete jsonSchema.properties?.id; // a run's identity is not for people to choose
 
 /** All options with types, defaults and descriptions, in order. */
 export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
@@ -237,17 +242,29 @@ export function overrideProblems(overrides: Overrides): string[] {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, ...run }: Config): RunConfig {
+export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
   return run;
 }
 
+/** The configuration of a run that is another one from now on than any before. */
+export function withNewIdentity(config: Config): Config & { id: string } {
+  return { ...config, id: crypto.randomUUID() };
+}
+
 /**
- * SHA-256 of what decides the result, in hexadecimal: members with another one are refused. The text's path is left out: the
- * text itself is compared, by length and SHA-256.
+ * SHA-256 of what decides the result, in hexadecimal: members with another one are refused. The text's path and how it is
+ * read are left out: the text itself is compared, by length and SHA-256.
  */
 export function configHash(config: Config | RunConfig): string {
-  const { model, data: { source: _, ...data }, train, optimizer, eval: evaluation, checkpoint, dist } =
-    config;
+  const {
+    model,
+    data: { source: _source, raw: _raw, ...data },
+    train,
+    optimizer,
+    eval: evaluation,
+    checkpoint,
+    dist,
+  } = config;
   const run = { model, data, train, optimizer, eval: evaluation, checkpoint, dist };
   return createHash("sha256").update(canonicalJson(run)).digest("hex");
 }

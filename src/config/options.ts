@@ -41,6 +41,8 @@ export interface ConfigOption {
   type: string;
   /** Whether its value is any text, to be taken as it stands. */
   isText: boolean;
+  /** Whether it is true or false; a flag without a value means true. */
+  isSwitch: boolean;
   /** The value when none is given; undefined where that follows from others, as the description says. */
   default: unknown;
   /** What it is for, with its unit or reason. */
@@ -66,6 +68,7 @@ export function optionsOf(schema: JsonSchema, parent = ""): ConfigOption[] {
       path,
       type: typeText(node),
       isText: node.type === "string",
+      isSwitch: node.type === "boolean",
       default: node.default,
       description: node.description ?? "",
     };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { stringifyJson } from "../json.ts";
 import { type JsonSchema, optionsOf, schemaAt, typeText } from "./options.ts";
 import type { Settings } from "./types.ts";
 import { nearestPath } from "./nearest.ts";
@@ -90,5 +91,5 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function show(value: unknown): string {
-  return value === undefined || value === null ? "nothing" : JSON.stringify(value);
+  return value === undefined || value === null ? "nothing" : stringifyJson(value);
 }

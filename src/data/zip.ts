@@ -1,45 +1,65 @@
 /**
- * Reads a zip archive that holds one file, as enwik8.zip does.
+ * The files in a zip archive.
  *
  * @module
  */
 
-const END_RECORD = 0x06054b50, END_RECORD_BYTES = 22;
-const CENTRAL_ENTRY = 0x02014b50;
-const LOCAL_ENTRY_BYTES = 30;
-const STORED = 0, DEFLATED = 8;
+import { type FileEntry, Uint8ArrayReader, ZipReader } from "@zip.js/zip.js";
+import { type Format, NotText, refusal } from "./formats.ts";
+import type { Room } from "./room.ts";
 
-/**
- * The content of the only file in a zip archive (PKWARE's APPNOTE, 4.3; without Zip64, encryption or an archive comment).
- *
- * @throws {SyntaxError} where the bytes are no such archive
- */
-export async function unzipSingle(archive: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength);
-  const end = archive.length - END_RECORD_BYTES;
-  if (end < 0 || view.getUint32(end, true) !== END_RECORD) throw new SyntaxError("it is no zip archive");
-  const files = view.getUint16(end + 10, true);
-  if (files !== 1) throw new SyntaxError(`a zip archive with one file was expected, found ${files} files`);
-
-  const entry = view.getUint32(end + 16, true);
-  if (entry + 46 > end || view.getUint32(entry, true) !== CENTRAL_ENTRY) {
-    throw new SyntaxError("its directory is damaged");
-  }
-  const method = view.getUint16(entry + 10, true);
-  const compressed = view.getUint32(entry + 20, true);
-  const local = view.getUint32(entry + 42, true);
-  const start = local + LOCAL_ENTRY_BYTES + view.getUint16(local + 26, true) +
-    view.getUint16(local + 28, true);
-  const content = archive.subarray(start, start + compressed);
-  if (method === STORED) return content;
-  if (method !== DEFLATED) throw new SyntaxError(`compression method ${method} is not deflate`);
-  return await decompress(content, "deflate-raw");
+/** One file of an archive. */
+export interface ZippedFile {
+  /** Its path in the archive, with `/`. */
+  name: string;
+  /** Its content; undefined for a symbolic link. */
+  bytes?: Uint8Array;
 }
 
-/** Unpacks a whole gzip file or deflate stream. @throws {TypeError} where it is damaged */
-export async function decompress(
-  bytes: Uint8Array<ArrayBuffer>,
-  format: CompressionFormat,
-): Promise<Uint8Array<ArrayBuffer>> {
-  return await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream(format))).bytes();
+/** The names of files that only archives have that are documents themselves. */
+const DOCUMENTS: Record<string, Format> = {
+  "[Content_Types].xml": { name: "an Office document" },
+  "mimetype": { name: "an OpenDocument or EPUB file" },
+};
+
+/**
+ * All files, sorted by path, without those of which a part of the path begins with a dot, as in a folder: what macOS adds is
+ * `.DS_Store` and `__MACOSX/._…`.
+ *
+ * @throws {NotText} where they don't fit, are encrypted, or are the parts of a document
+ * @throws {Error} where the archive is damaged, with zip.js's words
+ */
+export async function unzip(archive: Uint8Array, room: Room): Promise<ZippedFile[]> {
+  const options = { checkSignature: true, checkOverlappingEntry: true, useWebWorkers: false };
+  const entries = await new ZipReader(new Uint8ArrayReader(archive), options).getEntries();
+  const document = entries.find(({ filename }) => Object.hasOwn(DOCUMENTS, filename));
+  if (document) throw refusal(DOCUMENTS[document.filename]);
+  const files = entries.filter((entry) => !entry.directory)
+    .filter(({ filename }) => filename.split("/").every((part) => !part.startsWith(".")))
+    .sort((a, b) => a.filename < b.filename ? -1 : 1);
+  if (files.some(({ encrypted }) => encrypted)) {
+    throw new NotText("is encrypted: unpack it first, with its password (unzip FILE)");
+  }
+  const twice = files.find(({ filename }, i) => filename === files[i - 1]?.filename);
+  if (twice) throw new NotText(`holds ${twice.filename} twice: unpack it first (unzip FILE)`);
+  const found: ZippedFile[] = [];
+  for (const file of files) {
+    found.push({ name: file.filename, bytes: file.symlink ? undefined : await contentOf(file, room) });
+  }
+  return found;
+}
+
+async function contentOf(file: FileEntry, room: Room): Promise<Uint8Array> {
+  room.take(file.uncompressedSize);
+  const content = new Uint8Array(file.uncompressedSize);
+  let end = 0;
+  await file.getData(
+    new WritableStream<Uint8Array>({
+      write(chunk) {
+        content.set(chunk, end); // throws where there is more than was said
+        end += chunk.length;
+      },
+    }),
+  );
+  return content;
 }

@@ -27,7 +27,7 @@ export interface Credentials {
  * @returns one line for each difference; none where it may join
  */
 export function refusalReasons(
-  wanted: Pick<Credentials, "configHash"> & Partial<Credentials> & { mixed: boolean },
+  wanted: Pick<Credentials, "configHash"> & Partial<Credentials> & { id: string; mixed: boolean },
   candidate: Messages["join"],
   steps: { run: number; candidate: number },
 ): string[] {
@@ -35,6 +35,8 @@ export function refusalReasons(
   const compare = (what: string, run: string | number, yours: string | number) => {
     if (run !== yours) reasons.push(`${what}: the run has ${run}, you have ${yours}`);
   };
+  compare("identity of the run (another one has the same name)", wanted.id, candidate.id);
+  if (reasons.length > 0) return reasons;
   compare("hash of the run's configuration", wanted.configHash, candidate.configHash);
   if (wanted.identity) {
     const { numericsFingerprint: run } = wanted.identity, { numericsFingerprint: yours } = candidate.identity;

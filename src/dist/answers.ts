@@ -29,7 +29,9 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
 
 /** What a worker gets to know whose join was accepted. */
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
-  const message = { admitted: state.members.has(name), ...sizesOf(state, partElements) };
+  const { microBatches: evaluationMicroBatches } = state.plan.evaluation;
+  const admitted = state.members.has(name);
+  const message = { admitted, evaluationMicroBatches, ...sizesOf(state, partElements) };
   return encodeControl(fieldsOf(state, "welcome"), message);
 }
 
@@ -68,8 +70,14 @@ export function answerTo(
   if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
   if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
-  const { config, configHash } = state.plan;
-  return encodeControl(fieldsOf(state, "run"), { config, configHash, startStep: startStepOf(state) });
+  const { config, configHash, id, origin } = state.plan;
+  return encodeControl(fieldsOf(state, "run"), {
+    config,
+    configHash,
+    id,
+    origin,
+    startStep: startStepOf(state),
+  });
 }
 
 /** The step that the run starts after; later, newcomers take over what there is. */

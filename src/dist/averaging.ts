@@ -9,9 +9,9 @@
 import { Buffers } from "./buffers.ts";
 import type { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Frame } from "./frames.ts";
+import type { OfferedSum } from "./messages.ts";
 import { OpenStep, type Sums } from "./open_step.ts";
 import { writePartOfMean } from "./part_of_mean.ts";
-import type { OfferedSum } from "./run_state.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
 export interface AveragingSizes {
@@ -206,6 +206,11 @@ export class Averaging {
     this.#squares.set(part, writePartOfMean({ sums, codec, leaves, tokens, values }, payload, encoding));
     this.#step.release(sums.values());
     this.#ready.push({ part, payload });
+  }
+
+  /** Whether a part of the mean is made here. */
+  makes(part: number): boolean {
+    return this.#parts.includes(part);
   }
 
   /** A member has a part of the mean. */

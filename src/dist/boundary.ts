@@ -6,7 +6,9 @@
  */
 
 import type { Range } from "./messages.ts";
+import { disband, isDeserted, isUnsaved } from "./parting.ts";
 import { ownersOf, reportMoved } from "./reducers.ts";
+import { COORDINATOR } from "./rivals.ts";
 import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
 import {
   type Candidate,
@@ -16,6 +18,7 @@ import {
   type StepInProgress,
   type Transition,
 } from "./run_state.ts";
+import { withSave } from "./saving.ts";
 import { cut, evenCut, trusted } from "./speeds.ts";
 import {
   andThen,
@@ -34,7 +37,7 @@ const PATIENT_AFTER = 2;
 
 /** What comes next when a step, or a duty after it, is done. */
 export function proceed(state: RunState, now: number): Transition {
-  if (state.members.size === 0) return wait(state);
+  if (state.members.size === 0) return handOut(state);
   const [duty, ...duties] = state.duties;
   const next = { ...state, duties };
   if (duty === "evaluate") {
@@ -46,17 +49,19 @@ export function proceed(state: RunState, now: number): Transition {
   if (duty === "save") {
     // Duties stay: this one comes after.
     if (state.writing) return enter(state, { kind: "writing" });
-    if (state.members.size > 1 && state.comparedAt !== state.step) return enter(state, comparison());
+    if (state.members.size > 1 && state.agreed?.step !== state.step) return enter(state, comparison());
     const members = [...state.members.values()];
     const writer = members.find((member) => member.atHome) ?? members[0];
     const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
     return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
   }
-  const isLast = isOver(state);
-  if (isLast && state.writing) return enter(next, { kind: "writing" });
+  const isLast = isOver(state), isLeft = isDeserted(state);
+  if ((isLast || isLeft) && isUnsaved(state)) return proceed({ ...next, duties: withSave(duties) }, now);
+  if ((isLast || isLeft) && state.writing) return enter(next, { kind: "writing" });
   if (duty === "compare" || isLast) {
     return enter(next, { ...comparison(), isLast: duty !== "compare" });
   }
+  if (isLeft) return disband(next, now);
   return andThen(admitReady(next, now), (admitted) => settle(countMisses(admitted), now));
 }
 
@@ -72,7 +77,7 @@ function comparison() {
 /** Serves the candidates of this boundary, then opens the next step. */
 export function settle(state: RunState, now: number): Transition {
   const { members, plan } = state;
-  if (members.size === 0) return wait(state);
+  if (members.size === 0) return handOut(state);
   const candidates = [...state.candidates.values()];
   if (candidates.some(({ source }) => !source)) {
     return enter(state, { kind: "pinning", donor: donorOf(state) });
@@ -88,9 +93,25 @@ export function settle(state: RunState, now: number): Transition {
   return openStep(state, now);
 }
 
+/** No member is left. Where the run's folder has the present state, candidates get it from there. */
+function handOut(state: RunState): Transition {
+  const waiting = wait(state);
+  return canHandOut(state) ? andThen(waiting, (state) => withSource(state, COORDINATOR)) : waiting;
+}
+
+/** Whether the coordinator can hand out the present state. */
+export function canHandOut({ handsOut, savedStep, step }: RunState): boolean {
+  return handsOut && savedStep === step;
+}
+
 /** The donor has pinned its state: the candidates take it over while the run goes on. */
 export function pinned(state: RunState, donor: string, now: number): Transition {
   if (state.stage.kind !== "pinning" || state.stage.donor !== donor) return stay(state);
+  return andThen(withSource(state, donor), (state) => settle(state, now));
+}
+
+/** Tells the candidates that have none yet where they get the state. */
+function withSource(state: RunState, donor: string): Transition {
   const source = { donor, step: state.step };
   let told: Transition = stay(state);
   for (const candidate of state.candidates.values()) {
@@ -103,7 +124,7 @@ export function pinned(state: RunState, donor: string, now: number): Transition 
       ],
     }));
   }
-  return andThen(told, (state) => settle(state, now));
+  return told;
 }
 
 /** A candidate has taken a step, or the pinned state: it may be what this boundary waits for. */

@@ -1,52 +1,96 @@
 /**
- * Writes checkpoints of a replica while it goes on.
+ * A member's part in checkpoints: it copies its state, then writes it, or what is its own of it, or lets the coordinator have it,
+ * while its replica goes on.
  *
  * @module
  */
 
 import { wordsOf } from "../errors.ts";
-import type { SaveResult } from "./messages.ts";
-import type { Replica } from "./replica.ts";
+import type { Messages, SaveResult } from "./messages.ts";
+import type { Replica, ReplicaState } from "./replica.ts";
+
+/** How a member takes part. */
+export interface CheckpointWriterOptions {
+  /** Its name. */
+  member: string;
+  /** Whether it writes into the run's folder. */
+  atHome: boolean;
+  /** Whether, elsewhere, it writes the checkpoints that it hands to the coordinator. */
+  keepsCheckpoints?: boolean;
+  /** Pins a copy of the present state, which the coordinator can ask for. */
+  pin: () => Promise<ReplicaState>;
+  /** Tells the coordinator what became of a checkpoint. */
+  tell: (step: number, result: SaveResult) => void;
+  /** Told where a checkpoint is kept on this machine that is not in the run's folder. */
+  onKept: (step: number, place: string) => void;
+}
 
 /** Writes one checkpoint at a time. */
 export class CheckpointWriter {
   #written: Promise<void> = Promise.resolve();
   #last: { step: number; result: SaveResult } | undefined;
+  /** The state that the coordinator collects. */
+  #handed: ReplicaState | undefined;
 
-  /**
-   * Nothing to write yet.
-   *
-   * @param tell gets the result of each checkpoint
-   */
+  /** Nothing to write yet. */
   constructor(
     readonly replica: Pick<Replica, "state" | "save" | "saveOwn">,
-    readonly tell: (step: number, result: SaveResult) => void,
+    readonly options: CheckpointWriterOptions,
   ) {}
 
+  /** Copies the present state, and begins what is to be done with it. Resolves with the copy. */
+  async begin({ writer }: Messages["save"]): Promise<void> {
+    const { replica, options: { member, atHome, keepsCheckpoints, pin, tell } } = this;
+    if (writer === member && atHome) {
+      const state = await replica.state();
+      return this.#write(() => replica.save(state), (result) => {
+        this.#last = { step: state.step, result };
+        tell(state.step, result);
+      });
+    }
+    const state = writer === member ? await pin() : await replica.state();
+    const tellFailure = (result: SaveResult) => "error" in result && tell(state.step, result);
+    if (writer === member) this.#handed = state;
+    if (state.own) this.#write(() => replica.saveOwn(state), tellFailure);
+    if (writer === member && keepsCheckpoints) this.#write(() => replica.save(state), tellFailure);
+  }
+
   /**
-   * Copies the present state, and begins to write it when the checkpoint before is written. Resolves with the copy.
+   * Writes the state that the coordinator was to collect, or another one that would be lost otherwise, on this machine.
    *
-   * @param isWriter whether it is this member that writes for the run; others write what is only theirs
+   * @param step of the first kind: nothing is done where there is no such state
    */
-  async begin(isWriter: boolean): Promise<void> {
-    const { replica } = this;
-    const state = await replica.state();
-    this.#written = this.#written.then(() => isWriter ? replica.save(state) : replica.saveOwn(state)).then(
-      (place): SaveResult => ({ place }),
-      (error): SaveResult => ({ error: wordsOf(error) }),
-    ).then((result) => {
-      this.#last = { step: state.step, result };
-      this.tell(state.step, result);
+  keep(step: number, state = this.#handed): void {
+    if (state?.step !== step) return;
+    this.#handed = undefined;
+    const { replica, options: { tell, onKept } } = this;
+    this.#write(() => replica.save(state), (result) => {
+      this.#last = { step, result };
+      tell(step, result);
+      if ("place" in result) onKept(step, result.place);
     });
+  }
+
+  /** The step of the state that the coordinator was last to collect; undefined for none. */
+  get handedStep(): number | undefined {
+    return this.#handed?.step;
   }
 
   /** Tells the result of a step's checkpoint again, where there is one and it was the last. */
   repeat(step: number): void {
-    if (this.#last?.step === step) this.tell(step, this.#last.result);
+    if (this.#last?.step === step) this.options.tell(step, this.#last.result);
   }
 
   /** Waits until nothing is being written. */
   idle(): Promise<void> {
     return this.#written;
+  }
+
+  /** Writes something when what was to be written before is there. */
+  #write(work: () => Promise<string>, told: (result: SaveResult) => void): void {
+    this.#written = this.#written.then(work).then(
+      (place): SaveResult => ({ place }),
+      (error): SaveResult => ({ error: wordsOf(error) }),
+    ).then(told);
   }
 }

@@ -7,7 +7,7 @@
 
 import { TransientError } from "../errors.ts";
 import { GONE_SECONDS } from "./deadlines.ts";
-import type { Frame } from "./frames.ts";
+import type { Frame, Refusal } from "./frames.ts";
 import type { Answer, Transport } from "./transport.ts";
 
 /** Number of a coordinator, and of a set of members under it. */
@@ -40,6 +40,8 @@ export class Contact {
   #isHeard = false;
   /** Frames of an earlier coordinator, or to an earlier set of members. */
   #stale = 0;
+  /** Frames that did not hold what their kind says. */
+  #malformed = 0;
   #isLost = false;
   #isCutOff = false;
 
@@ -56,6 +58,16 @@ export class Contact {
   /** How many frames came from an earlier coordinator, or were for an earlier set of members. */
   get stale(): number {
     return this.#stale;
+  }
+
+  /** How many frames did not hold what their kind says. */
+  get malformed(): number {
+    return this.#malformed;
+  }
+
+  /** Takes note of a message that is no frame for this worker. */
+  refuse({ refused }: Refusal): void {
+    if (refused === "malformed") this.#malformed++;
   }
 
   /** The worker belongs to another place now. */

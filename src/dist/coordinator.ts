@@ -7,23 +7,25 @@
  */
 
 import { RunError } from "../errors.ts";
+import { layoutOf } from "../layout.ts";
 import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
 import { now } from "./clock.ts";
+import { CheckpointExchange } from "./checkpoint_exchange.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { reasonToWait } from "./boundary.ts";
 import type { CoordinateOptions } from "./coordinator_options.ts";
 import type { CoordinatorFaultPoint } from "./fault_points.ts";
-import { decodeFrame, encodeFrame, type Frame, type Refusal } from "./frames.ts";
+import { encodeFrame, type Frame, type Refusal } from "./frames.ts";
 import { Gate } from "./gate.ts";
 import type { Lease } from "./lease.ts";
 import { advance, outcomeOf } from "./membership.ts";
 import { eventOf, type MembershipEvent } from "./membership_events.ts";
-import { encodeControl } from "./messages.ts";
+import { decodeMessage, encodeControl, type Received } from "./messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./plan.ts";
-import { workOf } from "./reducers.ts";
+import { isSoundReport, workOf } from "./reducers.ts";
 import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper } from "./residuals.ts";
-import { orderForCandidate, orderOf } from "./orders.ts";
+import { keepOrder, orderForCandidate, orderOf } from "./orders.ts";
 import { type Action, initialState, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
@@ -69,6 +71,7 @@ class Coordinator {
   #state: RunState;
   readonly #vectors: SumExchange;
   readonly #residuals: ResidualKeeper;
+  readonly #checkpoints: CheckpointExchange;
   readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
@@ -89,8 +92,19 @@ class Coordinator {
       () => this.#handle({ kind: "deaf", isCutOff: false }),
       now,
     );
-    const state = initialState(plan, 1 + (lease?.revision ?? 0));
-    this.#state = options.takeOver ? gathering(state, options.takeOver.expected, now()) : state;
+    const state = initialState(plan, 1 + (lease?.revision ?? 0), options.checkpoints !== undefined);
+    this.#state = options.takeOver ? gathering(state, options.takeOver, now()) : state;
+    this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, {
+      size: () => layoutOf(this.#state.credentials?.identity.layout ?? []).size,
+      isWanted: ({ member, step }) => {
+        const { writing } = this.#state;
+        return writing?.member === member && writing.step === step && writing.by === "coordinator";
+      },
+      collected: ({ member, step }, result) =>
+        this.#gate.enter(() => this.#handle({ kind: "collected", member, step, result })),
+      hasState: (step) => step === this.#state.savedStep,
+      report: (event) => options.onEvent?.(event),
+    });
     const { windowBytes, codec, roundingSeed } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
@@ -120,6 +134,7 @@ class Coordinator {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
+    const hurry = () => this.#gate.enter(() => this.#handle({ kind: "hurry" }));
     const listen = (from: (member: string) => string) =>
       transport.subscribe(from("*"), ({ data, ...message }) => {
         this.#gate.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
@@ -127,10 +142,15 @@ class Coordinator {
     const unsubscribes = [
       listen((member) => subjects.from(plan.run, member)),
       listen((member) => subjects.vectors(plan.run, COORDINATOR, member)),
+      transport.subscribe(
+        subjects.state(plan.run, COORDINATOR),
+        (message) => this.#checkpoints.answer(message),
+      ),
     ];
     const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
     const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
+    options.hurry?.addEventListener("abort", hurry);
     transport.closed.then((error) => this.#gate.close(connectionLost(error)));
     this.#over.promise.catch(() => {}); // it may end before it is awaited
     try {
@@ -149,6 +169,7 @@ class Coordinator {
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
+      options.hurry?.removeEventListener("abort", hurry);
       for (const unsubscribe of unsubscribes) unsubscribe();
     }
     return outcomeOf(this.#state, this.#dropped);
@@ -163,9 +184,10 @@ class Coordinator {
 
   /** One message from a member or a reducer, on the subject where it may publish it. */
   #receive(message: Message, from: (member: string) => string): void {
-    const frame = decodeFrame(message.data, this.plan.run);
+    const frame = decodeMessage(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
-    if (message.subject !== from(frame.sender)) return this.#count("foreign");
+    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // that is how another one asks
+    if (isMine || message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
@@ -173,9 +195,10 @@ class Coordinator {
       if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
       return message.respond?.(this.#answerTo(frame));
     }
+    if (!this.#fits(frame)) return this.#count("malformed");
     const isPart = frame.kind === "sum" || frame.kind === "ack";
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
-    const event = this.#eventOf(frame);
+    const event = eventOf(frame);
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") message.respond?.(this.#answerTo(frame));
   }
@@ -192,21 +215,18 @@ class Coordinator {
     return !participant || generation < participant.since;
   }
 
+  /** Whether a report is about the work that its reducer has. */
+  #fits(frame: Received): boolean {
+    const work = frame.kind === "reduced" ? workOf(this.#state) : undefined;
+    if (!work || frame.kind !== "reduced" || frame.generation !== this.#state.generation) return true;
+    return isSoundReport(frame, work, this.partElements);
+  }
+
   /** Answers of another version of the protocol tell the sender which one is spoken here. */
   #refuse(refusal: Refusal, message: Message): void {
     this.#count(refusal.refused);
     if (refusal.refused !== "version") return;
     message.respond?.(encodeFrame({ kind: "refuse", run: this.plan.run, sender: COORDINATOR }));
-  }
-
-  /** A stranger's frame need not hold what its kind says. */
-  #eventOf(frame: Frame): MembershipEvent | undefined {
-    try {
-      return eventOf(frame);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      this.#count("foreign");
-    }
   }
 
   #handle(event: MembershipEvent, message?: Message): void {
@@ -239,6 +259,14 @@ class Coordinator {
         const candidate = this.#state.candidates.get(action.candidate);
         const order = candidate && orderForCandidate(this.#state, candidate);
         if (order) this.#tell(action.candidate, encodeOrder(this.#state, order));
+        break;
+      }
+      case "collect":
+        this.#checkpoints.collect(action);
+        break;
+      case "keep": {
+        const order = keepOrder(this.#state);
+        if (order) this.#tell(this.#state.writing!.member, encodeOrder(this.#state, order));
         break;
       }
       case "average":

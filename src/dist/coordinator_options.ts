@@ -7,14 +7,25 @@
 import type { ReachCoordinatorFaultPoint } from "./fault_points.ts";
 import type { TakeLease } from "./lease.ts";
 import type { DistEvent, RunRecord } from "./plan.ts";
+import type { ReplicaState } from "./replica.ts";
 import type { ResidualStore } from "./residuals.ts";
 
 /** How a coordinator goes on with a run that another one has begun. */
 export interface TakeOver {
   /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
   expected: number;
-  /** Looks up what is on record up to the step that the run goes on after, and puts later records aside. */
+  /** Looks up what is on record up to the step that the run is continued from, and puts later records aside. */
   recall: (step: number) => RunRecord;
+  /** Why the run can't be continued where no worker is left that has its state: its folder holds less than its record tells. */
+  missing?: string;
+}
+
+/** The checkpoints in the run's folder. */
+export interface CheckpointStore {
+  /** Writes the checkpoint of a state, whole or not at all, and says where. */
+  save(state: ReplicaState): Promise<string>;
+  /** The state of a step that has a checkpoint. */
+  load(step: number): Promise<ReplicaState>;
 }
 
 /** How a coordination is watched and stopped. */
@@ -31,6 +42,10 @@ export interface CoordinateOptions {
   takeOver?: TakeOver;
   /** Keeps what encoding has lost beside the checkpoints. */
   residuals?: ResidualStore;
+  /** Where checkpoints of members on other machines are kept, and which are handed out. */
+  checkpoints?: CheckpointStore;
+  /** A wish for the end to be quick: a checkpoint that is in flight is kept on the machine that it comes from. */
+  hurry?: AbortSignal;
   /** For tests: called at each fault point. */
   onFaultPoint?: ReachCoordinatorFaultPoint;
 }

@@ -1,11 +1,12 @@
 /**
- * How a newcomer asks the member that has pinned its state, directly, until it gets an answer.
+ * How somebody who wants a state asks the one who has pinned it, directly, until there is an answer.
  *
  * @module
  */
 
-import { decodeFrame, encodeFrame, type Frame } from "./frames.ts";
+import { encodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
+import { decodeMessage, isOf, type ReceivedOf } from "./messages.ts";
 import type { Donor } from "./replica_state.ts";
 import { subjects, type Transport } from "./transport.ts";
 
@@ -14,33 +15,46 @@ export interface DonorRequests {
   /** Name of the run. */
   run: string;
   /** Who asks. */
-  newcomer: string;
+  asker: string;
   /** Who is asked. */
   donor: string;
   /** The step of the pinned state. */
   step: number;
   /** Seconds that an answer may take before the question is repeated. */
   patienceSeconds: number;
+  /** Whether an answer about what the state consists of can be right. */
+  isSound: (manifest: ReceivedOf<"manifest">) => boolean;
   /** Whether the state is still wanted from this donor: the coordinator may name another one. */
   isWanted: () => boolean;
 }
 
 /** A donor, asked over the bus. */
 export function donorOver(transport: Transport, requests: DonorRequests): Donor {
-  const { run, newcomer: sender, donor, step, patienceSeconds, isWanted } = requests;
-  const ask = async (fields: Pick<Frame, "kind"> & Partial<Frame>): Promise<Frame> => {
+  const { run, asker: sender, donor, step, patienceSeconds, isSound, isWanted } = requests;
+  const ask = async <K extends "manifest" | "piece">(
+    fields: Pick<Frame, "kind"> & Partial<Frame>,
+    wanted: K,
+    isAnswer: (frame: ReceivedOf<K>) => boolean,
+  ): Promise<ReceivedOf<K>> => {
     const question = encodeFrame({ run, sender, step, ...fields });
     for (;;) {
       if (!isWanted()) throw new Halted();
       const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
-      const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
-      if (frame && !("refused" in frame)) return frame;
+      const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
+      if (frame && !("refused" in frame) && isOf(frame, wanted) && isAnswer(frame)) return frame;
       // The coordinator notices if the donor is gone, and names another one.
-      if (answer === "nobody") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
+      if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
     }
   };
   return {
-    inspect: () => ask({ kind: "inspect" }),
-    fetch: (vector, part) => ask({ kind: "fetch", lo: vector, part }),
+    inspect: () => ask({ kind: "inspect" }, "manifest", isSound),
+    fetch: (vector, part, bytes) =>
+      ask(
+        { kind: "fetch", lo: vector, part },
+        "piece",
+        (piece) =>
+          piece.step === step && piece.lo === vector && piece.part === part &&
+          piece.codec === "float32" && piece.payload.length === bytes,
+      ),
   };
 }

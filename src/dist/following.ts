@@ -6,10 +6,13 @@
  */
 
 import { donorOver } from "./donor_requests.ts";
-import type { Frame } from "./frames.ts";
-import { encodeControl, messageOf } from "./messages.ts";
+import { encodeControl, type ReceivedOf } from "./messages.ts";
+import { isSoundManifest } from "./order_checks.ts";
 import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
+
+/** To take a state over. */
+type Order = ReceivedOf<"takeover">;
 
 /** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
 export class Following {
@@ -25,14 +28,14 @@ export class Following {
   constructor(readonly bench: Workbench, readonly voice: Voice, readonly patienceSeconds: number) {}
 
   /** Sends the answer again where the order was carried out already. */
-  repeat(order: Frame): boolean {
+  repeat(order: Order): boolean {
     if (this.#restored?.key !== keyOf(order)) return false;
     this.voice.publish(this.#restored.frame);
     return true;
   }
 
   /** Takes note of an order: earlier ones are void. */
-  accept(order: Frame): void {
+  accept(order: Order): void {
     this.#key = keyOf(order);
   }
 
@@ -48,18 +51,19 @@ export class Following {
    * @param isEnding whether the worker leaves
    * @param restored called when the replica has the state
    */
-  async takeOver(order: Frame, isEnding: () => boolean, restored: () => void): Promise<void> {
+  async takeOver(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
     const { bench, voice, patienceSeconds } = this;
-    const { donor } = messageOf(order, "takeover");
+    const { donor } = order.message;
     const key = keyOf(order);
     const isWanted = () => this.#key === key && !isEnding();
     bench.effects.begin(`taking over the state of ${donor}`);
     const asked = {
       run: voice.run,
-      newcomer: voice.member,
+      asker: voice.member,
       donor,
       step: order.step,
       patienceSeconds,
+      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, voice.replica),
       isWanted,
     };
     await bench.takeOver(donorOver(voice.transport, asked));
@@ -71,6 +75,6 @@ export class Following {
   }
 }
 
-function keyOf(order: Frame): string {
-  return `${order.step} ${messageOf(order, "takeover").donor}`;
+function keyOf(order: Order): string {
+  return `${order.step} ${order.message.donor}`;
 }

@@ -37,7 +37,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -128,9 +128,12 @@ export interface Frame {
 /** What has to be said to send a frame; numbers that don't matter for its kind are 0. */
 export type FrameFields = Pick<Frame, "kind" | "run" | "sender"> & Partial<Frame>;
 
-/** A message that is not a frame for us: damaged, of another run or no frame at all, or of another protocol version. */
+/**
+ * A message that is not a frame for us: damaged, of another run or no frame at all, one that does not hold what its kind says
+ * (messages.ts), or of another protocol version.
+ */
 export type Refusal =
-  | { refused: "damaged" | "foreign" }
+  | { refused: "damaged" | "foreign" | "malformed" }
   | { refused: "version"; version: number };
 
 const MAGIC = 0x424f4d46; // "FMOB"
@@ -142,7 +145,12 @@ const NAME_BYTES = 64;
 export const MAX_HEADER_BYTES: number = NAMES_FROM + 2 * NAME_BYTES;
 
 /** What a run or a member may be called: it becomes part of NATS subjects. */
-export const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Whether a run or a member may be called so. What every object has is no name: members are looked up in records. */
+export function isName(text: string): boolean {
+  return NAME_PATTERN.test(text) && !(text in Object.prototype);
+}
 
 const KIND_NAMES = new Map(Object.entries(KINDS).map(([name, number]) => [number as number, name as Kind]));
 const CODEC_NAMES = new Map(
@@ -161,14 +169,14 @@ export interface Composition {
  * A frame, to be written where it is sent from.
  *
  * @param payload by default that of the fields, or none
- * @throws {RangeError} where a name is not one (see {@linkcode NAME_PATTERN})
+ * @throws {RangeError} where a name is not one (see {@linkcode isName})
  */
 export function composeFrame(
   fields: FrameFields,
   payload: Composition = compositionOf(fields.payload ?? new Uint8Array()),
 ): Composition {
   for (const name of [fields.run, fields.sender]) {
-    if (!NAME_PATTERN.test(name)) {
+    if (!isName(name)) {
       throw new RangeError(`a name of 1 to 64 letters, digits, _ and - was expected, found "${name}"`);
     }
   }
@@ -217,7 +225,7 @@ export function bytesOf(composition: Composition): Uint8Array {
 /**
  * Writes a frame.
  *
- * @throws {RangeError} where a name is not one (see {@linkcode NAME_PATTERN})
+ * @throws {RangeError} where a name is not one (see {@linkcode isName})
  *
  * @example
  * ```ts
@@ -246,15 +254,18 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
   const codec = CODEC_NAMES.get(view.getUint8(10));
   const senderFrom = NAMES_FROM + view.getUint8(56);
   const payloadFrom = senderFrom + view.getUint8(57);
-  const frameRun = textOf(bytes.subarray(NAMES_FROM, senderFrom));
-  if (kind === undefined || codec === undefined || payloadFrom > bytes.length || frameRun !== run) {
+  const frameRun = nameIn(bytes.subarray(NAMES_FROM, senderFrom));
+  const sender = nameIn(bytes.subarray(senderFrom, payloadFrom));
+  if (
+    kind === undefined || codec === undefined || payloadFrom > bytes.length || frameRun !== run || !sender
+  ) {
     return { refused: "foreign" };
   }
   return {
     kind,
     codec,
     run,
-    sender: textOf(bytes.subarray(senderFrom, payloadFrom)),
+    sender,
     finite: (view.getUint8(11) & 1) === 1,
     term: view.getUint32(12, true),
     generation: view.getUint32(16, true),
@@ -269,8 +280,11 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
   };
 }
 
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+/** The name that these bytes are; undefined where they are none. */
+function nameIn(bytes: Uint8Array): string | undefined {
+  if (bytes.length > NAME_BYTES) return undefined;
+  const text = String.fromCharCode(...bytes);
+  return isName(text) ? text : undefined;
 }
 
 /** The bytes of float32 values, without a copy. Every platform that TensorFlow runs on is little-endian. */

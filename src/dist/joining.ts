@@ -6,16 +6,17 @@
 
 import { RunError, TransientError } from "../errors.ts";
 import { mayPass } from "./admission.ts";
+import { now } from "./clock.ts";
 import type { Contact, Place } from "./contact.ts";
-import { decodeFrame, encodeFrame, type Frame, PROTOCOL_VERSION } from "./frames.ts";
-import { encodeControl, messageOf, type Messages } from "./messages.ts";
+import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "./frames.ts";
+import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { mayBeCutOff, subjects, type Transport } from "./transport.ts";
 
 /** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
 
-/** Milliseconds until a coordinator that can't answer yet is asked again. */
+/** Milliseconds until a coordinator is asked again that can't answer yet, or for which somebody else has answered. */
 const UNDECIDED_PAUSE = 100;
 
 /** What a new member is told. */
@@ -36,13 +37,16 @@ export async function fetchRun(
   signal?: AbortSignal,
 ): Promise<Messages["run"]> {
   const hello = encodeFrame({ kind: "hello", run, sender: member });
-  return messageOf(await askUntilDecided(transport, run, member, hello, signal), "run");
+  const { message } = await askUntilDecided(transport, run, member, hello, ["run"], signal);
+  return message;
 }
 
 /** Who asks to be a member. */
 export interface Applicant {
   /** Name of the run. */
   run: string;
+  /** Identity of the run. */
+  id: string;
   /** Name of the worker. */
   member: string;
   /** Tells it apart from another of that name. */
@@ -68,7 +72,8 @@ export async function join(
 ): Promise<Welcome> {
   const { run, member, signal } = applicant;
   const request = await requestOf(replica, applicant);
-  const answer = await askUntilDecided(transport, run, member, request({ term: 0, generation: 0 }), signal);
+  const first = request({ term: 0, generation: 0 });
+  const answer = await askUntilDecided(transport, run, member, first, ["welcome", "refuse"], signal);
   return welcomeOf(answer, applicant);
 }
 
@@ -96,10 +101,11 @@ export async function joinAgain(
       heartbeatSeconds,
     );
     if (!isWanted()) return;
-    const frame = answer instanceof Uint8Array ? decodeFrame(answer, run) : undefined;
+    const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
+    if (frame && "refused" in frame) contact.refuse(frame);
     const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
     contact.asked(answer);
-    if (isCurrent && frame.kind !== "alive") return welcomeOf(frame, applicant);
+    if (isCurrent && isOf(frame, "welcome", "refuse")) return welcomeOf(frame, applicant);
     if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
   }
 }
@@ -107,20 +113,20 @@ export async function joinAgain(
 /** The question, for the place where the worker belonged last; the state's hash is computed once. */
 async function requestOf(
   replica: Replica,
-  { run, member, nonce, configHash, atHome }: Applicant,
+  { run, id, member, nonce, configHash, atHome }: Applicant,
 ): Promise<(place: Place) => Uint8Array> {
   const { identity, step } = replica;
   const { state: stateHash } = await replica.hashes();
-  const message = { nonce, identity, configHash, stateHash, atHome };
+  const message = { nonce, id, identity, configHash, stateHash, atHome };
   return ({ term, generation }) =>
     encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
 }
 
-function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
+function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Applicant): Welcome {
   if (answer.kind === "welcome") {
-    return { ...messageOf(answer, "welcome"), term: answer.term, generation: answer.generation };
+    return { ...answer.message, term: answer.term, generation: answer.generation };
   }
-  const { reasons } = messageOf(answer, "refuse");
+  const { reasons } = answer.message;
   const words = `the run "${run}" does not admit ${member}:\n${
     reasons.map((reason) => `  ${reason}`).join("\n")
   }`;
@@ -133,62 +139,83 @@ function welcomeOf(answer: Frame, { run, member }: Applicant): Welcome {
  *
  * @throws the signal's reason
  */
-export async function askUntilDecided(
+export async function askUntilDecided<K extends Kind>(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
+  wanted: readonly K[],
   signal?: AbortSignal,
-): Promise<Frame> {
+): Promise<ReceivedOf<K>> {
   const isPatient = () => {
     signal?.throwIfAborted();
     return mayBeCutOff(transport);
   };
   for (;;) {
     signal?.throwIfAborted();
-    const answer = await askCoordinator(transport, run, member, request, isPatient);
-    if (answer.kind !== "alive") return answer;
+    const answer = await askCoordinator(transport, run, member, request, ["alive", ...wanted], isPatient);
+    if (isOf(answer, ...wanted)) return answer;
     await pause(UNDECIDED_PAUSE);
   }
 }
 
 /**
- * Sends a request to the coordinator, again where it or the answer was lost.
+ * Sends a request to the coordinator, again where it or the answer was lost, or the answer is none.
  *
+ * @param wanted kinds of frames that are an answer
  * @param isPatient whether it is no wonder now that nobody answers: then that does not count
  * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
  */
-export async function askCoordinator(
+export async function askCoordinator<K extends Kind>(
   transport: Transport,
   run: string,
   member: string,
   request: Uint8Array,
+  wanted: readonly K[],
   isPatient: () => boolean = () => false,
-): Promise<Frame> {
+): Promise<ReceivedOf<K>> {
   for (let asked = 0; asked < PATIENCE.length;) {
-    const answer = await transport.request(subjects.from(run, member), request, PATIENCE[asked]);
-    if (!(answer instanceof Uint8Array) && isPatient()) {
+    const answer = await askFor(PATIENCE[asked], transport, run, member, request, wanted);
+    if (typeof answer !== "string") return answer;
+    if (isPatient()) {
       await pause(UNDECIDED_PAUSE);
       continue;
     }
     asked++;
-    if (answer === "silence") continue;
     if (answer === "nobody") {
       throw new TransientError(
         `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
       );
     }
-    const frame = decodeFrame(answer, run);
-    if (!("refused" in frame)) return frame;
-    if (frame.refused === "version") {
+  }
+  const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));
+  throw new TransientError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
+}
+
+/** One request, sent again while answers come that are none. */
+async function askFor<K extends Kind>(
+  seconds: number,
+  transport: Transport,
+  run: string,
+  member: string,
+  request: Uint8Array,
+  wanted: readonly K[],
+): Promise<ReceivedOf<K> | "nobody" | "silence"> {
+  const end = now() + seconds;
+  for (let left = seconds; left > 0; left = end - now()) {
+    const answer = await transport.request(subjects.from(run, member), request, left);
+    if (typeof answer === "string") return answer;
+    const frame = decodeMessage(answer, run);
+    if ("refused" in frame && frame.refused === "version") {
       throw new RunError(
         `the coordinator of the run "${run}" speaks version ${frame.version} of flashmob's protocol, this worker ` +
           `version ${PROTOCOL_VERSION}; use the same flashmob on all machines`,
       );
     }
+    if (!("refused" in frame) && isOf(frame, ...wanted)) return frame;
+    await pause(UNDECIDED_PAUSE);
   }
-  const waited = Math.round(PATIENCE.reduce((sum, seconds) => sum + seconds, 0));
-  throw new TransientError(`the coordinator of the run "${run}" did not answer for ${waited} s`);
+  return "silence";
 }
 
 function pause(milliseconds: number): Promise<void> {

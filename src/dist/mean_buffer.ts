@@ -79,8 +79,16 @@ export class Means {
     }
   }
 
+  /** Earlier steps are needed first, and one far ahead may be none of the run's. */
+  #makeRoom(step: number): boolean {
+    const last = Math.max(...this.#buffers.keys());
+    if (last <= step) return false;
+    this.#buffers.delete(last);
+    return true;
+  }
+
   #begin(step: number): MeanBuffer | undefined {
-    if (this.#buffers.size >= this.#most) return undefined;
+    if (this.#buffers.size >= this.#most && !this.#makeRoom(step)) return undefined;
     const values = this.#spare.pop() ?? new Float32Array(this.size);
     const buffer = { values, have: new Set<number>(), attempt: { lo: 0, hi: Infinity } };
     this.#buffers.set(step, buffer);

@@ -8,21 +8,21 @@
  */
 
 import { RunError, TransientError } from "../errors.ts";
-import { caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
+import { canHandOut, caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
 import { delivered, reasonLost, reasonSilent, reasonStuck, withPace } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
 import { engage, loseReducer, withReducer } from "./reducers.ts";
 import { compare, lose } from "./reformation.ts";
-import { lacking } from "./orders.ts";
 import { heardOf, isAwaitedBack } from "./returning.ts";
-import type { Participant, RunState, Transition } from "./run_state.ts";
+import { committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
-import { copied, saved } from "./saving.ts";
-import { closeStep, evaluated, hashed, offer, pulled, reduced } from "./stages.ts";
+import { dropLateStep, release } from "./parting.ts";
+import { collected, copied, keep, saved } from "./saving.ts";
+import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
-import { endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { andThen, endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
 /** Seconds that everybody has to leave when the run has ended. */
@@ -44,6 +44,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   if (event.kind === "reducer") return engage(state, event, now);
   if (event.kind === "leave" && state.reducers.has(event.member)) return leave(state, event, now);
   if (event.kind === "join") return welcomeOrRefuse(state, event, now);
+  if (event.kind === "collected") return collected(state, event, now);
   if ("member" in event) {
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
@@ -61,10 +62,11 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return status(state, event, now);
     case "offer": {
       const { member, lo, hi, reports, seconds } = event;
-      const isNew = state.stage.kind === "computing" && lacking(state.stage.reports, [[lo, hi]]) === hi - lo;
+      const sum = { member, lo, hi };
       const sender = state.members.get(member)!;
+      const isNew = isWanted(state, sum, reports);
       const next = delivered(state, isNew ? measured(sender, reports.length, seconds) : sender, now);
-      return offer(next, { member, lo, hi }, reports, now);
+      return isNew ? offer(next, sum, reports, now) : stay(next);
     }
     case "evaluated":
       return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
@@ -90,6 +92,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
         : stay(state);
     case "interrupt":
       return interrupt(state, now);
+    case "hurry":
+      return hurry(state, now);
     case "failed":
       return state.stage.kind === "ended" ? stay(state) : endRun(state, now, event.error);
     case "deaf":
@@ -115,17 +119,20 @@ export function openStep({ stage, step }: RunState): number {
 }
 
 function status(state: RunState, event: MembershipEvent & { kind: "status" }, now: number): Transition {
-  const { member: name, status: { phase, progress } } = event;
+  const { member: name, status: { phase, progress, isLeaving } } = event;
   const member = state.members.get(name);
+  if (!member && isLeaving) return lose(state, name, undefined, now);
   if (!member) {
     const candidate = state.candidates.get(name)!;
     return caughtUp(withCandidate(state, { ...candidate, phase, progress, step: event.step }), now);
   }
+  if (event.step > committedStep(state)) return stay(state); // nobody has ended a step that was not committed
   const next = event.step > member.step ? delivered(state, member, now) : state;
   const moved = phase !== member.phase || progress !== member.progress;
   const progressAt = moved ? now : member.progressAt;
   const step = Math.max(member.step, event.step);
-  return closeStep(withMember(next, { ...next.members.get(name)!, phase, progress, progressAt, step }), now);
+  const told = { ...next.members.get(name)!, phase, progress, progressAt, step, isLeaving };
+  return andThen(closeStep(withMember(next, told), now), (state) => release(state, now));
 }
 
 /** A candidate has the state that was pinned for it. */
@@ -159,13 +166,20 @@ function leave(
 /** The open step is finished first, so that nothing of it is lost. */
 function interrupt(state: RunState, now: number): Transition {
   if (state.stage.kind === "ended") return stay(state);
-  const interrupted: RunState = { ...state, interrupted: true };
+  const interrupted: RunState = { ...state, interrupted: true, endingSince: state.endingSince ?? now };
   if (state.members.size === 0 || (state.stage.kind === "waiting" && state.generation === 0)) {
     return endRun(interrupted, now);
   }
   if (state.stage.kind === "waiting") return proceed({ ...interrupted, duties: ["save"] }, now);
   if (isBeforeSaving(state)) return stay({ ...interrupted, duties: ["save"] });
   return stay(interrupted);
+}
+
+/** The end is to be quick: nobody waits for a step, nor for a checkpoint in flight. */
+function hurry(state: RunState, now: number): Transition {
+  if (state.stage.kind === "ended") return stay(state);
+  const ending: RunState = { ...state, interrupted: true, endingSince: -Infinity };
+  return andThen(keep(ending), (state) => dropLateStep(state, now) ?? stay(state));
 }
 
 /** Whether what is being done after a step comes before its checkpoint, if there is to be one. */
@@ -184,6 +198,8 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
     const reason = reasonLost(state, participant, now, event.owing);
     if (reason) return lose(state, participant.name, reason, now);
   }
+  const dropped = dropLateStep(state, now);
+  if (dropped) return dropped;
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
   if (isStateLost(state, now)) {
     const error = `all workers that had the state of step ${state.step} are gone`;
@@ -193,8 +209,9 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
 }
 
 /** Whether there are only workers with older states, and nobody who had the present one has come back. */
-function isStateLost({ members, candidates, generation, stageSince, plan }: RunState, now: number): boolean {
-  return generation > 0 && members.size === 0 && candidates.size > 0 &&
+function isStateLost(state: RunState, now: number): boolean {
+  const { members, candidates, generation, stageSince, plan } = state;
+  return generation > 0 && members.size === 0 && candidates.size > 0 && !canHandOut(state) &&
     now - stageSince >= plan.silenceSeconds;
 }
 
@@ -245,7 +262,7 @@ export function outcomeOf(state: RunState, dropped: Record<string, number>): Run
     throw canResume ? new TransientError(error) : new RunError(error);
   }
   const { step, loss, valLoss, tokens, paramsHash } = state;
-  const { staleOrders, ...bytes } = totalTraffic(state);
+  const { staleOrders, malformedOrders, ...bytes } = totalTraffic(state);
   return {
     steps: step,
     loss,
@@ -253,7 +270,11 @@ export function outcomeOf(state: RunState, dropped: Record<string, number>): Run
     tokens,
     ...bytes,
     paramsHash,
-    dropped: staleOrders > 0 ? { ...dropped, "stale orders": staleOrders } : dropped,
+    dropped: {
+      ...dropped,
+      ...(staleOrders > 0 ? { "stale orders": staleOrders } : {}),
+      ...(malformedOrders > 0 ? { "malformed orders": malformedOrders } : {}),
+    },
     interrupted: state.interrupted && step < state.plan.steps,
   };
 }

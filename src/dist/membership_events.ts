@@ -5,16 +5,15 @@
  */
 
 import type { RunRecord } from "./plan.ts";
-import type { Frame } from "./frames.ts";
-import {
-  messageOf,
-  type Messages,
-  type MicroBatchReport,
-  type SaveResult,
-  type StateHashes,
-  type StatusMessage,
-  type StepTraffic,
-  type Traffic,
+import type {
+  Messages,
+  MicroBatchReport,
+  Received,
+  SaveResult,
+  StateHashes,
+  StatusMessage,
+  StepTraffic,
+  Traffic,
 } from "./messages.ts";
 
 /** An event. Where a `member` is named, it was heard of; it may have told its traffic. */
@@ -42,6 +41,8 @@ export type MembershipEvent =
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "copied"; member: string; step: number }
   | { kind: "saved"; member: string; step: number; result: SaveResult }
+  /** The coordinator has collected the checkpoint that a member elsewhere had copied its state for, or could not. */
+  | { kind: "collected"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number }
   | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
@@ -55,7 +56,13 @@ export type MembershipEvent =
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
   /** One who averages is there, with the term that it belonged to, and since when members have kept it waiting. */
-  | { kind: "reducer"; reducer: string; term: number; owing: Readonly<Record<string, number>> }
+  | {
+    kind: "reducer";
+    reducer: string;
+    term: number;
+    owing: Readonly<Record<string, number>>;
+    malformedOrders?: number;
+  }
   /** All members have the parts of the mean of one who averages. */
   | {
     kind: "reduced";
@@ -65,6 +72,8 @@ export type MembershipEvent =
     traffic: StepTraffic;
   }
   | { kind: "interrupt" }
+  /** Whoever has interrupted the run is impatient. */
+  | { kind: "hurry" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
   /** The coordinator could not listen for a while, or has no connection: nobody's silence counts. */
@@ -73,39 +82,39 @@ export type MembershipEvent =
   | { kind: "tick"; owing?: ReadonlyMap<string, number> };
 
 /** What a frame from a member means; undefined where it has no meaning for the coordinator. */
-export function eventOf(frame: Frame): MembershipEvent | undefined {
+export function eventOf(frame: Received): MembershipEvent | undefined {
   const { sender: member, step, term, generation, lo, hi } = frame;
   switch (frame.kind) {
     case "join":
-      return { kind: "join", member, step, term, generation, request: messageOf(frame, "join") };
+      return { kind: "join", member, step, term, generation, request: frame.message };
     case "status": {
-      const { traffic, ...status } = messageOf(frame, "status");
+      const { traffic, ...status } = frame.message;
       return { kind: "status", member, step, status, traffic };
     }
     case "offer": {
-      const { microBatches: reports, seconds } = messageOf(frame, "offer");
+      const { microBatches: reports, seconds } = frame.message;
       return { kind: "offer", member, step, lo, hi, reports, seconds };
     }
     case "evaluated":
-      return { kind: "evaluated", member, step, losses: messageOf(frame, "evaluated").losses };
+      return { kind: "evaluated", member, step, losses: frame.message.losses };
     case "copied":
       return { kind: "copied", member, step };
     case "saved":
-      return { kind: "saved", member, step, result: messageOf(frame, "saved") };
+      return { kind: "saved", member, step, result: frame.message };
     case "pinned":
       return { kind: "pinned", member, step };
     case "restored":
       return { kind: "restored", member, step };
     case "hashes": {
-      const { traffic, ...hashes } = messageOf(frame, "hashes");
+      const { traffic, ...hashes } = frame.message;
       return { kind: "hashes", member, step, hashes, traffic };
     }
     case "leave":
-      return { kind: "leave", member, ...messageOf(frame, "leave") };
+      return { kind: "leave", member, ...frame.message };
     case "reducer":
-      return { kind: "reducer", reducer: member, term, owing: messageOf(frame, "reducer").owing };
+      return { kind: "reducer", reducer: member, term, ...frame.message };
     case "reduced":
-      return { kind: "reduced", reducer: member, generation, ...messageOf(frame, "reduced") };
+      return { kind: "reduced", reducer: member, generation, ...frame.message };
     case "sum":
     case "ack":
       return { kind: "heard", member };

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { printableLine } from "../printable.ts";
 import { Buffers } from "./buffers.ts";
 
 /** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
@@ -24,6 +25,8 @@ const INBOX = "_INBOX.";
 const BEGINNING = /^(?:INFO |H?MSG |P[IO]NG|\+OK|-ERR)/i;
 /** Bytes after which every beginning can be told from others. */
 const TELLING = 5;
+/** Characters that are shown of what is no message. */
+const SHOWN = 60;
 /** Most bytes of a line. Most lines are short; what a server says of itself names all servers of a cluster. */
 const LONGEST_LINE = 64 * 1024;
 
@@ -111,7 +114,9 @@ export class WholeMessages {
     const lineLength = rest.indexOf(LINE_FEED) + 1;
     if (lineLength === 0 && rest.length < TELLING) return undefined;
     const line = decoder.decode(rest.subarray(0, lineLength || TELLING));
-    if (!BEGINNING.test(line)) throw new ForeignError(`it says "${printable(line)}"`);
+    if (!BEGINNING.test(line)) {
+      throw new ForeignError(`it says "${printableLine(line.slice(0, SHOWN).trim())}"`);
+    }
     if ((lineLength || rest.length) > LONGEST_LINE) throw new ForeignError("what it says has no end of line");
     if (lineLength === 0) return undefined;
     const [, subject = "", digits] = /^H?MSG (\S+) .*?(\d+)\r\n$/i.exec(line) ?? [];
@@ -152,9 +157,4 @@ export class WholeMessages {
     this.#arrived -= this.#taken;
     this.#taken = 0;
   }
-}
-
-/** The beginning of what a stranger says, which is not for a terminal as it is. */
-export function printable(line: string): string {
-  return line.slice(0, 60).trim().replace(/[^ -~]/g, "?");
 }

@@ -7,8 +7,9 @@
 
 import { Buffer } from "node:buffer";
 import { RunError, wordsOf } from "../errors.ts";
+import { printableLine } from "../printable.ts";
 import { within } from "./clock.ts";
-import { ForeignError, printable, WholeMessages } from "./nats_messages.ts";
+import { ForeignError, WholeMessages } from "./nats_messages.ts";
 
 /** Seconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
 export const CONNECT_SECONDS = 20;
@@ -143,7 +144,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     let error: Error | undefined = new Error("what the server said could not be read");
     try {
       for (let bytes = this.#greeting; bytes && !this.isClosed; bytes = await this.#read()) {
-        this.#complaint = complaintIn(bytes) ?? this.#complaint;
+        this.#complaint = complaintIn(bytes, bytes === this.#greeting) ?? this.#complaint;
         yield bytes;
       }
       error = this.#complaint;
@@ -252,10 +253,11 @@ function infoOf(greeting: Uint8Array): ServerInfo {
   throw new ForeignError("it does not say what a NATS server says first");
 }
 
-function complaintIn(messages: Uint8Array): Error | undefined {
-  if (messages[0] !== "-".charCodeAt(0)) return undefined;
-  const words = /^-ERR '?(.*?)'?\r\n/.exec(new TextDecoder().decode(messages))?.[1];
-  return words === undefined ? undefined : new Error(`the server says "${printable(words)}"`);
+/** With the greeting it may come in one piece; later pieces may hold anything. */
+function complaintIn(messages: Uint8Array, isGreeting: boolean): Error | undefined {
+  if (!isGreeting && messages[0] !== "-".charCodeAt(0)) return undefined;
+  const [, words] = /^-ERR '?(.*?)'?\r$/m.exec(new TextDecoder().decode(messages)) ?? [];
+  return words === undefined ? undefined : new Error(`the server says "${printableLine(words)}"`);
 }
 
 function placeOf({ hostname, port }: Server): string {

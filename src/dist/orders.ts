@@ -41,8 +41,16 @@ export function orderOf(state: RunState): Order | undefined {
 }
 
 function saveOrder(step: number, writer: string, copying: string[], state: RunState): Order {
-  const { members, appliedStep } = state;
-  return { kind: "save", step, message: { writer, copying, members: [...members.keys()], appliedStep } };
+  const { members, appliedStep, writing } = state;
+  const isKept = writing?.by === "keeper" && writing.step === step ? { isKept: true } as const : {};
+  const message = { writer, copying, members: [...members.keys()], appliedStep, ...isKept };
+  return { kind: "save", step, message };
+}
+
+/** What a member is told whose checkpoint can't get into the run's folder. */
+export function keepOrder(state: RunState): Order | undefined {
+  const { writing } = state;
+  return writing && saveOrder(writing.step, writing.member, [], state);
 }
 
 /** What a candidate has to do; undefined where it can only go along. */
@@ -72,7 +80,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "saving":
       return stage.copying.has(member.name);
     case "writing":
-      return writing?.member === member.name;
+      return writing?.member === member.name && writing.by !== "coordinator";
     case "hashing":
       return !stage.hashes.has(member.name);
     case "pinning":

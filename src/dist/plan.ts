@@ -28,14 +28,20 @@ export const NO_RECORD: Readonly<RunRecord> = { tokens: 0, loss: NaN, skips: 0 }
 export interface RunPlan {
   /** Name of the run, 1 to 64 letters, digits, _ and -. */
   run: string;
+  /** Identity of the run: another one of the same name is another run. */
+  id: string;
+  /** Where its data began, in terms of its owner: handed to workers that ask for the configuration. */
+  origin: { step: number; samples: number };
   /** The run part of the configuration, as JSON: handed to workers that ask for it. */
-  config: unknown;
+  config: Record<string, unknown>;
   /** SHA-256 of the run part: members with another one are refused. */
   configHash: string;
   /** The last step. */
   steps: number;
   /** The step that replicas are at when the run starts. */
   startStep: number;
+  /** SHA-256 of their state then, where the run has a checkpoint of it. */
+  startHash?: string;
   /** What is on record up to there. */
   record: RunRecord;
   /** Micro-batches of the global batch of a step. */
@@ -132,10 +138,12 @@ export type DistEvent =
   | { kind: "dropped"; member: string; steps: readonly [first: number, last: number]; microBatches: Range }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
-  /** A checkpoint is complete: in the run's folder, or in that of a member on another machine. */
-  | { kind: "saved"; step: number; elsewhere?: { member: string; place: string } }
-  /** A member's own moments could not be written beside a checkpoint: a run that is resumed there gives it others. */
-  | { kind: "momentsUnsaved"; member: string; step: number; error: string }
+  /** A checkpoint is complete: in the run's folder, or on the machine of the member that had the state. */
+  | { kind: "saved"; step: number; member: string; place: string; elsewhere?: true }
+  /** A checkpoint comes from a member on another machine; this share of it is there. */
+  | { kind: "collecting"; step: number; member: string; share: number }
+  /** A member could not write what it keeps for itself, its own moments perhaps: a run that is resumed there gives it others. */
+  | { kind: "unkept"; member: string; step: number; error: string }
   /** A checkpoint could not be written. The run goes on. */
   | { kind: "unsaved"; step: number; error: string };
 
@@ -158,8 +166,8 @@ export interface RunOutcome {
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;
   /**
-   * Messages that were not taken, by reason: "damaged", "foreign", "version" and "stale" by the coordinator, "stale orders" by
-   * workers.
+   * Messages that were not taken, by reason: "damaged", "foreign", "malformed", "version" and "stale" by the coordinator, "stale
+   * orders" and "malformed orders" by workers.
    */
   dropped: Record<string, number>;
   /** True when the run was stopped before its last step. */

@@ -10,9 +10,10 @@ import { RunError } from "../errors.ts";
 import { now } from "./clock.ts";
 import { codecOf } from "./codecs/codecs.ts";
 import { Contact } from "./contact.ts";
-import { decodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import type { Frame, FrameFields } from "./frames.ts";
 import { askUntilDecided } from "./joining.ts";
-import { encodeControl, errorOf, messageOf, type Messages } from "./messages.ts";
+import { decodeMessage, encodeControl, errorOf, type Messages, type ReceivedOf } from "./messages.ts";
+import { decodeOrder, isSoundForReducer } from "./order_checks.ts";
 import { ResidualKeeper, type ResidualPlace } from "./residuals.ts";
 import { SumExchange } from "./sum_exchange.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
@@ -57,8 +58,8 @@ export type ReducerEvent =
 export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
-  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {} });
-  const answer = await askUntilDecided(transport, run, reducer, request, signal);
+  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {}, malformedOrders: 0 });
+  const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"], signal);
   if (answer.kind !== "reduce") return; // the run has ended
   await new Reducer(transport, options, answer).serve();
 }
@@ -77,8 +78,12 @@ class Reducer {
   /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
   readonly #heardAt = new Map<string, number>();
 
-  constructor(readonly transport: Transport, readonly options: ReducerOptions, welcome: Frame) {
-    const order = messageOf(welcome, "reduce");
+  constructor(
+    readonly transport: Transport,
+    readonly options: ReducerOptions,
+    welcome: ReceivedOf<"reduce">,
+  ) {
+    const order = welcome.message;
     const { heartbeatSeconds, silenceSeconds, since, startStep } = order;
     const { run, onEvent } = options;
     this.#contact = new Contact(welcome, {
@@ -152,23 +157,23 @@ class Reducer {
 
   /** One message from the coordinator. */
   #receive(data: Uint8Array): void {
-    const frame = decodeFrame(data, this.options.run);
-    if ("refused" in frame) return;
+    const frame = decodeOrder(data, this.options.run, isSoundForReducer);
+    if ("refused" in frame) return this.#contact.refuse(frame);
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
     if (frame.kind === "reduce") {
-      const order = messageOf(frame, "reduce");
+      const order = frame.message;
       if (sender === "other") this.#contact.move(frame);
       if (sender === "other" || order.since !== this.#since) this.#beginAnew(order);
       this.#obey(order);
     }
     if (frame.kind === "save" && sender !== "other") { // another coordinator does not know what was applied
-      const { appliedStep, members } = messageOf(frame, "save");
+      const { appliedStep, members } = frame.message;
       this.#close(appliedStep);
       this.#residuals.save(frame.step, members);
     }
     if (frame.kind === "finish") {
-      const error = errorOf(messageOf(frame, "finish"));
+      const error = errorOf(frame.message);
       if (error) this.#ended.reject(error);
       else this.#ended.resolve();
     }
@@ -224,7 +229,7 @@ class Reducer {
   /** A part of a sum, or the acknowledgement of one of the mean. */
   #receivePart({ data, subject }: Message): void {
     const { run, reducer } = this.options;
-    const frame = decodeFrame(data, run);
+    const frame = decodeMessage(data, run);
     if ("refused" in frame || subject !== subjects.vectors(run, reducer, frame.sender)) return;
     if (frame.kind !== "sum" && frame.kind !== "ack") return;
     this.#noteHeard(frame.sender, now());
@@ -240,7 +245,9 @@ class Reducer {
     const { run, reducer } = this.options;
     const time = now();
     const owing = [...this.#vectors.owing() ?? []].map(([member, since]) => [member, time - since]);
-    const status = encodeControl(this.#fields("reducer"), { owing: Object.fromEntries(owing) });
+    const { malformed: malformedOrders } = this.#contact;
+    const message = { owing: Object.fromEntries(owing), malformedOrders };
+    const status = encodeControl(this.#fields("reducer"), message);
     const answer = await this.transport.request(
       subjects.from(run, reducer),
       status,

@@ -7,13 +7,15 @@
 
 import { codecOf } from "./codecs/codecs.ts";
 import type { MembershipEvent } from "./membership_events.ts";
+import type { ReceivedOf, StepOfVectors } from "./messages.ts";
 import type { DistEvent } from "./plan.ts";
 import { layoutOf } from "../layout.ts";
+import { BLOCK } from "./reduction.ts";
 import { heardOf } from "./returning.ts";
 import { COORDINATOR } from "./rivals.ts";
 import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
-import type { StepOfVectors } from "./sum_exchange.ts";
 import { totalOf } from "./stages.ts";
+import { withMalformed } from "./traffic.ts";
 import { reportAnd, stay, withCandidate } from "./transitions.ts";
 
 /** The parts of a vector that one of the owners averages. */
@@ -49,6 +51,19 @@ export function workOf(
   };
 }
 
+/** Whether a reducer has told of the parts that are its own, and of all blocks of each. */
+export function isSoundReport(
+  { sender, message: { squares } }: ReceivedOf<"reduced">,
+  { owners, values }: StepOfVectors,
+  partElements: number,
+): boolean {
+  const parts = partsOf(owners, sender, Math.ceil(values / partElements));
+  const blocks = new Map(squares.map(([part, { length }]) => [part, length]));
+  const blocksOf = (part: number) => Math.ceil(Math.min(partElements, values - part * partElements) / BLOCK);
+  return owners.includes(sender) && squares.length === parts.length &&
+    parts.every((part) => blocks.get(part) === blocksOf(part));
+}
+
 /** Whether one who averages has not finished its share of the open step. */
 export function isAveraging({ stage }: RunState, name: string): boolean {
   return stage.kind === "averaging" && stage.owners.includes(name) && !stage.done.has(name);
@@ -62,14 +77,14 @@ export function withReducer(state: RunState, reducer: Reducer): RunState {
 /** A reducer is there. One that is new gets its share from the next step on. */
 export function engage(
   state: RunState,
-  { reducer: name, owing }: MembershipEvent & { kind: "reducer" },
+  { reducer: name, owing, malformedOrders }: MembershipEvent & { kind: "reducer" },
   now: number,
 ): Transition {
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
   const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
   const returnedAt = present && heardOf(state, present, now).returnedAt;
-  const next = withReducer(state, {
+  const next = withReducer(withMalformed(state, name, malformedOrders), {
     name,
     since: present?.since ?? state.generation,
     heardAt: now,

@@ -1,13 +1,14 @@
 /**
- * How the state of a replica gets to another one: the donor pins a copy and answers requests for its parts, the newcomer asks for
- * all of them, a window at a time, and checks their hash.
+ * How the state of a replica gets to another process: the donor pins a copy and answers requests for its parts, the receiver asks
+ * for all of them, a window at a time, and checks their hash.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
-import { floatBytes, type Frame } from "./frames.ts";
-import { messageOf, type Messages } from "./messages.ts";
+import { sha256 } from "../hashing.ts";
+import { encodeFrame, floatBytes, type Frame } from "./frames.ts";
+import { encodeControl, type Messages, type ReceivedOf } from "./messages.ts";
 import type { ReplicaState } from "./replica.ts";
 
 /**
@@ -22,20 +23,32 @@ import type { ReplicaState } from "./replica.ts";
  */
 export function hashesOf({ vectors, updates }: ReplicaState): { state: string; params: string } {
   const hash = (vector: Float32Array) => createHash("sha256").update(floatBytes(vector)).digest("hex");
-  const all = namesOf(vectors).map((name) => `${name} ${hash(vectors[name])}\n`).join("") +
-    `updates ${updates}\n`;
+  const lines = namesOf(vectors).map((name) => `${name} ${hash(vectors[name])}\n`);
+  const all = summaryOf(lines, updates);
   return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
+}
+
+/** The first of {@linkcode hashesOf}. The event loop runs in between: a replica trains on, and a coordinator answers. */
+export async function stateHashOf({ vectors, updates }: ReplicaState): Promise<string> {
+  const lines: string[] = [];
+  for (const name of namesOf(vectors)) lines.push(`${name} ${await sha256([floatBytes(vectors[name])])}\n`);
+  return await sha256([new TextEncoder().encode(summaryOf(lines, updates))]);
+}
+
+/** What the hash of a state is the hash of. */
+function summaryOf(lines: readonly string[], updates: number): string {
+  return `${lines.join("")}updates ${updates}\n`;
 }
 
 function namesOf(vectors: Record<string, Float32Array>): string[] {
   return Object.keys(vectors).sort();
 }
 
-/** A state that waits for newcomers. */
+/** A state that waits for those who want it. */
 export class PinnedState {
   /** All vectors in the order of the manifest, the member's own last. */
   readonly #vectors: Float32Array[];
-  #manifest: Messages["manifest"] | undefined;
+  #manifest: Promise<Messages["manifest"]> | undefined;
 
   /**
    * Keeps a state.
@@ -49,18 +62,23 @@ export class PinnedState {
     this.#vectors = [...inOrder(vectors), ...inOrder(own?.vectors ?? {})];
   }
 
-  /** What the state consists of. */
-  get manifest(): Messages["manifest"] {
-    const { step, updates, tokens, vectors, own } = this.state;
+  /** What the state consists of. It is hashed when it is first asked for: whoever pins a state does not wait for that. */
+  manifest(): Promise<Messages["manifest"]> {
+    return this.#manifest ??= this.#describe();
+  }
+
+  async #describe(): Promise<Messages["manifest"]> {
+    const { state: { step, updates, tokens, vectors, own }, partElements } = this;
     const sizesOf = (some: Record<string, Float32Array>) =>
       namesOf(some).map((name): [string, number] => [name, some[name].length]);
-    return this.#manifest ??= {
+    return {
       step,
       updates,
       tokens,
+      partElements,
       vectors: sizesOf(vectors),
       ...(own ? { own: { updates: own.updates, vectors: sizesOf(own.vectors) } } : {}),
-      stateHash: hashesOf(this.state).state, // only now: the boundary does not wait for it
+      stateHash: await stateHashOf(this.state),
     };
   }
 
@@ -72,37 +90,56 @@ export class PinnedState {
       ? floatBytes(values.subarray(from, from + this.partElements))
       : undefined;
   }
+
+  /** The answer to a question about this state; undefined where there is none. */
+  async answer(
+    { kind, lo, part }: Pick<Frame, "kind" | "lo" | "part">,
+    from: Pick<Frame, "run" | "sender" | "step">,
+  ): Promise<Uint8Array | undefined> {
+    if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, await this.manifest());
+    const payload = kind === "fetch" ? this.part(lo, part) : undefined;
+    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+  }
 }
 
-/** What a newcomer asks a donor, again where question or answer was lost. */
+/** What a receiver asks a donor, again where question or answer was lost. */
 export interface Donor {
   /** Asks what the state consists of. */
-  inspect(): Promise<Frame>;
-  /** Asks for one part of a vector. */
-  fetch(vector: number, part: number): Promise<Frame>;
+  inspect(): Promise<ReceivedOf<"manifest">>;
+  /** Asks for one part of a vector, of so many bytes. */
+  fetch(vector: number, part: number, bytes: number): Promise<ReceivedOf<"piece">>;
+}
+
+/** How a state is taken over. */
+export interface TakeOverOptions {
+  /** Bytes that are asked for at once. */
+  windowBytes: number;
+  /** Hash and step of the receiver's own state: where they are the donor's, nothing is transferred. */
+  own?: { step: number; stateHash: string };
+  /** Hash that the state has to have. */
+  stateHash?: string;
+  /** Told which share of the state is there. */
+  onProgress?: (share: number) => void;
 }
 
 /**
  * Takes over a state.
  *
- * @param own hash of the newcomer's own state, and its step: where they are the donor's, nothing is transferred
- * @param partElements values of a part
- * @param window parts that are asked for at once
- * @returns the state with the bytes that came for it; undefined where the newcomer has it already
- * @throws {Error} where what came has another hash
+ * @returns the state with the bytes that came for it; undefined where the receiver has it already
+ * @throws {Error} where what came has another hash than the donor says, or than it has to have
  */
 export async function takeOver(
   donor: Donor,
-  own: { step: number; stateHash: string },
-  partElements: number,
-  window: number,
+  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TakeOverOptions,
 ): Promise<{ state: ReplicaState; bytes: number } | undefined> {
-  const { vectors: sizes, own: ownSizes, stateHash, ...counts } = messageOf(
-    await donor.inspect(),
-    "manifest",
-  );
-  if (own.step === counts.step && own.stateHash === stateHash) return undefined;
+  const { message } = await donor.inspect();
+  const { vectors: sizes, own: ownSizes, stateHash, partElements, ...counts } = message;
+  if (own?.step === counts.step && own.stateHash === stateHash) return undefined;
+  const differs = () =>
+    new Error(`the state of step ${counts.step} has arrived with another hash than wanted`);
+  if (wanted !== undefined && wanted !== stateHash) throw differs();
   const all = [...sizes, ...ownSizes?.vectors ?? []].map(([, size]) => new Float32Array(size));
+  const values = all.reduce((sum, { length }) => sum + length, 0);
   const parts = all.flatMap(({ length }, vector) =>
     Array.from({ length: Math.ceil(length / partElements) }, (_, part) => ({ vector, part }))
   );
@@ -110,11 +147,14 @@ export async function takeOver(
   const next = parts.values();
   const lane = async () => {
     for (const { vector, part } of next) {
-      const { payload } = await donor.fetch(vector, part);
-      floatBytes(all[vector]).set(payload, 4 * part * partElements);
-      bytes += payload.length;
+      const into = floatBytes(all[vector].subarray(part * partElements, (part + 1) * partElements));
+      const { payload } = await donor.fetch(vector, part, into.length);
+      into.set(payload);
+      bytes += into.length;
+      onProgress(bytes / (4 * values));
     }
   };
+  const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
   await Promise.all(Array.from({ length: window }, lane));
   const { params, ...others } = Object.fromEntries(sizes.map(([name], i) => [name, all[i]]));
   const state: ReplicaState = { ...counts, vectors: { params, ...others } };
@@ -123,6 +163,6 @@ export async function takeOver(
     const entries = vectors.map(([name], i) => [name, all[sizes.length + i]] as const);
     state.own = { updates, vectors: Object.fromEntries(entries) };
   }
-  if (hashesOf(state).state === stateHash) return { state, bytes };
-  throw new Error(`the state of step ${counts.step} has arrived with another hash than its donor's`);
+  if (await stateHashOf(state) !== stateHash) throw differs();
+  return { state, bytes };
 }

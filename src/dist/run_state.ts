@@ -10,6 +10,7 @@ import type { MembershipEvent } from "./membership_events.ts";
 import type {
   Messages,
   MicroBatchReport,
+  OfferedSum,
   Range,
   Round,
   StateHashes,
@@ -47,6 +48,8 @@ export interface Participant {
   readonly isWarm?: boolean;
   /** Whether its speed is a guess, because it had nothing to compute for a while. */
   readonly isTrusted?: boolean;
+  /** Whether it has asked to leave. */
+  readonly isLeaving?: boolean;
   /** Since when nobody listens where it should. */
   readonly goneSince?: number;
   /** When it was first heard of again after the coordinator had no connection, in seconds. */
@@ -84,18 +87,6 @@ export interface Reducer {
   readonly returnedAt?: number;
 }
 
-/** A sum that a member has and the coordinator may pull, over leaves of the tree: micro-batches, or in a round members. */
-export interface OfferedSum {
-  /** Who has it. */
-  readonly member: string;
-  /** First leaf. */
-  readonly lo: number;
-  /** One past the last. */
-  readonly hi: number;
-  /** Whether the coordinator has all of it: then it outlives its member. */
-  readonly pulled?: true;
-}
-
 /** Ranges of leaves by member. */
 export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
@@ -121,6 +112,16 @@ export interface StepInProgress {
   readonly squares: ReadonlyMap<number, readonly number[]>;
 }
 
+/** A checkpoint that a member has copied its state for. */
+export interface Writing {
+  /** The member. */
+  readonly member: string;
+  /** Of the state. */
+  readonly step: number;
+  /** Who writes it: the member at home, the coordinator as it collects it, or the member for itself where that fails. */
+  readonly by: "member" | "coordinator" | "keeper";
+}
+
 /** What the run waits for. */
 export type Stage =
   | { readonly kind: "waiting" }
@@ -129,6 +130,8 @@ export type Stage =
     readonly kind: "gathering";
     /** Members that the run had; 0 where that is not known. */
     readonly expected: number;
+    /** Why the run can't be continued where none of them is left. */
+    readonly missing?: string;
     /** Who lives. */
     readonly sighted: ReadonlySet<string>;
     /** Who has joined again. */
@@ -198,18 +201,26 @@ export interface RunState {
   readonly stepSeconds: number;
   /** What is still to be done before the next step opens. */
   readonly duties: readonly (Duty | "compare")[];
-  /** The member that writes a checkpoint while the run goes on, and of which step. */
-  readonly writing?: { readonly member: string; readonly step: number };
+  /** The checkpoint that is being written while the run goes on. */
+  readonly writing?: Writing;
+  /** The last step whose checkpoint is in the run's folder, or that could not be saved: nothing more can be done for its state. */
+  readonly settledStep: number;
+  /** The last step whose checkpoint is in the run's folder. */
+  readonly savedStep?: number;
+  /** Whether the coordinator hands that out: newcomers can begin with it where no member is left. */
+  readonly handsOut: boolean;
   /** Whether a checkpoint was lost with its writer: the next step makes up for it. */
   readonly isSaveDue: boolean;
-  /** The step at which all members' states were last found equal. */
-  readonly comparedAt?: number;
+  /** The step at which all members' states were last found equal, and what they hash to. */
+  readonly agreed?: { readonly step: number; readonly stateHash: string };
   /** Steps in a row that were skipped. */
   readonly skips: number;
   /** Why the last one was. */
   readonly skipReason?: string;
   /** Whether the run is to stop after this step. */
   readonly interrupted: boolean;
+  /** Since when the run, or all its members, are to end, in seconds: a step that takes long after that is dropped. */
+  readonly endingSince?: number;
   /** Of the last step, nats per token. */
   readonly loss: number;
   /** Of the last evaluation. */
@@ -234,6 +245,10 @@ export type Action =
   | { do: "announce" }
   /** Tell a candidate where it gets the state. */
   | { do: "tell"; candidate: string }
+  /** Get the state that a member elsewhere has copied, and write the checkpoint. */
+  | { do: "collect"; member: string; step: number; stateHash?: string }
+  /** Tell the member whose checkpoint is in flight to keep it. */
+  | { do: "keep" }
   /** Let all who average pull the sums of the open step and publish their mean, or go on with it. */
   | { do: "average" }
   /** A member was lost while its sums were pulled: only these are still there, others will come. */
@@ -251,7 +266,7 @@ export interface Transition {
 }
 
 /** The state before anybody has joined. */
-export function initialState(plan: CoordinationPlan, term: number): RunState {
+export function initialState(plan: CoordinationPlan, term: number, handsOut = false): RunState {
   return {
     plan,
     term,
@@ -268,6 +283,9 @@ export function initialState(plan: CoordinationPlan, term: number): RunState {
     lastCut: {},
     stepSeconds: 0,
     duties: [],
+    settledStep: plan.startStep,
+    savedStep: plan.startStep > 0 ? plan.startStep : undefined,
+    handsOut,
     isSaveDue: false,
     interrupted: false,
     ...onRecord(plan.record),

@@ -1,50 +1,100 @@
 /**
- * How the run gets a checkpoint: when all states were found equal, one member copies its own, which is all that the
- * others wait for, and writes it while the run goes on. Pure functions.
+ * How the run gets a checkpoint: when all states were found equal, one member copies its own, which is all that the others wait for.
+ * A member at home writes it into the run's folder; from one elsewhere the coordinator collects it. Both while the run goes on. Pure
+ * functions.
  *
  * @module
  */
 
 import { isOver, proceed } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { DistEvent } from "./plan.ts";
+import type { SaveResult } from "./messages.ts";
 import type { RunState, Transition } from "./run_state.ts";
-import { endRun, reportAnd, stay } from "./transitions.ts";
+import { andThen, endRun, reportAnd, stay } from "./transitions.ts";
 
-/** A member has copied its state, or is lost. When all have, the run goes on while the writer writes. */
+/** A member has copied its state, or is lost. When all have, the run goes on while the checkpoint is written. */
 export function copied(state: RunState, member: string, now: number): Transition {
-  const { stage, step } = state;
+  const { stage, step, agreed } = state;
   if (stage.kind !== "saving" || !stage.copying.has(member)) return stay(state);
   const copying = new Set(stage.copying);
   copying.delete(member);
   if (copying.size > 0) return stay({ ...state, stage: { ...stage, copying } });
-  return proceed({ ...state, writing: { member: stage.writer, step }, isSaveDue: false }, now);
+  const { writer } = stage;
+  const isHome = state.members.get(writer)?.atHome;
+  const writing = { member: writer, step, by: isHome ? "member" : "coordinator" } as const;
+  const stateHash = agreed?.step === step ? agreed.stateHash : undefined;
+  const begun: Transition = {
+    state: { ...state, writing, isSaveDue: false },
+    actions: isHome ? [] : [{ do: "collect", member: writer, step, stateHash }],
+  };
+  return andThen(begun, (state) => proceed(state, now));
 }
 
-/**
- * The checkpoint is complete, or could not be written: then the run goes on without it. It ends with an error where it was
- * the last one.
- */
+/** A member has written a checkpoint, or what is its own, or could not. */
 export function saved(
   state: RunState,
   { member, step, result }: MembershipEvent & { kind: "saved" },
   now: number,
 ): Transition {
   const { stage, writing } = state;
-  const isWriter = writing?.member === member || (stage.kind === "saving" && stage.writer === member);
-  if (!isWriter && "error" in result && stage.kind !== "ended") {
-    return reportAnd({ kind: "momentsUnsaved", member, step, error: result.error }, stay(state));
+  const isWriter = writing?.member === member && writing.step === step && writing.by !== "coordinator";
+  if (isWriter) return settled(state, result, now);
+  // Of a member elsewhere, or of one that does not write for the run, it is about what that one keeps.
+  const isAbout = stage.kind === "saving" && stage.writer === member && state.members.get(member)?.atHome;
+  if (isAbout || !("error" in result) || stage.kind === "ended") return stay(state);
+  return reportAnd({ kind: "unkept", member, step, error: result.error }, stay(state));
+}
+
+/** The coordinator has collected a checkpoint, or could not: then the member that has it keeps it on its own machine. */
+export function collected(
+  state: RunState,
+  { member, step, result }: MembershipEvent & { kind: "collected" },
+  now: number,
+): Transition {
+  const { writing } = state;
+  if (writing?.member !== member || writing.step !== step || writing.by !== "coordinator") {
+    // The member was lost in between: a checkpoint that is whole is one all the same.
+    return "place" in result && state.stage.kind !== "ended"
+      ? reportAnd({ kind: "saved", step, member, place: result.place }, stay(state))
+      : stay(state);
   }
-  if (writing?.member !== member || writing.step !== step || stage.kind === "ended") return stay(state);
-  const next: RunState = { ...state, writing: undefined };
-  const goOn = () => stage.kind === "writing" ? proceed(next, now) : stay(next);
+  return "place" in result ? settled(state, result, now) : keep(state, result.error);
+}
+
+/** The member that has a checkpoint in flight is to keep it on its machine. */
+export function keep(state: RunState, error?: string): Transition {
+  const { writing } = state;
+  if (writing?.by !== "coordinator") return stay(state);
+  const kept: Transition = {
+    state: { ...state, writing: { ...writing, by: "keeper" } },
+    actions: [{ do: "keep" }],
+  };
+  return error === undefined ? kept : reportAnd({ kind: "unsaved", step: writing.step, error }, kept);
+}
+
+/**
+ * The checkpoint is complete, or could not be written: then the run goes on without it. It ends with an error where it was the last
+ * one.
+ */
+function settled(state: RunState, result: SaveResult, now: number): Transition {
+  const { stage, writing } = state;
+  const { member, step, by } = writing!;
+  if (stage.kind === "ended") return stay(state);
+  const isKept = by === "keeper";
+  const next: RunState = {
+    ...state,
+    writing: undefined,
+    settledStep: Math.max(step, state.settledStep),
+    savedStep: "place" in result && !isKept ? step : state.savedStep,
+  };
+  const continued = () => stage.kind === "writing" ? proceed(next, now) : stay(next);
   if ("place" in result) {
-    const elsewhere = state.members.get(member)?.atHome ? {} : { elsewhere: { member, place: result.place } };
-    return reportAnd({ kind: "saved", step, ...elsewhere }, goOn());
+    const elsewhere = isKept ? { elsewhere: true } as const : {};
+    return reportAnd({ kind: "saved", step, member, place: result.place, ...elsewhere }, continued());
   }
   const isLast = stage.kind === "writing" && isOver(state) && step === state.step;
   if (isLast) return endRun(next, now, reasonUnsaved(step, result.error));
-  return reportAnd({ kind: "unsaved", step, error: result.error } satisfies DistEvent, goOn());
+  return reportAnd({ kind: "unsaved", step, error: result.error }, continued());
 }
 
 /** Why a run ends whose last checkpoint could not be written, in words. */

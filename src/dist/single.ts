@@ -63,9 +63,9 @@ export async function runSingle(
     const { step } = replica;
     savedStep = step;
     try {
-      await replica.save(await replica.state());
+      const place = await replica.save(await replica.state());
       unsaved = undefined;
-      onEvent({ kind: "saved", step });
+      onEvent({ kind: "saved", step, member: MEMBER, place });
     } catch (error) {
       unsaved = wordsOf(error);
       if (step < plan.steps && !signal?.aborted) onEvent({ kind: "unsaved", step, error: unsaved });

@@ -33,5 +33,6 @@ export function reasonToStop(
   reason: string | undefined,
 ): string | undefined {
   if (skips < maxSkips) return undefined;
-  return `${skips} steps in a row were skipped, the last because ${reason}; a lower learning rate may help`;
+  return `${skips} steps in a row were skipped, the last because ${reason}; a lower learning rate, ` +
+    "a longer warm-up or a smaller clipNorm may help";
 }

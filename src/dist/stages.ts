@@ -8,26 +8,38 @@
 import { proceed } from "./boundary.ts";
 import { committedSteps, type Share } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport, Range, StateHashes } from "./messages.ts";
+import type { Messages, MicroBatchReport, OfferedSum, Range, StateHashes } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
+import { isDeserted } from "./parting.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 import { addLosses, normOf } from "./reduction.ts";
 import type { LossSum } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
 import { lacking } from "./orders.ts";
-import {
-  committedStep,
-  type OfferedSum,
-  type RunState,
-  type StepInProgress,
-  type Transition,
-} from "./run_state.ts";
+import { committedStep, type RunState, type StepInProgress, type Transition } from "./run_state.ts";
 import { payloadOf } from "./traffic.ts";
 import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
 import { pathTo } from "./tree.ts";
 
-/** A member has a sum over [lo, hi). Sums of what others have computed already are not needed. */
+/** Whether a sum belongs to the open step and nobody has computed it yet, with a report on each of its micro-batches. */
+export function isWanted(
+  { stage }: RunState,
+  { member, lo, hi }: OfferedSum,
+  reports: readonly MicroBatchReport[],
+): boolean {
+  if (stage.kind !== "computing" || !pathTo(lo, hi, stage.reports.length)) return false;
+  if (lacking(stage.reports, [[lo, hi]]) < hi - lo) return false;
+  // In a round a leaf is its member's alone.
+  const isIts = stage.ranges[member]?.some((range) => range[0] === lo && range[1] === hi);
+  return (!stage.round || isIts === true) && reports.length === reportsPerLeaf(stage, member) * (hi - lo);
+}
+
+function reportsPerLeaf({ round }: StepInProgress, member: string): number {
+  return round ? round.localSteps * sizeOf(round.shares[member] ?? [0, 0]) : 1;
+}
+
+/** A member has a sum over [lo, hi), which {@linkcode isWanted}. */
 export function offer(
   state: RunState,
   sum: OfferedSum,
@@ -35,16 +47,9 @@ export function offer(
   now: number,
 ): Transition {
   const { stage } = state;
-  const { member, lo, hi } = sum;
   if (stage.kind !== "computing") return stay(state);
-  if (!pathTo(lo, hi, stage.reports.length) || lacking(stage.reports, [[lo, hi]]) < hi - lo) {
-    return stay(state);
-  }
-  const { round, ranges } = stage;
-  // In a round a leaf is its member's alone.
-  if (round && !ranges[member]?.some((range) => range[0] === lo && range[1] === hi)) return stay(state);
-  const perLeaf = round ? round.localSteps * sizeOf(round.shares[member]) : 1;
-  if (reports.length !== perLeaf * (hi - lo)) return stay(state);
+  const { member, lo, hi } = sum;
+  const perLeaf = reportsPerLeaf(stage, member);
   const all = [...stage.reports];
   for (let leaf = lo; leaf < hi; leaf++) {
     all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);
@@ -181,10 +186,11 @@ export function closeStep(state: RunState, now: number): Transition {
 }
 
 /** What has to be done after a step. */
-export function dutiesOf({ plan, interrupted, isSaveDue }: RunState, step: number): RunState["duties"] {
+export function dutiesOf(state: RunState, step: number): RunState["duties"] {
+  const { plan, interrupted, isSaveDue } = state;
   if (step === 0) return [];
   const isCompared = isDueAt(plan, step, plan.hashEvery) && step < plan.steps;
-  const due = dutiesAfter(plan, step, interrupted);
+  const due = dutiesAfter(plan, step, interrupted || isDeserted(state));
   const duties = isSaveDue ? withSave(due) : due;
   return isCompared ? ["compare", ...duties] : duties;
 }
@@ -223,7 +229,9 @@ export function endWhenHashed(state: RunState, now: number): Transition {
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
   const error = differenceOf(stage.hashes, state.step);
   if (!stage.isLast) {
-    return error ? endRun(state, now, error) : proceed({ ...state, comparedAt: state.step }, now);
+    if (error) return endRun(state, now, error);
+    const [{ state: stateHash }] = stage.hashes.values();
+    return proceed({ ...state, agreed: { step: state.step, stateHash } }, now);
   }
   const [{ params: paramsHash }] = stage.hashes.values();
   return endRun({ ...state, paramsHash }, now, error);

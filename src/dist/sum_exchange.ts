@@ -11,35 +11,10 @@ import { Buffers } from "./buffers.ts";
 import { codecOf, type VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
-import type { StepTraffic } from "./messages.ts";
+import type { OfferedSum, StepOfVectors, StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
 import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
-import type { OfferedSum } from "./run_state.ts";
-
-/** What is averaged in a step, and by whom. */
-export interface StepOfVectors {
-  /** The step, of a round the first. */
-  step: number;
-  /** The last step before it whose mean was applied. */
-  appliedStep: number;
-  /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
-  openedIn: number;
-  /** Who averages: part p is that of number p modulo their count. */
-  owners: readonly string[];
-  /** Leaves of the tree: micro-batches, or in a round members. */
-  leaves: number;
-  /** Sums of all leaves that count, each once. */
-  sums: readonly OfferedSum[];
-  /** Who gets the mean. */
-  members: readonly string[];
-  /** Counted tokens of the batch. */
-  tokens: number;
-  /** Sum of their losses, in nats. */
-  lossSum: number;
-  /** Values of a vector. */
-  values: number;
-}
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {
@@ -99,7 +74,7 @@ export class SumExchange {
     const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
-    if (this.#open && countOf(this.#open.of) === countOf(of)) {
+    if (this.#open && isSameMean(this.#open.of, of)) {
       return this.#open.averaging.reform(of.sums, of.members, now, parts);
     }
     this.encoder.settle(false);
@@ -135,6 +110,7 @@ export class SumExchange {
       return open.averaging.receive(frame, now);
     }
     if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
+    if (!open.averaging.makes(frame.part)) return false;
     open.bytesReceived += open.averaging.bytesOf(frame.part);
     open.averaging.acknowledge(frame.sender, frame.part, now);
     return true;
@@ -185,6 +161,12 @@ export class SumExchange {
       },
     }, this.#buffers);
   }
+}
+
+/** Whether what is there of one mean can be used for the other. */
+function isSameMean(one: StepOfVectors, other: StepOfVectors): boolean {
+  return countOf(one) === countOf(other) && one.leaves === other.leaves && one.values === other.values &&
+    one.tokens === other.tokens;
 }
 
 /** How many leaves count, by which one attempt at the mean of a round is told from another: members only become fewer. */

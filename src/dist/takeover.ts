@@ -25,11 +25,15 @@ export const GATHERING_HEARTBEATS = 5;
  * The state of a coordinator that takes over a run.
  *
  * @param state of one that begins
- * @param expected members that the run had; 0 where that is not known
+ * @param takeOver members that the run had, and why it can't be continued where none of them is left
  * @param now seconds
  */
-export function gathering(state: RunState, expected: number, now: number): RunState {
-  const stage: Gathering = { kind: "gathering", expected, sighted: new Set(), arrivals: new Map() };
+export function gathering(
+  state: RunState,
+  { expected, missing }: { expected: number; missing?: string },
+  now: number,
+): RunState {
+  const stage: Gathering = { kind: "gathering", expected, missing, sighted: new Set(), arrivals: new Map() };
   return { ...state, stage, stageSince: now };
 }
 
@@ -43,8 +47,8 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
     case "reducer":
       return stay(above(state, event.term));
     case "join": {
-      const { configHash, mixed } = state.plan;
-      const reasons = refusalReasons({ configHash, mixed }, event.request, {
+      const { id, configHash, mixed } = state.plan;
+      const reasons = refusalReasons({ id, configHash, mixed }, event.request, {
         run: event.step,
         candidate: event.step,
       });
@@ -87,6 +91,7 @@ function decide(state: RunState, now: number): Transition {
   const isQuiet = state.cutOffAt === undefined && waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
     [...stage.sighted].every((name) => stage.arrivals.has(name));
   if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
+  if (survivors.length === 0 && stage.missing !== undefined) return endRun(state, now, stage.missing);
   const step = Math.max(plan.startStep, ...survivors.map((survivor) => survivor.step));
   return { state, actions: [{ do: "recall", step }] };
 }

@@ -14,6 +14,13 @@ export function withTraffic(state: RunState, name: string, traffic: Traffic): Ru
   return worker ? { ...state, traffic: new Map(state.traffic).set(worker.nonce, traffic) } : state;
 }
 
+/** The state with the number of malformed orders that a reducer has told of: its bytes are those of the workers, seen from the other end. */
+export function withMalformed(state: RunState, reducer: string, malformedOrders = 0): RunState {
+  if (malformedOrders === 0) return state;
+  const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, staleOrders: 0, malformedOrders };
+  return { ...state, traffic: new Map(state.traffic).set(reducer, traffic) };
+}
+
 /** Of all workers that there were. */
 export function totalTraffic({ traffic }: RunState): Traffic {
   const all = [...traffic.values()];
@@ -21,6 +28,7 @@ export function totalTraffic({ traffic }: RunState): Traffic {
     ...payloadOf(all),
     stateBytes: sumOf(all, ({ stateBytes }) => stateBytes),
     staleOrders: sumOf(all, ({ staleOrders }) => staleOrders),
+    malformedOrders: sumOf(all, ({ malformedOrders }) => malformedOrders),
   };
 }
 

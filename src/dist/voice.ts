@@ -7,9 +7,16 @@
 import { wordsOf } from "../errors.ts";
 import type { ReportedSum } from "./compute.ts";
 import type { Contact } from "./contact.ts";
-import { composeFrame, type Composition, decodeFrame, type Frame, type FrameFields } from "./frames.ts";
+import { composeFrame, type Composition, type Frame, type FrameFields } from "./frames.ts";
 import { askCoordinator } from "./joining.ts";
-import { encodeControl, type Range, type SaveResult, type Traffic } from "./messages.ts";
+import {
+  decodeMessage,
+  encodeControl,
+  type Range,
+  type SaveResult,
+  type Traffic,
+  type Transferred,
+} from "./messages.ts";
 import type { Replica } from "./replica.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import type { VectorFields } from "./vector_exchange.ts";
@@ -24,7 +31,7 @@ export class Voice {
   /**
    * A worker of a run that has not done anything.
    *
-   * @param transferred what it has sent and received so far
+   * @param about what heartbeats tell of it: what it has sent and received so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
@@ -32,12 +39,13 @@ export class Voice {
     readonly member: string,
     readonly replica: Replica,
     readonly contact: Contact,
-    readonly transferred: () => Omit<Traffic, "staleOrders">,
+    readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
   ) {}
 
   /** What the worker has sent, received and dropped so far. */
   get traffic(): Traffic {
-    return { ...this.transferred(), staleOrders: this.contact.stale };
+    const { stale: staleOrders, malformed: malformedOrders } = this.contact;
+    return { ...this.about.transferred(), staleOrders, malformedOrders };
   }
 
   /** The worker does something else now. */
@@ -78,22 +86,25 @@ export class Voice {
 
   /** Answers a newcomer who asks for the state that this worker has pinned. */
   answer({ data, respond }: Message, bench: Workbench): void {
-    const question = decodeFrame(data, this.run);
+    const question = decodeMessage(data, this.run);
     if ("refused" in question) return;
-    const answer = bench.answer(question, { run: this.run, sender: this.member, step: question.step });
-    if (answer) respond?.(answer);
+    bench.answer(question, { run: this.run, sender: this.member, step: question.step })
+      .then((answer) => answer && respond?.(answer));
   }
 
   /** Tells the coordinator that this worker leaves, and the error where that is why. */
   async leave(error?: unknown): Promise<void> {
     const why = error === undefined ? {} : { error: wordsOf(error) };
     const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
-    await askCoordinator(this.transport, this.run, this.member, leave).catch(() => {}); // nobody is left to be told
+    const asked = askCoordinator(this.transport, this.run, this.member, leave, ["alive"]);
+    await asked.catch(() => {}); // nobody is left to be told
   }
 
   /** A sign of life. */
   status(): Uint8Array {
     const { traffic } = this;
-    return encodeControl(this.fields("status"), { phase: this.#phase, progress: this.#progress, traffic });
+    const leaving = this.about.isLeaving() ? { isLeaving: true } as const : {};
+    const status = { phase: this.#phase, progress: this.#progress, traffic, ...leaving };
+    return encodeControl(this.fields("status"), status);
   }
 }

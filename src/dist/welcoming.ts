@@ -53,10 +53,11 @@ function reasonsToRefuse(
   const last = committedStep(state);
   const reasons = refusalReasons(
     {
+      id: plan.id,
       configHash: plan.configHash,
       mixed: plan.mixed,
       ...credentials,
-      ...(hasBegun ? { stateHash: undefined } : {}),
+      stateHash: hasBegun ? undefined : credentials?.stateHash ?? plan.startHash,
     },
     request,
     hasBegun
@@ -66,7 +67,9 @@ function reasonsToRefuse(
   // One that was there before may have carried out a commit of an earlier coordinator that nobody else got.
   if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
-    reasons.push(`name: there is a member ${name} already`);
+    reasons.push(
+      `name: there is a member ${name} already; another machine needs another name: --machine.name`,
+    );
   }
   return reasons;
 }

@@ -9,10 +9,10 @@ import { AveragingReplica, type LocalWork } from "./averaging_replica.ts";
 import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
-import { type Composition, encodeFrame, type Frame } from "./frames.ts";
+import type { Composition, Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
-import { encodeControl, type Messages, type Range, type Traffic } from "./messages.ts";
-import type { Replica, StepOutcome } from "./replica.ts";
+import type { Messages, Range, Received, Transferred } from "./messages.ts";
+import type { Replica, ReplicaState, StepOutcome } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { lastStep } from "./rounds.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
@@ -48,8 +48,8 @@ export class Workbench {
   /** Sums to hand out, and means. */
   readonly vectors: VectorExchange;
   readonly #commits = new Map<number, Messages["commit"]>();
-  #pinned: PinnedState | undefined;
-  #pinnedUsedAt = 0;
+  /** States that others may ask for, by step, and when somebody last did. */
+  readonly #pinned = new Map<number, { state: PinnedState; usedAt: number }>();
   #stateBytes = 0;
   /** What was last computed for a round. */
   #work = "";
@@ -61,7 +61,7 @@ export class Workbench {
   }
 
   /** What was sent and received so far. */
-  get transferred(): Omit<Traffic, "staleOrders"> {
+  get transferred(): Transferred {
     const { bytesSent, bytesReceived } = this.vectors;
     return { bytesSent, bytesReceived, stateBytes: this.#stateBytes };
   }
@@ -144,40 +144,45 @@ export class Workbench {
     return losses;
   }
 
-  /** Keeps a copy of the present state for newcomers. */
-  async pin(): Promise<void> {
-    if (this.#pinned?.state.step === this.replica.step) return;
-    this.#pinnedUsedAt = performance.now();
-    this.#pinned = new PinnedState(await this.replica.state(), this.#pieceElements);
+  /** Keeps a copy of the present state for newcomers, or for the run's folder. */
+  async pin(): Promise<ReplicaState> {
+    const { step } = this.replica;
+    const pinned = this.#pinned.get(step) ??
+      { state: new PinnedState(await this.replica.state(), this.#pieceElements), usedAt: 0 };
+    this.#pinned.set(step, { ...pinned, usedAt: performance.now() });
+    return pinned.state.state;
   }
 
-  /** The answer to a newcomer's question about the pinned state; undefined where there is none. */
-  answer(question: Frame, from: Pick<Frame, "run" | "sender" | "step">): Uint8Array | undefined {
-    const { kind, step, lo, part } = question;
-    if (this.#pinned?.state.step !== step) return undefined;
-    this.#pinnedUsedAt = performance.now();
-    if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, this.#pinned.manifest);
-    const payload = this.#pinned.part(lo, part);
-    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+  /** The answer to a question about a pinned state; undefined where there is none. */
+  async answer(
+    question: Received,
+    from: Pick<Frame, "run" | "sender" | "step">,
+  ): Promise<Uint8Array | undefined> {
+    const pinned = this.#pinned.get(question.step);
+    if (!pinned) return undefined;
+    pinned.usedAt = performance.now();
+    return await pinned.state.answer(question, from);
   }
 
-  /** Keeps a pinned state, as if somebody had asked about it. */
-  retain(): void {
-    this.#pinnedUsedAt = performance.now();
-  }
-
-  /** Lets go of a pinned state that nobody has asked about for so long. */
-  release(unusedSeconds: number): void {
-    const isOld = this.#pinned && this.#pinned.state.step < this.replica.step;
-    if (isOld && performance.now() - this.#pinnedUsedAt >= 1000 * unusedSeconds) this.#pinned = undefined;
+  /**
+   * Lets go of earlier states that nobody has asked about for so long.
+   *
+   * @param isHeard whether anybody can ask; while nobody can, no time goes by
+   */
+  release(unusedSeconds: number, isHeard: boolean): void {
+    const time = performance.now();
+    for (const [step, pinned] of this.#pinned) {
+      if (!isHeard) pinned.usedAt = time;
+      const isOld = step < this.replica.step && time - pinned.usedAt >= 1000 * unusedSeconds;
+      if (isOld) this.#pinned.delete(step);
+    }
   }
 
   /** Takes over the state that a donor has pinned, where it is not this replica's own. */
   async takeOver(donor: Donor): Promise<void> {
     const { replica, sizes: { windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
-    const window = Math.max(1, Math.floor(windowBytes / (4 * this.#pieceElements)));
-    const taken = await takeOver(donor, own, this.#pieceElements, window);
+    const taken = await takeOver(donor, { windowBytes, own });
     if (!taken) return;
     this.#stateBytes += taken.bytes;
     this.vectors.forgetSums(); // restoring takes their memory back

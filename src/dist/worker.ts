@@ -9,19 +9,21 @@
 import { RunError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
+import { now } from "./clock.ts";
 import { Contact } from "./contact.ts";
+import { Departure } from "./departure.ts";
 import { Following } from "./following.ts";
-import { decodeFrame, type Frame } from "./frames.ts";
 import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
-import { errorOf, messageOf, type Range } from "./messages.ts";
+import { errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
+import { decodeOrder, isSoundForWorker, type KnownRun } from "./order_checks.ts";
 import type { Replica } from "./replica.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { Tasks } from "./tasks.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import { Voice } from "./voice.ts";
 import { Workbench } from "./workbench.ts";
-import { carryOut, dutyKey } from "./worker_duties.ts";
+import { carryOut, dutyKey, isDuty } from "./worker_duties.ts";
 import type { WorkerOptions } from "./worker_options.ts";
 
 /**
@@ -47,13 +49,15 @@ export async function runWorker(
   const nonce = crypto.randomUUID();
   const welcome = await join(transport, replica, { ...options, nonce });
   const worker = new Worker(transport, replica, options, nonce, welcome);
-  const leave = () => worker.stop();
+  const leave = () => worker.askToLeave(), hurry = () => worker.hurry();
   signal?.addEventListener("abort", leave);
+  options.hurry?.addEventListener("abort", hurry);
   if (signal?.aborted) leave(); // while it joined
   try {
     await worker.serve();
   } finally {
     signal?.removeEventListener("abort", leave);
+    options.hurry?.removeEventListener("abort", hurry);
   }
 }
 
@@ -73,9 +77,13 @@ class Worker {
   readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
+  /** The generation in which they were assigned. */
+  #assignedIn = 0;
   readonly #contact: Contact;
   readonly #voice: Voice;
   readonly #following: Following;
+  readonly #departure: Departure;
+  readonly #known: KnownRun;
 
   constructor(
     readonly transport: Transport,
@@ -85,6 +93,7 @@ class Worker {
     readonly welcome: Welcome,
   ) {
     const { run, member, onEvent } = options;
+    this.#known = { member, replica, welcome };
     this.#contact = new Contact(welcome, {
       run,
       ...welcome,
@@ -92,7 +101,11 @@ class Worker {
       onLost: () => onEvent?.({ kind: "alone" }),
       onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
     });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact, () => this.#bench.transferred);
+    this.#voice = new Voice(transport, run, member, replica, this.#contact, {
+      transferred: () => this.#bench.transferred,
+      isLeaving: () => this.#departure.isAsked,
+    });
+    this.#departure = new Departure(welcome.heartbeatSeconds, now);
     this.#standing = welcome.admitted ? "member" : "candidate";
     this.#tasks = new Tasks(
       (answer) => this.#voice.publish(answer),
@@ -102,10 +115,12 @@ class Worker {
         this.#goAlong();
       },
     );
-    this.#checkpoints = new CheckpointWriter(
-      replica,
-      (step, result) => this.#voice.saved(step, result),
-    );
+    this.#checkpoints = new CheckpointWriter(replica, {
+      ...options,
+      pin: () => this.#bench.pin(),
+      tell: (step, result) => this.#voice.saved(step, result),
+      onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
+    });
     this.#bench = new Workbench(replica, welcome, {
       begin: (phase) => this.#begin(phase),
       send: (reducer, fields, payload) => this.#voice.transfer(reducer, fields, payload),
@@ -153,8 +168,22 @@ class Worker {
     }
   }
 
+  /** Asks to leave: others go on, and the last one stays until its state is saved. */
+  askToLeave(): void {
+    this.#departure.ask();
+    if (this.#standing === "out") return this.#stop();
+    this.#beat();
+  }
+
+  /** Leaves at once. A checkpoint that is in flight is kept here. */
+  hurry(): void {
+    const { handedStep } = this.#checkpoints;
+    if (handedStep !== undefined) this.#checkpoints.keep(handedStep);
+    this.#stop();
+  }
+
   /** Leaves the run, after the micro-batch that is being computed. */
-  stop(): void {
+  #stop(): void {
     this.#isEnding = true;
     this.#ended.resolve();
   }
@@ -178,13 +207,13 @@ class Worker {
     await this.#tasks.idle();
     await this.#checkpoints.idle();
     await this.#residuals.idle();
-    await this.#voice.leave(error);
+    if (!this.#departure.isOverdue) await this.#voice.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
-    const frame = decodeFrame(data, this.options.run);
-    if ("refused" in frame) return;
+    const frame = decodeOrder(data, this.options.run, (frame) => isSoundForWorker(frame, this.#known));
+    if ("refused" in frame) return this.#contact.refuse(frame);
     const sender = this.#contact.hear(frame);
     if (sender === "stale") return;
     if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
@@ -194,8 +223,8 @@ class Worker {
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
-        const error = errorOf(messageOf(frame, "finish"));
-        return error ? this.#fail(error) : this.stop();
+        const error = errorOf(frame.message);
+        return error ? this.#fail(error) : this.#stop();
       }
       case "out":
         return this.#comeBack();
@@ -204,7 +233,7 @@ class Worker {
       case "assign":
         return this.#assign(frame);
       case "commit":
-        this.#bench.note(frame.step, messageOf(frame, "commit"));
+        this.#bench.note(frame.step, frame.message);
         return this.#goAlong();
       default:
         return this.#obey(frame);
@@ -212,7 +241,7 @@ class Worker {
   }
 
   /** Members collect the mean of the step that they compute, candidates those of all steps that they don't have yet. */
-  #takeMean(frame: Frame): void {
+  #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#bench.vectors.takeMean(frame)) return;
@@ -222,8 +251,8 @@ class Worker {
   }
 
   /** Computes what is assigned. Who is not named is no member. */
-  #assign(order: Frame): void {
-    const { ranges: all, round } = messageOf(order, "assign");
+  #assign(order: ReceivedOf<"assign">): void {
+    const { ranges: all, round } = order.message;
     const { member } = this.options;
     const ranges = all[member];
     if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
@@ -231,6 +260,7 @@ class Worker {
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
     this.#residuals.open(order.step, Object.keys(all));
+    this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
@@ -252,7 +282,7 @@ class Worker {
   }
 
   /** Takes over a member's state. */
-  #follow(order: Frame): void {
+  #follow(order: ReceivedOf<"takeover">): void {
     if (this.#standing === "member" || this.#standing === "out" || this.#following.repeat(order)) return;
     this.#standing = "candidate";
     this.#following.accept(order);
@@ -260,9 +290,10 @@ class Worker {
     this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
   }
 
-  /** Joins again: the run goes on without this worker. */
+  /** Joins again, since the run goes on without this worker; one that wants to leave may go. */
   #comeBack(): void {
     if (this.#standing === "out" || this.#isEnding) return;
+    if (this.#departure.isAsked) return this.#stop();
     this.#standing = "out";
     this.#wanted = [];
     this.#following.forget();
@@ -284,10 +315,15 @@ class Worker {
   }
 
   /** Carries out an order between steps, once however often it comes. */
-  #obey(order: Frame): void {
+  #obey(order: Received): void {
+    if (!isDuty(order)) return;
     if (order.kind === "save") this.#checkpoints.repeat(order.step);
+    if (order.kind === "save" && order.message.isKept && order.message.writer === this.options.member) {
+      return this.#checkpoints.keep(order.step);
+    }
+    if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
-    if (key === undefined || this.#tasks.repeat(key) || order.step !== this.replica.step) return;
+    if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
       key,
       (answer) =>
@@ -308,8 +344,7 @@ class Worker {
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    if (this.transport.isConnected) this.#bench.release(silenceSeconds);
-    else this.#bench.retain(); // who needs it may have no connection either
+    this.#bench.release(silenceSeconds, this.transport.isConnected);
     if (this.#standing === "out") return;
     const answer = await this.transport.request(
       subjects.from(run, member),
@@ -318,9 +353,20 @@ class Worker {
     );
     if (this.#isEnding) return;
     this.#guard(() => {
+      if (answer instanceof Uint8Array) this.#departure.noteAnswer();
       if (answer instanceof Uint8Array) this.#receive(answer);
+      if (this.#departure.isOverdue) return this.#goUnheard();
       this.#contact.asked(answer);
     });
+  }
+
+  /** Nobody answers a worker that wants to leave: perhaps nobody else has its state. */
+  async #goUnheard(): Promise<void> {
+    this.#isEnding = true;
+    await this.#tasks.idle();
+    const state = await this.replica.state();
+    if (this.#standing === "member" && state.step > 0) this.#checkpoints.keep(state.step, state);
+    this.#ended.resolve();
   }
 
   #begin(phase: string): void {

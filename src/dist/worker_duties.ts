@@ -5,16 +5,23 @@
  */
 
 import type { CheckpointWriter } from "./checkpoint_writer.ts";
-import type { Frame } from "./frames.ts";
-import { encodeControl, messageOf } from "./messages.ts";
+import { encodeControl, type Received, type ReceivedOf } from "./messages.ts";
 import type { ResidualKeeper } from "./residuals.ts";
 import type { Voice } from "./voice.ts";
 import type { Workbench } from "./workbench.ts";
 
-/** Which of all orders between steps one is; undefined for others. */
-export function dutyKey({ kind, step, term, generation }: Frame): string | undefined {
-  const isDuty = kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
-  return isDuty ? `${kind} ${step} ${term} ${generation}` : undefined;
+/** An order between steps. */
+export type Duty = ReceivedOf<"evaluate" | "save" | "pin" | "hash">;
+
+/** Whether a frame is an order between steps. */
+export function isDuty(frame: Received): frame is Received & Duty {
+  const { kind } = frame;
+  return kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
+}
+
+/** Which of all orders between steps one is. */
+export function dutyKey({ kind, step, term, generation }: Duty): string {
+  return `${kind} ${step} ${term} ${generation}`;
 }
 
 /**
@@ -23,7 +30,7 @@ export function dutyKey({ kind, step, term, generation }: Frame): string | undef
  * @param answer sends an answer, and keeps it for when the order is repeated
  */
 export async function carryOut(
-  order: Frame,
+  order: Duty,
   { bench, checkpoints, residuals, voice }: {
     bench: Workbench;
     checkpoints: CheckpointWriter;
@@ -35,19 +42,19 @@ export async function carryOut(
   const { member, replica } = voice;
   switch (order.kind) {
     case "evaluate": {
-      const losses = await bench.evaluate(messageOf(order, "evaluate").ranges[member] ?? []);
+      const losses = await bench.evaluate(order.message.ranges[member] ?? []);
       return answer(encodeControl(voice.fields("evaluated"), { losses }));
     }
     case "save": {
-      const { writer, copying, members } = messageOf(order, "save");
+      const { copying, members } = order.message;
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
       voice.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin(writer === member);
+      await checkpoints.begin(order.message);
       return answer(encodeControl(voice.fields("copied"), {}));
     }
     case "pin":
-      if (messageOf(order, "pin").donor !== member) return;
+      if (order.message.donor !== member) return;
       voice.setPhase("copying its state for others");
       await bench.pin();
       return answer(encodeControl(voice.fields("pinned"), {}));

@@ -18,6 +18,8 @@ export type WorkerEvent =
   | { kind: "out" }
   /** What its encoding has lost is not made up for, or would not be after a resume, and why. */
   | { kind: "residualsDropped"; reason: string }
+  /** A checkpoint that is not in the run's folder is kept on this machine. */
+  | { kind: "kept"; step: number; place: string }
   | { kind: "applied"; step: number; apply: boolean; loss: number };
 
 /** How a worker takes part. */
@@ -26,14 +28,20 @@ export interface WorkerOptions {
   run: string;
   /** Name of this worker, another one for each: 1 to 64 letters, digits, _ and -. */
   member: string;
+  /** Identity of the run. */
+  id: string;
   /** Hash of the configuration that the replica was built from. */
   configHash: string;
-  /** Whether this is the machine where the run was started: checkpoints are written there, where a member is left. */
+  /** Whether this is the machine where the run was started: its members write checkpoints into the run's folder. */
   atHome: boolean;
+  /** Whether a member elsewhere also writes the checkpoints that it hands to the coordinator. */
+  keepsCheckpoints?: boolean;
   /** Keeps what encoding has lost beside the checkpoints. */
   residuals?: ResidualStore;
-  /** Leaves the run, which goes on without this worker. */
+  /** Asks to leave: others go on, and the last one stays until its state is saved. */
   signal?: AbortSignal;
+  /** A wish to leave quickly: a checkpoint that is in flight is kept on this machine. */
+  hurry?: AbortSignal;
   /** Gets what happens. */
   onEvent?: (event: WorkerEvent) => void;
   /** For tests: called at each fault point. */

@@ -10,19 +10,13 @@
 import { tf } from "../tensorflow/mod.ts";
 import { attentionFunction } from "./attention.ts";
 import { dropout, seedAt } from "./dropout.ts";
+import type { Frequencies } from "./frequencies.ts";
 import { sumUpTo } from "./gradients.ts";
 import { causalMask, halves, heads, linear, maskedLength, maskValues, shiftTokens, silu } from "./layers.ts";
 import { normalize } from "./norms.ts";
 import type { FLASHOptions } from "./options.ts";
 import { BUCKETS, type LayerParameters } from "./parameters.ts";
-import {
-  bucketRows,
-  type Frequencies,
-  relativeBias,
-  type RotaryTables,
-  rotaryTables,
-  rotate,
-} from "./positions.ts";
+import { bucketRows, relativeBias, type RotaryTables, rotaryTables, rotate } from "./positions.ts";
 
 /** What depends on the length and not on the values: computed once for all layers. */
 export interface FLASHConstants {

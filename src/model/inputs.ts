@@ -29,11 +29,19 @@ export function labelsTensor(labels: Ids, ids: tf.Tensor, numTokens: number): tf
   return tensor;
 }
 
-/** A mask for b sequences of n tokens; `paddingOnly` refuses masked tokens with unmasked ones after them. */
+/** What a mask may hide besides padding at the end of a sequence. */
+interface MaskRules {
+  /** Whether each token hands features to the next, so that only the end can be hidden. */
+  shiftTokens: boolean;
+  /** Whether it was asked for to hide any tokens. */
+  maskAnywhere?: boolean;
+}
+
+/** A mask for b sequences of n tokens. */
 export function maskTensor(
   mask: Mask | undefined,
   [b, n]: readonly number[],
-  paddingOnly: boolean,
+  { shiftTokens, maskAnywhere = false }: MaskRules,
 ): tf.Tensor | undefined {
   if (mask === undefined) return;
   const tensor = mask instanceof tf.Tensor ? mask : tf.tensor2d(rows("mask", mask), undefined, "bool");
@@ -41,7 +49,7 @@ export function maskTensor(
     throw new TypeError(`mask must be a tensor of bool, not of ${tensor.dtype}; cast it: mask.cast("bool").`);
   }
   checkShape("mask", tensor.shape, [b, n], "one entry per token of the input");
-  if (paddingOnly) checkPadding(tensor);
+  if (shiftTokens || !maskAnywhere) checkPadding(tensor, shiftTokens);
   return tensor;
 }
 
@@ -117,16 +125,13 @@ function checkShape(what: string, shape: readonly number[], wanted: readonly num
   }
 }
 
-/** Token shift hands features of a token to the one after it, so a masked token may have only masked ones after it. */
-function checkPadding(mask: tf.Tensor): void {
+/** A masked token may have only masked ones after it. */
+function checkPadding(mask: tf.Tensor, shiftTokens: boolean): void {
   const values = mask.dataSync(), n = mask.shape[1]!;
-  for (let i = 1; i < values.length; i++) {
-    if (i % n === 0 || !values[i] || values[i - 1]) continue;
-    throw new RangeError(
-      `mask[${Math.floor(i / n)}][${
-        i % n
-      }] is true after a false: with shiftTokens only the end of a sequence can be ` +
-        `masked, because each token hands half of its features to the next.`,
-    );
-  }
+  const i = values.findIndex((value: number, i: number) => i % n > 0 && value !== 0 && values[i - 1] === 0);
+  if (i < 0) return;
+  const reason = shiftTokens
+    ? "with shiftTokens only the end of a sequence can be masked, because each token hands half of its features to the next."
+    : "padding belongs at the end of a sequence, because positions count it; maskAnywhere: true masks other tokens, too.";
+  throw new RangeError(`mask[${Math.floor(i / n)}][${i % n}] is true after a false: ${reason}`);
 }

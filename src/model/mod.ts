@@ -43,7 +43,7 @@ export type {
   ParameterSpec,
   TransformerParameters,
 } from "./parameters.ts";
-export type { Frequencies } from "./positions.ts";
+export type { Frequencies } from "./frequencies.ts";
 
 /** How a model begins. */
 export interface InitOptions {
@@ -53,11 +53,22 @@ export interface InitOptions {
 
 /** What `forward` takes besides its input. */
 export interface ForwardOptions {
-  /** True for the tokens that others may see [b, n]. */
+  /**
+   * True for the tokens that others may see [b, n]; false for padding, which belongs at the end of a sequence: positions and
+   * groups count it, so that before a sequence or within it it would change what the others get.
+   */
   mask?: Mask;
+  /**
+   * Lets FLASH and the transformer mask any tokens. They are not seen, but keep their positions. Not with `shiftTokens`, where
+   * each token hands half of its features to the next. Default false.
+   */
+  maskAnywhere?: boolean;
   /** Turns dropout on and decides what is dropped. Without it the model evaluates. */
   seed?: number;
 }
+
+/** A GAU has no positions but distances, and no groups. */
+const ANY_MASK = { shiftTokens: false, maskAnywhere: true };
 
 const seedTensor = (seed: number | undefined) =>
   seed === undefined ? undefined : tf.tensor1d(dropoutSeed(seed), "int32");
@@ -95,7 +106,8 @@ export class GAU extends Module<LayerParameters<tf.Tensor>> {
    * The layer's output [b, n, d], a tensor of the caller's. Gradients can be taken through it.
    *
    * @param x [b, n, d]
-   * @param options mask [b, n], a bias [n, n] to add to the scores, and a seed for dropout
+   * @param options mask [b, n], which may hide any tokens, since only distances count here; a bias [n, n] to add to the scores;
+   * and a seed for dropout
    * @throws {RangeError} when a shape doesn't fit
    */
   forward(
@@ -105,7 +117,7 @@ export class GAU extends Module<LayerParameters<tf.Tensor>> {
     checkInput(x, this.options.dim);
     checkBias(relPosBias, x.shape[1]!);
     return tf.tidy(() => {
-      const inputs = { mask: maskTensor(mask, x.shape, false), relPosBias, seed: seedTensor(seed) };
+      const inputs = { mask: maskTensor(mask, x.shape, ANY_MASK), relPosBias, seed: seedTensor(seed) };
       return gau(this.tree, x, this.options, inputs) as tf.Tensor3D;
     });
   }
@@ -146,12 +158,17 @@ export class FLASH extends Module<LayerParameters<tf.Tensor>> {
    *
    * @param x [b, n, d]
    * @param options mask [b, n] and a seed for dropout
-   * @throws {RangeError} when a shape doesn't fit, or when with `shiftTokens` a mask hides more than the end of a sequence
+   * @throws {RangeError} when a shape doesn't fit, or when a mask hides more than the end of a sequence, unless `maskAnywhere`
+   * asks for it and tokens don't shift
    */
-  forward(x: tf.Tensor, { mask, seed }: ForwardOptions = {}): tf.Tensor3D {
+  forward(x: tf.Tensor, { mask, maskAnywhere, seed }: ForwardOptions = {}): tf.Tensor3D {
     checkInput(x, this.options.dim);
     return tf.tidy(() => {
-      const inputs = { mask: maskTensor(mask, x.shape, this.options.shiftTokens), seed: seedTensor(seed) };
+      const { shiftTokens } = this.options;
+      const inputs = {
+        mask: maskTensor(mask, x.shape, { shiftTokens, maskAnywhere }),
+        seed: seedTensor(seed),
+      };
       const constants = flashConstants(this.options, x.shape[1]!, this.frequencies);
       return flash(this.tree, x, this.options, constants, inputs) as tf.Tensor3D;
     });
@@ -205,14 +222,15 @@ export class FLASHTransformer extends Module<TransformerParameters<tf.Tensor>> {
    *
    * @param ids [b, n], from 0 to below numTokens
    * @param options mask [b, n] and a seed for dropout
-   * @throws {RangeError} when an id is out of range, a shape doesn't fit, or with `shiftTokens` a mask hides more than the
-   * end of a sequence
+   * @throws {RangeError} when an id is out of range, a shape doesn't fit, or a mask hides more than the end of a sequence, unless
+   * `maskAnywhere` asks for it and tokens don't shift
    */
-  forward(ids: Ids, { mask, seed }: ForwardOptions = {}): tf.Tensor3D {
+  forward(ids: Ids, { mask, maskAnywhere, seed }: ForwardOptions = {}): tf.Tensor3D {
     return tf.tidy(() => {
-      const tensor = idsTensor(ids, this.options.numTokens);
+      const { numTokens, shiftTokens } = this.options;
+      const tensor = idsTensor(ids, numTokens);
       const inputs = {
-        mask: maskTensor(mask, tensor.shape, this.options.shiftTokens),
+        mask: maskTensor(mask, tensor.shape, { shiftTokens, maskAnywhere }),
         seed: seedTensor(seed),
       };
       return transformer(this.tree, tensor, this.options, this.frequencies, inputs) as tf.Tensor3D;
@@ -231,7 +249,7 @@ export class FLASHTransformer extends Module<TransformerParameters<tf.Tensor>> {
   async lossAndGradients(
     ids: Ids,
     labels: Ids,
-    { mask, seed }: ForwardOptions = {},
+    { mask, maskAnywhere, seed }: ForwardOptions = {},
   ): Promise<LossAndGradients> {
     const { numTokens, shiftTokens } = this.options;
     const { loss, tokens, gradients } = tf.tidy(() => {
@@ -239,7 +257,7 @@ export class FLASHTransformer extends Module<TransformerParameters<tf.Tensor>> {
       const batch = {
         ids: idsIn,
         labels: labelsTensor(labels, idsIn, numTokens),
-        mask: maskTensor(mask, idsIn.shape, shiftTokens),
+        mask: maskTensor(mask, idsIn.shape, { shiftTokens, maskAnywhere }),
       };
       const model = transformerModel(this.options, this.frequencies);
       const sums = lossSumAndGradients(model, this.tensors, batch, seedTensor(seed));

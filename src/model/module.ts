@@ -8,7 +8,7 @@ import type { Layout } from "../layout.ts";
 import type { Dtype, FlatTensor } from "../safetensors.ts";
 import { tf } from "../tensorflow/mod.ts";
 import { type Definition, initialParameters } from "./parameters.ts";
-import type { Frequencies } from "./positions.ts";
+import type { Frequencies } from "./frequencies.ts";
 import { fromStateDict } from "./state_dict.ts";
 
 const DTYPES: Record<string, Dtype> = { float32: "F32", int32: "I32", bool: "BOOL" };

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { stringifyJson } from "../json.ts";
+
 /** LayerNorm with weight and bias, or ScaleNorm with one scalar. */
 export type NormType = "layernorm" | "scalenorm";
 
@@ -213,7 +215,7 @@ function given<T extends object>(
     }
     const { like, wanted, holds } = RULES[name];
     if (holds(value)) continue;
-    const message = `${what}: ${name} is ${JSON.stringify(value)}; it must be ${wanted}.`;
+    const message = `${what}: ${name} is ${stringifyJson(value)}; it must be ${wanted}.`;
     throw typeof value === typeof like ? new RangeError(message) : new TypeError(message);
   }
   return Object.fromEntries(entries) as T;

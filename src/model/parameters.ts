@@ -29,7 +29,7 @@ import {
   layerOptions,
   rotaryDim,
 } from "./options.ts";
-import { type Frequencies, inverseFrequencies } from "./positions.ts";
+import { type Frequencies, inverseFrequencies } from "./frequencies.ts";
 
 /** Number of buckets that the T5 bias sorts distances into. */
 export const BUCKETS = 32;

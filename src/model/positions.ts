@@ -8,22 +8,6 @@
 
 import { tf } from "../tensorflow/mod.ts";
 
-/**
- * Angles per position, in radians: part of FLASH-pytorch's state dict, not trained. A loaded model keeps the ones it was
- * saved with.
- */
-export interface Frequencies {
-  /** Of the sinusoidal positions [d / 2]. */
-  readonly sinusoidal?: Float32Array;
-  /** Of the rotary embedding, one per pair of features [min(32, s) / 2]. */
-  readonly rotary?: Float32Array;
-}
-
-/** `10000^(-2i / dim)` for each pair i of `dim` features, from one radian per position down. */
-export function inverseFrequencies(dim: number): Float32Array {
-  return Float32Array.from({ length: dim / 2 }, (_, i) => 10000 ** (-2 * i / dim));
-}
-
 /** Angle of each frequency at n positions from `first` on; the product is rounded to float32, as PyTorch does. */
 function angles(n: number, frequencies: Float32Array, first: number): Float32Array {
   const width = frequencies.length;

@@ -7,7 +7,7 @@
 import type { LayoutEntry } from "../layout.ts";
 import { type FlatTensor, toFloat32 } from "../safetensors.ts";
 import type { Definition } from "./parameters.ts";
-import type { Frequencies } from "./positions.ts";
+import type { Frequencies } from "./frequencies.ts";
 
 /** What a state dict holds, in the form that the model computes with. */
 export interface LoadedState {

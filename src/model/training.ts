@@ -12,7 +12,7 @@ import { tf } from "../tensorflow/mod.ts";
 import { countTokens, crossEntropySum } from "./loss.ts";
 import type { FLASHTransformerOptions } from "./options.ts";
 import { defineTransformer, type Definition, type TransformerParameters } from "./parameters.ts";
-import type { Frequencies } from "./positions.ts";
+import type { Frequencies } from "./frequencies.ts";
 import { transformer } from "./transformer.ts";
 
 /** A transformer as the functions of this file see it: everything but the parameters' values. */

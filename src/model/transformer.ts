@@ -13,7 +13,8 @@ import { linear } from "./layers.ts";
 import { normalize } from "./norms.ts";
 import { type FLASHTransformerOptions, layerOptions } from "./options.ts";
 import type { TransformerParameters } from "./parameters.ts";
-import { type Frequencies, sinusoidalPositions } from "./positions.ts";
+import type { Frequencies } from "./frequencies.ts";
+import { sinusoidalPositions } from "./positions.ts";
 
 /**
  * Logits for the token after each one.

@@ -10,8 +10,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { RunError } from "../errors.ts";
+import { resolve } from "node:path";
+import { RunError, wordsOf } from "../errors.ts";
 import { waitForLock } from "./file_lock.ts";
+import { findInstaller, installArguments, type WheelTags } from "./installers.ts";
 
 /** One file of the package index, named so that nothing else can come. */
 export interface PinnedFile {
@@ -33,14 +35,6 @@ export interface PinnedPackage extends PinnedFile {
   keep?: RegExp;
 }
 
-/** The Python and the platforms in the wheels' names. */
-export interface WheelTags {
-  /** Version of CPython: "3.11". */
-  python: string;
-  /** Platform tags, the one with the newest glibc first: "manylinux_2_27_x86_64". */
-  platforms: readonly string[];
-}
-
 /** What may be passed when a package is fetched. */
 export interface InstallOptions {
   /** Gets a line for people about once a second while bytes arrive. */
@@ -52,26 +46,37 @@ export interface InstallOptions {
 /** Milliseconds between two lines of progress. */
 const PROGRESS_INTERVAL = 1000;
 
-/** Commands that can install a package, the likeliest to be there first. */
-const INSTALLERS = [
-  ["python3", "-m", "pip"],
-  ["python", "-m", "pip"],
-  ["pip3"],
-  ["pip"],
-  ["uv", "pip"],
-] as const;
-
-/** The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder. */
+/**
+ * The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder.
+ *
+ * @throws {RunError} where no variable says where that is
+ */
 export function cacheFolder(): string {
-  const named = Deno.env.get("FLASHMOB_CACHE");
+  const named = folderIn("FLASHMOB_CACHE");
   if (named) return named;
-  const shared = Deno.env.get("XDG_CACHE_HOME");
+  const shared = folderIn("XDG_CACHE_HOME");
   if (shared) return `${shared}/flashmob`;
-  const home = Deno.env.get("HOME");
+  const home = folderIn("HOME");
   if (home) return `${home}/.cache/flashmob`;
   throw new RunError(
     "no cache folder: neither FLASHMOB_CACHE, XDG_CACHE_HOME nor HOME is set; set FLASHMOB_CACHE",
   );
+}
+
+/** The folder that a variable names, from the root on: libraries take a path without a slash for a name to look for. */
+function folderIn(variable: string): string | undefined {
+  try {
+    const folder = Deno.env.get(variable);
+    return folder && resolve(folder);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.InvalidData)) throw cause;
+    throw new RunError(
+      `${variable} names a folder in bytes that are no UTF-8; set FLASHMOB_CACHE to another one`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 /** Where a package lies in the cache once it is fetched. Its name depends on all checksums: another pin is another folder. */
@@ -108,7 +113,7 @@ export async function isInstalled(pinned: PinnedPackage): Promise<boolean> {
 export async function installPackage(pinned: PinnedPackage, options: InstallOptions = {}): Promise<string> {
   const folder = packageFolder(pinned);
   if (await exists(folder)) return folder;
-  await Deno.mkdir(parentOf(folder), { recursive: true });
+  await makeFolder(parentOf(folder));
   using _lock = await waitForLock(`${folder}.lock`, {
     signal: options.signal,
     onWait: () => options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`),
@@ -129,7 +134,7 @@ export async function installPackage(pinned: PinnedPackage, options: InstallOpti
 /** Has pip or uv unpack the package into `staging`/package, with the temporary files of the tool in `staging` too. */
 async function fetchInto(staging: string, pinned: PinnedPackage, options: InstallOptions): Promise<void> {
   options.signal?.throwIfAborted();
-  const installer = await findInstaller(pinned);
+  const installer = await findInstaller(label(pinned));
   await Deno.mkdir(`${staging}/tmp`, { recursive: true });
   const requirements = `${staging}/requirements.txt`;
   await Deno.writeTextFile(requirements, requirementsOf(pinned));
@@ -159,70 +164,6 @@ async function fetchInto(staging: string, pinned: PinnedPackage, options: Instal
   if (!success) {
     const said = new TextDecoder().decode(stderr).trim();
     throw new RunError(`could not fetch ${label(pinned)} with ${installer.join(" ")}, which said:\n${said}`);
-  }
-}
-
-/** The arguments after `install`. pip and uv name a wheel's tags differently. */
-function installArguments(
-  installer: readonly string[],
-  target: string,
-  requirements: string,
-  wheel?: WheelTags,
-): string[] {
-  const common = [
-    "--quiet",
-    "--target",
-    target,
-    "--no-deps",
-    "--only-binary",
-    ":all:",
-    "--require-hashes",
-    "-r",
-  ];
-  if (installer[0] === "uv") {
-    const tags = wheel
-      ? ["--python-version", wheel.python, "--python-platform", uvPlatform(wheel.platforms[0])]
-      : [];
-    return [...common, requirements, ...tags];
-  }
-  return [...common, requirements, "--no-compile", ...(wheel ? pipTags(wheel) : [])];
-}
-
-/** pip's flags; the abi "none" is that of wheels for any Python. */
-function pipTags({ python, platforms }: WheelTags): string[] {
-  const abi = `cp${python.replace(".", "")}`;
-  const tags = ["--python-version", python, "--implementation", "cp", "--abi", abi, "--abi", "none"];
-  return [...tags, ...platforms.flatMap((platform) => ["--platform", platform])];
-}
-
-/** uv's name of a platform, and of none below glibc 2.28: "manylinux_2_27_x86_64" is "x86_64-manylinux_2_28". */
-function uvPlatform(tag: string): string {
-  const [, minor, machine] = /^manylinux_2_(\d+)_(.+)$/.exec(tag) ?? [];
-  if (!machine) throw new TypeError(`a platform tag like manylinux_2_28_x86_64 was expected, found ${tag}`);
-  return `${machine}-manylinux_2_${Math.max(28, Number(minor))}`;
-}
-
-/** The first of the installers that answers. */
-async function findInstaller(pinned: PinnedPackage): Promise<readonly string[]> {
-  for (const installer of INSTALLERS) {
-    const [command, ...first] = installer;
-    if (await runs(command, [...first, "--version"])) return installer;
-  }
-  const looked = INSTALLERS.map((installer) => installer.join(" ")).join(", ");
-  throw new RunError(
-    `could not fetch ${label(pinned)}: no pip and no uv on this machine (looked for: ${looked}). ` +
-      "Install pip (Debian, Ubuntu: apt-get install python3-pip) or uv, then start again",
-  );
-}
-
-/** Whether a command is there and ends with exit code 0. */
-async function runs(command: string, args: string[]): Promise<boolean> {
-  try {
-    const child = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" });
-    return (await child.output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return false;
-    throw error;
   }
 }
 
@@ -288,12 +229,23 @@ function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/"));
 }
 
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new RunError(
+      `the cache can't be used: ${wordsOf(cause)}; set FLASHMOB_CACHE to a folder that can be written`,
+      { cause },
+    );
+  }
+}
+
+/** What can't be looked at, for whatever reason, is not there: who makes it is told why that fails. */
 async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);
     return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+  } catch {
+    return false;
   }
 }

@@ -9,6 +9,7 @@
  */
 
 import { fileURLToPath } from "node:url";
+import { parseJson } from "../json.ts";
 
 /** Permissions of a child, the same as those of the tasks in deno.json. */
 const PERMISSIONS = ["read", "write", "env", "net", "run", "ffi", "sys"].map((name) => `--allow-${name}`);
@@ -105,7 +106,7 @@ export function startChild(
 /** A native library may print a line of its own, which is no event. */
 function eventOf(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseJson(line);
   } catch {
     return undefined;
   }

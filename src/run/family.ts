@@ -8,7 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { RunError, wordsOf } from "../errors.ts";
 import { WORKER_ENVIRONMENT } from "../tensorflow/memory.ts";
 import { type Child, type ChildExit, startChild } from "./children.ts";
-import type { ChildEvent, ChildFailure, ChildOrder } from "./participants.ts";
+import type { ChildEvent, ChildFailure, ChildOrder } from "./child_protocol.ts";
 import { Restarts } from "./restarts.ts";
 
 /** Milliseconds that children have to leave by themselves once the launch has ended, and again after they were asked to. */

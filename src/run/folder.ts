@@ -1,14 +1,17 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, and `server.json` where
- * a coordinator has a NATS server of its own.
+ * `events.jsonl` (checkpoints and resumes), `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl`
+ * where a resume changed the configuration, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
  *
  * @module
  */
 
-import { exists, remove } from "../checkpoint/folder.ts";
+import { entriesIn, exists, remove } from "../checkpoint/folder.ts";
 import type { CommittedStep, RunOutcome, RunRecord } from "../dist/plan.ts";
 import { ConfigError, RunError, wordsOf } from "../errors.ts";
+import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
+import { RunRecordFile } from "./record.ts";
+import { parseJson, stringifyJson } from "../json.ts";
 
 /** What `metrics.jsonl` says of a step. */
 export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
@@ -48,6 +51,8 @@ export interface MetricsRecord extends RunRecord {
   elapsed: number;
   /** Workers of the last step; 0 where there was none, or it was computed in one process. */
   workers: number;
+  /** The last step on record; 0 where there is none. */
+  lastStep: number;
 }
 
 /** The NATS server of a run. */
@@ -68,7 +73,7 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder of a new run.
+   * Makes the folder of a new run. A run that has not come to its first step leaves nothing that could be lost: its place is taken.
    *
    * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
    */
@@ -76,6 +81,7 @@ export class RunFolder {
     const folder = new RunFolder(path);
     try {
       await Deno.mkdir(path, { recursive: true });
+      if (await folder.#isUnused()) await remove(folder.config);
       await createFile(folder.config, configYaml);
       await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
     } catch (error) {
@@ -91,6 +97,32 @@ export class RunFolder {
   /** Whether it holds a run. */
   exists(): Promise<boolean> {
     return exists(this.config);
+  }
+
+  /** Whether the run in it has left neither a step nor a checkpoint. */
+  async #isUnused(): Promise<boolean> {
+    const isEmpty = await exists(this.file("metrics.jsonl")) && this.metricsLines().length === 0;
+    return isEmpty && !this.events.exists && (await entriesIn(this.checkpoints)).length === 0;
+  }
+
+  /**
+   * Takes the lock of the folder, which is made where it is not there.
+   *
+   * @throws {ConfigError} where another process uses it, or it can't be written to
+   */
+  async lock(options: FolderLockOptions = {}): Promise<FolderLock> {
+    try {
+      await Deno.mkdir(this.path, { recursive: true });
+      return await FolderLock.take(this.path, options);
+    } catch (error) {
+      if (error instanceof ConfigError || options.signal?.aborted) throw error;
+      throw new ConfigError([`machine.out: ${this.path} can't be written to (${wordsOf(error)})`]);
+    }
+  }
+
+  /** What happened to the run besides its steps. */
+  get events(): RunRecordFile {
+    return new RunRecordFile(this.file("events.jsonl"));
   }
 
   /**
@@ -110,19 +142,26 @@ export class RunFolder {
     Deno.renameSync(`${path}.tmp`, path);
   }
 
+  /** The run is resumed from `step`: what is on record of later ones does not count any more. */
+  resumeFrom(step: number): void {
+    this.discardAfter(step);
+    this.events.add({ event: "resumed", step });
+  }
+
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
     const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
-      .map((line) => JSON.parse(line) as StepMetrics | EvaluationMetrics);
-    const steps = lines.filter((line): line is StepMetrics => "loss" in line);
+      .map(metricsIn);
+    const steps = lines.filter(isStep);
     const last = steps.at(-1);
     return {
       tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
-      loss: last?.loss ?? NaN, // JSON has null for NaN
+      loss: last?.loss ?? NaN,
       evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
       skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
       workers: last?.workers ?? 0,
+      lastStep: last?.step ?? 0,
     };
   }
 
@@ -139,10 +178,14 @@ export class RunFolder {
     return text === undefined ? undefined : JSON.parse(text);
   }
 
-  /** Adds a line to `changes.jsonl`, and replaces `config.yaml`. */
-  async writeChanges(changes: ConfigChanges, configYaml: string): Promise<void> {
+  /** Adds a line to `changes.jsonl`. */
+  async addChanges(changes: ConfigChanges): Promise<void> {
     const append = { append: true };
     await Deno.writeTextFile(this.file("changes.jsonl"), JSON.stringify(changes) + "\n", append);
+  }
+
+  /** Replaces `config.yaml`. */
+  async replaceConfig(configYaml: string): Promise<void> {
     await replaceFile(this.config, configYaml);
   }
 
@@ -166,22 +209,25 @@ export class RunFolder {
     return new MetricsWriter(this.file("metrics.jsonl"));
   }
 
-  /** Validation losses by step, from `metrics.jsonl`; none where there is no such file. */
+  /**
+   * Validation losses by step, from `metrics.jsonl`; none where there is no such file. NaN where nobody has evaluated, and the next
+   * step found losses or gradients that are not finite.
+   */
   validationLosses(): Map<number, number> {
-    const lines = this.metricsLines().filter((line) =>
-      line.includes('"valLoss"') && stepOf(line) !== Infinity
-    );
-    return new Map(lines.map((line) => {
-      const { step, valLoss } = JSON.parse(line) as EvaluationMetrics;
-      return [step, valLoss];
-    }));
+    const lines = this.metricsLines()
+      .filter((line) => /"valLoss"|"applied":false/.test(line) && stepOf(line) !== Infinity).map(metricsIn);
+    const losses = new Map<number, number>();
+    // A step that is skipped has tried the state before it, and leaves it as it was.
+    for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);
+    for (const line of lines) if (!isStep(line)) losses.set(line.step, line.valLoss);
+    return losses;
   }
 
   /** Writes `summary.json`. */
   async writeSummary(summary: Summary): Promise<void> {
     const path = this.file("summary.json");
     try {
-      await replaceFile(path, JSON.stringify(summary, null, 2) + "\n");
+      await replaceFile(path, stringifyJson(summary, 2) + "\n");
     } catch (error) {
       throw new RunError(`The run is complete, but ${path} can't be written: ${wordsOf(error)}`);
     }
@@ -220,7 +266,7 @@ export class MetricsWriter implements Disposable {
 
   /** Adds a line: when this returns, it outlives the process. */
   write(metrics: StepMetrics | EvaluationMetrics): void {
-    const bytes = new TextEncoder().encode(JSON.stringify(metrics) + "\n");
+    const bytes = new TextEncoder().encode(stringifyJson(metrics) + "\n");
     try {
       for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
     } catch (error) {
@@ -240,6 +286,20 @@ export class MetricsWriter implements Disposable {
 function skipsOf(steps: readonly StepMetrics[]): number {
   const skipped = steps.slice(1 + steps.findLastIndex(({ applied }) => applied));
   return skipped.filter(({ step, round }) => round === undefined || step === round[1]).length;
+}
+
+/** Numbers that may be NaN. Flashmob 0.1 wrote null for it. */
+const MAY_BE_NAN = ["loss", "gradNorm", "tokensPerSecond", "valLoss"];
+
+/** What a line of metrics says. */
+function metricsIn(line: string): StepMetrics | EvaluationMetrics {
+  const metrics = parseJson<Record<string, unknown>>(line);
+  for (const name of MAY_BE_NAN) if (metrics[name] === null) metrics[name] = NaN;
+  return metrics as unknown as StepMetrics | EvaluationMetrics;
+}
+
+function isStep(metrics: StepMetrics | EvaluationMetrics): metrics is StepMetrics {
+  return "loss" in metrics;
 }
 
 /** The step of a line of metrics; a torn last line counts as discarded. */

@@ -10,10 +10,14 @@ import { RunError, wordsOf } from "../errors.ts";
 import type { RunListener } from "./events.ts";
 import { Family } from "./family.ts";
 import type { Summary } from "./folder.ts";
-import type { ChildEvent, ChildOrder, WorkerOptions } from "./participants.ts";
+import type { ChildEvent, ChildOrder } from "./child_protocol.ts";
+import type { CoordinatorOptions, WorkerOptions } from "./participants.ts";
 
 /** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
 const CLOSING_TIME = 60_000;
+
+/** Where a run begins. */
+export type LaunchStart = NonNullable<CoordinatorOptions["start"]>;
 
 /** What all launches take. */
 export interface LaunchOptions {
@@ -27,14 +31,14 @@ export interface LaunchOptions {
  * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
  * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
  *
- * @param startStep the step that the run goes on after; 0 starts a new one
+ * @param start where the run begins, in its folder that this process has locked
  * @throws {RunError} where coordinator or worker fails before the first step, no coordinator can be kept alive, or fewer workers
  *   than the run needs: with the words of the last that failed, after those that are left have saved
  * @throws what `onEvent` throws
  */
 export async function launchRun(
   config: Config,
-  startStep: number,
+  start: LaunchStart,
   { signal, onEvent }: LaunchOptions,
 ): Promise<Summary> {
   const say = (text: string) => onEvent({ kind: "status", text });
@@ -44,7 +48,7 @@ export async function launchRun(
   );
   const launch = new Launch(config, server.url, { signal, onEvent });
   server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
-  return await launch.run(startStep);
+  return await launch.run(start);
 }
 
 /** The processes of a run around a NATS server. */
@@ -63,7 +67,7 @@ class Launch {
 
   constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
     const { machine, data: { source } } = config;
-    this.#orders = workerOrders(machine, { url, source, atHome: true });
+    this.#orders = workerOrders(machine, { url, source, folder: machine.out, atHome: true });
     this.#left = this.#orders.length;
   }
 
@@ -72,12 +76,12 @@ class Launch {
     this.#family.fail(error);
   }
 
-  async run(startStep: number): Promise<Summary> {
+  async run(start: LaunchStart): Promise<Summary> {
     const { signal } = this.options;
     const interrupt = () => this.#interrupt();
     signal?.addEventListener("abort", interrupt);
     try {
-      const coordinator = this.#keepCoordinator(startStep);
+      const coordinator = this.#keepCoordinator(start);
       this.#listening.promise.then(() => {
         keepReducers(this.#family, this.config.machine, this.url);
         this.#keepWorkers();
@@ -96,12 +100,12 @@ class Launch {
     return this.#summary;
   }
 
-  #keepCoordinator(startStep: number): Promise<void> {
+  #keepCoordinator(start: LaunchStart): Promise<void> {
     const { config, url } = this;
     const startWorkers = this.#orders.length;
     return this.#family.keepAlive("coordinator", {
-      first: { role: "coordinator", config, options: { url, startStep, startWorkers } },
-      later: { role: "coordinator", config, options: { url, takeOver: true } },
+      first: { role: "coordinator", config, options: { url, start, startWorkers, isLocked: true } },
+      later: { role: "coordinator", config, options: { url, takeOver: true, isLocked: true } },
       isWorthIt: () => this.#isUnderWay && this.#left > 0,
     });
   }
@@ -150,13 +154,14 @@ class Launch {
  * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
  * a member is started again, a few times.
  *
- * @param where the address of the run's NATS server, and where this machine has the text if not where the run has it
+ * @param where the address of the run's NATS server, where this machine has the text if not where the run has it, and the folder
+ *   where it keeps checkpoints, if it is to
  * @throws {RunError} where a worker is refused or fails before any of them was a member; or later, when all have ended: with its
  *   words
  */
 export async function launchWorkers(
   machine: Config["machine"],
-  where: Pick<WorkerOptions, "url" | "source">,
+  where: Pick<WorkerOptions, "url" | "source" | "folder">,
   { signal, onEvent }: LaunchOptions,
 ): Promise<void> {
   let hasJoined = false;
@@ -210,11 +215,11 @@ function keepReducers(family: Family, { run, name, reducers, out }: Config["mach
 
 /** Worker i of this machine computes on GPU i where there are GPUs, counted round where there are fewer. */
 function workerOrders(
-  { run, workers, backend, device, name, out: folder }: Config["machine"],
-  common: Pick<WorkerOptions, "url" | "source" | "atHome">,
+  { run, workers, backend, device, name }: Config["machine"],
+  common: Pick<WorkerOptions, "url" | "source" | "folder" | "atHome">,
 ): WorkerOrder[] {
   return Array.from({ length: workers }, (_, gpu) => ({
     role: "worker",
-    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu, folder },
+    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu },
   }));
 }

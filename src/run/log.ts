@@ -6,7 +6,14 @@
 
 import type { CommittedStep, DistEvent, RunOutcome } from "../dist/plan.ts";
 import type { RunListener } from "./events.ts";
-import type { MetricsRecord, MetricsWriter, RunFolder, StepMetrics, Summary } from "./folder.ts";
+import type {
+  EvaluationMetrics,
+  MetricsRecord,
+  MetricsWriter,
+  RunFolder,
+  StepMetrics,
+  Summary,
+} from "./folder.ts";
 
 /** Writes what a run tells into its folder, and hands it on. */
 export class RunLog implements Disposable {
@@ -15,6 +22,8 @@ export class RunLog implements Disposable {
   #before: number;
   /** When the first step of this start opened, ms. */
   #started: number | undefined;
+  /** What the last evaluation said. */
+  #hasDiverged = false;
 
   /**
    * @param folder where metrics and summary go
@@ -31,12 +40,12 @@ export class RunLog implements Disposable {
   }
 
   /**
-   * Goes on with what another process has written up to a step. That process, should it still be there, can't write into
+   * Continues what another process has written up to a step. That process, should it still be there, can't write into
    * the file any more.
    */
   takeOver(step: number): MetricsRecord {
     this.#metrics[Symbol.dispose]();
-    this.folder.discardAfter(step);
+    this.folder.resumeFrom(step);
     this.#metrics = this.folder.openMetrics();
     const record = this.folder.record();
     this.#before = record.elapsed;
@@ -56,7 +65,8 @@ export class RunLog implements Disposable {
       case "evaluated": {
         const metrics = { step: event.step, valLoss: event.valLoss };
         this.#metrics.write(metrics);
-        return this.listener({ kind: "evaluated", metrics });
+        this.listener({ kind: "evaluated", metrics });
+        return this.#warn(metrics);
       }
       case "saved":
         return this.#saved(event);
@@ -78,14 +88,29 @@ export class RunLog implements Disposable {
     return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
-  #saved({ step, elsewhere }: DistEvent & { kind: "saved" }): void {
+  /** On record, and told. */
+  #saved({ kind: _, ...saved }: DistEvent & { kind: "saved" }): void {
+    const say = (text: string) => this.listener({ kind: "status", text });
+    const { step, member, place, elsewhere } = saved;
+    const unwritten = this.folder.events.add({ event: "saved", ...saved });
+    if (unwritten !== undefined) say(unwritten);
     this.listener({ kind: "saved", step });
-    if (!elsewhere) return;
-    const { member, place } = elsewhere;
-    this.listener({
-      kind: "status",
-      text: `the checkpoint of step ${step} is in ${place} on the machine of ${member}`,
-    });
+    if (elsewhere) say(`the checkpoint of step ${step} is in ${place} on the machine of ${member}`);
+  }
+
+  /** Says it when the model has diverged, once until it is well again. */
+  #warn({ step, valLoss }: EvaluationMetrics): void {
+    const hasDiverged = !Number.isFinite(valLoss);
+    if (hasDiverged && !this.#hasDiverged) {
+      this.listener({
+        kind: "status",
+        text:
+          `the model has diverged: after step ${step} its validation loss is ${valLoss}. Its checkpoints push no earlier one ` +
+          "out; go on from one of those with a lower optimizer.learningRate, a longer optimizer.schedule.warmup, a smaller " +
+          "optimizer.clipNorm, or with dist.codec float32",
+      });
+    }
+    this.#hasDiverged = hasDiverged;
   }
 
   #step({ seconds, reason, ...committed }: CommittedStep): void {
@@ -122,12 +147,16 @@ function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "save
     case "mixed":
       return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
         "dist.mixed is true; the result now depends on who computes what";
+    case "collecting":
+      return `the checkpoint of step ${event.step} comes from ${event.member}: ${
+        Math.floor(100 * event.share)
+      } %`;
     case "joining":
       return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
       return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
-    case "momentsUnsaved":
-      return `the moments of ${event.member} after step ${event.step} are not saved: ${event.error}`;
+    case "unkept":
+      return `what ${event.member} keeps for itself of step ${event.step} is not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "reducerJoined":

@@ -5,35 +5,41 @@
  * @module
  */
 
-import { checkpointSteps, newestCheckpoint } from "../checkpoint/checkpoint.ts";
-import { type Config, type RunConfig, stringifyConfig } from "../config/config.ts";
-import { loadCorpus } from "../data/corpus.ts";
-import { AveragingReplica } from "../dist/averaging_replica.ts";
+import { type Config, type RunConfig, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
+import { type Corpus, loadCorpus } from "../data/corpus.ts";
+import { DATA_BEGINS } from "../data/microbatch.ts";
 import { coordinate } from "../dist/coordinator.ts";
 import { fetchRun } from "../dist/joining.ts";
 import { takeNatsLease } from "../dist/nats_lease.ts";
 import { connectNats } from "../dist/nats_transport.ts";
-import type { Replica } from "../dist/replica.ts";
 import { type ReducerEvent, runReducer } from "../dist/reducer.ts";
+import { takeStart } from "../dist/starting_state.ts";
 import { runWorker } from "../dist/worker.ts";
-import { ConfigError, RunError, TransientError, wordsOf } from "../errors.ts";
 import { learningRate } from "../model/schedule.ts";
-import { averagingOf, planOf } from "./plan.ts";
-import type { RunEvent, RunListener } from "./events.ts";
+import { MOMENTS, RunCheckpoints } from "./checkpoints.ts";
+import type { RunListener } from "./events.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
+import { openReplica } from "./open_replica.ts";
+import { ownFolder, refuseOtherRun } from "./own_folder.ts";
+import { planOf } from "./plan.ts";
 import { ResidualFiles } from "./residual_files.ts";
+import { openRun, type ResumePoint } from "./resume.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
   /** Address of the NATS server, with its token. */
   url: string;
-  /** The step that the run in `machine.out` goes on after. Without it the folder of a new run is made. */
-  startStep?: number;
-  /** Goes on with the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
+  /** Where the run in `machine.out` is resumed, or begins. Without it the folder of a new run is made. */
+  start?: Pick<ResumePoint, "step" | "origin">;
+  /** Continues the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
   takeOver?: boolean;
+  /** Resumes the run in `machine.out` from the checkpoint of this step, 0 for the beginning, whatever workers have. */
+  fromStep?: number;
   /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
   startWorkers?: number;
+  /** Whether the process that has started this one holds the lock of the run's folder. */
+  isLocked?: boolean;
   /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
   signal?: AbortSignal;
   /** Gets what happens. */
@@ -43,11 +49,11 @@ export interface CoordinatorOptions {
 }
 
 /**
- * Coordinates a run: waits for workers, averages what they compute, and writes the run's metrics and summary
- * into its folder.
+ * Coordinates a run: waits for workers, averages what they compute, and keeps the run's metrics, checkpoints and summary in
+ * its folder.
  *
  * @throws {ConfigError} where the corpus or the folder can't be used
- * @throws {RunError} where the run can't go on, with the words of the worker that ended it
+ * @throws {RunError} where the run can't be continued, with the words of the worker that ended it
  *
  * @example
  * ```ts ignore
@@ -56,29 +62,60 @@ export interface CoordinatorOptions {
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
   const { url, takeOver, startWorkers, signal, onEvent = () => {}, onListening } = options;
-  const { machine, data, optimizer } = config;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
-  const corpus = await loadCorpus(data.source, data, { signal, onProgress });
-  const plan = planOf(config, corpus, startWorkers);
-  const folder = RunFolder.at(machine.out);
-  const startStep = takeOver
-    ? await newestCheckpoint(folder.checkpoints, onProgress) ?? 0
-    : options.startStep;
-  if (startStep === undefined) await RunFolder.create(machine.out, stringifyConfig(config));
-  const record = folder.record();
+  const onSkipped = options.start ? undefined : onProgress; // else the launcher has said it
+  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
+  const common = planOf(config, corpus, startWorkers); // finds out whether the corpus is long enough
+  const folder = RunFolder.at(config.machine.out);
   await using resources = new AsyncDisposableStack();
+  const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
+  const point = await startOf(config, corpus, options, onProgress);
+  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  const checkpoints = new RunCheckpoints(folder.checkpoints, {
+    run: id,
+    config: runPart(config),
+    corpus: { bytes: corpus.bytes, sha256: corpus.sha256 },
+    origin,
+    losses: () => folder.validationLosses(),
+  });
+  const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
+  const record = folder.record();
   const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
   resources.defer(() => transport.close());
-  const outcome = await coordinate(transport, { ...plan, startStep: startStep ?? 0, record }, {
+  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
     signal,
     onEvent: log.hear,
     onListening,
     residuals: new ResidualFiles(folder.residuals),
+    checkpoints,
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
-    takeOver: takeOver ? { expected: record.workers, recall: (step) => log.takeOver(step) } : undefined,
+    takeOver: takeOver
+      ? { expected: record.workers, recall: (step) => log.takeOver(step), missing }
+      : undefined,
   });
-  return await log.finish(outcome);
+  return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+}
+
+/** Where the run begins: its folder is made, or opened. */
+async function startOf(
+  config: Config,
+  corpus: Corpus,
+  { start, takeOver, fromStep }: CoordinatorOptions,
+  say: (text: string) => void,
+): Promise<ResumePoint> {
+  if (takeOver) return await openRun(config, corpus, say);
+  if (fromStep !== undefined) {
+    const point = await openRun(config, corpus, say, fromStep);
+    RunFolder.at(config.machine.out).resumeFrom(point.step);
+    return point;
+  }
+  const identified = config.id === undefined || !start
+    ? withNewIdentity(config)
+    : { ...config, id: config.id };
+  if (start) return { config: identified, ...start };
+  await RunFolder.create(config.machine.out, stringifyConfig(identified));
+  return { config: identified, step: 0, origin: DATA_BEGINS };
 }
 
 /** How a worker is started. */
@@ -97,9 +134,12 @@ export interface WorkerOptions {
   device?: "cpu" | "gpu";
   /** Which GPU of this machine. */
   gpu?: number;
-  /** Folder for checkpoints: the run's own on the machine where it was started. */
-  folder: string;
-  /** Whether this is the machine where the run was started. Others write checkpoints only when nobody there is left. */
+  /**
+   * The run's folder on the machine where it was started. Elsewhere a folder where this worker keeps the checkpoints that it hands
+   * to the coordinator; without one it keeps only what is its own, in a place named after the run's identity.
+   */
+  folder?: string;
+  /** Whether this is the machine where the run was started: checkpoints are written into the run's folder there. */
   atHome?: boolean;
   /** Leaves the run. */
   signal?: AbortSignal;
@@ -123,15 +163,30 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   const { url, run, member, signal, onStatus } = options;
   const transport = await connectNats(url, member, { signal, onStatus });
   try {
-    const { config, configHash, startStep } = await fetchRun(transport, run, member, signal);
-    const replica = await openReplica(config as RunConfig, { ...options, startStep });
+    const { config, configHash, id, origin, startStep } = await fetchRun(transport, run, member, signal);
+    const { atHome = false } = options;
+    const folder = options.folder ?? ownFolder(id);
+    if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
+    const fetchState = ({ layout: { size } }: RunCheckpoints) => {
+      onStatus?.(`takes the state of step ${startStep} from the coordinator`);
+      const replica = { size, moments: MOMENTS };
+      return takeStart(transport, { run, member, step: startStep, replica, signal });
+    };
+    const replica = await openReplica({ config: config as RunConfig, id, origin }, {
+      ...options,
+      folder,
+      start: (checkpoints) =>
+        startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(checkpoints),
+    });
     await runWorker(transport, replica, {
       run,
+      id,
       member,
       configHash,
-      atHome: options.atHome ?? false,
+      atHome,
+      keepsCheckpoints: !atHome && options.folder !== undefined,
       signal,
-      residuals: new ResidualFiles(RunFolder.at(options.folder).residuals),
+      residuals: new ResidualFiles(RunFolder.at(folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
         if (event.kind === "alone") onStatus?.(ALONE);
@@ -205,89 +260,4 @@ const ALONE = "has lost the coordinator, and waits for it to come back or for an
 
 function connectionText({ isCutOff }: { isCutOff: boolean }): string {
   return isCutOff ? "waits for the NATS server to be there again" : "is connected to the NATS server again";
-}
-
-/** What a replica on this machine needs besides the run's configuration. */
-export interface ReplicaOptions
-  extends Pick<WorkerOptions, "source" | "backend" | "device" | "gpu" | "folder" | "signal" | "onStatus"> {
-  /** Name of the worker that it is for; a single process has none. */
-  member?: string;
-  /** The step that the run starts after: 0 by default, or that of a checkpoint in the folder. */
-  startStep?: number;
-}
-
-/** A replica with this machine's backend and text, at the step that the run starts from. */
-export async function openReplica(
-  config: RunConfig,
-  { source, backend, device, gpu, folder, member, startStep = 0, signal, onStatus }: ReplicaOptions,
-): Promise<Replica> {
-  // Loaded only here: tfjs takes a second and 100 MB that a coordinator or launcher has no use for.
-  const { initBackend } = await import("../tensorflow/mod.ts");
-  const { FlashReplica } = await import("./replica.ts");
-  const install = { signal, onProgress: onStatus };
-  const corpus = await loadCorpus(source ?? config.data.source, config.data, install);
-  const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
-  onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
-  const run = RunFolder.at(folder);
-  if (startStep > 0 && !(await checkpointSteps(run.checkpoints)).includes(startStep)) {
-    throw new RunError(
-      `the run goes on after step ${startStep}, and ${run.checkpoints} has no checkpoint of it; name the run's folder with ` +
-        "--out, or join once the run is under way",
-    );
-  }
-  const { keepLast } = config.checkpoint;
-  const place = { folder: run.checkpoints, keepLast, member, losses: () => run.validationLosses() };
-  const flash = new FlashReplica(config, corpus, info, place);
-  const state = startStep > 0 ? await flash.load(startStep, onStatus) : undefined;
-  await flash.prepare({ onStatus, signal });
-  const averaging = averagingOf(config);
-  if (!averaging) return flash;
-  const replica = new AveragingReplica(flash, averaging.outer);
-  if (state) await replica.restore(state);
-  return replica;
-}
-
-/** What a child process is to be (src/run/children.ts). */
-export type ChildOrder =
-  | {
-    role: "coordinator";
-    config: Config;
-    options: Pick<CoordinatorOptions, "url" | "startStep" | "startWorkers" | "takeOver">;
-  }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "onStatus" | "onJoined"> }
-  | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
-
-/** What a child process tells its launcher. */
-export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
-
-/** The last that a child process tells its launcher when it fails. */
-export interface ChildFailure {
-  kind: "failed";
-  /** What went wrong. */
-  message: string;
-  /** A crash, a reason that may pass, or one for which it would fail again. */
-  cause: "crash" | "passing" | "verdict";
-}
-
-/** What an error means for the process that it ended. */
-export function failureOf(error: unknown): ChildFailure {
-  const isVerdict = error instanceof RunError || error instanceof ConfigError;
-  const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
-  return { kind: "failed", message: wordsOf(error), cause };
-}
-
-/** Does what a child process was ordered to do; events and status lines go to the launcher. */
-export async function runChild(
-  order: ChildOrder,
-  { signal, report }: { signal: AbortSignal; report: (event: ChildEvent) => void },
-): Promise<void> {
-  if (order.role === "coordinator") {
-    const onListening = () => report({ kind: "listening" });
-    await startCoordinator(order.config, { ...order.options, signal, onEvent: report, onListening });
-  } else {
-    const onStatus = (text: string) => report({ kind: "status", text });
-    if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
-    const onJoined = () => report({ kind: "joined" });
-    await startWorker({ ...order.options, signal, onStatus, onJoined });
-  }
 }

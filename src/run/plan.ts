@@ -6,12 +6,16 @@
 
 import { type Config, configHash, type RunConfig, runPart } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
-import { MicroBatches } from "../data/microbatch.ts";
-import { type CoordinationPlan, NO_RECORD } from "../dist/plan.ts";
+import { type DataOrigin, MicroBatches } from "../data/microbatch.ts";
+import type { CoordinationPlan } from "../dist/plan.ts";
 import type { AveragingPlan } from "../dist/rounds.ts";
 
-/** The micro-batches that a configuration makes of a corpus. */
-export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, corpus: Corpus): MicroBatches {
+/** The micro-batches that a configuration makes of a corpus, from an origin on. */
+export function microBatchesOf(
+  { data, train, eval: { windows } }: RunConfig,
+  corpus: Corpus,
+  origin?: DataOrigin,
+): MicroBatches {
   return new MicroBatches(corpus, {
     seqLen: data.seqLen,
     lengths: data.lengths,
@@ -19,6 +23,7 @@ export function microBatchesOf({ data, train, eval: { windows } }: RunConfig, co
     microBatch: train.microBatch,
     seed: train.seed,
     evalWindows: windows,
+    origin,
   });
 }
 
@@ -29,8 +34,11 @@ export function averagingOf({ dist }: RunConfig): AveragingPlan | undefined {
   return { localSteps, warmupSteps, outer: { rate: outerRate, momentum: outerMomentum } };
 }
 
+/** The plan of a run, without what its folder tells: where it is, and whose. */
+type PlanFromConfig = Omit<CoordinationPlan, "id" | "origin" | "startStep" | "startHash" | "record">;
+
 /**
- * The plan of a new run.
+ * The plan of a run.
  *
  * @param startWorkers workers that it waits for before the first step
  * @throws {ConfigError} where the corpus is too short
@@ -39,7 +47,7 @@ export function planOf(
   config: Config,
   corpus: Corpus,
   startWorkers: number = config.machine.minWorkers,
-): CoordinationPlan {
+): PlanFromConfig {
   const { perStep, perEvaluation } = microBatchesOf(config, corpus);
   const { train, eval: { every }, checkpoint, dist, machine } = config;
   return {
@@ -47,8 +55,6 @@ export function planOf(
     config: runPart(config),
     configHash: configHash(config),
     steps: train.steps,
-    startStep: 0,
-    record: NO_RECORD,
     microBatches: perStep,
     averaging: averagingOf(config),
     evaluation: { every, microBatches: perEvaluation },

@@ -5,8 +5,6 @@
  * @module
  */
 
-import { type CheckpointContext, loadCheckpoint, saveCheckpoint } from "../checkpoint/checkpoint.ts";
-import { loadMoments, saveMoments } from "../checkpoint/moments.ts";
 import type { RunConfig } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
 import type { MicroBatches } from "../data/microbatch.ts";
@@ -19,31 +17,21 @@ import type {
   StepOutcome,
 } from "../dist/replica.ts";
 import { hashesOf } from "../dist/replica_state.ts";
-import { hasOwnMoments } from "../dist/rounds.ts";
 import type { Layout } from "../layout.ts";
 import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
 import { type OptimizerOptions, type OptimizerState, stateLength, stepScalars } from "../model/optimizer.ts";
 import { initialParameters } from "../model/parameters.ts";
-import type { Frequencies } from "../model/positions.ts";
+import type { Frequencies } from "../model/frequencies.ts";
 import { learningRate } from "../model/schedule.ts";
-import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
+import { frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
 import { compileSteps, type Steps } from "../model/steps.ts";
 import { type TransformerModel, transformerModel } from "../model/training.ts";
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
-import { averagingOf, microBatchesOf } from "./plan.ts";
+import { MOMENTS, type RunCheckpoints } from "./checkpoints.ts";
+import { microBatchesOf } from "./plan.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
-
-/** Where a replica's checkpoints go, on the machine that keeps them. */
-export interface CheckpointPlace {
-  folder: string;
-  keepLast: number;
-  /** The member whose moments go beside the checkpoints, where each has its own; a single process has no name. */
-  member?: string;
-  /** Validation loss by step, as far as it is known there: the best checkpoint is kept too. */
-  losses?: () => ReadonlyMap<number, number>;
-}
 
 /** How a replica is prepared. */
 export interface PrepareOptions {
@@ -71,16 +59,18 @@ export class FlashReplica implements Replica {
    *
    * @param config the run part
    * @param backend what computes
-   * @param place where checkpoints go
+   * @param checkpoints where they go
+   * @param member whose moments go beside them, where each member has its own; a single process has no name
    */
   constructor(
     private readonly config: RunConfig,
     private readonly corpus: Corpus,
     private readonly backend: BackendInfo,
-    private readonly place: CheckpointPlace,
+    private readonly checkpoints: RunCheckpoints,
+    private readonly member?: string,
   ) {
     this.#model = transformerModel(resolveTransformer(config.model));
-    this.#data = microBatchesOf(config, corpus);
+    this.#data = microBatchesOf(config, corpus, checkpoints.owner.origin);
     this.#optimizer = optimizerOptions(config);
     const { definition } = this.#model;
     this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
@@ -105,7 +95,7 @@ export class FlashReplica implements Replica {
   }
 
   get moments(): readonly string[] {
-    return ["m", "v"];
+    return MOMENTS;
   }
 
   get size(): number {
@@ -215,28 +205,10 @@ export class FlashReplica implements Replica {
     };
   }
 
-  /**
-   * Goes on from the checkpoint of a step.
-   *
-   * @returns its state; where members have moments of their own, with those of this one, or else of the member that wrote it
-   * @throws {SyntaxError} where it is damaged or of another model
-   */
-  async load(step: number, onStatus: (text: string) => void = () => {}): Promise<ReplicaState> {
-    const { folder, member } = this.place;
-    const { state, buffers } = await loadCheckpoint(folder, step, this.layout);
-    const frequencies = frequenciesIn(this.#model.definition, buffers);
-    this.#takeFrequencies(frequencies);
-    Object.assign(state.vectors, vectorsOfFrequencies(frequencies));
-    const { steps } = this.config.train;
-    if (member !== undefined && hasOwnMoments({ averaging: averagingOf(this.config), steps }, step)) {
-      const own = await loadMoments(folder, member, step, hashesOf(state).state);
-      if (own) state.own = own;
-      else {onStatus(
-          `goes on after step ${step} with the moments in the checkpoint: it finds none of its own`,
-        );}
-    }
+  /** Begins with a state instead of the seed's, before {@linkcode FlashReplica.prepare}. */
+  begin(state: ReplicaState): void {
+    this.#takeFrequencies(frequenciesOfVectors(state.vectors));
     this.#take(state);
-    return state;
   }
 
   async restore(state: ReplicaState): Promise<void> {
@@ -265,27 +237,13 @@ export class FlashReplica implements Replica {
     this.#tokens = tokens;
   }
 
-  async save(state: ReplicaState): Promise<string> {
-    const { definition, frequencies } = this.#model;
-    const context: CheckpointContext = {
-      layout: this.layout,
-      buffers: buffersOf(definition, frequencies),
-      config: this.config,
-      corpus: this.identity.corpus,
-    };
-    const { folder, keepLast, losses } = this.place;
-    const { params, ...others } = state.vectors;
-    for (const name of Object.keys(vectorsOfFrequencies(frequencies))) delete others[name]; // they are among the buffers
-    const trained = { ...state, vectors: { params, ...others } };
-    return await saveCheckpoint(folder, trained, context, keepLast, losses?.());
+  save(state: ReplicaState): Promise<string> {
+    return this.checkpoints.save(state);
   }
 
   async saveOwn(state: ReplicaState): Promise<string> {
-    const { folder, keepLast, member } = this.place;
-    if (!state.own || member === undefined) {
-      throw new TypeError("This replica has nothing of its own to save.");
-    }
-    return await saveMoments(folder, member, state.step, state.own, hashesOf(state).state, keepLast);
+    if (this.member === undefined) throw new TypeError("A single process has nothing of its own to save.");
+    return await this.checkpoints.saveMoments(this.member, state);
   }
 
   /** Frees the state's tensors and the compiled functions. */

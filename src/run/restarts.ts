@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ChildFailure } from "./participants.ts";
+import type { ChildFailure } from "./child_protocol.ts";
 
 /** How often in a row a process that crashes is started again, and after how many milliseconds, doubled each time. */
 const RESTARTS = 3;

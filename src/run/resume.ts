@@ -1,24 +1,46 @@
 /**
- * How a run goes on in its folder: from its newest whole checkpoint, or from the beginning where it had none yet. The model
- * and the text stay what they were; other changes of the configuration are logged.
+ * How a run is resumed in its folder: from its newest whole checkpoint, or from the beginning where it had none yet. The model
+ * and the text stay what they were; other changes of the configuration are logged. A folder that holds less than the run's record
+ * tells is not resumed unless somebody insists: what was trained would be thrown away.
  *
  * @module
  */
 
-import { checkpointSteps, newestCheckpoint } from "../checkpoint/checkpoint.ts";
+import { checkpointSteps, findCheckpoint, newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { readStateFile, type StateFile } from "../checkpoint/files.ts";
-import { placeOf } from "../checkpoint/folder.ts";
-import { type Config, configOptions, loadConfig, stringifyConfig } from "../config/config.ts";
+import { setAside } from "../checkpoint/folder.ts";
+import {
+  type Config,
+  configOptions,
+  loadConfig,
+  stringifyConfig,
+  withNewIdentity,
+} from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
+import { DATA_BEGINS, type DataOrigin } from "../data/microbatch.ts";
 import { ConfigError, wordsOf } from "../errors.ts";
 import { type ConfigChanges, RunFolder } from "./folder.ts";
 
+/** What a person insists on: the step whose checkpoint a run is resumed from, 0 for none. What came after it is set aside. */
+export type Insisted = number | undefined;
+
+/** Where a run can be resumed. */
+export interface ResumePoint {
+  /** Its configuration, with its identity. */
+  config: Config & { id: string };
+  /** The step to continue from; 0 for a run that ended before its first checkpoint. */
+  step: number;
+  /** Where its data is then. */
+  origin: DataOrigin;
+  /** What the record tells and the folder does not hold, in words; then nothing was changed in the folder. */
+  missing?: string;
+}
+
 /**
- * Opens the folder of a run that goes on: `machine.out`.
+ * Opens the folder of a run that is resumed: `machine.out`.
  *
- * @param config what it goes on with
+ * @param config what it is resumed with
  * @param say gets lines for people
- * @returns the step to go on after; 0 for a run that ended before its first checkpoint
  * @throws {ConfigError} where there is no run, the model or the text is another one, or none of its checkpoints is whole:
  *   beginning again would replace them
  */
@@ -26,45 +48,94 @@ export async function openRun(
   config: Config,
   corpus: Pick<Corpus, "bytes" | "sha256">,
   say: (text: string) => void,
-): Promise<number> {
+  insisted?: Insisted,
+): Promise<ResumePoint> {
   const { out } = config.machine;
   const folder = RunFolder.at(out);
-  if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to go on with`]);
-  const step = await newestCheckpoint(folder.checkpoints, say);
-  if (step === undefined) await refuseToReplace(folder);
-  const last = step ?? 0;
-  const changes = step === undefined ? {} : await allowedChanges(folder, step, config, corpus);
-  if (step === undefined) say("the run has no checkpoint yet and begins with step 1");
+  if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to resume`]);
+  const { id } = await loadConfig(folder.config) as Pick<Config, "id">; // the folder's, whatever it is resumed with
+  const identified = id === undefined ? withNewIdentity(config) : { ...config, id };
+  const step = await stepToResume(folder, identified.id, say, insisted);
+  const about = step === 0
+    ? undefined
+    : await readStateFile((await findCheckpoint(folder.checkpoints, step))!);
+  const changes = about ? allowedChanges(folder, about, config, corpus) : {};
+  const point = { config: identified, step, origin: about ? originOf(about) : DATA_BEGINS };
+  const missing = insisted === undefined ? await missingFrom(folder, config, step) : undefined;
+  if (missing !== undefined) return { ...point, missing: `--resume ${out}: ${missing}` };
   try {
-    await logChanges(folder, { step: last, changes }, config, say);
-    folder.discardAfter(last);
+    if (insisted !== undefined) await setAside(folder.checkpoints, step);
+    await logChanges(folder, { step, changes }, identified, say);
   } catch (error) {
     throw new ConfigError([`--resume ${out}: can't write to its folder (${wordsOf(error)})`]);
   }
-  return last;
+  return point;
+}
+
+async function stepToResume(
+  folder: RunFolder,
+  run: string,
+  say: (text: string) => void,
+  insisted: Insisted,
+): Promise<number> {
+  if (insisted === 0) return 0;
+  const { checkpoints } = folder;
+  if (insisted !== undefined) {
+    if (await findCheckpoint(checkpoints, insisted) !== undefined) return insisted;
+    const steps = await checkpointSteps(checkpoints);
+    const there = steps.length > 0 ? `there are those of steps ${steps.join(", ")}` : "there is none";
+    throw new ConfigError([`--from-step ${insisted}: ${checkpoints} has no checkpoint of it, ${there}`]);
+  }
+  const newest = await newestCheckpoint(checkpoints, say, run);
+  if (newest !== undefined) return newest;
+  return 0;
+}
+
+/** What the run's record tells and the folder does not hold, in words, with what to do. */
+async function missingFrom(
+  folder: RunFolder,
+  { checkpoint: { every } }: Config,
+  step: number,
+): Promise<string | undefined> {
+  const insist = step === 0
+    ? "to begin again with step 1, add --from-start"
+    : `to continue from step ${step}, add --from-step ${step}`;
+  const here = step === 0 ? "no checkpoint is here" : `the newest here is that of step ${step}`;
+  const unusable = step === 0 ? await checkpointSteps(folder.checkpoints) : [];
+  if (unusable.length > 0) {
+    return `none of its checkpoints can be used (steps ${
+      unusable.join(", ")
+    }); ${insist}: they are set aside`;
+  }
+  const last = folder.events.lastSave();
+  if (last && last.step > step) {
+    const where = last.elsewhere ? `to ${last.place} on the machine of ${last.member}` : `to ${last.place}`;
+    return `${last.member} has saved step ${last.step} ${where}, and ${here}; ` +
+      `copy it into ${folder.checkpoints}, or ${insist}`;
+  }
+  // flashmob 0.1 had no such record, and its workers on other machines kept the checkpoints there.
+  const { lastStep } = folder.record();
+  if (step > 0 || folder.events.exists || every === 0 || lastStep < every) return undefined;
+  return `its metrics tell of ${lastStep} steps, a checkpoint was due every ${every}, and ${here}; perhaps a worker on another ` +
+    `machine has written them: copy the newest into ${folder.checkpoints}, or ${insist}`;
+}
+
+/** Where the data of a run is after a checkpoint. */
+function originOf({ step, samples, config }: StateFile): DataOrigin {
+  return { step, samples: samples ?? step * (config.train?.batch ?? 0) };
 }
 
 /** What is different from the checkpoint's configuration. Throws a ConfigError with all that must not be. */
-async function allowedChanges(
-  { path, checkpoints }: RunFolder,
-  step: number,
+function allowedChanges(
+  { path }: RunFolder,
+  about: StateFile,
   config: Config,
   corpus: Pick<Corpus, "bytes" | "sha256">,
-): Promise<ConfigChanges["changes"]> {
-  const about = await readStateFile(placeOf(checkpoints, step));
+): ConfigChanges["changes"] {
   const changes = changesOf(about.config, config);
   const problems = [...modelProblems(changes), ...corpusProblems(about, corpus)];
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `--resume ${path}: ${problem}`));
   return changes;
-}
-
-async function refuseToReplace({ path, checkpoints }: RunFolder): Promise<void> {
-  const damaged = await checkpointSteps(checkpoints);
-  if (damaged.length === 0) return;
-  throw new ConfigError([
-    `--resume ${path}: none of its checkpoints is whole (steps ${damaged.join(", ")}); ` +
-    "to begin again, start a new run with --out",
-  ]);
 }
 
 /** What is another value in two run parts. The text's path may change: the text itself is compared. */
@@ -106,12 +177,14 @@ async function logChanges(
   config: Config,
   say: (text: string) => void,
 ): Promise<void> {
-  if (Object.keys(changes).length === 0) return;
+  const before = await loadConfig(folder.config) as Config;
   for (const [path, { from, to }] of Object.entries(changes)) {
     say(`after step ${step} ${path} is ${show(to)} instead of ${show(from)}`);
   }
-  const { machine } = await loadConfig(folder.config) as Config; // how this start uses the machine is for this time
-  await folder.writeChanges({ step, changes }, stringifyConfig({ ...config, machine }));
+  if (Object.keys(changes).length > 0) await folder.addChanges({ step, changes });
+  if (Object.keys(changes).length === 0 && before.id !== undefined) return;
+  const { machine } = before; // how this start uses the machine is for this time
+  await folder.replaceConfig(stringifyConfig({ ...config, machine }));
 }
 
 function valueAt(config: object, path: string): unknown {

@@ -4,15 +4,23 @@
  * @module
  */
 
-import { type Config, type ConfigInput, resolveConfig, stringifyConfig } from "../config/config.ts";
-import { loadCorpus } from "../data/corpus.ts";
+import {
+  type Config,
+  type ConfigInput,
+  resolveConfig,
+  runPart,
+  stringifyConfig,
+  withNewIdentity,
+} from "../config/config.ts";
+import { type Corpus, loadCorpus } from "../data/corpus.ts";
+import { DATA_BEGINS } from "../data/microbatch.ts";
 import { runSingle } from "../dist/single.ts";
 import { ConfigError } from "../errors.ts";
-import { launchRun } from "./launch.ts";
+import { type LaunchOptions, launchRun } from "./launch.ts";
 import { learningRate } from "../model/schedule.ts";
-import { openReplica } from "./participants.ts";
+import { openReplica } from "./open_replica.ts";
 import { planOf } from "./plan.ts";
-import { openRun } from "./resume.ts";
+import { openRun, type ResumePoint } from "./resume.ts";
 import type { RunListener } from "./events.ts";
 import { RunFolder, type StepMetrics, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
@@ -20,8 +28,10 @@ import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 
 /** How a run is watched and stopped. */
 export interface TrainOptions {
-  /** Goes on with the run in `machine.out` instead of starting one. */
+  /** Resumes the run in `machine.out` instead of starting one. */
   resume?: boolean;
+  /** Resumes from the checkpoint of this step (0: from the beginning), whatever the run's record tells; later ones are set aside. */
+  fromStep?: number;
   /** Ends the run: the step is finished and a checkpoint saved. */
   signal?: AbortSignal;
   /** Gets each step as it commits. */
@@ -53,33 +63,77 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const resolved = resolveConfig(config);
   refuseShortage(resolved);
   const onProgress = (text: string) => hear({ kind: "status", text });
-  const corpus = await loadCorpus(resolved.data.source, resolved.data, { onProgress, signal });
-  const plan = planOf(resolved, corpus); // finds out whether the corpus is long enough
-  const { backend, device, out } = resolved.machine;
-  if (!options.resume) await RunFolder.create(out, stringifyConfig(resolved));
-  const startStep = options.resume ? await openRun(resolved, corpus, onProgress) : 0;
-  if (resolved.machine.workers > 0) {
-    if (resolved.machine.backend === "tensorflow") { // fetched once, before all workers want it
-      const device = resolved.machine.device ?? await defaultDevice();
-      await findLibrary(device, { onProgress, signal });
-    }
-    return await launchRun(resolved, startStep, { signal, onEvent: hear });
+  const corpus = await loadCorpus(resolved.data.source, resolved.data, {
+    signal,
+    onProgress,
+    onSkipped: onProgress,
+  });
+  planOf(resolved, corpus); // finds out whether the corpus is long enough
+  const folder = RunFolder.at(resolved.machine.out);
+  if (options.resume && !await folder.exists()) {
+    throw new ConfigError([`--resume ${folder.path}: there is no run in it to resume`]);
   }
-  const replica = await openReplica(resolved, {
+  using lock = await folder.lock({ signal, say: onProgress });
+  const start = await startOf(resolved, corpus, { ...options, onEvent: hear });
+  const run = resolved.machine.workers > 0
+    ? launch(start, { signal, onEvent: hear })
+    : trainAlone(start, corpus, { signal, onEvent: hear });
+  return await Promise.race([run, lock.lost]);
+}
+
+/** Makes the folder of a new run, or opens that of one that is resumed. */
+async function startOf(
+  config: Config,
+  corpus: Corpus,
+  { resume, fromStep, onEvent = () => {} }: TrainOptions,
+): Promise<ResumePoint> {
+  const folder = RunFolder.at(config.machine.out);
+  if (!resume) {
+    const identified = withNewIdentity(config);
+    await RunFolder.create(folder.path, stringifyConfig(identified));
+    return { config: identified, step: 0, origin: DATA_BEGINS };
+  }
+  const say = (text: string) => onEvent({ kind: "status", text });
+  const point = await openRun(config, corpus, say, fromStep);
+  if (point.missing !== undefined) throw new ConfigError([point.missing]);
+  folder.resumeFrom(point.step);
+  say(
+    point.step === 0
+      ? "the run has no checkpoint yet and begins with step 1"
+      : `continues from step ${point.step}`,
+  );
+  return point;
+}
+
+async function launch({ config, step, origin }: ResumePoint, options: LaunchOptions): Promise<Summary> {
+  const { signal, onEvent } = options;
+  if (config.machine.backend === "tensorflow") { // fetched once, before all workers want it
+    const device = config.machine.device ?? await defaultDevice();
+    await findLibrary(device, { onProgress: (text) => onEvent({ kind: "status", text }), signal });
+  }
+  return await launchRun(config, { step, origin }, options);
+}
+
+async function trainAlone(
+  { config, step: startStep, origin }: ResumePoint,
+  corpus: Corpus,
+  { signal, onEvent }: LaunchOptions,
+): Promise<Summary> {
+  const { backend, device, out } = config.machine;
+  const folder = RunFolder.at(out);
+  const replica = await openReplica({ id: config.id, config: runPart(config), origin }, {
     backend,
     device,
     folder: out,
-    startStep,
+    atHome: true,
+    start: (checkpoints) => startStep > 0 ? checkpoints.load(startStep) : undefined,
     signal,
-    onStatus: onProgress,
+    onStatus: (text) => onEvent({ kind: "status", text }),
   });
-  const folder = RunFolder.at(out);
-  const record = folder.record();
-  using log = new RunLog(folder, (step) => learningRate(resolved.optimizer, step), hear);
+  const plan = { ...planOf(config, corpus), id: config.id, origin, startStep, record: folder.record() };
+  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent);
   try {
-    return await log.finish(
-      await runSingle(replica, { ...plan, startStep, record }, { signal, onEvent: log.hear }),
-    );
+    return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.hear }));
   } finally {
     replica.dispose();
   }

@@ -29,7 +29,7 @@ export interface Args {
 }
 
 /**
- * Parses command-line arguments.
+ * Parses command-line arguments. As in `@std/cli`, `--no-x` is a flag of that name; `minimist` alone takes it for x = false.
  *
  * @example
  * ```ts
@@ -38,5 +38,7 @@ export interface Args {
  * ```
  */
 export function parseArgs(args: string[], options: ParseOptions = {}): Args {
-  return minimist(args, options);
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const flags = args.slice(0, end).map((arg) => /^--no-[^=]+$/.test(arg) ? `${arg}=true` : arg);
+  return minimist([...flags, ...args.slice(end)], options);
 }

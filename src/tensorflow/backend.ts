@@ -16,6 +16,7 @@ import { instructionSet, processorFlags, processorName } from "./machine.ts";
 import { settleMemory } from "./memory.ts";
 import { RecordingError } from "./recording.ts";
 import { openTensorFlow } from "./symbols.ts";
+import { flagsIn, xlaFlag } from "./xla_flags.ts";
 
 tf.enableProdMode(); // else tfjs prints a banner that advises tfjs-node
 
@@ -156,8 +157,8 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
   const gpus = options.device === "cpu" ? [] : await gpuNames();
   const device = options.device ?? (gpus.length > 0 ? "gpu" : "cpu");
   const { folder } = await findLibrary(device, options);
-  const xlaFlags = Deno.env.get("XLA_FLAGS") ?? ""; // the user's, without ours, which name a folder of this machine
-  setEnvironment(device, folder);
+  const xlaFlags = flagsIn("XLA_FLAGS"); // the user's, without ours, which name a folder of this machine
+  setEnvironment(device, folder, xlaFlags);
   const gpu = device === "gpu" ? (options.gpu ?? 0) % Math.max(gpus.length, 1) : undefined;
   await openCompileCache(folder, gpu === undefined ? processorFlags() : `${processorFlags()} ${gpus[gpu]}`);
   const context = newContext(openTensorFlow(folder, device), { threads: options.threads, gpu });
@@ -175,26 +176,26 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
     deviceName: gpu === undefined ? processorName() : `${gpus[gpu]} (GPU ${gpu})`,
     threads: options.threads,
     instructionSet: gpu === undefined ? instructionSet() : gpus[gpu],
-    xlaFlags,
+    xlaFlags: xlaFlags.join(" "),
   };
 }
 
 /** Variables that TensorFlow reads as its library is opened. What the user set stays, or follows ours, which it overrides. */
-function setEnvironment(device: Device, folder: string): void {
+function setEnvironment(device: Device, folder: string, xlaFlags: readonly string[]): void {
   const defaults: Record<string, string> = {
     TF_CPP_MIN_LOG_LEVEL: "3", // what goes wrong comes back as an error; XLA warns at each start of its own file format
   };
   if (device === "gpu") {
     defaults.NVIDIA_TF32_OVERRIDE = "0"; // float32 products are rounded to 10 bits otherwise
     defaults.TF_DETERMINISTIC_OPS = "1";
-    const xlaFlags = [
+    const flags = [
       "--xla_gpu_deterministic_ops=true",
       "--xla_gpu_autotune_level=0", // what is fastest is another thing in each process
       "--xla_gpu_enable_triton_gemm=false", // it would round to 10 bits, too
-      `--xla_gpu_cuda_data_dir=${folder}/../nvidia/cuda_nvcc`,
-      Deno.env.get("XLA_FLAGS") ?? "",
+      xlaFlag("xla_gpu_cuda_data_dir", `${folder}/../nvidia/cuda_nvcc`),
+      ...xlaFlags,
     ];
-    Deno.env.set("XLA_FLAGS", xlaFlags.join(" "));
+    Deno.env.set("XLA_FLAGS", flags.join(" "));
   }
   for (const [name, value] of Object.entries(defaults)) {
     if (Deno.env.get(name) === undefined) Deno.env.set(name, value);
@@ -206,10 +207,10 @@ let compileCache: CompileCache | undefined;
 /** XLA keeps what it compiles. Its folder depends on the library, the processors and the flags. */
 async function openCompileCache(folder: string, processors: string): Promise<void> {
   const { size, mtime } = await Deno.stat(`${folder}/${LIBRARY_FILE}`);
-  const flags = Deno.env.get("XLA_FLAGS") ?? "";
+  const flags = flagsIn("XLA_FLAGS").join(" ");
   compileCache = new CompileCache([folder, size, mtime?.getTime(), processors, flags].join(" "));
   await compileCache.open();
-  Deno.env.set("TF_XLA_FLAGS", `${Deno.env.get("TF_XLA_FLAGS") ?? ""} ${compileCache.xlaFlag}`);
+  Deno.env.set("TF_XLA_FLAGS", compileCache.addTo(flagsIn("TF_XLA_FLAGS")).join(" "));
 }
 
 /**

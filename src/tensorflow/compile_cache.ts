@@ -8,8 +8,10 @@
 
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { RunError, wordsOf } from "../errors.ts";
 import { type LockOptions, tryLock, waitForLock } from "../packages/file_lock.ts";
 import { cacheFolder } from "../packages/packages.ts";
+import { xlaFlag } from "./xla_flags.ts";
 
 /** CRC-32 by file name: the files are guarded against accidents, and there may be hundreds of megabytes to look at at a start. */
 type Checksums = Record<string, number>;
@@ -17,9 +19,12 @@ type Checksums = Record<string, number>;
 /** Bytes that are kept; of more, the oldest files go. The step of a model takes ten million. */
 const LIMIT = 500_000_000;
 
+const FOLDER_FLAG = "tf_xla_persistent_cache_directory";
+
 /** The files compiled by one TensorFlow for one kind of processor. */
 export class CompileCache {
-  readonly #folder: string;
+  /** Where the files are. */
+  readonly folder: string;
   /** Checksums that this process has computed, by name, size and time of the file: it looks three times, and there may be many. */
   readonly #computed = new Map<string, number>();
   readonly #limit: number;
@@ -31,19 +36,38 @@ export class CompileCache {
   constructor(identity: string, limit: number = LIMIT) {
     this.#limit = limit;
     const name = createHash("sha256").update(identity).digest("hex").slice(0, 16);
-    this.#folder = `${cacheFolder()}/xla/${name}`;
+    this.folder = `${cacheFolder()}/xla/${name}`;
   }
 
-  /** The flag that tells XLA where the files are; it is read when the library is opened. */
-  get xlaFlag(): string {
-    return `--tf_xla_persistent_cache_directory=${this.#folder}`;
+  /**
+   * TensorFlow's flags with the one that tells XLA where the files are; they are read when the library is opened. One that names
+   * another folder is left out: nobody would check the files there.
+   */
+  addTo(flags: readonly string[]): string[] {
+    return [
+      ...flags.filter((flag) => !flag.startsWith(`--${FOLDER_FLAG}=`)),
+      xlaFlag(FOLDER_FLAG, this.folder),
+    ];
   }
 
-  /** Makes the folder, and deletes damaged files unless another process is compiling. */
+  /**
+   * Makes the folder, and deletes damaged files unless another process is compiling.
+   *
+   * @throws {RunError} where the folder can't be written
+   */
   async open(): Promise<void> {
-    await Deno.mkdir(this.#folder, { recursive: true });
-    using lock = await tryLock(this.#lock);
-    if (lock) await this.#deleteDamaged();
+    try {
+      await Deno.mkdir(this.folder, { recursive: true });
+      using lock = await tryLock(this.#lock);
+      if (lock) await this.#deleteDamaged();
+    } catch (cause) {
+      throw new RunError(
+        `the folder for compiled code can't be used: ${
+          wordsOf(cause)
+        }; set FLASHMOB_CACHE to a folder that can be written`,
+        { cause },
+      );
+    }
   }
 
   /**
@@ -66,17 +90,17 @@ export class CompileCache {
   }
 
   get #lock(): string {
-    return `${this.#folder}/lock`;
+    return `${this.folder}/lock`;
   }
 
   get #list(): string {
-    return `${this.#folder}/checksums.json`;
+    return `${this.folder}/checksums.json`;
   }
 
   async #deleteDamaged(): Promise<void> {
     const known = await this.#knownChecksums();
     for (const [name, sha256] of Object.entries(await this.#checksums())) {
-      if (known[name] !== sha256) await Deno.remove(`${this.#folder}/${name}`);
+      if (known[name] !== sha256) await Deno.remove(`${this.folder}/${name}`);
     }
   }
 
@@ -95,7 +119,7 @@ export class CompileCache {
     let bytes = files.reduce((sum, { size }) => sum + size, 0);
     for (const { name, size } of files.sort((a, b) => a.time - b.time)) {
       if (bytes <= this.#limit) return;
-      await Deno.remove(`${this.#folder}/${name}`);
+      await Deno.remove(`${this.folder}/${name}`);
       bytes -= size;
     }
   }
@@ -105,7 +129,7 @@ export class CompileCache {
     const checksums: Checksums = {};
     for (const { name, size, time } of await this.#files()) {
       const version = `${name} ${size} ${time}`;
-      const checksum = this.#computed.get(version) ?? crc32(await Deno.readFile(`${this.#folder}/${name}`));
+      const checksum = this.#computed.get(version) ?? crc32(await Deno.readFile(`${this.folder}/${name}`));
       this.#computed.set(version, checksum);
       checksums[name] = checksum;
     }
@@ -115,9 +139,9 @@ export class CompileCache {
   /** What XLA has written. */
   async #files(): Promise<{ name: string; size: number; time: number }[]> {
     const files = [];
-    for await (const { name } of Deno.readDir(this.#folder)) {
+    for await (const { name } of Deno.readDir(this.folder)) {
       if (!name.endsWith(".pb")) continue;
-      const { size, mtime } = await Deno.stat(`${this.#folder}/${name}`);
+      const { size, mtime } = await Deno.stat(`${this.folder}/${name}`);
       files.push({ name, size, time: mtime?.getTime() ?? 0 });
     }
     return files;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { RunError, wordsOf } from "../errors.ts";
 import { type Device, FRAMEWORK_FILE, LIBRARY_FILE, SOLVER_FILE } from "./library.ts";
 
 /** `TF_Output`, passed by value: an operation and the index of one of its outputs. */
@@ -125,8 +125,12 @@ export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
     [framework, library].forEach(keepLoaded);
     return symbols;
   } catch (cause) {
-    const said = cause instanceof Error ? cause.message : cause;
-    throw new RunError(`could not open TensorFlow's libraries in ${folder}: ${said}`, { cause });
+    const hint = /\$\{?(ORIGIN|LIB|PLATFORM)/.test(folder)
+      ? "; the loader replaces $ORIGIN, $LIB and $PLATFORM in a path: it has to be a folder without them"
+      : "";
+    throw new RunError(`could not open TensorFlow's libraries in ${folder}: ${wordsOf(cause)}${hint}`, {
+      cause,
+    });
   }
 }
 

@@ -6,49 +6,53 @@
 
 import { saveCheckpoint } from "../checkpoint/checkpoint.ts";
 import { exists } from "../checkpoint/folder.ts";
-import { resolveConfig, runPart, stringifyConfig } from "../config/config.ts";
+import { resolveConfig, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { type FLASHTransformerOptions, resolveTransformer } from "../model/options.ts";
 import { defineTransformer } from "../model/parameters.ts";
 import { buffersOf, fromStateDict } from "../model/state_dict.ts";
 import { RunFolder } from "../run/folder.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
-import { readModel } from "./model.ts";
+import { fitting, optionsIn, readModel, UNTOLD } from "./model.ts";
 
-/**
- * What a state dict does not tell of its model; FLASH-pytorch's defaults where not given. That the model is causal is taken
- * for granted: no other one is trained here.
- */
-export type UntoldOptions = Pick<FLASHTransformerOptions, "groupSize" | "laplaceAttnFn" | "shiftTokens">;
+/** What shapes and names of a state dict do not tell of its model. */
+export type UntoldOptions = Pick<FLASHTransformerOptions, typeof UNTOLD[number]>;
+
+/** How `deno task convert` is told each of them. */
+const FLAGS: Record<keyof UntoldOptions, string> = {
+  groupSize: "--group-size N",
+  causal: "--causal",
+  shiftTokens: "--shift-tokens or --no-shift-tokens",
+  laplaceAttnFn: "--laplace-attn-fn or --no-laplace-attn-fn",
+};
 
 /**
  * Makes the folder of a run of a state dict: with a configuration and a checkpoint of step 1, so that `generate` and
  * `evaluate` take it and `train --resume` trains on. (Step 0 is what the seed gives, and never saved.)
  *
- * @param source a safetensors file; names may begin with `net.`, as in FLASH-pytorch's training wrapper
+ * @param source a safetensors file; names may begin with `net.`, as in FLASH-pytorch's training wrapper. One that flashmob wrote
+ * says all of its model
  * @param out the folder; must not hold a run
- * @throws {ConfigError} where files or options can't be used, or the state dict is not that of a FLASHTransformer, with all
- * that doesn't fit
+ * @param given what the file does not say. Nothing of it is assumed, and nothing that the file says is overridden
+ * @throws {ConfigError} where files or options can't be used or contradict each other, an option is said by neither, or the
+ * state dict is not that of a FLASHTransformer, with all that doesn't fit
  */
 export async function importStateDict(
   source: string,
   out: string,
-  untold: UntoldOptions = {},
+  given: UntoldOptions = {},
 ): Promise<void> {
   if (!await exists(source)) throw new ConfigError([`${source}: there is no such file`]);
+  if (!(await Deno.stat(source)).isFile) {
+    throw new ConfigError([
+      `${source}: expected a state_dict's file, such as a checkpoint's model.safetensors`,
+    ]);
+  }
   const file = parseSafetensors(await Deno.readFile(source), source);
   const tensors = withoutPrefix(file.tensors, "net.");
-  const told = file.metadata.model === undefined
-    ? optionsOf(tensors, source)
-    : JSON.parse(file.metadata.model);
-  const given = Object.entries(untold).filter(([, value]) => value !== undefined);
-  const model = {
-    groupSize: 256,
-    laplaceAttnFn: false,
-    ...told,
-    ...Object.fromEntries(given),
-  };
-  const config = resolveConfig({ model, machine: { out } });
+  const told = { ...optionsOf(tensors, source), ...optionsIn(file, source) };
+  const model = { ...told, ...untold(source, told, given) };
+  const config = withNewIdentity(resolveConfig({ model, machine: { out } }));
   const definition = defineTransformer(resolveTransformer(config.model));
   const { params, frequencies } = fitting(source, () => fromStateDict(definition, tensors));
   const run = await RunFolder.create(out, stringifyConfig(config));
@@ -57,7 +61,7 @@ export async function importStateDict(
   await saveCheckpoint(
     run.checkpoints,
     { step: 1, updates: 0, tokens: 0, vectors: { params, m: zeros(), v: zeros() } },
-    { layout, buffers: buffersOf(definition, frequencies), config: runPart(config) },
+    { layout, buffers: buffersOf(definition, frequencies), config: runPart(config), run: config.id },
     config.checkpoint.keepLast,
   );
 }
@@ -82,16 +86,22 @@ export async function exportStateDict(
   return options;
 }
 
-/** Runs `read`; what doesn't fit is the file's doing. */
-function fitting<T>(source: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw error instanceof TypeError ? new ConfigError([`${source}: ${error.message}`]) : error;
-  }
+/** The options that a file does not tell, as they were given; throws a ConfigError where they are not, or differ from the file's. */
+function untold(source: string, told: FLASHTransformerOptions, given: UntoldOptions): UntoldOptions {
+  const problems = UNTOLD.flatMap((name) => {
+    if (told[name] === undefined && given[name] === undefined) {
+      return [`${source} does not say the model's ${name}, and it is not assumed: give ${FLAGS[name]}`];
+    }
+    if (told[name] === undefined || given[name] === undefined || told[name] === given[name]) return [];
+    return [
+      `${source} says that the model's ${name} is ${told[name]}, you ${given[name]}: leave the flag out`,
+    ];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.fromEntries(UNTOLD.map((name) => [name, told[name] ?? given[name]]));
 }
 
-/** The options that shapes and names tell. */
+/** The options that shapes and names of a state dict tell. */
 function optionsOf(tensors: Record<string, FlatTensor>, source: string): FLASHTransformerOptions {
   const shapeOf = (name: string): readonly number[] => {
     const { shape } = tensors[name] ?? {};

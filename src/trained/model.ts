@@ -7,8 +7,9 @@
 import { newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { readStateFile, readTensors } from "../checkpoint/files.ts";
 import { checkpointSteps, exists, placeOf, STATE_FILE } from "../checkpoint/folder.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, wordsOf } from "../errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../model/mod.ts";
+import { resolveTransformer } from "../model/options.ts";
 import { RunFolder } from "../run/folder.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 import { toTensors } from "../checkpoint/tensor_files.ts";
@@ -20,6 +21,8 @@ export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
   options: FLASHTransformerOptions;
   /** Tokens of the windows that it was trained with; four groups where that is not known. */
   trainedLength: number;
+  /** Whether its text was read with `data.raw`. */
+  trainedRaw: boolean;
   /** The file that the parameters are from. */
   path: string;
 }
@@ -30,13 +33,13 @@ export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
 export async function openModel(
   path: string,
   onDamaged: (text: string) => void,
-): Promise<{ model: FLASHTransformer; trainedLength: number }> {
-  const { options, tensors, trainedLength, path: file } = await readModel(path, onDamaged);
+): Promise<{ model: FLASHTransformer; trainedLength: number; trainedRaw: boolean }> {
+  const { options, tensors, trainedLength, trainedRaw, path: file } = await readModel(path, onDamaged);
   const model = new FLASHTransformer(options);
   const state = toTensors(tensors, file);
-  model.loadStateDict(state);
+  fitting(file, () => model.loadStateDict(state));
   tf.dispose(state);
-  return { model, trainedLength };
+  return { model, trainedLength, trainedRaw };
 }
 
 /**
@@ -56,7 +59,8 @@ export async function readModel(path: string, onDamaged: (text: string) => void)
   const { tensors } = await readTensors(folder, "model.safetensors", about);
   const options = about.config.model as FLASHTransformerOptions;
   const trainedLength = about.config.data?.seqLen ?? fourGroups(options);
-  return { options, tensors, trainedLength, path: `${folder}/model.safetensors` };
+  const trainedRaw = about.config.data?.raw ?? false;
+  return { options, tensors, trainedLength, trainedRaw, path: `${folder}/model.safetensors` };
 }
 
 /** The checkpoint that a folder is, or the newest whole one of the run that it is of. */
@@ -74,15 +78,46 @@ async function checkpointIn(path: string, onDamaged: (text: string) => void): Pr
 }
 
 async function readModelFile(path: string): Promise<TrainedModel> {
-  const { tensors, metadata } = parseSafetensors(await Deno.readFile(path), path);
-  if (metadata.model === undefined) {
+  const file = parseSafetensors(await Deno.readFile(path), path);
+  const options = optionsIn(file, path);
+  if (UNTOLD.some((name) => options[name] === undefined)) {
     throw new ConfigError([
       `${path}: it doesn't say what model it is for, as those do that flashmob wrote; ` +
       "make a checkpoint of it: deno task convert --help",
     ]);
   }
-  const options = JSON.parse(metadata.model) as FLASHTransformerOptions;
-  return { options, tensors, trainedLength: fourGroups(options), path };
+  const complete = fitting(path, () => resolveTransformer(options as FLASHTransformerOptions));
+  const { tensors } = file;
+  return { options: complete, tensors, trainedLength: fourGroups(complete), trainedRaw: false, path };
+}
+
+/** Options that neither shapes nor names of a state dict tell. */
+export const UNTOLD = ["groupSize", "causal", "shiftTokens", "laplaceAttnFn"] as const;
+
+/**
+ * What a file says of its model besides the parameters.
+ *
+ * @throws {ConfigError} where that can't be read
+ */
+export function optionsIn(
+  { metadata: { model } }: FlatTensors,
+  path: string,
+): Partial<FLASHTransformerOptions> {
+  if (model === undefined) return {};
+  const options = fitting(path, () => JSON.parse(model));
+  if (typeof options === "object" && options !== null) return options;
+  throw new ConfigError([
+    `${path}: expected the options of a model in its metadata, found ${model.slice(0, 80)}`,
+  ]);
+}
+
+/** Runs `read`; what doesn't fit is the file's doing. */
+export function fitting<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([`${path}: ${wordsOf(error)}`]);
+  }
 }
 
 const fourGroups = ({ groupSize = 256 }: FLASHTransformerOptions) => 4 * groupSize;

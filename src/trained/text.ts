@@ -1,17 +1,17 @@
 /**
- * Text from a model whose tokens are bytes.
+ * Text from a model whose tokens are bytes: bytes in, bytes out, whatever they encode.
  *
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { type GenerateOptions, generateSamples } from "../model/generation.ts";
 import type { FLASHTransformer } from "../model/mod.ts";
 
-/** What stands before a text that begins with nothing: a newline. */
-const START = 10;
+const NEWLINE = 10;
 
 /**
- * Goes on with a prompt: what each sample adds to its text, as it comes, as {@linkcode decodeBytes} does.
+ * Goes on with a prompt: the bytes that each sample adds to its text, as they come. Tokens above 255 are no bytes and left out.
  *
  * @param prompt may be empty: then the text goes on as after a newline
  * @throws {RangeError} as {@linkcode generateSamples}
@@ -23,34 +23,35 @@ const START = 10;
  * import { generateText } from "./text.ts";
  * await initBackend({ backend: "cpu" });
  * const model = new FLASHTransformer({ numTokens: 256, dim: 16, depth: 1, causal: true, groupSize: 4 }, { seed: 1 });
+ * const prompt = new TextEncoder().encode("Good morning"), decoder = new TextDecoder();
  * let text = "";
- * for await (const [added] of generateText(model, "Good morning", 1, { tokens: 5 })) text += added;
+ * for await (const [added] of generateText(model, prompt, 1, { tokens: 5 })) text += decoder.decode(added, { stream: true });
  * ```
  */
-export function generateText(
+export async function* generateText(
   model: FLASHTransformer,
-  prompt: string,
+  prompt: Uint8Array,
   samples: number,
   options: GenerateOptions = {},
-): AsyncGenerator<string[], void> {
-  const bytes = new TextEncoder().encode(prompt);
-  return decodeBytes(generateSamples(model, bytes.length > 0 ? [...bytes] : [START], samples, options));
+): AsyncGenerator<Uint8Array[], void> {
+  const tokens = prompt.length > 0 ? [...prompt] : [NEWLINE];
+  for await (const row of generateSamples(model, tokens, samples, options)) {
+    yield row.map((token) => token !== undefined && token < 256 ? Uint8Array.of(token) : new Uint8Array());
+  }
 }
 
-/**
- * UTF-8 from rows of bytes, one per text; undefined where a text has none. A character of several bytes comes when it is
- * complete, never in halves; bytes that are no UTF-8 come as U+FFFD, and a character that is cut off at the end not at
- * all. Tokens above 255 are no bytes and left out.
- */
-export async function* decodeBytes(
-  rows: AsyncIterable<readonly (number | undefined)[]>,
-): AsyncGenerator<string[], void> {
-  const decoders: TextDecoder[] = [];
-  for await (const row of rows) {
-    yield row.map((token, i) => {
-      decoders[i] ??= new TextDecoder("utf-8", { ignoreBOM: true });
-      const isByte = token !== undefined && token < 256;
-      return isByte ? decoders[i].decode(Uint8Array.of(token), { stream: true }) : "";
-    });
+/** The lines of a byte stream, without their ends. */
+export async function* byteLines(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<Uint8Array, void> {
+  let begun: Uint8Array[] = []; // of the line that has not ended yet
+  for await (const piece of stream) {
+    let start = 0;
+    for (let end; (end = piece.indexOf(NEWLINE, start)) >= 0; start = end + 1) {
+      yield Buffer.concat([...begun, piece.subarray(start, end)]);
+      begun = [];
+    }
+    if (start < piece.length) begun.push(piece.slice(start));
   }
+  if (begun.length > 0) yield Buffer.concat(begun);
 }

@@ -8,8 +8,9 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
+import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
+import { helpText } from "../../src/cli/help.ts";
 import { CODEC_NAMES, type CodecName } from "../../src/dist/codecs/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { KINDS } from "../../src/dist/frames.ts";
@@ -19,6 +20,22 @@ import type { Transport } from "../../src/dist/transport.ts";
 import { startToy } from "../dist/run_processes.ts";
 import { tapped } from "../dist/tapped.ts";
 import { toyPlan } from "../dist/toy.ts";
+
+/** What it takes. */
+export const AVERAGING: Command = {
+  usage: ["deno task bench:averaging [options]   averaging over NATS, beside gloo's all_reduce"],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "workers", value: "N,…", text: "Numbers of workers. Default 1,2,4,8." },
+    { name: "reducers", value: "N,…", text: "Numbers of reducers. Default 0." },
+    { name: "codecs", value: "CODEC,…", text: "Default: all." },
+    { name: "rounds", value: "N", text: "Measurements of each. Default 3.", number: wholeFrom(1) },
+    { name: "python", value: "COMMAND", text: "A Python with torch, for gloo. Default python3." },
+    { name: "json", text: "Print the result as JSON." },
+    HELP_FLAG,
+  ],
+};
 
 /** Parameters of FLASH-pytorch's train.py model, and what one more run counts. */
 const VALUES = 13_400_601;
@@ -144,19 +161,19 @@ async function compare(
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, {
-    string: ["workers", "reducers", "codecs", "rounds", "python"],
-    boolean: ["json"],
-  });
-  const { workers = "1,2,4,8", reducers = "0", rounds = 3, python = "python3", codecs = CODEC_NAMES.join() } =
-    args;
-  const chosen = CODEC_NAMES.filter((name) => String(codecs).split(",").includes(name));
-  const numbers = (text: unknown) => String(text).split(",").map(Number);
+  const { switches, texts, numbers: { rounds = 3 } } = readArguments(Deno.args, AVERAGING);
+  if (switches.help) {
+    console.log(helpText(AVERAGING));
+    Deno.exit(0);
+  }
+  const { workers = "1,2,4,8", reducers = "0", python = "python3", codecs = CODEC_NAMES.join() } = texts;
+  const chosen = CODEC_NAMES.filter((name) => codecs.split(",").includes(name));
+  const numbers = (text: string) => text.split(",").map(Number);
   const rows: Row[] = [];
   for (const count of numbers(workers)) {
-    rows.push(...await compare(count, numbers(reducers), chosen, Number(rounds), String(python)));
+    rows.push(...await compare(count, numbers(reducers), chosen, rounds, python));
   }
-  if (args.json) console.log(JSON.stringify(rows));
+  if (switches.json) console.log(JSON.stringify(rows));
   else console.table(rows.map(({ runs: _, ...row }) => row));
   Deno.exit(0);
 }

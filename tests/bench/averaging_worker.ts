@@ -32,8 +32,8 @@ class StillReplica extends ToyReplica {
 if (import.meta.main) {
   const { url, run, member, size } = JSON.parse(Deno.args[0]);
   const transport = await connectNats(url, member);
-  const { configHash } = await fetchRun(transport, run, member);
-  await runWorker(transport, new StillReplica({ size }), { run, member, configHash, atHome: true });
+  const { configHash, id } = await fetchRun(transport, run, member);
+  await runWorker(transport, new StillReplica({ size }), { run, id, member, configHash, atHome: true });
   await transport.close();
   Deno.exit();
 }

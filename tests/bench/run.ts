@@ -4,16 +4,32 @@
  *
  *     deno task bench [--rounds 3] [--compile] [--lengths]
  *
- * `--compile` adds torch.compile (minutes), `--lengths` 16,384 tokens in sequences of 1,024, 4,096 and 16,384 (6 GB).
  * FLASHMOB_PEER_PYTHON names a Python with torch and FLASH-pytorch; without one flashmob is timed alone.
  *
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
+import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
+import { helpText } from "../../src/cli/help.ts";
 import { WORKER_ENVIRONMENT } from "../../src/tensorflow/memory.ts";
 import { cacheFolder } from "../../src/packages/packages.ts";
 import { processorName } from "../../src/tensorflow/machine.ts";
+
+/** What it takes. */
+export const BENCH: Command = {
+  usage: ["deno task bench [options]   a training step beside FLASH-pytorch's"],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "rounds", value: "N", text: "Measurements of each. Default 3.", number: wholeFrom(1) },
+    { name: "compile", text: "Also with torch.compile, which takes minutes." },
+    {
+      name: "lengths",
+      text: "Also 16,384 tokens in sequences of 1,024, 4,096 and 16,384, which takes 6 GB.",
+    },
+    HELP_FLAG,
+  ],
+};
 
 /** What a script printed: numbers by name. */
 type Found = Record<string, number>;
@@ -88,8 +104,11 @@ async function coldCache(): Promise<string> {
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, { boolean: ["compile", "lengths"], string: ["rounds"] });
-  const rounds = Number(args.rounds ?? 3);
+  const { switches: args, numbers: { rounds = 3 } } = readArguments(Deno.args, BENCH);
+  if (args.help) {
+    console.log(helpText(BENCH));
+    Deno.exit(0);
+  }
   const cold = await coldCache();
   const atBatch4 = ["--batch", "4", "--steps", "4"];
   await measure(ours("fills the cache", "step.ts", ["--steps", "1"])); // so that all but the cold one start warm

@@ -112,11 +112,11 @@ class AveragingStill extends AveragingReplica {
 if (import.meta.main) {
   const { url, run, member, size, gradientTime, averages }: SlowWorkerOrder = JSON.parse(Deno.args[0]);
   const transport = await connectNats(url, member);
-  const { configHash } = await fetchRun(transport, run, member);
+  const { configHash, id } = await fetchRun(transport, run, member);
   const replica = averages
     ? new AveragingStill(new StillReplica(size, gradientTime), { rate: 0.7, momentum: 0.9 })
     : new Still(size, gradientTime);
-  await runWorker(transport, replica, { run, member, configHash, atHome: true });
+  await runWorker(transport, replica, { run, id, member, configHash, atHome: true });
   await transport.close();
   console.log(JSON.stringify(watch.report));
   Deno.exit();

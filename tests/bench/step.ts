@@ -9,8 +9,9 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { resolveConfig } from "../../src/config/config.ts";
+import { DATA_BEGINS } from "../../src/data/microbatch.ts";
 import { singleStep } from "../../src/dist/single.ts";
-import { openReplica } from "../../src/run/participants.ts";
+import { openReplica } from "../../src/run/open_replica.ts";
 import { uniformArray } from "../../src/prng.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 
@@ -82,7 +83,10 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
     eval: { windows: batch },
   });
   const onStatus = (line: string) => console.error(`${(performance.now() / 1000).toFixed(1)} s ${line}`);
-  const replica = await openReplica(config, { folder, onStatus });
+  const replica = await openReplica({ id: crypto.randomUUID(), config, origin: DATA_BEGINS }, {
+    folder,
+    onStatus,
+  });
   await Deno.remove(folder, { recursive: true });
 
   let [{ loss }] = await singleStep(replica, 1);

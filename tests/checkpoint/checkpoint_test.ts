@@ -7,6 +7,7 @@ import {
   type ReplicaState,
   saveCheckpoint,
 } from "../../src/checkpoint/checkpoint.ts";
+import { placeOf } from "../../src/checkpoint/folder.ts";
 import { layoutOf } from "../../src/layout.ts";
 import { uniformArray } from "../../src/prng.ts";
 
@@ -44,7 +45,7 @@ Deno.test("a checkpoint gives back the state, bit for bit, and its configuration
     assert.equal(await newestCheckpoint(folder, noDamage), 4);
     const loaded = await loadCheckpoint(folder, 4, layout);
     assert.deepEqual(loaded.state, stateAt(4));
-    assert.deepEqual(loaded.config, context.config);
+    assert.deepEqual(loaded.about.config, context.config);
   }));
 
 Deno.test("only the newest checkpoints are kept, and saving a step again replaces it", () =>
@@ -68,7 +69,7 @@ Deno.test("a damaged checkpoint is passed over with a word, and the one before i
     await flip(`${folder}/step-00000003/model.safetensors`);
     await Deno.truncate(`${folder}/step-00000002/optimizer.safetensors`, 50);
     const words: string[] = [];
-    assert.equal(await newestCheckpoint(folder, (text) => words.push(text)), 1);
+    assert.equal(await newestCheckpoint(folder, (text) => void words.push(text)), 1);
     assert.match(words[0], /step-00000003.*model.safetensors is damaged/);
     assert.match(words[1], /step-00000002.*optimizer.safetensors is damaged/);
   }));
@@ -113,13 +114,32 @@ Deno.test("the best by validation loss is kept besides the newest, the latest of
     assert.deepEqual(await save(6, 4), [6, 5]);
   }));
 
+Deno.test("a checkpoint whose loss is no number is never the best, and pushes out none that is sound", () =>
+  withFolder(async (folder) => {
+    const losses = new Map<number, number>();
+    const save = async (step: number, loss: number) => {
+      losses.set(step, loss);
+      await saveCheckpoint(folder, stateAt(step), context, 2, losses);
+      return await checkpointSteps(folder);
+    };
+    assert.deepEqual(await save(1, NaN), [1]);
+    assert.deepEqual(await save(2, Infinity), [2, 1], "there are no others");
+    assert.deepEqual(await save(3, 2), [3, 2]);
+    assert.deepEqual(await save(4, 3), [4, 3]);
+    assert.deepEqual(await save(5, NaN), [5, 4, 3]);
+    assert.deepEqual(await save(6, -Infinity), [6, 4, 3]);
+    assert.deepEqual(await save(7, NaN), [7, 4, 3]);
+    assert.deepEqual(await save(8, 2.5), [8, 4, 3], "it is sound again");
+    assert.deepEqual(await save(9, 2.75), [9, 8, 3], "two and the best");
+  }));
+
 Deno.test("half-deleted checkpoints are passed over with a word, don't count as kept, and go in time", () =>
   withFolder(async (folder) => {
     for (const step of [1, 2, 3]) await saveCheckpoint(folder, stateAt(step), context, 3);
     await Deno.remove(`${folder}/step-00000003/state.json`);
     await Deno.remove(`${folder}/step-00000002/optimizer.safetensors`);
     const words: string[] = [];
-    assert.equal(await newestCheckpoint(folder, (text) => words.push(text)), 1);
+    assert.equal(await newestCheckpoint(folder, (text) => void words.push(text)), 1);
     assert.match(words[0], /step-00000003: state.json is missing: it was being deleted/);
     assert.match(words[1], /step-00000002: optimizer.safetensors can't be read/);
     await saveCheckpoint(folder, stateAt(4), context, 3);
@@ -141,7 +161,7 @@ Deno.test("each kind of damage is found in each file", () =>
         const whole = await Deno.readFile(path);
         await Deno.writeFile(path, damage(whole));
         const words: string[] = [];
-        assert.equal(await newestCheckpoint(folder, (text) => words.push(text)), undefined, name);
+        assert.equal(await newestCheckpoint(folder, (text) => void words.push(text)), undefined, name);
         assert.match(words[0], new RegExp(`step-00000001.*${name}`));
         await assert.rejects(loadCheckpoint(folder, 1, layout), new RegExp(name));
       }
@@ -198,4 +218,52 @@ Deno.test("a write that fails leaves the checkpoints before it, nothing half, an
       "step-00000002",
     ]);
     assert.equal(await newestCheckpoint(folder, noDamage), 2);
+  }));
+
+Deno.test("the step of a checkpoint is what its state.json says, and a difference from its name is told", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(2), context, 3);
+    await new Deno.Command("cp", { args: ["-r", placeOf(folder, 2), placeOf(folder, 99)] }).output();
+    assert.equal(await newestCheckpoint(folder, noDamage), 2);
+    const words: string[] = [];
+    await Deno.remove(placeOf(folder, 2), { recursive: true });
+    assert.equal(await newestCheckpoint(folder, (text) => void words.push(text)), 2);
+    assert.match(words.join(), /step-00000099 holds the state of step 2/);
+    assert.deepEqual((await loadCheckpoint(folder, 2, layout)).state, stateAt(2));
+  }));
+
+Deno.test("a checkpoint whose folder is a link is found, and a link that leads nowhere is none", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(3), context, 3);
+    await Deno.rename(placeOf(folder, 3), `${folder}/../elsewhere`);
+    await Deno.symlink("../elsewhere", placeOf(folder, 3));
+    await Deno.symlink("nowhere", placeOf(folder, 4));
+    await Deno.symlink("step-00000005", placeOf(folder, 5));
+    assert.equal(await newestCheckpoint(folder, noDamage), 3);
+  }));
+
+Deno.test("a checkpoint of another run is neither found nor replaced", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(3), { ...context, run: "one" }, 3);
+    await saveCheckpoint(folder, stateAt(2), { ...context, run: "other" }, 3);
+    const words: string[] = [];
+    assert.equal(await newestCheckpoint(folder, (text) => void words.push(text), "other"), 2);
+    assert.match(words.join(), /passed over .*step-00000003: it belongs to another run, one/);
+    const before = await Deno.readTextFile(`${placeOf(folder, 3)}/state.json`);
+    await assert.rejects(
+      saveCheckpoint(folder, stateAt(3), { ...context, run: "other" }, 3),
+      /a checkpoint of another run is there .*one, this run's other/,
+    );
+    assert.equal(await Deno.readTextFile(`${placeOf(folder, 3)}/state.json`), before);
+  }));
+
+Deno.test("pruning deletes neither what is another run's nor what a link leads to", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(1), { ...context, run: "other" }, 1);
+    await saveCheckpoint(folder, stateAt(2), { ...context, run: "one" }, 1);
+    await Deno.rename(placeOf(folder, 2), `${folder}/../elsewhere`);
+    await Deno.symlink("../elsewhere", placeOf(folder, 2));
+    for (const step of [3, 4]) await saveCheckpoint(folder, stateAt(step), { ...context, run: "one" }, 1);
+    assert.deepEqual(await checkpointSteps(folder), [4, 1]);
+    assert.ok((await Deno.stat(`${folder}/../elsewhere/state.json`)).isFile);
   }));

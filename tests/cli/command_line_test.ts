@@ -68,6 +68,17 @@ Deno.test("parseTrain() takes every option of the configuration under its own pa
   );
 });
 
+Deno.test("parseTrain() takes an option that is true or false without a value as true", () => {
+  const bare = { "data.raw": true, "data.source": "a.xz", "dist.mixed": true };
+  assert.deepEqual(trainOverrides("--data.raw", "--data", "a.xz", "--dist.mixed"), bare);
+  assert.deepEqual(trainOverrides("--data.raw=false"), { "data.raw": false });
+  const order = parseTrain(["--data.raw", "my.yaml"]);
+  assert.ok(
+    order.action === "train" && order.configPath === "my.yaml" && order.overrides["data.raw"] === true,
+  );
+  assert.match(problemsOf(parseTrain, "--train.steps").join(), /--train\.steps: a value is missing/);
+});
+
 Deno.test("parseTrain() leaves text as it stands, whatever YAML would make of it", () => {
   assert.deepEqual(trainOverrides("--data", "1913", "--out=a=b.c", "--run", "2026-01-01"), {
     "data.source": "1913",

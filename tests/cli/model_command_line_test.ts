@@ -43,10 +43,10 @@ Deno.test("all that is wrong with the arguments of generate is named at once", (
   );
   assert.deepEqual(problems.map((problem) => problem.replace(/;? ?usage.*/, "")), [
     "--temprature: unknown; did you mean --temperature?",
+    "--seed: given 2 times",
     '--tokens: expected a whole number of at least 0, found "many"',
     '--top-k: expected a whole number of at least 1, found "0"',
     '--top-p: expected a number above 0, at most 1, found "2"',
-    "--seed: given more than once",
     "expected CHECKPOINT, found none",
   ]);
   assert.match(problemsOf(() => parseGenerate(["a", "b"]))[0], /expected CHECKPOINT, found a, b/);
@@ -81,12 +81,36 @@ Deno.test("convert writes a file where the second name is one, else the folder o
     source: "run",
     out: "out.safetensors",
   });
-  assert.deepEqual(parseConvert(["in.safetensors", "run", "--group-size=64", "--laplace-attn-fn"]), {
+  const untold = {
+    groupSize: undefined,
+    causal: undefined,
+    shiftTokens: undefined,
+    laplaceAttnFn: undefined,
+  };
+  const importing = (...flags: string[]) => parseConvert(["in.safetensors", "run", ...flags]);
+  assert.deepEqual(importing(), { action: "import", source: "in.safetensors", out: "run", given: untold });
+  assert.deepEqual(importing("--group-size=64", "--causal", "--laplace-attn-fn", "--no-shift-tokens"), {
     action: "import",
     source: "in.safetensors",
     out: "run",
-    untold: { groupSize: 64, laplaceAttnFn: true, shiftTokens: true },
+    given: { groupSize: 64, causal: true, laplaceAttnFn: true, shiftTokens: false },
   });
+  assert.deepEqual(
+    importing("--no-laplace-attn-fn", "--shift-tokens"),
+    {
+      action: "import",
+      source: "in.safetensors",
+      out: "run",
+      given: { ...untold, laplaceAttnFn: false, shiftTokens: true },
+    },
+  );
+  assert.deepEqual(problemsOf(() => importing("--no-shift-tokens", "--shift-tokens")), [
+    "--shift-tokens with --no-shift-tokens: give one of them",
+  ]);
+  assert.match(
+    problemsOf(() => parseConvert(["run", "out.safetensors", "--no-shift-tokens"]))[0],
+    /^out.safetensors is to be written for a model that is known/,
+  );
   assert.match(
     problemsOf(() => parseConvert(["in.safetensors"]))[0],
     /expected CHECKPOINT or IN.safetensors and OUT/,

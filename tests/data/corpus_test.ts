@@ -1,42 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { corpusOf, loadCorpus } from "../../src/data/corpus.ts";
-import { ConfigError } from "../../src/errors.ts";
-
-const encode = (text: string) => new TextEncoder().encode(text);
-const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-const base64 = (text: string) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-
-/** Made with Python's zipfile: `enwik8` with "<mediawiki> " twenty times; and two files of one letter. */
-const ENWIK8_ZIP = base64(
-  "UEsDBBQAAAAIAAAAYzQtehXbEQAAAPAAAAAGAAAAZW53aWs4s8lNTclMLM/MzrRTsBkBbABQSwECFAMUAAAACAAAAGM0LXoV2xEAAADwAAAABgAAAAAA" +
-    "AAAAAAAAgAEAAAAAZW53aWs4UEsFBgAAAAABAAEANAAAADUAAAAAAA==",
-);
-const TWO_FILES_ZIP = base64(
-  "UEsDBBQAAAAAAAAAIQBDvrfoAQAAAAEAAAABAAAAYWFQSwMEFAAAAAAAAAAhAPnvvnEBAAAAAQAAAAEAAABiYlBLAQIUAxQAAAAAAAAAIQBDvrfoAQAA" +
-    "AAEAAAABAAAAAAAAAAAAAACAAQAAAABhUEsBAhQDFAAAAAAAAAAhAPnvvnEBAAAAAQAAAAEAAAAAAAAAAAAAAIABIAAAAGJQSwUGAAAAAAIAAgBeAAAAQAAA" +
-    "AAAA",
-);
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { PACKED, TEXT } from "./archives.ts";
+import { decode, encode, rejectsWith, TextFolder } from "./texts.ts";
 
 async function gzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   return await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"))).bytes();
-}
-
-async function rejectsWith(promise: Promise<unknown>, ...patterns: RegExp[]): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(error instanceof ConfigError, String(error));
-    for (const pattern of patterns) assert.match(error.message, pattern);
-    return true;
-  });
 }
 
 Deno.test("loadCorpus() fetches the speeches and cuts them as the reference does", async () => {
@@ -53,52 +22,52 @@ Deno.test("loadCorpus() fetches the speeches and cuts them as the reference does
 });
 
 Deno.test("loadCorpus() reads a file as bytes, and unpacks .gz and .zip", async () => {
-  await withFolder(async (folder) => {
-    const bytes = Uint8Array.from({ length: 300 }, (_, i) => i % 256);
-    await Deno.writeFile(`${folder}/plain.bin`, bytes);
-    await Deno.writeFile(`${folder}/packed.gz`, await gzip(bytes));
-    await Deno.writeFile(`${folder}/packed.zip`, ENWIK8_ZIP);
-    const plain = await loadCorpus(`${folder}/plain.bin`, { validation: 0.1 });
-    assert.deepEqual([...plain.train, ...plain.validation], [...bytes]);
-    assert.equal(plain.train.length, 270);
-    assert.deepEqual(await loadCorpus(`${folder}/packed.gz`, { validation: 0.1 }), plain);
-    const { train, validation } = await loadCorpus(`${folder}/packed.zip`, { validation: 0.1 });
-    assert.equal(decode(train) + decode(validation), "<mediawiki> ".repeat(20));
-  });
+  await using place = await TextFolder.open();
+  const folder = place.path;
+  const bytes = Uint8Array.from({ length: 300 }, (_, i) => i % 256);
+  await Deno.writeFile(`${folder}/plain.bin`, bytes);
+  await Deno.writeFile(`${folder}/packed.gz`, await gzip(bytes));
+  await Deno.writeFile(`${folder}/packed.zip`, PACKED.commentZip);
+  const plain = await loadCorpus(`${folder}/plain.bin`, { validation: 0.1 });
+  assert.deepEqual([...plain.train, ...plain.validation], [...bytes]);
+  assert.equal(plain.train.length, 270);
+  assert.deepEqual(await loadCorpus(`${folder}/packed.gz`, { validation: 0.1 }), plain);
+  const { train, validation } = await loadCorpus(`${folder}/packed.zip`, { validation: 0.1 });
+  assert.equal(decode(train) + decode(validation), TEXT);
 });
 
 Deno.test("loadCorpus() joins the files of a folder, sorted by path, with a newline", async () => {
-  await withFolder(async (folder) => {
-    await Deno.mkdir(`${folder}/b`);
-    await Deno.writeFile(`${folder}/c.txt`, encode("third"));
-    await Deno.writeFile(`${folder}/b/x.txt.gz`, await gzip(encode("second")));
-    await Deno.writeFile(`${folder}/a.txt`, encode("first"));
-    await Deno.writeFile(`${folder}/.hidden`, encode("hidden"));
-    const corpus = await loadCorpus(folder, { validation: 0.5 });
-    assert.equal(decode(corpus.train) + decode(corpus.validation), "first\nsecond\nthird");
-    assert.equal(corpus.bytes, 18);
-  });
+  await using place = await TextFolder.open();
+  const folder = place.path;
+  await Deno.mkdir(`${folder}/b`);
+  await Deno.writeFile(`${folder}/c.txt`, encode("third"));
+  await Deno.writeFile(`${folder}/b/x.txt.gz`, await gzip(encode("second")));
+  await Deno.writeFile(`${folder}/a.txt`, encode("first"));
+  await Deno.writeFile(`${folder}/.hidden`, encode("hidden"));
+  const corpus = await loadCorpus(folder, { validation: 0.5 });
+  assert.equal(decode(corpus.train) + decode(corpus.validation), "first\nsecond\nthird");
+  assert.equal(corpus.bytes, 18);
 });
 
 Deno.test("loadCorpus() finds enwik8 in the working folder or the cache, else says where to get it", async () => {
   const before = { cwd: Deno.cwd(), cache: Deno.env.get("FLASHMOB_CACHE") };
-  await withFolder(async (folder) => {
-    await Deno.mkdir(`${folder}/here`);
-    await Deno.mkdir(`${folder}/cache`);
-    Deno.chdir(`${folder}/here`);
-    Deno.env.set("FLASHMOB_CACHE", `${folder}/cache`);
-    try {
-      await rejectsWith(loadCorpus("enwik8", { validation: 0.05 }), /mattmahoney\.net\/dc\/enwik8\.zip/);
-      await Deno.writeFile(`${folder}/cache/enwik8.zip`, ENWIK8_ZIP);
-      assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 240);
-      await Deno.writeTextFile(`${folder}/here/enwik8`, "nearer");
-      assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 6);
-    } finally {
-      Deno.chdir(before.cwd);
-      if (before.cache === undefined) Deno.env.delete("FLASHMOB_CACHE");
-      else Deno.env.set("FLASHMOB_CACHE", before.cache);
-    }
-  });
+  await using place = await TextFolder.open();
+  const folder = place.path;
+  await Deno.mkdir(`${folder}/here`);
+  await Deno.mkdir(`${folder}/cache`);
+  Deno.chdir(`${folder}/here`);
+  Deno.env.set("FLASHMOB_CACHE", `${folder}/cache`);
+  try {
+    await rejectsWith(loadCorpus("enwik8", { validation: 0.05 }), /mattmahoney\.net\/dc\/enwik8\.zip/);
+    await Deno.writeFile(`${folder}/cache/enwik8.zip`, PACKED.commentZip);
+    assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 240);
+    await Deno.writeTextFile(`${folder}/here/enwik8`, "nearer");
+    assert.equal((await loadCorpus("enwik8", { validation: 0.05 })).bytes, 6);
+  } finally {
+    Deno.chdir(before.cwd);
+    if (before.cache === undefined) Deno.env.delete("FLASHMOB_CACHE");
+    else Deno.env.set("FLASHMOB_CACHE", before.cache);
+  }
 });
 
 Deno.test("loadCorpus() says what it looked for when there is no such text", async () => {
@@ -108,32 +77,10 @@ Deno.test("loadCorpus() says what it looked for when there is no such text", asy
     /known: sotu, enwik8/,
     /did you mean sotu\?/,
   );
-  await withFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/file`, "text");
-    await rejectsWith(loadCorpus(`${folder}/file/below`, { validation: 0.05 }), /no file, folder or known/);
-  });
-});
-
-Deno.test("loadCorpus() refuses an empty file, an empty folder and damaged archives", async () => {
-  await withFolder(async (folder) => {
-    await Deno.mkdir(`${folder}/none`);
-    await Deno.writeTextFile(`${folder}/empty.txt`, "");
-    await Deno.writeTextFile(`${folder}/not.gz`, "plain text");
-    await Deno.writeTextFile(`${folder}/not.zip`, "plain text that is longer than an end record");
-    await Deno.writeFile(`${folder}/cut.gz`, (await gzip(encode("text ".repeat(100)))).subarray(0, 30));
-    await Deno.writeFile(`${folder}/two.zip`, TWO_FILES_ZIP);
-    const damaged = ENWIK8_ZIP.slice();
-    damaged.fill(0xff, 36, 50);
-    await Deno.writeFile(`${folder}/damaged.zip`, damaged);
-    const load = (name: string) => loadCorpus(`${folder}/${name}`, { validation: 0.05 });
-    await rejectsWith(load("none"), /none is empty/);
-    await rejectsWith(load("empty.txt"), /empty\.txt is empty/);
-    await rejectsWith(load("not.gz"), /not\.gz can't be unpacked/);
-    await rejectsWith(load("cut.gz"), /cut\.gz can't be unpacked/);
-    await rejectsWith(load("not.zip"), /not\.zip can't be unpacked: it is no zip archive/);
-    await rejectsWith(load("two.zip"), /one file was expected, found 2/);
-    await rejectsWith(load("damaged.zip"), /damaged\.zip can't be unpacked/);
-  });
+  await using place = await TextFolder.open();
+  const folder = place.path;
+  await Deno.writeTextFile(`${folder}/file`, "text");
+  await rejectsWith(loadCorpus(`${folder}/file/below`, { validation: 0.05 }), /no file, folder or known/);
 });
 
 Deno.test("corpusOf() cuts in integers, where the product in floating point would round to another byte", () => {

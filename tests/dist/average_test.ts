@@ -199,8 +199,8 @@ Deno.test("every member copies its moments for a checkpoint; one that can't writ
   });
   assert.deepEqual(replicas.map((replica) => toyOf(replica).saves), [[5, 8], [], []]);
   assert.deepEqual(toyOf(replicas[1]).ownSaves, [5, 8]);
-  const told = events.filter(({ kind }) => kind === "momentsUnsaved");
-  assert.deepEqual(told[0], { kind: "momentsUnsaved", member: "worker-2", step: 5, error: "no space" });
+  const told = events.filter(({ kind }) => kind === "unkept");
+  assert.deepEqual(told[0], { kind: "unkept", member: "worker-2", step: 5, error: "no space" });
 });
 
 Deno.test("a bad number in anybody's local steps skips the round for all, moments and all", async () => {

@@ -206,7 +206,7 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
   const run = new ElasticRun(bus, longPlan({ silenceSeconds: 1 }));
   const only = await run.start("only", new ToyReplica(slow()));
   await run.step(2);
-  only.leave();
+  only.end.close();
   await run.until((event) =>
     event.kind === "waiting" && /0 of 1/.test(event.reason) && event.reason.startsWith("step")
   );
@@ -282,7 +282,7 @@ Deno.test("what a worker sent before it joined again changes nothing, and is cou
   await run.until((event) =>
     event.kind === "joined" && run.events.filter((each) => each.kind === "joined").length === 3
   );
-  const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, staleOrders: 0 };
+  const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, malformedOrders: 0, staleOrders: 0 };
   const fields = { kind: "leave", run: "toy", sender: "b", generation: 1 } as const;
   const late = encodeControl(fields, { error: "late", traffic });
   bus.connect().publish(subjects.from("toy", "b"), late);

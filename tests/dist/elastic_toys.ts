@@ -5,8 +5,9 @@
  */
 
 import { coordinate } from "../../src/dist/coordinator.ts";
+import type { CheckpointStore, CoordinateOptions } from "../../src/dist/coordinator_options.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
-import type { Replica } from "../../src/dist/replica.ts";
+import type { Replica, ReplicaState } from "../../src/dist/replica.ts";
 import { runReducer } from "../../src/dist/reducer.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
@@ -14,6 +15,25 @@ import type { WorkerOptions } from "../../src/dist/worker_options.ts";
 import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyOptions } from "./toy.ts";
+
+/** Checkpoints in memory. */
+export class MemoryStore implements CheckpointStore {
+  readonly states = new Map<number, ReplicaState>();
+
+  /** None, or one that cannot be written to. */
+  constructor(readonly refusal?: string) {}
+
+  save(state: ReplicaState): Promise<string> {
+    if (this.refusal !== undefined) return Promise.reject(new Error(this.refusal));
+    this.states.set(state.step, structuredClone(state));
+    return Promise.resolve(`store/${state.step}`);
+  }
+
+  load(step: number): Promise<ReplicaState> {
+    const state = this.states.get(step);
+    return state ? Promise.resolve(structuredClone(state)) : Promise.reject(new Error("no such step"));
+  }
+}
 
 /** Waits that long. */
 export function pause(milliseconds: number): Promise<void> {
@@ -44,8 +64,9 @@ export class ElasticRun {
     beforeGradient: () => pause(this.#newcomers.size > 0 ? 30 : 1),
   };
 
-  constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan) {
+  constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan, options: CoordinateOptions = {}) {
     const outcome = coordinate(bus.connect(), plan, {
+      ...options,
       onListening: this.#listening.resolve,
       onEvent: (event) => {
         this.events.push(event);
@@ -67,8 +88,8 @@ export class ElasticRun {
     this.#newcomers.add(member);
     const end = this.bus.connect();
     const stop = new AbortController();
-    const { run, configHash } = this.plan;
-    const options = { run, member, configHash, atHome: true, signal: stop.signal, ...changes };
+    const { run, id, configHash } = this.plan;
+    const options = { run, id, member, configHash, atHome: true, signal: stop.signal, ...changes };
     const done = runWorker(end, replica, options).then(() => undefined, (error: Error) => error);
     return { end, leave: () => stop.abort(), done };
   }

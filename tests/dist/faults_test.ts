@@ -11,7 +11,7 @@ import { TransientError } from "../../src/errors.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { runToys } from "./run_toys.ts";
-import { noise, toyPlan, ToyReplica } from "./toy.ts";
+import { CONFIG_HASH, noise, RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
 /** Gradients that take some milliseconds. */
@@ -162,7 +162,9 @@ Deno.test("a worker gets the configuration of the run, and a coordinator of the 
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual(await fetchRun(bus.connect(), "toy", "worker-0"), {
     config: { name: "toy" },
-    configHash: "config",
+    configHash: CONFIG_HASH,
+    id: RUN_ID,
+    origin: { step: 0, samples: 0 },
     startStep: 0,
   });
   await assert.rejects(coordinate(bus.connect(), toyPlan()), /another coordinator serves the run "toy"/);
@@ -176,13 +178,19 @@ Deno.test("a refusal that may pass is told from one that would come again", asyn
   const coordination = coordinate(bus.connect(), toyPlan({ startStep: 2 }), { signal: abort.signal });
   await new Promise((resolve) => setTimeout(resolve, 50));
   const refused = (configHash: string) =>
-    runWorker(bus.connect(), new ToyReplica(), { run: "toy", member: "late", configHash, atHome: true })
+    runWorker(bus.connect(), new ToyReplica(), {
+      run: "toy",
+      id: RUN_ID,
+      member: "late",
+      configHash,
+      atHome: true,
+    })
       .then(() => assert.fail("it was admitted"), (error: Error) => error);
   // An earlier coordinator had told it that the run begins at step 0.
-  const passing = await refused("config");
+  const passing = await refused(CONFIG_HASH);
   assert.match(passing.message, /step: the run has 2, you have 0/);
   assert.ok(passing instanceof TransientError);
-  const final = await refused("another");
+  const final = await refused("a".repeat(64));
   assert.match(final.message, /hash of the run's configuration/);
   assert.ok(!(final instanceof TransientError));
   abort.abort();
@@ -195,7 +203,13 @@ Deno.test("a worker that differs is refused by name, and the run goes on without
   const coordination = coordinate(bus.connect(), plan);
   await new Promise((resolve) => setTimeout(resolve, 50));
   const join = (replica: ToyReplica, member: string) =>
-    runWorker(bus.connect(), replica, { run: "toy", member, configHash: "config", atHome: true });
+    runWorker(bus.connect(), replica, {
+      run: "toy",
+      id: RUN_ID,
+      member,
+      configHash: CONFIG_HASH,
+      atHome: true,
+    });
   const first = join(new ToyReplica(), "first");
   await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(

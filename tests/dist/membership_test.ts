@@ -8,7 +8,7 @@ import type { Messages } from "../../src/dist/messages.ts";
 import { isAwaited, orderOf } from "../../src/dist/orders.ts";
 import type { Action, Ranges } from "../../src/dist/run_state.ts";
 import { begun, Paper } from "./paper.ts";
-import { toyIdentity } from "./toy.ts";
+import { CORPUS_HASH, toyIdentity } from "./toy.ts";
 
 /** Reasons of the refusal among these actions. */
 function reasons(actions: Action[]): string {
@@ -54,14 +54,14 @@ Deno.test("a join that was repeated is welcomed again and changes nothing", () =
 Deno.test("a refused join names what differs", () => {
   const identity = toyIdentity(10);
   const refusals: [Partial<Messages["join"]>, RegExp][] = [
-    [{ configHash: "other" }, /hash of the run's configuration: the run has config, you have other/],
+    [{ configHash: "other" }, /hash of the run's configuration: the run has c+, you have other/],
     [
       { identity: toyIdentity(11) },
       /parameters .*: parameter 0 is weight \[11\] here and weight \[10\] there/,
     ],
     [{ identity: { ...identity, numericsFingerprint: "GPU" } }, /numerics: the run has toy.*, you have GPU/],
     [
-      { identity: { ...identity, corpus: { bytes: 7, sha256: "abc" } } },
+      { identity: { ...identity, corpus: { bytes: 7, sha256: CORPUS_HASH } } },
       /corpus in bytes: the run has 1000, you have 7/,
     ],
     [
@@ -79,7 +79,10 @@ Deno.test("a refused join names what differs", () => {
   const paper = new Paper();
   assert.match(reasons(paper.join("a", {}, 3)), /step: the run has 0, you have 3/);
   paper.join("a");
-  assert.match(reasons(paper.join("a", { nonce: "another a" })), /there is a member a already/);
+  assert.match(
+    reasons(paper.join("a", { nonce: "another a" })),
+    /there is a member a already; .*--machine\.name/,
+  );
 });
 
 Deno.test("a mixed run admits other numerics, and says so; everything else must agree as ever", () => {
@@ -91,7 +94,7 @@ Deno.test("a mixed run admits other numerics, and says so; everything else must 
   const { event } = reports[0];
   assert.ok(event.kind === "mixed" && event.member === "b" && event.numerics === "toy on a GPU");
   assert.equal(event.runsNumerics, toyIdentity(10).numericsFingerprint);
-  const corpus = { bytes: 7, sha256: "abc" };
+  const corpus = { bytes: 7, sha256: CORPUS_HASH };
   const refused = paper.join("c", { identity: { ...other, corpus } })[0];
   assert.ok(refused.do === "refuse");
   assert.deepEqual(refused.reasons, ["length of the corpus in bytes: the run has 1000, you have 7"]);

@@ -114,7 +114,7 @@ Deno.test("what is no NATS is refused at once, however it comes, and is not for 
     const refused = (text: string) => reasonRefused(encoder.encode(text), piece);
     assert.match(refused("HTTP/1.1 400 Bad Request\r\n\r\n")!, /^it says "HTTP\//);
     assert.match(refused("SSH-2.0-OpenSSH_9.2\r\n")!, /^it says "SSH-2/);
-    assert.match(refused("\x16\x03\x01\x9b31mred")!, /^it says "[?]+1?"$/);
+    assert.match(refused("\x16\x03\x01\x9b31mred")!, /^it says "[ -~]+"$/);
     assert.match(refused("A".repeat(1e5))!, /^it says "A/);
     assert.match(refused(`INFO ${"x".repeat(1e5)}`)!, /no end of line/);
     assert.match(refused(`MSG ${"x".repeat(1e5)}`)!, /no end of line/);

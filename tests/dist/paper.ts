@@ -6,7 +6,7 @@ import type { Messages, MicroBatchReport, SaveResult, StepTraffic } from "../../
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
 import { COORDINATOR } from "../../src/dist/rivals.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
-import { toyIdentity, toyPlan } from "./toy.ts";
+import { CONFIG_HASH, RUN_ID, toyIdentity, toyPlan } from "./toy.ts";
 
 /** A run on paper: events at times that the test chooses. */
 export class Paper {
@@ -29,8 +29,9 @@ export class Paper {
   join(member: string, changes: Partial<Messages["join"]> = {}, step = 0): Action[] {
     const request: Messages["join"] = {
       nonce: member,
+      id: RUN_ID,
       identity: toyIdentity(10),
-      configHash: "config",
+      configHash: CONFIG_HASH,
       stateHash: "state 0",
       atHome: true,
       ...changes,
@@ -97,7 +98,8 @@ export class Paper {
 
   /** The checkpoint that is being written is done. */
   written(result: SaveResult = { place: "here" }): Action[] {
-    return this.do({ kind: "saved", ...this.state.writing!, result });
+    const { member, step, by } = this.state.writing!;
+    return this.do({ kind: by === "coordinator" ? "collected" : "saved", member, step, result });
   }
 
   get stage(): string {

@@ -1,8 +1,8 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { decodeFrame, encodeFrame, type Frame } from "../../src/dist/frames.ts";
-import { encodeControl } from "../../src/dist/messages.ts";
+import { encodeFrame } from "../../src/dist/frames.ts";
+import { decodeMessage, encodeControl, type ReceivedOf } from "../../src/dist/messages.ts";
 import { type Donor, hashesOf, PinnedState, takeOver } from "../../src/dist/replica_state.ts";
 import type { ReplicaState } from "../../src/dist/replica.ts";
 import { noise } from "./toy.ts";
@@ -17,10 +17,11 @@ const PART = 300;
 
 /** A donor without a bus between; `alter` changes the parts that it hands out. */
 function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Uint8Array) => payload): Donor {
-  const decode = (bytes: Uint8Array) => decodeFrame(bytes, "r") as Frame;
+  const decode = <K extends "manifest" | "piece">(bytes: Uint8Array) =>
+    decodeMessage(bytes, "r") as ReceivedOf<K>;
   return {
-    inspect: () =>
-      Promise.resolve(decode(encodeControl({ kind: "manifest", run: "r", sender: "d" }, pinned.manifest))),
+    inspect: async () =>
+      decode(encodeControl({ kind: "manifest", run: "r", sender: "d" }, await pinned.manifest())),
     fetch: (vector, part) => {
       asked.push(`${vector}/${part}`);
       const payload = alter(pinned.part(vector, part)!.slice());
@@ -34,7 +35,10 @@ function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Ui
 Deno.test("a state is taken over bit for bit, every part once", async () => {
   const asked: string[] = [];
   const pinned = new PinnedState(STATE, PART);
-  const taken = await takeOver(donorOf(pinned, asked), { step: 0, stateHash: "other" }, PART, 3);
+  const taken = await takeOver(donorOf(pinned, asked), {
+    windowBytes: 4 * 3 * PART,
+    own: { step: 0, stateHash: "other" },
+  });
   assert.deepEqual(taken, { state: STATE, bytes: 4 * 2001 });
   assert.equal(new Set(asked).size, asked.length);
   assert.equal(asked.length, 4 + 4 + 1);
@@ -44,9 +48,12 @@ Deno.test("who has the state already takes nothing over; at another step it does
   const pinned = new PinnedState(STATE, PART);
   const asked: string[] = [];
   const stateHash = hashesOf(STATE).state;
-  assert.equal(await takeOver(donorOf(pinned, asked), { step: 7, stateHash }, PART, 3), undefined);
+  assert.equal(
+    await takeOver(donorOf(pinned, asked), { windowBytes: 4 * 3 * PART, own: { step: 7, stateHash } }),
+    undefined,
+  );
   assert.deepEqual(asked, []);
-  assert.ok(await takeOver(donorOf(pinned), { step: 6, stateHash }, PART, 3));
+  assert.ok(await takeOver(donorOf(pinned), { windowBytes: 4 * 3 * PART, own: { step: 6, stateHash } }));
 });
 
 Deno.test("a state that arrives with another hash is refused", async () => {
@@ -56,7 +63,7 @@ Deno.test("a state that arrives with another hash is refused", async () => {
   };
   const donor = donorOf(new PinnedState(STATE, PART), [], flip);
   await assert.rejects(
-    takeOver(donor, { step: 0, stateHash: "" }, PART, 1),
+    takeOver(donor, { windowBytes: 4 * PART }),
     /state of step 7 has arrived with another hash/,
   );
 });

@@ -10,7 +10,7 @@ import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../src/dist/worker_options.ts";
 import { MemoryBus, type Weather } from "./memory_bus.ts";
 import { type CoordinatorFault, type RestartedRun, runWithRestarts } from "./restarts.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import { CONFIG_HASH, RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
 const STEPS = 8;
@@ -211,8 +211,9 @@ Deno.test("workers whose coordinator does not come back say so, and end after th
   const events: WorkerEvent[] = [];
   const work = runWorker(bus.connect(), toys()[0], {
     run: "toy",
+    id: RUN_ID,
     member: "w0",
-    configHash: "config",
+    configHash: CONFIG_HASH,
     atHome: true,
     onEvent: (event) => {
       events.push(event);

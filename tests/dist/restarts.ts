@@ -98,6 +98,7 @@ export async function runWithRestarts(
   const work = (replica: Replica, i: number) =>
     runWorker(bus.connect(), replica, {
       run: plan.run,
+      id: plan.id,
       member: `w${i}`,
       configHash: plan.configHash,
       atHome: i === 0,

@@ -50,9 +50,10 @@ export async function runToys(
   const working = replicas.map(async (replica, i) => {
     const member = `worker-${i}`;
     await using end = await closing(connect, member);
-    const { run, configHash } = plan;
+    const { run, id, configHash } = plan;
     await runWorker(end.transport, replica, {
       run,
+      id,
       member,
       configHash,
       atHome: i === 0,

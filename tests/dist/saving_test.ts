@@ -22,6 +22,14 @@ function toldOf(actions: Action[]): DistEvent[] {
   );
 }
 
+/** What is told of a checkpoint that a toy has saved. */
+const savedBy = (member: string, step: number): DistEvent => ({
+  kind: "saved",
+  step,
+  member,
+  place: `checkpoint ${step}`,
+});
+
 const writerOf = ({ state }: Paper) => state.stage.kind === "saving" ? state.stage.writer : undefined;
 const errorOf = ({ state }: Paper) => state.stage.kind === "ended" ? state.stage.error : undefined;
 
@@ -56,9 +64,9 @@ Deno.test("the run goes on while a checkpoint is written, and waits for it befor
     ),
     ["a"],
   );
-  assert.deepEqual(toldOf(paper.written()), [{ kind: "saved", step: 1 }]);
+  assert.deepEqual(toldOf(paper.written()), [{ kind: "saved", step: 1, member: "a", place: "here" }]);
   paper.copy();
-  assert.deepEqual(paper.state.writing, { member: "a", step: 2 });
+  assert.deepEqual(paper.state.writing, { member: "a", step: 2, by: "member" });
 });
 
 Deno.test("the run does not end before its last checkpoint is complete", () => {
@@ -100,8 +108,9 @@ Deno.test("a checkpoint whose writer is lost before it has copied its state is w
   paper.do({ kind: "leave", member: "a", error: "lost" });
   assert.equal(writerOf(paper), "b");
   paper.copy();
-  const told = paper.do({ kind: "saved", member: "b", step: 1, result: { place: "there" } });
-  assert.deepEqual(toldOf(told), [{ kind: "saved", step: 1, elsewhere: { member: "b", place: "there" } }]);
+  assert.equal(paper.state.writing?.by, "coordinator");
+  const told = paper.written({ place: "here" });
+  assert.deepEqual(toldOf(told), [{ kind: "saved", step: 1, member: "b", place: "here" }]);
 });
 
 Deno.test("a checkpoint that is lost with its writer is made up for: at the next step, at the end by another member", () => {
@@ -182,7 +191,7 @@ Deno.test("workers train on while one of them writes a checkpoint, though messag
   assert.deepEqual(writer.saves, [2, 4, 6]);
   assert.deepEqual(other.saves, []);
   const told = events.filter(({ kind }) => kind === "saved");
-  assert.deepEqual(told, [2, 4, 6].map((step) => ({ kind: "saved", step })));
+  assert.deepEqual(told, [2, 4, 6].map((step) => savedBy("worker-0", step)));
 });
 
 Deno.test("a worker that can't write a checkpoint stays in the run, and writes the next one", async () => {
@@ -194,13 +203,15 @@ Deno.test("a worker that can't write a checkpoint stays in the run, and writes t
   const aloneEvents: DistEvent[] = [];
   const expected = await runSingle(alone, plan, { onEvent: (event) => aloneEvents.push(event) });
   assert.equal(outcome.paramsHash, expected.paramsHash);
-  for (const [{ saves }, all] of [[writer, events], [alone, aloneEvents]] as const) {
+  for (
+    const [{ saves }, all, member] of [[writer, events, "worker-0"], [alone, aloneEvents, "single"]] as const
+  ) {
     assert.deepEqual(saves, [4, 6]);
     const told = all.filter(({ kind }) => ["saved", "unsaved"].includes(kind));
     assert.deepEqual(told, [
       { kind: "unsaved", step: 2, error: "no space" },
-      { kind: "saved", step: 4 },
-      { kind: "saved", step: 6 },
+      savedBy(member, 4),
+      savedBy(member, 6),
     ]);
   }
 });
@@ -211,4 +222,61 @@ Deno.test("a run whose last checkpoint can't be written fails, with workers and 
   const words = /RunError: the state after step 4, the last, is lost: no space/;
   await assert.rejects(runSingle(full(), toyPlan()), words);
   await assert.rejects(runToys(() => bus.connect(), [full()], toyPlan()), words);
+});
+
+Deno.test("a checkpoint of a member elsewhere is collected for the state that the members agreed on", () => {
+  const paper = new Paper({ ...SAVING, startWorkers: 2 });
+  for (const name of ["a", "b"]) paper.join(name, { atHome: false });
+  paper.step();
+  paper.compare();
+  paper.do({ kind: "copied", member: "a", step: 1 });
+  const collect = paper.actions.findLast((action) => action.do === "collect");
+  assert.deepEqual(collect, { do: "collect", member: "a", step: 1, stateHash: "s" });
+  assert.equal(paper.stage, "computing", "the step does not wait for it");
+  paper.step();
+  assert.equal(paper.stage, "writing", "the next checkpoint does");
+  const members = [...paper.state.members.values()];
+  assert.ok(!members.some((member) => isAwaited(paper.state, member)), "no member is to do anything for it");
+  assert.deepEqual(toldOf(paper.written()), [{ kind: "saved", step: 1, member: "a", place: "here" }]);
+});
+
+Deno.test("what another member says of a checkpoint that is collected counts for nothing", () => {
+  const paper = new Paper(SAVING);
+  for (const name of ["a", "b"]) paper.join(name, { atHome: false });
+  paper.step();
+  paper.copy();
+  for (const member of ["a", "b"]) {
+    assert.deepEqual(toldOf(paper.do({ kind: "saved", member, step: 1, result: { place: "mine" } })), []);
+  }
+  assert.equal(paper.state.writing?.by, "coordinator");
+});
+
+Deno.test("a checkpoint that can't be collected is kept by the member that has it, and the record says where", () => {
+  const paper = new Paper({ ...SAVING, steps: 1 });
+  for (const name of ["a", "b"]) paper.join(name, { atHome: false });
+  paper.step();
+  paper.copy();
+  assert.equal(paper.stage, "writing");
+  const actions = paper.written({ error: "no space" });
+  assert.deepEqual(toldOf(actions), [{ kind: "unsaved", step: 1, error: "no space" }]);
+  assert.ok(actions.some((action) => action.do === "keep"));
+  const order = orderOf(paper.state);
+  assert.ok(order?.kind === "save" && order.message.isKept && order.message.writer === "a");
+  const place = { kind: "saved", step: 1, member: "a", place: "there", elsewhere: true };
+  assert.deepEqual(toldOf(paper.written({ place: "there" })), [place]);
+  paper.compare();
+  assert.equal(paper.stage, "ended");
+  assert.equal(errorOf(paper), undefined);
+});
+
+Deno.test("a state that neither the folder nor its member can save ends the run with an error", () => {
+  const paper = new Paper({ ...SAVING, steps: 1, startWorkers: 1 });
+  paper.join("a", { atHome: false });
+  for (const [lo, hi] of [[0, 2], [2, 4]]) paper.offer("a", lo, hi);
+  paper.averaged();
+  paper.beat(1);
+  paper.copy();
+  paper.written({ error: "no space" });
+  paper.written({ error: "no space either" });
+  assert.match(errorOf(paper)!, /the state after step 1, the last, is lost: no space either/);
 });

@@ -6,7 +6,7 @@ import type { MembershipEvent } from "../../src/dist/membership_events.ts";
 import { type CoordinationPlan, type DistEvent, NO_RECORD, type RunRecord } from "../../src/dist/plan.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
 import { gathering, GATHERING_HEARTBEATS } from "../../src/dist/takeover.ts";
-import { toyIdentity, toyPlan } from "./toy.ts";
+import { CONFIG_HASH, RUN_ID, toyIdentity, toyPlan } from "./toy.ts";
 
 /** What a survivor says; by default that it was in generation 3 of term 1 and has ended step 5. */
 interface Survivor {
@@ -33,7 +33,7 @@ class Heir {
       evaluation: { every: 5, microBatches: 2 },
       ...changes,
     });
-    this.state = gathering(initialState(plan, 1 + lease), expected, this.now);
+    this.state = gathering(initialState(plan, 1 + lease), { expected }, this.now);
   }
 
   /** Handles an event, and looks up the record when it is asked for. Returns what all that led to. */
@@ -50,8 +50,9 @@ class Heir {
   join(member: string, { step = 5, term = 1, generation = 3, stateHash = "five" }: Survivor = {}): Action[] {
     const request = {
       nonce: member,
+      id: RUN_ID,
       identity: toyIdentity(10),
-      configHash: "config",
+      configHash: CONFIG_HASH,
       stateHash,
       atHome: true,
     };
@@ -220,6 +221,6 @@ Deno.test("a worker with another configuration is refused at once", () => {
   const [action] = heir.join("a");
   assert.deepEqual(action, {
     do: "refuse",
-    reasons: ["hash of the run's configuration: the run has changed, you have config"],
+    reasons: [`hash of the run's configuration: the run has changed, you have ${CONFIG_HASH}`],
   });
 });

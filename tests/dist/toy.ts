@@ -17,6 +17,9 @@ import type {
 import { hashesOf } from "../../src/dist/replica_state.ts";
 import { layoutOf } from "../../src/layout.ts";
 
+/** Of the configuration and the text of all toys. */
+export const CONFIG_HASH = "c".repeat(64), CORPUS_HASH = "d".repeat(64);
+
 /** What may be different about a toy replica. */
 export interface ToyOptions {
   seed?: number;
@@ -36,7 +39,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
     layout,
     layoutFingerprint: layoutOf(layout).fingerprint,
     numericsFingerprint: "toy, float32, 1 thread",
-    corpus: { bytes: 1000, sha256: "abc" },
+    corpus: { bytes: 1000, sha256: CORPUS_HASH },
   };
 }
 
@@ -142,6 +145,9 @@ export function noise(size: number, seed: number): Float32Array {
 /** With these nothing is sent twice and nobody is lost, however busy the machine is: bytes can be counted. */
 export const UNHURRIED = { heartbeatSeconds: 5, patienceSeconds: 60, silenceSeconds: 60 };
 
+/** Identity of runs of toys. */
+export const RUN_ID = "00000000-0000-4000-8000-000000000000";
+
 /** A plan of 4 steps of 8 micro-batches, with short deadlines. */
 export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPlan {
   return {
@@ -150,8 +156,10 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
     windowBytes: 16 * 1024 * 1024,
     patienceSeconds: 10,
     run: "toy",
+    id: RUN_ID,
+    origin: { step: 0, samples: 0 },
     config: { name: "toy" },
-    configHash: "config",
+    configHash: CONFIG_HASH,
     steps: 4,
     startStep: 0,
     record: NO_RECORD,

@@ -44,11 +44,11 @@ if (import.meta.main) {
   };
   const replica = averages ? averagingToy(options) : new ToyReplica(options);
   const transport = await connectNats(url, member);
-  const { configHash } = await fetchRun(transport, run, member);
+  const { configHash, id } = await fetchRun(transport, run, member);
   try {
     const { signal } = stop;
     const onFaultPoint = suffer(fault);
-    await runWorker(transport, replica, { run, member, configHash, atHome: true, signal, onFaultPoint });
+    await runWorker(transport, replica, { run, id, member, configHash, atHome: true, signal, onFaultPoint });
   } catch (error) {
     if (!(error instanceof RunError)) throw error;
     Deno.exitCode = 1;

@@ -10,7 +10,13 @@ import { toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
 Deno.test("the traffic of a worker counts once, also when it is lost and joins again", () => {
   const paper = begun();
   const tell = (member: string, bytesSent: number) => {
-    const traffic = { bytesSent, bytesReceived: 2 * bytesSent, stateBytes: 1, staleOrders: 1 };
+    const traffic = {
+      bytesSent,
+      bytesReceived: 2 * bytesSent,
+      stateBytes: 1,
+      malformedOrders: 0,
+      staleOrders: 1,
+    };
     paper.do({ kind: "status", member, step: 0, status: { phase: "ready", progress: bytesSent }, traffic });
   };
   tell("a", 100);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { decodeFrame, encodeFrame, floatBytes, type Frame } from "../../src/dist/frames.ts";
+import { decodeMessage, type Received } from "../../src/dist/messages.ts";
 import { Workbench } from "../../src/dist/workbench.ts";
 import { noise, ToyReplica } from "./toy.ts";
 
@@ -36,18 +37,15 @@ Deno.test("a pinned state is kept while nobody can ask for it, and let go when n
   const replica = new ToyReplica({ size: SIZE });
   const bench = benchOf(replica);
   await bench.pin();
-  const question = decodeFrame(
-    encodeFrame({ kind: "inspect", run: "toy", sender: "newcomer", step: 0 }),
-    "toy",
-  );
-  const isThere = () =>
-    bench.answer(question as Frame, { run: "toy", sender: "donor", step: 0 }) !== undefined;
+  const inspect = encodeFrame({ kind: "inspect", run: "toy", sender: "newcomer", step: 0 });
+  const question = decodeMessage(inspect, "toy") as Received;
+  const isThere = async () =>
+    await bench.answer(question, { run: "toy", sender: "donor", step: 0 }) !== undefined;
   replica.step = 1; // the run goes on
   await new Promise((resolve) => setTimeout(resolve, 60));
-  bench.retain();
-  bench.release(0.05);
-  assert.ok(isThere());
+  bench.release(0.05, false);
+  assert.ok(await isThere());
   await new Promise((resolve) => setTimeout(resolve, 60));
-  bench.release(0.05);
-  assert.ok(!isThere());
+  bench.release(0.05, true);
+  assert.ok(!await isThere());
 });

@@ -87,6 +87,7 @@ for (const [what, make, kind, message] of REFUSED_OPTIONS) {
 const ids = (values: number[][], dtype: "int32" | "float32" = "int32") =>
   tf.tensor2d(values, undefined, dtype);
 const shifted = () => new FLASHTransformer({ ...TRANSFORMER });
+const unshifted = () => new FLASHTransformer({ ...TRANSFORMER, shiftTokens: false });
 
 const REFUSED_INPUTS: typeof REFUSED_OPTIONS = [
   [
@@ -143,6 +144,30 @@ const REFUSED_INPUTS: typeof REFUSED_OPTIONS = [
     /mask\[0\]\[1\] is true after a false/,
   ],
   [
+    "a mask with a gap",
+    () => unshifted().forward([[1, 2, 3]], { mask: [[true, false, true]] }),
+    RangeError,
+    /mask\[0\]\[2\] is true after a false: padding belongs at the end of a sequence.*maskAnywhere/,
+  ],
+  [
+    "left padding in the second of two sequences",
+    () => unshifted().forward([[1, 2], [1, 2]], { mask: [[true, false], [false, true]] }),
+    RangeError,
+    /mask\[1\]\[1\] is true after a false: padding belongs at the end/,
+  ],
+  [
+    "left padding in a tensor, by a layer",
+    () => new FLASH({ dim: 8 }).forward(randomInput(1, 2, 8), { mask: tf.tensor2d([[false, true]]) }),
+    RangeError,
+    /mask\[0\]\[1\] is true after a false: padding belongs at the end/,
+  ],
+  [
+    "a mask anywhere with token shift",
+    () => shifted().forward([[1, 2, 3]], { mask: [[true, false, true]], maskAnywhere: true }),
+    RangeError,
+    /with shiftTokens only the end of a sequence can be masked/,
+  ],
+  [
     "an input of another width",
     () => new GAU({ dim: 8 }).forward(tf.zeros([1, 3, 9])),
     RangeError,
@@ -193,14 +218,30 @@ onBackend("cpu", "lossAndGradients() refuses the masks that forward() refuses", 
     shifted().lossAndGradients(ids, ids, { mask: [[true, false, true]] }),
     /true after a false/,
   );
+  await assert.rejects(
+    unshifted().lossAndGradients(ids, ids, { mask: [[false, true, true]] }),
+    /true after a false/,
+  );
+  const anywhere = { mask: [[false, true, true]], maskAnywhere: true };
+  assert.equal((await unshifted().lossAndGradients(ids, ids, anywhere)).tokens, 3);
   await assert.rejects(shifted().lossAndGradients(ids, ids, { mask: maskOf(4, 2) }), /mask is \[1, 4\]/);
 });
 
-onBackend("cpu", "a mask with a gap is accepted without token shift, and by GAU", () => {
-  const x = randomInput(1, 3, 8), mask = [[false, true, false]];
-  assert.deepEqual(new FLASH({ dim: 8 }).forward(x, { mask }).shape, [1, 3, 8]);
-  assert.deepEqual(new GAU({ dim: 8 }).forward(x, { mask: tf.tensor2d(mask) }).shape, [1, 3, 8]);
-});
+onBackend(
+  "cpu",
+  "a mask with a gap is accepted where it is asked for, and by GAU; padding alone always",
+  () => {
+    const x = randomInput(1, 3, 8), mask = [[false, true, false]], maskAnywhere = true;
+    assert.deepEqual(new FLASH({ dim: 8 }).forward(x, { mask, maskAnywhere }).shape, [1, 3, 8]);
+    assert.deepEqual(unshifted().forward([[1, 2, 3]], { mask, maskAnywhere }).shape, [1, 3, 10]);
+    const padding = [[true, true, true], [true, false, false], [false, false, false]];
+    const ids = [[1, 2, 3], [1, 2, 3], [1, 2, 3]];
+    for (const model of [shifted(), unshifted()]) {
+      assert.deepEqual(model.forward(ids, { mask: padding }).shape, [3, 3, 10]);
+    }
+    assert.deepEqual(new GAU({ dim: 8 }).forward(x, { mask: tf.tensor2d(mask) }).shape, [1, 3, 8]);
+  },
+);
 
 onBackend(
   "cpu",

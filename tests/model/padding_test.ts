@@ -58,7 +58,9 @@ eachBackend("a masked token in the middle is not seen, without token shift", () 
   const [ids] = randomIds(1, LENGTH, 19);
   const mask = [ids.map((_, i) => i !== 5)];
   const others = (ids: number[]) =>
-    tf.tidy(() => model.forward([ids], { mask }).arraySync()[0].filter((_, i) => i !== 5));
+    tf.tidy(() =>
+      model.forward([ids], { mask, maskAnywhere: true }).arraySync()[0].filter((_, i) => i !== 5)
+    );
   assert.deepEqual(others(ids), others(ids.with(5, (ids[5] + 1) % 19)));
 });
 
@@ -72,6 +74,17 @@ eachBackend("GAU divided by the masked length doesn't notice padding", () => {
     layer.forward(real).dataSync<"float32">(),
     "17 of 30 tokens",
   );
+});
+
+eachBackend("padding before the tokens of a GAU counts as little as padding after them", () => {
+  for (const causal of [true, false]) {
+    const layer = jitter(new GAU({ dim: 12, queryKeyDim: 10, causal, divideByMaskedLength: true }));
+    const x = randomInput(1, 30, 12);
+    const real = tf.slice(x, [0, 13, 0], [1, 17, 12]);
+    const mask = [Array.from({ length: 30 }, (_, i) => i >= 13)];
+    const output = tf.slice(layer.forward(x, { mask }), [0, 13, 0], [1, 17, 12]);
+    assertClose(output.dataSync<"float32">(), layer.forward(real).dataSync<"float32">(), `causal ${causal}`);
+  }
 });
 
 /** Gradients of the sum of squares of a layer's output for its input and all parameters. */

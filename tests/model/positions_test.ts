@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
+import { inverseFrequencies } from "../../src/model/frequencies.ts";
 import {
   bucketRows,
   distanceBucket,
-  inverseFrequencies,
   relativeBias,
   rotaryTables,
   rotate,

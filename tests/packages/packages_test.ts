@@ -77,6 +77,41 @@ Deno.test("cacheFolder() is FLASHMOB_CACHE, else flashmob in XDG_CACHE_HOME, els
   assert.equal(cacheFolder(), "/named");
 });
 
+Deno.test("cacheFolder() is a path from the root, and refuses what is no text", async () => {
+  using _variables = environment({ FLASHMOB_CACHE: "here/cache" });
+  assert.equal(cacheFolder(), `${Deno.cwd()}/here/cache`);
+  const module = new URL("../../src/packages/packages.ts", import.meta.url).href;
+  const program = `import(${JSON.stringify(module)}).then(({ cacheFolder }) => cacheFolder())
+    .catch((error) => console.log(error.name, error.message))`;
+  const { stdout } = await new Deno.Command("sh", {
+    args: ["-c", `FLASHMOB_CACHE=$(printf '/tmp/\\377') exec "$0" eval "$1"`, Deno.execPath(), program],
+  }).output();
+  assert.match(new TextDecoder().decode(stdout), /^RunError FLASHMOB_CACHE names a folder in bytes that are/);
+});
+
+Deno.test("installPackage() fetches into a folder of any name", async () => {
+  using cache = freshCache();
+  Deno.env.set("FLASHMOB_CACHE", `${cache.folder}/a "b" 'c' $HOME \${HOME} %s%20 \\ #d; é漢\ne`);
+  assert.ok(namesIn(await installPackage(SIX)).includes("six.py"));
+});
+
+Deno.test("installPackage() says what to do where the cache can't be made", async () => {
+  using cache = freshCache();
+  Deno.writeTextFileSync(`${cache.folder}/file`, "");
+  for (
+    const [name, words] of [["file", /Not a directory/], ["x".repeat(300), /File name too long/]] as const
+  ) {
+    Deno.env.set("FLASHMOB_CACHE", `${cache.folder}/${name}`);
+    await assert.rejects(installPackage(SIX), (error: Error) => {
+      assert.match(
+        error.message,
+        /^the cache can't be used: .*; set FLASHMOB_CACHE to a folder that can be/s,
+      );
+      return error.name === "RunError" && words.test(error.message);
+    });
+  }
+});
+
 Deno.test("installPackage() leaves the kept files and its lock, and does not fetch twice", async () => {
   using cache = freshCache();
   const pinned = { ...SIX, keep: /(^six\.py|LICENSE)$/ };

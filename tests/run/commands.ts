@@ -65,6 +65,12 @@ export function startMounted(mount: string, after: string, task: Task, ...args: 
   return spawn("", "unshare", [...bash, command, ...commandArgs]);
 }
 
+/** The same by bash, in a script where `"$@"` is the command: its output goes somewhere else, say. */
+export function startInShell(script: string, task: Task, ...args: string[]): Command {
+  const [command, commandArgs] = commandOf(task, args);
+  return spawn("", "bash", ["-c", script, "bash", command, ...commandArgs]);
+}
+
 /** Why {@linkcode startMounted} does not work on this machine; undefined where it does. */
 export async function reasonNotToMount(): Promise<string | undefined> {
   try {

@@ -6,7 +6,7 @@ import { Workplace } from "./runs.ts";
 Deno.test("a run with a cold, a warm and a damaged cache of compiled code ends with the same bits", async () => {
   await using place = await Workplace.open();
   const before = Deno.env.get("FLASHMOB_CACHE");
-  const cache = `${place.folder}/cache`;
+  const cache = `${place.folder}/a cache: "100 %20", 'é' \\ $HOME #\n`; // all that a path may hold
   await Deno.mkdir(cache);
   await Deno.symlink(`${cacheFolder()}/packages`, `${cache}/packages`); // only compiled code is new
   Deno.env.set("FLASHMOB_CACHE", cache); // for the workers, each a process of its own

@@ -49,7 +49,7 @@ Deno.test("what is no run can't be resumed, nor one of which all checkpoints are
   assert.match(await resume(), /there is no run in it/);
   await train(place.config("run", { train: { steps: 1 } }));
   await Deno.truncate(`${place.run("run")}/checkpoints/step-00000001/model.safetensors`, 9);
-  assert.match(await resume(), /none of its checkpoints is whole \(steps 1\)/);
+  assert.match(await resume(), /none of its checkpoints can be used \(steps 1\)/);
 });
 
 Deno.test("a run that ended before its first checkpoint begins again", async () => {
@@ -57,8 +57,10 @@ Deno.test("a run that ended before its first checkpoint begins again", async () 
   const config = place.config("run", { train: { steps: 2 } });
   const { paramsHash } = await train(config);
   await Deno.remove(`${place.run("run")}/checkpoints`, { recursive: true });
+  await Deno.remove(`${place.run("run")}/events.jsonl`);
   assert.equal((await train(config, { resume: true })).paramsHash, paramsHash);
   await Deno.remove(`${place.run("run")}/checkpoints`, { recursive: true });
+  await Deno.remove(`${place.run("run")}/events.jsonl`);
   await Deno.remove(`${place.run("run")}/metrics.jsonl`);
   assert.equal((await train(config, { resume: true })).paramsHash, paramsHash);
 });

@@ -10,11 +10,13 @@ import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { RunError } from "../../src/errors.ts";
-import { openReplica, type WorkerOptions } from "../../src/run/participants.ts";
+import { openReplica } from "../../src/run/open_replica.ts";
+import type { WorkerOptions } from "../../src/run/participants.ts";
 import { type Fault, suffer } from "../dist/fault.ts";
 
 /** What the process is told. */
-export interface FlashOrder extends Pick<WorkerOptions, "url" | "run" | "member" | "folder" | "backend"> {
+export interface FlashOrder extends Pick<WorkerOptions, "url" | "run" | "member" | "backend"> {
+  folder: string;
   fault?: Fault;
 }
 
@@ -30,8 +32,8 @@ if (import.meta.main) {
   Deno.addSignalListener("SIGTERM", () => stop.abort());
   Deno.addSignalListener("SIGINT", () => {}); // Ctrl-C is for who started the run
   const transport = await connectNats(url, member);
-  const { config, configHash } = await fetchRun(transport, run, member);
-  const replica = await openReplica(config as RunConfig, { folder, backend });
+  const { config, configHash, id, origin } = await fetchRun(transport, run, member);
+  const replica = await openReplica({ id, config: config as RunConfig, origin }, { folder, backend, member });
   const compute = replica.gradient.bind(replica);
   replica.gradient = (step, microBatch) => {
     const line = JSON.stringify({ step, microBatch } satisfies Computed) + "\n";
@@ -39,7 +41,7 @@ if (import.meta.main) {
     return compute(step, microBatch);
   };
   const { signal } = stop;
-  const options = { run, member, configHash, atHome: true, signal, onFaultPoint: suffer(fault) };
+  const options = { run, id, member, configHash, atHome: true, signal, onFaultPoint: suffer(fault) };
   try {
     await runWorker(transport, replica, options);
   } catch (error) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { train } from "../../mod.ts";
 import { start, startWith } from "./commands.ts";
 import { Workplace } from "./runs.ts";
@@ -31,6 +32,42 @@ Deno.test("deno task generate takes its prompts from standard input, and makes s
   const { code, stdout } = await command.ended;
   assert.equal(code, 0);
   assert.match(stdout, /^one[^]+\n---\none[^]+\ntwo[^]+\n---\ntwo[^]+\n$/);
+});
+
+Deno.test("deno task generate takes prompts that begin with a dash, or are no UTF-8, and gives them back", async () => {
+  await using place = await trained();
+  const dashed = await start("generate", place.run("run"), "--prompt", "- item", ...OPTIONS).ended;
+  assert.deepEqual([dashed.code, dashed.stdout.slice(0, 6)], [0, "- item"], dashed.stderr);
+
+  const task = fileURLToPath(new URL("../../tools/generate.ts", import.meta.url));
+  const generate = async (...args: string[]) => {
+    const script = `printf 'caf\\351\\n\\377' | "$0" run -A "$@"`; // latin1
+    const sh = new Deno.Command("sh", {
+      args: ["-c", script, Deno.execPath(), task, place.run("run"), ...args],
+    });
+    return (await sh.output()).stdout;
+  };
+  const [none, some] = [await generate("--tokens=0"), await generate(...OPTIONS)];
+  assert.deepEqual([...none], [0x63, 0x61, 0x66, 0xe9, 10, 0xff, 10]);
+  assert.deepEqual([...some.subarray(0, 4)], [0x63, 0x61, 0x66, 0xe9]);
+  assert.equal(some.length, none.length + 2 * 12, "twelve bytes for each prompt");
+});
+
+Deno.test("deno task convert takes back what it wrote without a flag, and the model is the same", async () => {
+  await using place = await trained();
+  const file = `${place.folder}/weights.safetensors`;
+  const convert = async (from: string, to: string) => {
+    const { code, stderr } = await start("convert", from, to).ended;
+    assert.equal(code, 0, stderr);
+  };
+  await convert(place.run("run"), file);
+  await convert(file, place.run("imported"));
+  const losses: number[] = [];
+  for (const path of [place.run("run"), file, place.run("imported")]) {
+    const flags = ["--data", place.text, "--context=24", "--json"];
+    losses.push(JSON.parse((await start("evaluate", path, ...flags).ended).stdout).loss);
+  }
+  assert.deepEqual(losses.slice(1), [losses[0], losses[0]]);
 });
 
 Deno.test("deno task generate passes over a damaged checkpoint with a word", async () => {

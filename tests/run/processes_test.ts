@@ -14,7 +14,7 @@ Deno.test("deno task train trains, shows it, writes its folder and leaves no pro
   assert.ok(children.length >= 4, "a server, a coordinator and two workers");
   await until("all children are gone", () => isGone(children), 5);
   const names = [...Deno.readDirSync(place.run("run"))].map(({ name }) => name).sort();
-  assert.deepEqual(names, ["checkpoints", "config.yaml", "metrics.jsonl", "summary.json"]);
+  assert.deepEqual(names, ["checkpoints", "config.yaml", "events.jsonl", "metrics.jsonl", "summary.json"]);
 });
 
 Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the run can go on", async () => {
@@ -118,6 +118,11 @@ Deno.test("wrong arguments are all named at once, with exit code 2, and start no
   assert.match(stderr, /machine.workers: expected a whole number of at least 0, found -1/);
 });
 
+/** The steps of a run's checkpoints. */
+function stepsIn(folder: string): number[] {
+  return [...Deno.readDirSync(`${folder}/checkpoints`)].map(({ name }) => Number(name.slice(5))).sort();
+}
+
 Deno.test("workers join a coordinator with the line that it prints", async () => {
   await using place = await Workplace.open();
   const settings = [...SMALL, `--data=${place.text}`, "--steps=4", "--min-workers=2", "--machine.name=hub"];
@@ -141,11 +146,9 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   const { code, stderr } = await coordinator.ended;
   assert.equal(code, 0);
   assert.equal(metricsOf(place.run("hub")).steps.length, 4);
-  assert.match(
-    stderr,
-    /checkpoint of step 4 is in .*guest/,
-    "nobody at home could write it: say where it is",
-  );
+  assert.deepEqual(stepsIn(place.run("hub")), [4], "the coordinator has collected it");
+  assert.deepEqual(stepsIn(place.run("guest")), [4], "its member was asked to keep it, too");
+  assert.doesNotMatch(stderr, /on the machine of/);
 });
 
 Deno.test("coordinator --resume goes on with the workers that live, and from the newest checkpoint where none does", async () => {

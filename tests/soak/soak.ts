@@ -5,9 +5,10 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import assert from "node:assert/strict";
 import { type ConfigInput, train } from "../../mod.ts";
+import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
+import { helpText } from "../../src/cli/help.ts";
 import { keepNatsServer, type NatsServer } from "../../src/dist/server.ts";
 import type { Summary } from "../../src/run/folder.ts";
 import { trainThroughAbsence } from "../dist/absence.ts";
@@ -16,6 +17,25 @@ import { Trouble } from "../dist/trouble.ts";
 import { runFlash } from "../run/flash_runs.ts";
 import { metricsOf, Workplace } from "../run/runs.ts";
 import { launchedRun } from "./launched.ts";
+
+const MINUTES = { wanted: "a number of at least 0", holds: (value: number) => value >= 0 };
+
+/** What it takes. */
+export const SOAK: Command = {
+  usage: ["deno task soak [options]   trouble for runs of real processes"],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "minutes", value: "N", text: "How long. Default 20.", number: MINUTES },
+    {
+      name: "seed",
+      value: "N",
+      text: "Decides what happens. Default: another one each time.",
+      number: wholeFrom(0),
+    },
+    HELP_FLAG,
+  ],
+};
 
 /** Steps of a run, and the probability of trouble after each. */
 const STEPS = 600;
@@ -123,7 +143,12 @@ function progress(line: string): void {
 }
 
 if (import.meta.main) {
-  const { minutes = 20, seed = Date.now() % 1_000_000 } = parseArgs(Deno.args) as Record<string, number>;
+  const { switches, numbers } = readArguments(Deno.args, SOAK);
+  if (switches.help) {
+    console.log(helpText(SOAK));
+    Deno.exit(0);
+  }
+  const { minutes = 20, seed = Date.now() % 1_000_000 } = numbers;
   const stop = new AbortController();
   Deno.addSignalListener("SIGINT", () => stop.abort());
   const end = performance.now() + 60_000 * minutes;

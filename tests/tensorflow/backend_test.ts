@@ -71,8 +71,18 @@ Deno.test("libraries that can't be opened are an error with the folder and the r
   const { said } = await run(`await initBackend().catch((error) => console.log(String(error)));`, {
     FLASHMOB_TENSORFLOW: folder,
   });
-  await Deno.remove(folder, { recursive: true });
   assert.ok(said.startsWith(`RunError: could not open TensorFlow's libraries in ${folder}: `), said);
+
+  const replaced = `${folder}/$ORIGIN`;
+  await Deno.mkdir(replaced);
+  for (const name of ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"]) {
+    await Deno.copyFile(`${folder}/${name}`, `${replaced}/${name}`);
+  }
+  const { said: hint } = await run(`await initBackend().catch((error) => console.log(String(error)));`, {
+    FLASHMOB_TENSORFLOW: replaced,
+  });
+  await Deno.remove(folder, { recursive: true });
+  assert.match(hint, /the loader replaces \$ORIGIN, \$LIB and \$PLATFORM in a path/);
 });
 
 Deno.test("backendInfo() names version, device, threads and instructions", async () => {

@@ -12,7 +12,7 @@ async function withCache(
   try {
     const cache = new CompileCache("a library", limit);
     await cache.open();
-    await test(cache, (name) => `${cache.xlaFlag.replace(/^.*=/, "")}/${name}`);
+    await test(cache, (name) => `${cache.folder}/${name}`);
   } finally {
     if (before === undefined) Deno.env.delete("FLASHMOB_CACHE");
     else Deno.env.set("FLASHMOB_CACHE", before);
@@ -94,4 +94,14 @@ Deno.test("waiting for another process ends with the signal", () =>
     await assert.rejects(second, { name: "AbortError" });
     end();
     await first;
+  }));
+
+Deno.test("of TensorFlow's flags the one that names another folder is left out", () =>
+  withCache((cache) => {
+    const flags = ["--tf_xla_clustering_debug", "--tf_xla_persistent_cache_directory=/elsewhere"];
+    assert.deepEqual(cache.addTo(flags), [
+      "--tf_xla_clustering_debug",
+      `--tf_xla_persistent_cache_directory="${cache.folder}"`,
+    ]);
+    return Promise.resolve();
   }));

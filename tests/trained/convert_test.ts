@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { ConfigError, train } from "../../mod.ts";
+import { ConfigError, readSafetensors, train } from "../../mod.ts";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { resolveConfig } from "../../src/config/config.ts";
 import { exportStateDict, importStateDict } from "../../src/trained/convert.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
-import { openReplica } from "../../src/run/participants.ts";
+import { DATA_BEGINS } from "../../src/data/microbatch.ts";
+import { openReplica } from "../../src/run/open_replica.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../../src/safetensors.ts";
 import { initBackend, tf } from "../../src/tensorflow/mod.ts";
 import { openModel } from "../../src/trained/model.ts";
@@ -25,13 +26,13 @@ const OPTIONS = {
 } satisfies FLASHTransformerOptions;
 
 /** What the state dict of `OPTIONS` does not tell. */
-const UNTOLD = { groupSize: 8, laplaceAttnFn: true };
+const UNTOLD = { groupSize: 8, causal: true, shiftTokens: true, laplaceAttnFn: true };
 
 const [ids] = [randomIds(2, 21, 256)];
 
 /** A state dict with random values, its positions other ones than a new model's. */
-function randomState(): Record<string, FlatTensor> {
-  const model = jitter(new FLASHTransformer(OPTIONS));
+function randomState(options: FLASHTransformerOptions = OPTIONS): Record<string, FlatTensor> {
+  const model = jitter(new FLASHTransformer(options));
   const named = model.stateDict();
   const state = Object.fromEntries(
     Object.entries(named).map(([name, tensor]): [string, FlatTensor] => {
@@ -88,6 +89,105 @@ Deno.test("a state dict becomes a run that computes with it, its positions too, 
   assert.deepEqual(positions.dataSync(), state["layers.1.rotary_pos_emb.freqs"].values);
 });
 
+/** Options none of which is FLASH-pytorch's default, or the configuration's. */
+const UNUSUAL: FLASHTransformerOptions = {
+  ...OPTIONS,
+  groupSize: 5,
+  laplaceAttnFn: false,
+  shiftTokens: false,
+  normType: "layernorm",
+  expansionFactor: 1.3,
+  attnDropout: 0.2,
+  reduceGroupNonCausalAttn: false,
+};
+
+for (
+  const [what, options] of Object.entries({ usual: { ...OPTIONS, shiftTokens: true }, unusual: UNUSUAL })
+) {
+  Deno.test(`what was exported is imported again as the same model, without a word: ${what} options`, async () => {
+    await using place = await Workplace.open();
+    await initBackend();
+    const source = `${place.folder}/state.safetensors`, model = JSON.stringify(options);
+    await writeSafetensors(source, randomState(options), { model });
+    await importStateDict(source, place.run("first"));
+    const [once, twice] = [`${place.folder}/once.safetensors`, `${place.folder}/twice.safetensors`];
+    const exported = await exportStateDict(place.run("first"), once, assert.fail);
+    assert.deepEqual({ ...exported, ...options }, exported);
+    await importStateDict(once, place.run("second"));
+    await exportStateDict(place.run("second"), twice, assert.fail);
+    assert.deepEqual(await Deno.readFile(twice), await Deno.readFile(once));
+
+    const plain = new FLASHTransformer(options);
+    plain.loadStateDict((await readSafetensors(source)).tensors);
+    const logits = plain.forward(ids).dataSync();
+    assert.deepEqual(await logitsOf(place.run("second")), logits);
+    assert.deepEqual(await logitsOf(twice), logits);
+  });
+}
+
+Deno.test("what a file says can't be overridden, and what nobody says is asked for by name", async () => {
+  await using place = await Workplace.open();
+  await initBackend();
+  const source = `${place.folder}/state.safetensors`, out = place.run("run");
+  const problemsOf = async (
+    options: Partial<FLASHTransformerOptions> | string | undefined,
+    given: object,
+  ) => {
+    const model = typeof options === "string" ? options : JSON.stringify(options);
+    await writeSafetensors(source, randomState(), model === undefined ? {} : { model });
+    const error = await importStateDict(source, out, given).then(() => assert.fail(), (error) => error);
+    assert.ok(error instanceof ConfigError, String(error.stack));
+    return error.problems.map((problem) => problem.replace(source, "FILE"));
+  };
+  assert.deepEqual(await problemsOf(undefined, {}), [
+    "FILE does not say the model's groupSize, and it is not assumed: give --group-size N",
+    "FILE does not say the model's causal, and it is not assumed: give --causal",
+    "FILE does not say the model's shiftTokens, and it is not assumed: give --shift-tokens or --no-shift-tokens",
+    "FILE does not say the model's laplaceAttnFn, and it is not assumed: give --laplace-attn-fn or --no-laplace-attn-fn",
+  ]);
+  assert.deepEqual(
+    await problemsOf(OPTIONS, { groupSize: 16, shiftTokens: undefined, laplaceAttnFn: false }),
+    [
+      "FILE says that the model's groupSize is 8, you 16: leave the flag out",
+      "FILE does not say the model's shiftTokens, and it is not assumed: give --shift-tokens or --no-shift-tokens",
+      "FILE says that the model's laplaceAttnFn is true, you false: leave the flag out",
+    ],
+  );
+  const said = { ...OPTIONS, shiftTokens: true };
+  assert.match((await problemsOf({ ...said, causal: false }, {}))[0], /^model.causal: expected true/);
+  assert.match(
+    (await problemsOf({ ...said, dim: 18 }, {}))[0],
+    /token_emb.weight is \[256, 16\], the model's is/,
+  );
+  assert.match(
+    (await problemsOf({ ...said, dim: "x" as never }, {}))[0],
+    /^model.dim: expected a whole number/,
+  );
+  assert.match((await problemsOf({ ...said, heads: 2 } as never, {}))[0], /^model.heads/);
+  assert.match((await problemsOf("{", {}))[0], /^FILE: .*JSON/);
+  assert.match((await problemsOf("null", {}))[0], /^FILE: expected the options of a model in its metadata/);
+  await assert.rejects(Deno.stat(out), Deno.errors.NotFound, "nothing was begun");
+});
+
+Deno.test("a file that says less than all of its model, or another one, is not generated from", async () => {
+  await using place = await Workplace.open();
+  await initBackend();
+  const path = `${place.folder}/state.safetensors`;
+  const { laplaceAttnFn: _, ...less } = { ...OPTIONS, shiftTokens: true };
+  const refusals: [options: object, words: RegExp][] = [
+    [less, /it doesn't say what model it is for/],
+    [{ ...less, laplaceAttnFn: 1 }, /laplaceAttnFn is 1; it must be true or false/],
+    [{ ...less, laplaceAttnFn: true, depth: 3 }, /layers.2.* is missing/],
+  ];
+  for (const [options, words] of refusals) {
+    await writeSafetensors(path, randomState(), { model: JSON.stringify(options) });
+    await assert.rejects(openModel(path, assert.fail), (error: Error) => {
+      assert.match(error.message, words);
+      return error instanceof ConfigError;
+    });
+  }
+});
+
 Deno.test("a resumed run computes with the positions of its checkpoint", async () => {
   await using place = await Workplace.open();
   await initBackend();
@@ -117,7 +217,12 @@ Deno.test("who takes over the state of an imported run computes with its positio
   await writeSafetensors(source, randomState());
   await importStateDict(source, place.run("imported"), UNTOLD);
   const config = resolveConfig(place.config("imported", { model: OPTIONS, train: { batch: 2 } }));
-  const open = (startStep: number) => openReplica(config, { folder: place.run("imported"), startStep });
+  const identity = { id: config.id!, config, origin: DATA_BEGINS };
+  const open = (startStep: number) =>
+    openReplica(identity, {
+      folder: place.run("imported"),
+      start: (checkpoints) => startStep > 0 ? checkpoints.load(startStep) : undefined,
+    });
   const donor = await open(1), newcomer = await open(0);
   await newcomer.restore(await donor.state());
   assert.deepEqual(await newcomer.hashes(), await donor.hashes());
@@ -148,6 +253,7 @@ Deno.test("what can't be converted is refused by name, and nothing is overwritte
   const refuses = async (attempt: Promise<unknown>, words: RegExp) =>
     await assert.rejects(attempt, (error) => error instanceof ConfigError && words.test(error.message));
   await refuses(importStateDict(source, place.run("a")), /there is no such file/);
+  await refuses(importStateDict(place.folder, place.run("a")), /expected a state_dict's file/);
   await writeSafetensors(source, { x: { dtype: "F32", shape: [1], values: new Float32Array(1) } });
   await refuses(
     importStateDict(source, place.run("a")),

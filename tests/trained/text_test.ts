@@ -1,55 +1,56 @@
 import assert from "node:assert/strict";
-import { decodeBytes, generateText } from "../../src/trained/text.ts";
+import { generateSamples } from "../../src/model/generation.ts";
+import { byteLines, generateText } from "../../src/trained/text.ts";
 import { onBackend } from "../model/backends.ts";
 import { smallTransformer } from "../model/models.ts";
 
-/** What comes out after each byte. */
-async function pieces(...texts: (number | undefined)[][]): Promise<string[][]> {
-  const rows = texts[0].map((_, i) => texts.map((text) => text[i]));
-  return await Array.fromAsync(decodeBytes(toAsync(rows)));
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+/** The lines of a stream that comes in these pieces. */
+async function linesOf(...pieces: (string | number[])[]): Promise<number[][]> {
+  const stream = ReadableStream.from(
+    pieces.map((piece) => typeof piece === "string" ? bytesOf(piece) : Uint8Array.from(piece)),
+  );
+  return (await Array.fromAsync(byteLines(stream))).map((line) => [...line]);
 }
 
-async function* toAsync<T>(items: T[]): AsyncGenerator<T> {
-  for (const item of items) yield await Promise.resolve(item);
-}
-
-const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
-
-Deno.test("a character of several bytes comes when it is complete", async () => {
-  assert.deepEqual((await pieces(bytesOf("aé€😀b"))).flat(), [
-    "a",
-    "",
-    "é",
-    "",
-    "",
-    "€",
-    "",
-    "",
-    "",
-    "😀",
-    "b",
-  ]);
+Deno.test("lines of bytes are what stands between newlines, however they come", async () => {
+  const lines = (...texts: string[]) => texts.map((text) => [...bytesOf(text)]);
+  assert.deepEqual(await linesOf(), []);
+  assert.deepEqual(await linesOf("one\ntwo"), lines("one", "two"));
+  assert.deepEqual(await linesOf("one\n\ntwo\n"), lines("one", "", "two"));
+  assert.deepEqual(
+    await linesOf("o", "ne\nt", "w", "o\r\n", "\n", "three"),
+    lines("one", "two\r", "", "three"),
+  );
 });
 
-Deno.test("a character that is cut off at the end does not come, nor do tokens that are no bytes", async () => {
-  assert.deepEqual((await pieces([97, 0xe2, 0x82])).flat(), ["a", "", ""]);
-  assert.deepEqual((await pieces([97, 300, 98])).flat(), ["a", "", "b"]);
+Deno.test("bytes that are no UTF-8 stay what they are, characters cut between two pieces and byte order marks, too", async () => {
+  assert.deepEqual(await linesOf([0x63, 0xe9, 10, 0xff]), [[0x63, 0xe9], [0xff]]);
+  assert.deepEqual(await linesOf([0xe2, 0x82], [0xac, 10]), [[0xe2, 0x82, 0xac]]);
+  assert.deepEqual(await linesOf([0xef, 0xbb, 0xbf, 97]), [[0xef, 0xbb, 0xbf, 97]]);
 });
 
-Deno.test("bytes that are no UTF-8 are shown as U+FFFD, and what follows is read right", async () => {
-  assert.equal((await pieces([0xe2, ...bytesOf("(é")])).flat().join(""), "\ufffd(é");
-});
-
-Deno.test("each text is decoded by itself, ended ones too", async () => {
-  assert.deepEqual(await pieces([0xc3, 0xa9, 97], [0xc3, undefined, undefined]), [["", ""], ["é", ""], [
-    "a",
-    "",
-  ]]);
-});
+onBackend(
+  "tensorflow",
+  "a text goes on from the bytes of its prompt, with the bytes that the model gives",
+  async () => {
+    const model = smallTransformer({ numTokens: 300 });
+    const options = { tokens: 40, seed: 3, temperature: 3 };
+    const prompt = Uint8Array.of(0x63, 0xe9, 0xff);
+    const tokens = await Array.fromAsync(generateSamples(model, [...prompt], 2, options));
+    const added = await Array.fromAsync(generateText(model, prompt, 2, options));
+    const bytes = tokens.map((row) => row.map((token) => token! < 256 ? [token] : []));
+    assert.deepEqual(added.map((row) => row.map((bytes) => [...bytes])), bytes);
+    assert.ok(bytes.flat().some(({ length }) => length === 0), "a token that is no byte");
+    assert.ok(bytes.flat(2).some((byte) => byte! > 127), "a byte that is no ASCII");
+  },
+);
 
 onBackend("tensorflow", "an empty prompt goes on as after a newline", async () => {
   const model = smallTransformer({ numTokens: 256 });
-  const read = (prompt: string) => Array.fromAsync(generateText(model, prompt, 1, { tokens: 12, seed: 3 }));
+  const read = (prompt: string) =>
+    Array.fromAsync(generateText(model, bytesOf(prompt), 1, { tokens: 12, seed: 3 }));
   assert.deepEqual(await read(""), await read("\n"));
   assert.notDeepEqual(await read(""), await read(" "));
 });

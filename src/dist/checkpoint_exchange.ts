@@ -1,0 +1,76 @@
+/**
+ * The coordinator's part in the run's checkpoints: it collects those of members on other machines into the run's folder, and hands
+ * out the state that is there to workers that have no checkpoint of it.
+ *
+ * @module
+ */
+
+import type { CheckpointStore } from "./coordinator_options.ts";
+import { collect, type Collection } from "./collecting.ts";
+import { decodeMessage, type SaveResult } from "./messages.ts";
+import type { CoordinationPlan, DistEvent } from "./plan.ts";
+import { COORDINATOR } from "./rivals.ts";
+import { StartDonor } from "./starting_state.ts";
+import type { Message, Transport } from "./transport.ts";
+
+/** What an exchange asks and tells its coordinator. */
+export interface CheckpointEffects {
+  /** How many values the members' parameters have. */
+  size(): number;
+  /** Whether a checkpoint is still wanted from a member. */
+  isWanted(collection: Collection): boolean;
+  /** A checkpoint is in the run's folder, or is not to be had. */
+  collected(collection: Collection, result: SaveResult): void;
+  /** Whether the state of a step may be handed out: the run's folder has it. */
+  hasState(step: number): boolean;
+  /** Tells what happens. */
+  report(event: DistEvent): void;
+}
+
+/** Checkpoints between the run's folder and members elsewhere. */
+export class CheckpointExchange {
+  readonly #donor: StartDonor | undefined;
+  /** Those that are being collected. */
+  readonly #open = new Set<Promise<void>>();
+
+  /** Nothing to collect, and nothing read. */
+  constructor(
+    readonly transport: Transport,
+    readonly plan: CoordinationPlan,
+    readonly store: CheckpointStore | undefined,
+    readonly effects: CheckpointEffects,
+  ) {
+    this.#donor = store && new StartDonor((step) => store.load(step));
+  }
+
+  /** Begins to collect a checkpoint. */
+  collect(collection: Collection): void {
+    const { transport, store, effects, plan: { run, windowBytes, silenceSeconds } } = this;
+    const { member, step } = collection;
+    const collecting = collect(transport, store, collection, {
+      run,
+      size: effects.size(),
+      windowBytes,
+      silenceSeconds,
+      isWanted: () => effects.isWanted(collection),
+      onProgress: (share) => effects.report({ kind: "collecting", member, step, share }),
+    }).then((result) => effects.collected(collection, result)).finally(() => this.#open.delete(collecting));
+    this.#open.add(collecting);
+  }
+
+  /** Waits until nothing is being collected. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#open);
+  }
+
+  /** Answers a worker that asks for the state that the run starts from. */
+  answer({ data, respond }: Message): void {
+    const { plan: { run, silenceSeconds }, effects } = this;
+    const question = decodeMessage(data, run);
+    if ("refused" in question || !this.#donor || !effects.hasState(question.step)) return;
+    this.#donor.answer(question, { run, sender: COORDINATOR, step: question.step })
+      .then((answer) => answer && respond?.(answer))
+      .catch(() => {}); // the checkpoint is damaged, or gone: who asks will say that nobody answers
+    setTimeout(() => this.#donor?.release(silenceSeconds), 1000 * silenceSeconds + 1000);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * How a worker leaves that is asked to end: it tells the coordinator with its heartbeats, goes on until it is let go, and goes by
+ * itself where nobody answers.
+ *
+ * @module
+ */
+
+/** Heartbeats without an answer after which a worker that wants to leave goes. */
+const PATIENCE_HEARTBEATS = 10;
+
+/** The departure of one worker. */
+export class Departure {
+  #askedAt: number | undefined;
+  #answeredAt = -Infinity;
+
+  /**
+   * Not asked for.
+   *
+   * @param heartbeatSeconds between two heartbeats
+   * @param now seconds on a clock that does not go back
+   */
+  constructor(readonly heartbeatSeconds: number, readonly now: () => number) {}
+
+  /** The worker is to leave. */
+  ask(): void {
+    this.#askedAt ??= this.now();
+  }
+
+  /** Whether it is to leave. */
+  get isAsked(): boolean {
+    return this.#askedAt !== undefined;
+  }
+
+  /** The coordinator has answered. */
+  noteAnswer(): void {
+    this.#answeredAt = this.now();
+  }
+
+  /** Whether it is to leave, and nobody has answered for long. */
+  get isOverdue(): boolean {
+    return this.#askedAt !== undefined &&
+      this.now() - Math.max(this.#askedAt, this.#answeredAt) >= PATIENCE_HEARTBEATS * this.heartbeatSeconds;
+  }
+}
