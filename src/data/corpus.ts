@@ -28,6 +28,8 @@ export interface Corpus {
   bytes: number;
   /** SHA-256 of the whole text, in hexadecimal. */
   sha256: string;
+  /** Lengths of the files that it is joined of. */
+  files: readonly number[];
 }
 
 /** How a text is cut. */
@@ -121,6 +123,7 @@ export function corpusOf(files: readonly Uint8Array[], options: CorpusOptions): 
     documents,
     bytes: text.length,
     sha256,
+    files: files.map(({ length }) => length),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * The coordinator's part in the run's checkpoints: it collects those of members on other machines into the run's folder, and hands
- * out the state that is there to workers that have no checkpoint of it.
+ * out the state that is there to workers that have no checkpoint of it; and the text to those that don't have that.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { decodeMessage, type SaveResult } from "./messages.ts";
 import type { CoordinationPlan, DistEvent } from "./plan.ts";
 import { COORDINATOR } from "./rivals.ts";
 import { StartDonor } from "./starting_state.ts";
+import { answerAboutText, type SharedText } from "./text_transfer.ts";
 import type { Message, Transport } from "./transport.ts";
 
 /** What an exchange asks and tells its coordinator. */
@@ -38,6 +39,7 @@ export class CheckpointExchange {
     readonly transport: Transport,
     readonly plan: CoordinationPlan,
     readonly store: CheckpointStore | undefined,
+    readonly text: SharedText | undefined,
     readonly effects: CheckpointEffects,
   ) {
     this.#donor = store && new StartDonor((step) => store.load(step));
@@ -63,14 +65,21 @@ export class CheckpointExchange {
     await Promise.all(this.#open);
   }
 
-  /** Answers a worker that asks for the state that the run starts from. */
+  /** Answers a worker that asks for the state that the run starts from, or for the run's text. */
   answer({ data, respond }: Message): void {
-    const { plan: { run, silenceSeconds }, effects } = this;
+    const { plan: { run }, effects } = this;
     const question = decodeMessage(data, run);
-    if ("refused" in question || !this.#donor || !effects.hasState(question.step)) return;
+    if ("refused" in question) return;
+    const extract = answerAboutText(this.text, question, { run, sender: COORDINATOR });
+    if (extract) return respond?.(extract);
+    if (!this.#donor || !effects.hasState(question.step)) return;
     this.#donor.answer(question, { run, sender: COORDINATOR, step: question.step })
       .then((answer) => answer && respond?.(answer))
       .catch(() => {}); // the checkpoint is damaged, or gone: who asks will say that nobody answers
-    setTimeout(() => this.#donor?.release(silenceSeconds), 1000 * silenceSeconds + 1000);
+  }
+
+  /** Lets go of what nobody has asked about for long. */
+  release(): void {
+    this.#donor?.release(this.plan.silenceSeconds);
   }
 }

@@ -94,7 +94,7 @@ class Coordinator {
     );
     const state = initialState(plan, 1 + (lease?.revision ?? 0), options.checkpoints !== undefined);
     this.#state = options.takeOver ? gathering(state, options.takeOver, now()) : state;
-    this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, {
+    this.#checkpoints = new CheckpointExchange(transport, plan, options.checkpoints, options.text, {
       size: () => layoutOf(this.#state.credentials?.identity.layout ?? []).size,
       isWanted: ({ member, step }) => {
         const { writing } = this.#state;
@@ -341,6 +341,7 @@ class Coordinator {
     const { run, heartbeatSeconds } = this.plan;
     const { members, candidates, reducers } = this.#state;
     const alive = encodeAlive(this.#state);
+    this.#checkpoints.release();
     for (const name of [...members.keys(), ...candidates.keys(), ...reducers.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {

@@ -9,6 +9,7 @@ import type { TakeLease } from "./lease.ts";
 import type { DistEvent, RunRecord } from "./plan.ts";
 import type { ReplicaState } from "./replica.ts";
 import type { ResidualStore } from "./residuals.ts";
+import type { SharedText } from "./text_transfer.ts";
 
 /** How a coordinator goes on with a run that another one has begun. */
 export interface TakeOver {
@@ -44,6 +45,8 @@ export interface CoordinateOptions {
   residuals?: ResidualStore;
   /** Where checkpoints of members on other machines are kept, and which are handed out. */
   checkpoints?: CheckpointStore;
+  /** The run's text, handed out to workers whose machine does not have it. */
+  text?: SharedText;
   /** A wish for the end to be quick: a checkpoint that is in flight is kept on the machine that it comes from. */
   hurry?: AbortSignal;
   /** For tests: called at each fault point. */

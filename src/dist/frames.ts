@@ -79,7 +79,11 @@ export const KINDS = {
   inspect: 64, //   asks what it consists of; answered with `manifest`
   manifest: 65, //  its vectors and its hash
   fetch: 66, //     asks for part `part` of its vector number `lo`; answered with `piece`
-  piece: 67, //     one part of a vector
+  piece: 67, //     one part of a vector, or of a text
+  // to the coordinator, about the run's text
+  text: 68, //      asks what it consists of; answered with `contents`
+  contents: 69, //  its length, its files and its checksum
+  extract: 70, //   asks for part `part` of it; answered with `piece`
 } as const;
 
 /** Kind of a frame. */

@@ -92,6 +92,7 @@ export class StartDonor {
     if (this.#pinned?.step !== step) {
       const state = this.load(step).then((state) => new PinnedState(state, PART_ELEMENTS));
       this.#pinned = { step, state };
+      state.catch(() => this.#pinned = undefined); // the next one who asks has it tried again
     }
     this.#usedAt = now();
     return await (await this.#pinned.state).answer(question, from);

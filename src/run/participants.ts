@@ -18,6 +18,7 @@ import { runWorker } from "../dist/worker.ts";
 import { learningRate } from "../model/schedule.ts";
 import { MOMENTS, RunCheckpoints } from "./checkpoints.ts";
 import type { RunListener } from "./events.ts";
+import { fetchText } from "./fetched_text.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
 import { openReplica } from "./open_replica.ts";
@@ -25,7 +26,7 @@ import { ownFolder, refuseOtherRun } from "./own_folder.ts";
 import { planOf } from "./plan.ts";
 import { ResidualFiles } from "./residual_files.ts";
 import { openRun, type ResumePoint } from "./resume.ts";
-import { configOf, sourceOf } from "./told.ts";
+import { configOf, knownSourceOf } from "./told.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
@@ -93,6 +94,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     onListening,
     residuals: new ResidualFiles(folder.residuals),
     checkpoints,
+    text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
     takeOver: takeOver
       ? { expected: record.workers, recall: (step) => log.takeOver(step), missing }
@@ -172,7 +174,10 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     const told = await fetchRun(transport, run, member, signal);
     const { configHash, id, origin, startStep } = told;
     const config = configOf(told, run);
-    const { atHome = false, source = sourceOf(config, run) } = options;
+    const {
+      atHome = false,
+      source = knownSourceOf(config) ?? await fetchText(transport, { run, member, signal }, onStatus),
+    } = options;
     const folder = options.folder ?? ownFolder(id);
     if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
     const fetchState = ({ layout: { size } }: RunCheckpoints) => {

@@ -33,17 +33,9 @@ export function configOf({ config, configHash: hash }: Messages["run"], run: str
 }
 
 /**
- * Where a worker finds the run's text that was not told where it is. What the coordinator says is a place on its machine: here it
- * would be any file, so that nothing but a known name counts.
- *
- * @throws {ConfigError} where the text is not one that flashmob knows by name
+ * Where a worker finds the run's text that was not told where it is: under a name that flashmob knows. What the coordinator says
+ * otherwise is a place on its machine, which here would be any file: it is not opened, and the text is fetched.
  */
-export function sourceOf({ data: { source } }: RunConfig, run: string): string {
-  if (isKnownCorpus(source)) return source;
-  throw new ConfigError([
-    `data.source: the run "${run}" trains on ${
-      printableLine(source)
-    }, as its coordinator calls it; say with --data where this ` +
-    "machine has the same text",
-  ]);
+export function knownSourceOf({ data: { source } }: RunConfig): string | undefined {
+  return isKnownCorpus(source) ? source : undefined;
 }

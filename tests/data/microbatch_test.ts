@@ -118,6 +118,7 @@ Deno.test("MicroBatches trains on a text of exactly one window, and refuses one 
     validation: TEXT.subarray(0, validation),
     bytes: train + validation,
     sha256: "",
+    files: [train + validation],
   });
   const data = new MicroBatches(corpus(17, 17), OPTIONS);
   assert.deepEqual([...data.train(1000, 2).ids.subarray(0, 16)], [...TEXT.subarray(0, 16)]);

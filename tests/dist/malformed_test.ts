@@ -6,6 +6,8 @@
 
 import assert from "node:assert/strict";
 import { decodeFrame, type Kind, KINDS as FRAME_KINDS } from "../../src/dist/frames.ts";
+import { TextRequests } from "../../src/dist/text_transfer.ts";
+import { sha256 } from "../../src/hashing.ts";
 import { fetchRun } from "../../src/dist/joining.ts";
 import { decodeMessage } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
@@ -19,7 +21,7 @@ import { implausible, malformed } from "./mutants.ts";
 import { RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
 
 /** Kinds that come as answers only: a wrong one takes the place of the right one, which has to be asked for again. */
-const ANSWERS: Kind[] = ["run", "welcome", "refuse", "manifest", "piece"];
+const ANSWERS: Kind[] = ["run", "welcome", "refuse", "manifest", "piece", "contents"];
 /** Wrong ones before one message. */
 const MOST = 80;
 
@@ -81,9 +83,13 @@ async function assertRefused(run: ElasticRun, replica: Replica): Promise<void> {
   await assert.rejects(runWorker(run.bus.connect(), replica, options), /hash of the run's configuration/);
 }
 
+/** A text that the coordinator hands out. */
+const TEXT = Uint8Array.from({ length: 100 }, (_, i) => i);
+const TEXT_HASH = await sha256([TEXT]);
+
 /** All that says anything; in a run of local steps nobody joins late, and the coordinator averages. */
 const KINDS = (Object.keys(FRAME_KINDS) as Kind[]).filter((kind) =>
-  !["hello", "alive", "out"].includes(kind)
+  !["hello", "alive", "out", "text", "extract"].includes(kind)
 );
 const LATE: Kind[] = [
   "run",
@@ -96,19 +102,25 @@ const LATE: Kind[] = [
   "manifest",
   "fetch",
   "piece",
+  "text",
+  "contents",
+  "extract",
 ];
 const REDUCERS: Kind[] = ["reducer", "reduce", "reduced"];
 
 Deno.test("whatever malformed or untrue messages come to coordinator, workers, reducers, donor and newcomer: the run is the same", async () => {
   const company = new Company(9);
   using bus = new MemoryBus(company.weather, 2 * 1024 * 1024);
-  const run = new ElasticRun(bus, plan);
+  const text = { pieces: [TEXT.subarray(0, 90), TEXT.subarray(90)], files: [60, 39], sha256: TEXT_HASH };
+  const run = new ElasticRun(bus, plan, { text });
   const toy = (seed = 1) => new ToyReplica({ ...run.patient, seed, size: 70_000 }); // two parts
   const reducers = await run.startReducers(2);
   const replicas = [toy(), toy(), toy(9)];
   const workers = [await run.start("a", replicas[0])];
   await assertRefused(run, toy());
   assert.deepEqual((await fetchRun(bus.connect(), "toy", "e")).config, plan.config);
+  const requests = new TextRequests(bus.connect(), { run: "toy", member: "e" });
+  assert.deepEqual(await requests.bytes(await requests.contents(), () => {}), TEXT);
   workers.push(await run.start("b", replicas[1], { atHome: false }));
   await run.step(2);
   workers.push(await run.start("c", replicas[2], { atHome: false }));

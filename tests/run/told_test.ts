@@ -5,9 +5,9 @@ import { configHash, resolveConfig, runPart } from "../../src/config/config.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
-import { ConfigError, RunError, wordsOf } from "../../src/errors.ts";
+import { RunError } from "../../src/errors.ts";
 import { startWorker } from "../../src/run/participants.ts";
-import { configOf, sourceOf } from "../../src/run/told.ts";
+import { configOf, knownSourceOf } from "../../src/run/told.ts";
 import { RUN_ID, toyPlan } from "../dist/toy.ts";
 import { Workplace } from "./runs.ts";
 
@@ -65,18 +65,14 @@ Deno.test("a configuration with wrong values, a machine's part or another hash i
 Deno.test("a configuration's texts can't steer a terminal", () => {
   const words = refusal({ ...RUN, "\u001b[2Jx": 1, eval: { every: "\u009b31m" } });
   assert.doesNotMatch(words.replaceAll("\n", ""), /\p{Cc}/u);
-  const data = { ...RUN.data, source: "/x\u001b]0;title\u0007\nall is well" };
-  assert.throws(() => sourceOf({ ...RUN, data }, "demo"), (error) => {
-    return error instanceof ConfigError && /--data/.test(error.message) && !/\p{Cc}/u.test(error.message);
-  });
 });
 
 Deno.test("only a text that is known by name is looked for where a joiner has no --data", () => {
-  const sourceFor = (source: string) => sourceOf({ ...RUN, data: { ...RUN.data, source } }, "demo");
+  const sourceFor = (source: string) => knownSourceOf({ ...RUN, data: { ...RUN.data, source } });
   assert.equal(sourceFor("sotu"), "sotu");
   assert.equal(sourceFor("enwik8"), "enwik8");
   for (const source of ["/etc/passwd", "./sotu", "sotu/", "constructor", "../enwik8", "~/.ssh/id_rsa"]) {
-    assert.throws(() => sourceFor(source), /say with --data where this machine has the same text/, source);
+    assert.equal(sourceFor(source), undefined, source);
   }
 });
 
@@ -93,7 +89,8 @@ Deno.test("a coordinator that names a file of the joiner's gets nothing of it: t
     [Symbol.asyncDispose]: () => transport.close(),
   }));
   const plan = toyPlan({ run: "demo", config, configHash: configHash(config) });
-  const run = coordinate(end.transport, plan, { signal: stop.signal, onListening: listening.resolve });
+  const text = { pieces: [new Uint8Array(9)], files: [9], sha256: "9".repeat(64) };
+  const run = coordinate(end.transport, plan, { text, signal: stop.signal, onListening: listening.resolve });
   await listening.promise;
   const options = {
     url: server.url,
@@ -103,8 +100,11 @@ Deno.test("a coordinator that names a file of the joiner's gets nothing of it: t
     backend: "cpu",
   } as const;
   for (const atHome of [false, true]) {
-    const words = await startWorker({ ...options, atHome }).then(() => "it joined", wordsOf);
-    assert.match(words, /data\.source: the run "demo" trains on .*secret.*--data/);
+    const leave = new AbortController();
+    const onStatus = (text: string) => /fetches the run's text/.test(text) && leave.abort();
+    await assert.rejects(startWorker({ ...options, atHome, signal: leave.signal, onStatus }), {
+      name: "AbortError",
+    });
   }
   stop.abort();
   await run;

@@ -24,6 +24,9 @@ import {
   words,
 } from "./values.ts";
 
+/** Files of a text whose lengths fit into one message. */
+export const MOST_FILES = 50_000;
+
 /** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
 const round = z.strictObject({
   /** How many steps. */
@@ -93,6 +96,15 @@ export const FROM_COORDINATOR = {
     origin: z.strictObject({ step: word(), samples: whole() }),
     startStep: word(),
   }),
+  /** What the run's text consists of. */
+  contents: z.strictObject({
+    bytes: whole(),
+    /** Of a part. */
+    partBytes: z.int().min(1),
+    /** Lengths of its files, which have one byte between two. */
+    files: z.array(whole()).min(1).max(MOST_FILES),
+    sha256: hash(),
+  }).refine(({ bytes, files }) => files.reduce((sum, length) => sum + length + 1, -1) === bytes),
   /** What a member has to know. */
   welcome: z.strictObject({
     /** Whether it is a member at once: then it has the run's state. */
