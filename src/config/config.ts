@@ -183,6 +183,7 @@ const runSections = {
 };
 const runSchema: z.ZodType<RunSettings> = z.strictObject(runSections);
 const schema: z.ZodType<Settings, ConfigInput> = z.strictObject({
+  id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
   machine: machine.prefault({}),
 });

@@ -37,7 +37,8 @@ Deno.test("a connection outlives a restart of the server; what is published mean
   listener.subscribe("news", ({ data }) => received.push(new TextDecoder().decode(data)));
   await listener.flush();
   sender.publish("news", bytes("before"));
-  await sender.flush();
+  await sender.flush(); // the server has it, and may not have handed it on yet
+  while (received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   await before[Symbol.asyncDispose]();
   await new Promise((resolve) => setTimeout(resolve, 100));
   sender.publish("news", bytes("meanwhile"));
