@@ -47,12 +47,13 @@ export class CheckpointExchange {
 
   /** Begins to collect a checkpoint. */
   collect(collection: Collection): void {
-    const { transport, store, effects, plan: { run, windowBytes, silenceSeconds } } = this;
+    const { transport, store, effects, plan: { run, windowBytes, heartbeatSeconds, silenceSeconds } } = this;
     const { member, step } = collection;
     const collecting = collect(transport, store, collection, {
       run,
       size: effects.size(),
       windowBytes,
+      heartbeatSeconds,
       silenceSeconds,
       isWanted: () => effects.isWanted(collection),
       onProgress: (share) => effects.report({ kind: "collecting", member, step, share }),

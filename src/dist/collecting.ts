@@ -17,8 +17,6 @@ import type { Transport } from "./transport.ts";
 
 /** Share of the window for vectors that a state in flight may take: steps go before it. */
 const WINDOW_SHARE = 1 / 4;
-/** Seconds that a piece may take before it is asked for again. */
-const PATIENCE_SECONDS = 5;
 /** Seconds between two words about the progress. */
 const PROGRESS_SECONDS = 2;
 
@@ -40,6 +38,8 @@ export interface CollectOptions {
   size: number;
   /** Bytes of vectors that may be in flight. */
   windowBytes: number;
+  /** Seconds between two heartbeats. */
+  heartbeatSeconds: number;
   /** Seconds without a piece after which the member does not have it any more. */
   silenceSeconds: number;
   /** Whether it is still wanted. */
@@ -53,7 +53,7 @@ export async function collect(
   transport: Transport,
   store: CheckpointStore | undefined,
   { member, step, stateHash }: Collection,
-  { run, size, windowBytes, silenceSeconds, isWanted, onProgress }: CollectOptions,
+  { run, size, windowBytes, heartbeatSeconds, silenceSeconds, isWanted, onProgress }: CollectOptions,
 ): Promise<SaveResult> {
   let movedAt = now(), toldAt = now();
   const donor = donorOver(transport, {
@@ -61,7 +61,7 @@ export async function collect(
     asker: COORDINATOR,
     donor: member,
     step,
-    patienceSeconds: PATIENCE_SECONDS,
+    patienceSeconds: 2 * heartbeatSeconds, // then a piece is asked for again
     isSound: (manifest) => isSoundManifest(manifest, step, { size, moments: [] }),
     isWanted: () => {
       if (!transport.isConnected) movedAt = now();
