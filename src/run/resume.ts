@@ -63,6 +63,12 @@ export async function openRun(
   const point = { config: identified, step, origin: about ? originOf(about) : DATA_BEGINS };
   const missing = insisted === undefined ? await missingFrom(folder, config, step) : undefined;
   if (missing !== undefined) return { ...point, missing: `--resume ${out}: ${missing}` };
+  const loss = folder.validationLosses().get(step);
+  if (loss !== undefined && !Number.isFinite(loss)) {
+    say(
+      `the state of step ${step} has a validation loss of ${loss}: an earlier one is taken with --from-step`,
+    );
+  }
   try {
     if (insisted !== undefined) await setAside(folder.checkpoints, step);
     await logChanges(folder, { step, changes }, identified, say);

@@ -16,6 +16,7 @@ import { Growth } from "../dist/growth.ts";
 import { Trouble } from "../dist/trouble.ts";
 import { runFlash } from "../run/flash_runs.ts";
 import { metricsOf, Workplace } from "../run/runs.ts";
+import { endedRun } from "./ended.ts";
 import { launchedRun } from "./launched.ts";
 
 const MINUTES = { wanted: "a number of at least 0", holds: (value: number) => value >= 0 };
@@ -105,6 +106,16 @@ async function disturbedLaunch(place: Workplace, { seed, paramsHash, signal }: D
   return `launched: same bits in ${Math.round(summary.seconds)} s; ${happened(counts)}`;
 }
 
+/** One launched run that is ended in all ways and resumed each time; how often, in words. */
+async function runThatEnds(place: Workplace, { seed, paramsHash, signal }: Disturbance): Promise<string> {
+  const name = `ended-${seed}`;
+  const config = configOf(place, name, { workers: 3, name: "here" });
+  const { summary, counts } = await endedRun(config, seed, signal);
+  if (summary.interrupted) return `interrupted after step ${summary.steps}`;
+  await assertSame(place, name, summary, paramsHash);
+  return `ended and resumed: same bits; ${happened(counts)}`;
+}
+
 /** Each step is on record once, and the parameters are those of an undisturbed run. */
 async function assertSame(
   place: Workplace,
@@ -164,9 +175,12 @@ if (import.meta.main) {
   const signal = stop.signal;
   while (performance.now() < end && !signal.aborted) {
     const disturbance = { seed: seed + runs, paramsHash, signal };
-    const words = runs % 2 === 0
-      ? await disturbedRun(place, server, disturbance)
-      : await disturbedLaunch(place, disturbance);
+    const kinds = [
+      () => disturbedRun(place, server, disturbance),
+      () => disturbedLaunch(place, disturbance),
+      () => runThatEnds(place, disturbance),
+    ];
+    const words = await kinds[runs % kinds.length]();
     say(`seed ${seed + runs++}: ${words}`);
   }
   if (!signal.aborted) await withoutServer();
