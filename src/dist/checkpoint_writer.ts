@@ -19,6 +19,8 @@ export interface CheckpointWriterOptions {
   keepsCheckpoints?: boolean;
   /** Pins a copy of the present state, which the coordinator can ask for. */
   pin: () => Promise<ReplicaState>;
+  /** A state that is pinned; undefined where it is not, or not any more. */
+  pinned: (step: number) => ReplicaState | undefined;
   /** Tells the coordinator what became of a checkpoint. */
   tell: (step: number, result: SaveResult) => void;
   /** Told where a checkpoint is kept on this machine that is not in the run's folder. */
@@ -29,8 +31,8 @@ export interface CheckpointWriterOptions {
 export class CheckpointWriter {
   #written: Promise<void> = Promise.resolve();
   #last: { step: number; result: SaveResult } | undefined;
-  /** The state that the coordinator collects. */
-  #handed: ReplicaState | undefined;
+  /** The step of the state that the coordinator was last to collect. */
+  #handed: number | undefined;
 
   /** Nothing to write yet. */
   constructor(
@@ -50,7 +52,7 @@ export class CheckpointWriter {
     }
     const state = writer === member ? await pin() : await replica.state();
     const tellFailure = (result: SaveResult) => "error" in result && tell(state.step, result);
-    if (writer === member) this.#handed = state;
+    if (writer === member) this.#handed = state.step;
     if (state.own) this.#write(() => replica.saveOwn(state), tellFailure);
     if (writer === member && keepsCheckpoints) this.#write(() => replica.save(state), tellFailure);
   }
@@ -58,22 +60,19 @@ export class CheckpointWriter {
   /**
    * Writes the state that the coordinator was to collect, or another one that would be lost otherwise, on this machine.
    *
-   * @param step of the first kind: nothing is done where there is no such state
+   * @param step of the first kind: nothing is done where it is not there any more
    */
-  keep(step: number, state = this.#handed): void {
-    if (state?.step !== step) return;
+  keep(step: number | undefined = this.#handed, state?: ReplicaState): void {
+    const { replica, options: { tell, onKept, pinned } } = this;
+    state ??= step === this.#handed && step !== undefined ? pinned(step) : undefined;
+    if (!state || step === undefined) return;
     this.#handed = undefined;
-    const { replica, options: { tell, onKept } } = this;
-    this.#write(() => replica.save(state), (result) => {
+    const kept = state;
+    this.#write(() => replica.save(kept), (result) => {
       this.#last = { step, result };
       tell(step, result);
       if ("place" in result) onKept(step, result.place);
     });
-  }
-
-  /** The step of the state that the coordinator was last to collect; undefined for none. */
-  get handedStep(): number | undefined {
-    return this.#handed?.step;
   }
 
   /** Tells the result of a step's checkpoint again, where there is one and it was the last. */

@@ -153,6 +153,11 @@ export class Workbench {
     return pinned.state.state;
   }
 
+  /** A state that is pinned; undefined where it is not. */
+  pinned(step: number): ReplicaState | undefined {
+    return this.#pinned.get(step)?.state.state;
+  }
+
   /** The answer to a question about a pinned state; undefined where there is none. */
   async answer(
     question: Received,

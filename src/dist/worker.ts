@@ -118,6 +118,7 @@ class Worker {
     this.#checkpoints = new CheckpointWriter(replica, {
       ...options,
       pin: () => this.#bench.pin(),
+      pinned: (step) => this.#bench.pinned(step),
       tell: (step, result) => this.#voice.saved(step, result),
       onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
     });
@@ -171,14 +172,12 @@ class Worker {
   /** Asks to leave: others go on, and the last one stays until its state is saved. */
   askToLeave(): void {
     this.#departure.ask();
-    if (this.#standing === "out") return this.#stop();
     this.#beat();
   }
 
   /** Leaves at once. A checkpoint that is in flight is kept here. */
   hurry(): void {
-    const { handedStep } = this.#checkpoints;
-    if (handedStep !== undefined) this.#checkpoints.keep(handedStep);
+    this.#checkpoints.keep();
     this.#stop();
   }
 
@@ -226,8 +225,8 @@ class Worker {
         const error = errorOf(frame.message);
         return error ? this.#fail(error) : this.#stop();
       }
-      case "out":
-        return this.#comeBack();
+      case "out": // who wants to leave may go: another coordinator would not know of it
+        return this.#departure.isAsked ? this.#stop() : this.#comeBack();
       case "takeover":
         return this.#follow(frame);
       case "assign":
@@ -290,10 +289,9 @@ class Worker {
     this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
   }
 
-  /** Joins again, since the run goes on without this worker; one that wants to leave may go. */
+  /** Joins again, since the run goes on without this worker. */
   #comeBack(): void {
     if (this.#standing === "out" || this.#isEnding) return;
-    if (this.#departure.isAsked) return this.#stop();
     this.#standing = "out";
     this.#wanted = [];
     this.#following.forget();
@@ -345,7 +343,7 @@ class Worker {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
     this.#bench.release(silenceSeconds, this.transport.isConnected);
-    if (this.#standing === "out") return;
+    if (this.#standing === "out") return this.#departure.isOverdue ? await this.#goUnheard() : undefined;
     const answer = await this.transport.request(
       subjects.from(run, member),
       this.#voice.status(),
@@ -362,10 +360,11 @@ class Worker {
 
   /** Nobody answers a worker that wants to leave: perhaps nobody else has its state. */
   async #goUnheard(): Promise<void> {
+    if (this.#isEnding) return;
     this.#isEnding = true;
     await this.#tasks.idle();
     const state = await this.replica.state();
-    if (this.#standing === "member" && state.step > 0) this.#checkpoints.keep(state.step, state);
+    if (this.#standing !== "candidate" && state.step > 0) this.#checkpoints.keep(state.step, state);
     this.#ended.resolve();
   }
 

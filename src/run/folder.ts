@@ -84,6 +84,7 @@ export class RunFolder {
       if (await folder.#isUnused()) await remove(folder.config);
       await createFile(folder.config, configYaml);
       await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
+      await Deno.writeTextFile(folder.file("events.jsonl"), "");
     } catch (error) {
       throw new ConfigError([
         error instanceof Deno.errors.AlreadyExists
@@ -102,7 +103,8 @@ export class RunFolder {
   /** Whether the run in it has left neither a step nor a checkpoint. */
   async #isUnused(): Promise<boolean> {
     const isEmpty = await exists(this.file("metrics.jsonl")) && this.metricsLines().length === 0;
-    return isEmpty && !this.events.exists && (await entriesIn(this.checkpoints)).length === 0;
+    return isEmpty && this.events.lastSave() === undefined &&
+      (await entriesIn(this.checkpoints)).length === 0;
   }
 
   /**

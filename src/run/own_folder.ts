@@ -27,19 +27,20 @@ export function ownFolder(id: string): string {
 }
 
 /**
- * Refuses a folder that holds another run.
+ * Whether a worker may keep the checkpoints in a folder that it hands to the coordinator: not in the run's own, where the coordinator
+ * writes them.
  *
  * @param id identity of the run that is joined
- * @throws {RunError} which says what is there
+ * @throws {RunError} where the folder holds another run
  */
-export async function refuseOtherRun(path: string, id: string): Promise<void> {
+export async function mayKeepIn(path: string, id: string): Promise<boolean> {
   const folder = RunFolder.at(path);
   const found = await folder.exists()
     ? (await loadConfig(folder.config) as { id?: unknown }).id ?? ""
     : undefined;
   const checkpoints = await namedCheckpoints(folder.checkpoints);
-  const others = checkpoints.filter(({ about }) => about instanceof Error || about.run !== id);
-  if ((found === undefined || found === id) && others.length === 0) return;
+  const others = checkpoints.filter(({ about }) => !(about instanceof Error) && (about.run ?? found) !== id);
+  if ((found === undefined || found === id) && others.length === 0) return found === undefined;
   throw new RunError(
     `--out ${path}: this folder holds another run; the run that is joined keeps its checkpoints on the coordinator's machine, so ` +
       "leave --out away, or name an empty folder",

@@ -22,7 +22,7 @@ import { fetchText } from "./fetched_text.ts";
 import { RunFolder, type Summary } from "./folder.ts";
 import { RunLog } from "./log.ts";
 import { openReplica } from "./open_replica.ts";
-import { ownFolder, refuseOtherRun } from "./own_folder.ts";
+import { mayKeepIn, ownFolder } from "./own_folder.ts";
 import { planOf } from "./plan.ts";
 import { ResidualFiles } from "./residual_files.ts";
 import { openRun, type ResumePoint } from "./resume.ts";
@@ -179,7 +179,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       source = knownSourceOf(config) ?? await fetchText(transport, { run, member, signal }, onStatus),
     } = options;
     const folder = options.folder ?? ownFolder(id);
-    if (!atHome && options.folder !== undefined) await refuseOtherRun(options.folder, id);
+    const keepsCheckpoints = !atHome && options.folder !== undefined && await mayKeepIn(options.folder, id);
     const fetchState = ({ layout: { size } }: RunCheckpoints) => {
       onStatus?.(`takes the state of step ${startStep} from the coordinator`);
       const replica = { size, moments: MOMENTS };
@@ -198,7 +198,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       member,
       configHash,
       atHome,
-      keepsCheckpoints: !atHome && options.folder !== undefined,
+      keepsCheckpoints,
       signal,
       hurry: options.hurry,
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),

@@ -118,7 +118,7 @@ diskTest("a read-only folder is named when a run begins or goes on in it", async
   const mount = `mount --bind ${place.folder} ${place.folder} && mount -o remount,bind,ro ${place.folder}`;
   const created = await startMounted(mount, "true", ...begin(place, "new", "--workers=0")).ended;
   assert.equal(created.code, 2);
-  assert.match(created.stderr, /machine.out: the folder .*new can't be made \(Read-only file system/);
+  assert.match(created.stderr, /machine.out: .*new can't be written to \(Read-only file system/);
   const resumed = await startMounted(
     mount,
     "true",
@@ -130,6 +130,6 @@ diskTest("a read-only folder is named when a run begins or goes on in it", async
   )
     .ended;
   assert.equal(resumed.code, 2);
-  assert.match(resumed.stderr, /--resume .*run: can't write to its folder \(Read-only file system/);
+  assert.match(resumed.stderr, /machine.out: .*run can't be written to \(Read-only file system/);
   assert.equal(metricsOf(place.run("run")).steps.length, 2);
 });

@@ -184,7 +184,9 @@ Deno.test("coordinator --resume goes on with the workers that live, and from the
   const third = start("coordinator", "--resume", folder);
   await until("it says how to join", () => third.stdout().includes("--join"));
   const others = join();
-  await until("it has begun", () => third.stdout().includes("loss"), 60);
+  await until("it has begun", () => third.stdout().includes("loss"), 60).catch((error) => {
+    throw new Error(`${error.message}:\n${third.stderr()}\n${others.stderr()}`);
+  });
   third.kill("SIGINT");
   assert.equal((await third.ended).code, 130, third.stderr());
   await others.ended;
