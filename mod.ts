@@ -27,5 +27,6 @@ export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
 export type { RunEvent, RunListener } from "./src/run/events.ts";
 export type { CodecName } from "./src/dist/codecs/codecs.ts";
 export type { CommittedStep, RunOutcome } from "./src/dist/plan.ts";
-export type { EvaluationMetrics, StepMetrics, Summary } from "./src/run/folder.ts";
+export type { Summary } from "./src/run/folder.ts";
+export type { EvaluationMetrics, StepMetrics } from "./src/run/metrics.ts";
 export { ConfigError, RunError } from "./src/errors.ts";

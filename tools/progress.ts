@@ -5,7 +5,7 @@
  */
 
 import { stringifyJson } from "../src/json.ts";
-import type { StepMetrics } from "../src/run/folder.ts";
+import type { StepMetrics } from "../src/run/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/events.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";

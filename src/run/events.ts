@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { EvaluationMetrics, StepMetrics, Summary } from "./folder.ts";
+import type { Summary } from "./folder.ts";
+import type { EvaluationMetrics, StepMetrics } from "./metrics.ts";
 
 /** One thing that happened in a run. */
 export type RunEvent =

@@ -6,30 +6,22 @@
  * @module
  */
 
+import { z } from "zod";
 import { entriesIn, exists, remove } from "../checkpoint/folder.ts";
-import type { CommittedStep, RunOutcome, RunRecord } from "../dist/plan.ts";
+import type { RunOutcome } from "../dist/plan.ts";
 import { ConfigError, RunError, wordsOf } from "../errors.ts";
 import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
+import {
+  type EvaluationMetrics,
+  isStep,
+  metricsIn,
+  type MetricsRecord,
+  MetricsWriter,
+  skipsOf,
+  stepOf,
+} from "./metrics.ts";
 import { RunRecordFile } from "./record.ts";
-import { parseJson, stringifyJson } from "../json.ts";
-
-/** What `metrics.jsonl` says of a step. */
-export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
-  /** Counted tokens by the time from the step's opening to its commit. */
-  tokensPerSecond: number;
-  /** Learning rate of this step. */
-  lr: number;
-  /** For how long the run had gone on, in seconds from its first step on, without the time between two starts. */
-  elapsed: number;
-}
-
-/** What `metrics.jsonl` says of an evaluation after a step. */
-export interface EvaluationMetrics {
-  /** The step after which it was. */
-  step: number;
-  /** Mean over the validation part's counted tokens, nats per token. */
-  valLoss: number;
-}
+import { stringifyJson } from "../json.ts";
 
 /** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
 export interface ConfigChanges {
@@ -45,16 +37,6 @@ export interface Summary extends RunOutcome {
   seconds: number;
 }
 
-/** What `metrics.jsonl` says of the steps so far. */
-export interface MetricsRecord extends RunRecord {
-  /** For how long the run has gone on. */
-  elapsed: number;
-  /** Workers of the last step; 0 where there was none, or it was computed in one process. */
-  workers: number;
-  /** The last step on record; 0 where there is none. */
-  lastStep: number;
-}
-
 /** The NATS server of a run. */
 export interface RunServer {
   /** Where it listens. */
@@ -62,6 +44,11 @@ export interface RunServer {
   /** What clients need. */
   token: string;
 }
+
+const serverSchema: z.ZodType<RunServer> = z.object({
+  listen: z.object({ hostname: z.string().min(1), port: z.int().min(0).max(65535) }),
+  token: z.string().min(1),
+});
 
 /** The folder of a run. */
 export class RunFolder {
@@ -177,7 +164,16 @@ export class RunFolder {
   /** Where the run's own NATS server was; undefined where it had none. */
   readServer(): RunServer | undefined {
     const text = this.read("server.json");
-    return text === undefined ? undefined : JSON.parse(text);
+    if (text === undefined) return undefined;
+    try {
+      return serverSchema.parse(JSON.parse(text));
+    } catch {
+      throw new ConfigError([
+        `${
+          this.file("server.json")
+        } is damaged: delete it, and say with --listen where the workers look for the server`,
+      ]);
+    }
   }
 
   /** Adds a line to `changes.jsonl`. */
@@ -250,66 +246,6 @@ export class RunFolder {
 
   private file(name: string): string {
     return `${this.path}/${name}`;
-  }
-}
-
-/** Adds lines to `metrics.jsonl`. */
-export class MetricsWriter implements Disposable {
-  readonly #file: Deno.FsFile;
-
-  /** Opens the file, or makes it. */
-  constructor(readonly path: string) {
-    try {
-      this.#file = Deno.openSync(path, { append: true, create: true });
-    } catch (error) {
-      throw new RunError(`The metrics can't be written to ${path}: ${wordsOf(error)}`);
-    }
-  }
-
-  /** Adds a line: when this returns, it outlives the process. */
-  write(metrics: StepMetrics | EvaluationMetrics): void {
-    const bytes = new TextEncoder().encode(stringifyJson(metrics) + "\n");
-    try {
-      for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
-    } catch (error) {
-      throw new RunError(
-        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${wordsOf(error)}`,
-      );
-    }
-  }
-
-  /** Closes the file. */
-  [Symbol.dispose](): void {
-    this.#file.close();
-  }
-}
-
-/** How often in a row, up to the last step, a step was skipped; the steps of a round count as one. */
-function skipsOf(steps: readonly StepMetrics[]): number {
-  const skipped = steps.slice(1 + steps.findLastIndex(({ applied }) => applied));
-  return skipped.filter(({ step, round }) => round === undefined || step === round[1]).length;
-}
-
-/** Numbers that may be NaN. Flashmob 0.1 wrote null for it. */
-const MAY_BE_NAN = ["loss", "gradNorm", "tokensPerSecond", "valLoss"];
-
-/** What a line of metrics says. */
-function metricsIn(line: string): StepMetrics | EvaluationMetrics {
-  const metrics = parseJson<Record<string, unknown>>(line);
-  for (const name of MAY_BE_NAN) if (metrics[name] === null) metrics[name] = NaN;
-  return metrics as unknown as StepMetrics | EvaluationMetrics;
-}
-
-function isStep(metrics: StepMetrics | EvaluationMetrics): metrics is StepMetrics {
-  return "loss" in metrics;
-}
-
-/** The step of a line of metrics; a torn last line counts as discarded. */
-function stepOf(line: string): number {
-  try {
-    return (JSON.parse(line) as { step: number }).step;
-  } catch {
-    return Infinity;
   }
 }
 

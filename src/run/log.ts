@@ -6,14 +6,8 @@
 
 import type { CommittedStep, DistEvent, RunOutcome } from "../dist/plan.ts";
 import type { RunListener } from "./events.ts";
-import type {
-  EvaluationMetrics,
-  MetricsRecord,
-  MetricsWriter,
-  RunFolder,
-  StepMetrics,
-  Summary,
-} from "./folder.ts";
+import type { RunFolder, Summary } from "./folder.ts";
+import type { EvaluationMetrics, MetricsRecord, MetricsWriter, StepMetrics } from "./metrics.ts";
 
 /** Writes what a run tells into its folder, and hands it on. */
 export class RunLog implements Disposable {

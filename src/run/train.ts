@@ -22,7 +22,8 @@ import { openReplica } from "./open_replica.ts";
 import { planOf } from "./plan.ts";
 import { openRun, type ResumePoint } from "./resume.ts";
 import type { RunListener } from "./events.ts";
-import { RunFolder, type StepMetrics, type Summary } from "./folder.ts";
+import { RunFolder, type Summary } from "./folder.ts";
+import type { StepMetrics } from "./metrics.ts";
 import { RunLog } from "./log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 

@@ -1,7 +1,7 @@
 /** Runs for the tests of whole runs: a small model on a text of their own, and what a run leaves in its folder. */
 
 import type { ConfigInput } from "../../src/config/config.ts";
-import type { EvaluationMetrics, StepMetrics } from "../../src/run/folder.ts";
+import type { EvaluationMetrics, StepMetrics } from "../../src/run/metrics.ts";
 
 /** A folder that is removed after the test, with a text in it. */
 export class Workplace implements AsyncDisposable {
