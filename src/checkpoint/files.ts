@@ -5,6 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { STATE_FILE } from "./folder.ts";
 import { RunError, wordsOf } from "../errors.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
@@ -69,17 +70,36 @@ export async function readStateFile(path: string): Promise<StateFile> {
       : `can't be read (${(error as Error).message})`;
     throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} ${problem}.`);
   }
-  const { format, sha256 } = (about ?? {}) as Partial<StateFile>;
+  const { format } = (about ?? {}) as Partial<StateFile>;
   if (typeof format === "number" && format !== FORMAT) {
     throw new RunError(
       `Can't use ${path}: it has format ${format}, this version reads ${FORMAT}; take the flashmob that wrote it.`,
     );
   }
-  if (format !== FORMAT || typeof sha256 !== "object") {
-    throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} is not one of a checkpoint.`);
-  }
-  return about as StateFile;
+  const { error } = schema.safeParse(about);
+  if (!error) return about as StateFile;
+  const [{ path: where }] = error.issues;
+  const what = where.length === 0 ? "" : `, as its ${where.join(".")} shows`;
+  throw new SyntaxError(`Can't use ${path}: ${STATE_FILE} is not one of a checkpoint${what}.`);
 }
+
+const count = () => z.int().min(0);
+
+/** What is relied on; later versions may say more. */
+const schema = z.looseObject({
+  format: z.literal(FORMAT),
+  step: count(),
+  updates: count(),
+  tokens: count(),
+  run: z.string().optional(),
+  stateHash: z.string().optional(),
+  samples: count().optional(),
+  own: z.looseObject({ updates: count(), vectors: z.array(z.string()) }).optional(),
+  layout: z.string(),
+  config: z.looseObject({ model: z.looseObject({}) }),
+  corpus: z.looseObject({ bytes: count(), sha256: z.string() }).optional(),
+  sha256: z.record(z.string(), z.string()),
+});
 
 /**
  * A safetensors file of a checkpoint, its checksum found right.

@@ -160,7 +160,10 @@ const machine = z.strictObject({
   minWorkers: count().default(1).describe(
     "Workers without which a run waits. Before the first step it also waits for all workers of its own machine.",
   ),
-  out: z.string().min(1).optional().describe("Folder of the run. Default: runs/ and the time."),
+  out: z.string().min(1).optional().describe(
+    "Folder of the run. Default: runs/ and the time. With --join: where this machine keeps a copy of the checkpoints that it hands " +
+      "to the coordinator; by default it keeps none.",
+  ),
   run: name().optional().describe(
     "Name of the run, by which others join it. Default: from the folder's name.",
   ),

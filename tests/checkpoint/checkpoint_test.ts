@@ -267,3 +267,25 @@ Deno.test("pruning deletes neither what is another run's nor what a link leads t
     assert.deepEqual(await checkpointSteps(folder), [4, 1]);
     assert.ok((await Deno.stat(`${folder}/../elsewhere/state.json`)).isFile);
   }));
+
+Deno.test("a state.json that is not what it should be is passed over, with what is wrong", () =>
+  withFolder(async (folder) => {
+    await saveCheckpoint(folder, stateAt(1), context, 3);
+    const path = await saveCheckpoint(folder, stateAt(2), context, 3) + "/state.json";
+    const about = JSON.parse(await Deno.readTextFile(path));
+    for (
+      const [changes, words] of [
+        [{ step: "2" }, /its step/],
+        [{ step: -1 }, /its step/],
+        [{ sha256: null }, /its sha256/],
+        [{ config: [] }, /its config/],
+        [{ own: { updates: 1 } }, /its own.vectors/],
+        [{ layout: undefined }, /its layout/],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...about, ...changes }));
+      const said: string[] = [];
+      assert.equal(await newestCheckpoint(folder, (text) => void said.push(text)), 1);
+      assert.match(said.join(), words);
+    }
+  }));
