@@ -31,8 +31,6 @@ export interface CheckpointEffects {
 /** Checkpoints between the run's folder and members elsewhere. */
 export class CheckpointExchange {
   readonly #donor: StartDonor | undefined;
-  /** Those that are being collected. */
-  readonly #open = new Set<Promise<void>>();
 
   /** Nothing to collect, and nothing read. */
   constructor(
@@ -49,7 +47,7 @@ export class CheckpointExchange {
   collect(collection: Collection): void {
     const { transport, store, effects, plan: { run, windowBytes, heartbeatSeconds, silenceSeconds } } = this;
     const { member, step } = collection;
-    const collecting = collect(transport, store, collection, {
+    collect(transport, store, collection, {
       run,
       size: effects.size(),
       windowBytes,
@@ -57,13 +55,7 @@ export class CheckpointExchange {
       silenceSeconds,
       isWanted: () => effects.isWanted(collection),
       onProgress: (share) => effects.report({ kind: "collecting", member, step, share }),
-    }).then((result) => effects.collected(collection, result)).finally(() => this.#open.delete(collecting));
-    this.#open.add(collecting);
-  }
-
-  /** Waits until nothing is being collected. */
-  async idle(): Promise<void> {
-    await Promise.all(this.#open);
+    }).then((result) => effects.collected(collection, result));
   }
 
   /** Answers a worker that asks for the state that the run starts from, or for the run's text. */
