@@ -6,6 +6,7 @@ import { hashesOf } from "../../src/dist/replica_state.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { ElasticRun, type ElasticWorker, MemoryStore, pause } from "./elastic_toys.ts";
 import { fairWeather, MemoryBus, type Weather } from "./memory_bus.ts";
+import { runWithRestarts } from "./restarts.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
 
@@ -133,4 +134,26 @@ Deno.test("a state that is not the one agreed on does not get into the folder", 
   await run.outcome;
   assert.deepEqual([...store.states.keys()], [6, 9]);
   assert.ok(run.events.some((event) => event.kind === "unsaved" && /another hash/.test(event.error)));
+});
+
+Deno.test("a coordinator that dies while a checkpoint travels: the next one collects the next checkpoint, same bits", async () => {
+  const losePieces: Weather = (data) => {
+    const frame = decodeFrame(data, "toy");
+    return !("refused" in frame) && frame.kind === "piece" && frame.step === 3 ? [] : fairWeather(data);
+  };
+  using bus = new MemoryBus(losePieces);
+  const store = new MemoryStore();
+  const plan = toyPlan({ ...PLAN, startWorkers: 2, silenceSeconds: 3 });
+  const { outcome, workers } = await runWithRestarts(
+    bus,
+    [toy(), toy()],
+    plan,
+    [{ point: "after-commit", step: 5 }],
+    undefined,
+    store,
+  );
+  assert.deepEqual([...store.states.keys()], [6, 9]);
+  assert.deepEqual(workers, [undefined, undefined]);
+  assert.equal(outcome.paramsHash, hashesOf(store.states.get(9)!).params);
+  assert.equal(outcome.paramsHash, (await runSingle(new ToyReplica({ size: SIZE }), plan)).paramsHash);
 });

@@ -5,6 +5,7 @@
  */
 
 import { coordinate } from "../../src/dist/coordinator.ts";
+import type { CheckpointStore } from "../../src/dist/coordinator_options.ts";
 import type { CoordinatorFaultPoint } from "../../src/dist/fault_points.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../src/dist/plan.ts";
 import type { Replica } from "../../src/dist/replica.ts";
@@ -82,6 +83,7 @@ export interface RestartedRun {
  * Runs a coordinator and a worker for each replica; each fault kills a coordinator, and another one takes over.
  *
  * @param connect makes the coordinators' connections
+ * @param checkpoints where the coordinators keep them, and all workers are elsewhere; without it the first worker is at home
  */
 export async function runWithRestarts(
   bus: MemoryBus,
@@ -89,6 +91,7 @@ export async function runWithRestarts(
   plan: CoordinationPlan,
   faults: CoordinatorFault[],
   connect: () => Transport = () => bus.connect(),
+  checkpoints?: CheckpointStore,
 ): Promise<RestartedRun> {
   const record = new RunLines();
   const events: DistEvent[] = [];
@@ -101,7 +104,7 @@ export async function runWithRestarts(
       id: plan.id,
       member: `w${i}`,
       configHash: plan.configHash,
-      atHome: i === 0,
+      atHome: i === 0 && !checkpoints,
       onEvent: (event) => workerEvents[i].push(event),
     }).then(() => undefined, (error: Error) => error);
 
@@ -110,6 +113,7 @@ export async function runWithRestarts(
     const dead = Promise.withResolvers<void>();
     let isDead = false;
     const coordination = coordinate(end, plan, {
+      checkpoints,
       onListening: () => working ??= Promise.all(replicas.map(work)),
       onEvent: (event) => {
         if (isDead) return; // its file is not the run's any more
