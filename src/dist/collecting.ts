@@ -13,6 +13,7 @@ import type { SaveResult } from "./messages.ts";
 import { isSoundManifest } from "./order_checks.ts";
 import { takeOver } from "./replica_state.ts";
 import { COORDINATOR } from "./rivals.ts";
+import { Stall } from "./stall.ts";
 import type { Transport } from "./transport.ts";
 
 /** Share of the window for vectors that a state in flight may take: steps go before it. */
@@ -55,7 +56,8 @@ export async function collect(
   { member, step, stateHash }: Collection,
   { run, size, windowBytes, heartbeatSeconds, silenceSeconds, isWanted, onProgress }: CollectOptions,
 ): Promise<SaveResult> {
-  let movedAt = now(), toldAt = now();
+  const stall = new Stall(transport, silenceSeconds);
+  let toldAt = now();
   const donor = donorOver(transport, {
     run,
     asker: COORDINATOR,
@@ -63,10 +65,7 @@ export async function collect(
     step,
     patienceSeconds: 2 * heartbeatSeconds, // then a piece is asked for again
     isSound: (manifest) => isSoundManifest(manifest, step, { size, moments: [] }),
-    isWanted: () => {
-      if (!transport.isConnected) movedAt = now();
-      return isWanted() && now() - movedAt < silenceSeconds;
-    },
+    isWanted: () => isWanted() && !stall.isTooLong,
   });
   try {
     if (!store) throw new Error("this coordinator has no folder for checkpoints");
@@ -74,7 +73,7 @@ export async function collect(
       windowBytes: WINDOW_SHARE * windowBytes,
       stateHash,
       onProgress: (share) => {
-        movedAt = now();
+        stall.end();
         if (now() - toldAt < PROGRESS_SECONDS) return;
         toldAt = now();
         onProgress(share);

@@ -13,6 +13,7 @@ import { isSoundManifest } from "./order_checks.ts";
 import { PinnedState, takeOver } from "./replica_state.ts";
 import type { Replica, ReplicaState } from "./replica.ts";
 import { COORDINATOR } from "./rivals.ts";
+import { Stall } from "./stall.ts";
 import type { Transport } from "./transport.ts";
 
 /** Values of a part. */
@@ -46,7 +47,7 @@ export async function takeStart(
   transport: Transport,
   { run, member, step, replica, signal }: StartRequest,
 ): Promise<ReplicaState> {
-  let movedAt = now();
+  const stall = new Stall(transport, LONGEST_SECONDS);
   const donor = donorOver(transport, {
     run,
     asker: member,
@@ -54,13 +55,10 @@ export async function takeStart(
     step,
     patienceSeconds: PATIENCE_SECONDS,
     isSound: (manifest) => isSoundManifest(manifest, step, replica),
-    isWanted: () => {
-      if (!transport.isConnected) movedAt = now();
-      return !signal?.aborted && now() - movedAt < LONGEST_SECONDS;
-    },
+    isWanted: () => !signal?.aborted && !stall.isTooLong,
   });
   try {
-    const taken = await takeOver(donor, { windowBytes: WINDOW_BYTES, onProgress: () => movedAt = now() });
+    const taken = await takeOver(donor, { windowBytes: WINDOW_BYTES, onProgress: () => stall.end() });
     return taken!.state;
   } catch (error) {
     signal?.throwIfAborted();

@@ -5,9 +5,9 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { TransientError } from "../errors.ts";
 import { sha256 } from "../hashing.ts";
-import { now } from "./clock.ts";
 import { encodeFrame, type Frame } from "./frames.ts";
 import {
   decodeMessage,
@@ -19,6 +19,7 @@ import {
 } from "./messages.ts";
 import { MOST_FILES } from "./messages/from_coordinator.ts";
 import { COORDINATOR } from "./rivals.ts";
+import { Stall } from "./stall.ts";
 import { subjects, type Transport } from "./transport.ts";
 
 /** Bytes of a part. */
@@ -69,7 +70,7 @@ function cut(pieces: readonly Uint8Array[], from: number, length: number): Uint8
     if (some.length > 0) found.push(some);
     start += piece.length;
   }
-  return found.length === 1 ? found[0] : Uint8Array.from(found.flatMap((some) => [...some]));
+  return found.length === 1 ? found[0] : Buffer.concat(found);
 }
 
 /** Who asks for a text. */
@@ -84,10 +85,12 @@ export interface TextRequest {
 
 /** The text of a run, asked for over the bus. */
 export class TextRequests {
-  #movedAt = now();
+  readonly #stall: Stall;
 
   /** Nothing asked yet. */
-  constructor(readonly transport: Transport, readonly request: TextRequest) {}
+  constructor(readonly transport: Transport, readonly request: TextRequest) {
+    this.#stall = new Stall(transport, LONGEST_SECONDS);
+  }
 
   /** What the text is. */
   async contents(): Promise<Messages["contents"]> {
@@ -131,8 +134,7 @@ export class TextRequests {
     const question = encodeFrame({ run, sender, ...fields });
     for (;;) {
       signal?.throwIfAborted();
-      if (!transport.isConnected) this.#movedAt = now();
-      if (now() - this.#movedAt >= LONGEST_SECONDS) {
+      if (this.#stall.isTooLong) {
         throw new TransientError(
           `the coordinator of the run "${run}" has not handed out its text for ${LONGEST_SECONDS} s; say with --data where ` +
             "this machine has the same text",
@@ -141,7 +143,7 @@ export class TextRequests {
       const answer = await transport.request(subjects.state(run, COORDINATOR), question, PATIENCE_SECONDS);
       const frame: Received | undefined = answer instanceof Uint8Array ? soundOf(answer, run) : undefined;
       if (frame && isOf(frame, wanted) && isRight(frame)) {
-        this.#movedAt = now();
+        this.#stall.end();
         return frame;
       }
       if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 500));

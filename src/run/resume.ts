@@ -92,9 +92,7 @@ async function stepToResume(
     const there = steps.length > 0 ? `there are those of steps ${steps.join(", ")}` : "there is none";
     throw new ConfigError([`--from-step ${insisted}: ${checkpoints} has no checkpoint of it, ${there}`]);
   }
-  const newest = await newestCheckpoint(checkpoints, say, run);
-  if (newest !== undefined) return newest;
-  return 0;
+  return await newestCheckpoint(checkpoints, say, run) ?? 0;
 }
 
 /** What the run's record tells and the folder does not hold, in words, with what to do. */
