@@ -1,4 +1,4 @@
-/** The NATS server is away for some seconds here, for 30 s in the soak (tests/soak/). @module */
+/** The NATS server is away for some seconds here, for minutes in the soak (tests/soak/). @module */
 
 import assert from "node:assert/strict";
 import { trainThroughAbsence } from "./absence.ts";
