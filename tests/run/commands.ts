@@ -85,8 +85,9 @@ export async function reasonNotToMount(): Promise<string | undefined> {
 function commandOf(task: Task, args: string[]): [command: string, args: string[]] {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const settings = JSON.parse(Deno.readTextFileSync(`${root}deno.json`)) as Settings;
-  const [, ...command] = settings.tasks[task].command.split(" ");
-  return [Deno.execPath(), [...command, ...args]];
+  const words = settings.tasks[task].command.split(" "); // NAME=VALUE … deno run …
+  const deno = words.indexOf("deno");
+  return ["env", [...words.slice(0, deno), Deno.execPath(), ...words.slice(deno + 1), ...args]];
 }
 
 function spawn(input: string, command: string, args: string[]): Command {
