@@ -7,16 +7,7 @@
 import { layoutDifference, layoutOf } from "../layout.ts";
 import type { Messages } from "./messages.ts";
 import type { ReplicaIdentity } from "./replica.ts";
-
-/** What an admitted member has, and a new one must have, too. */
-export interface Credentials {
-  /** Model, numerics and corpus. */
-  identity: ReplicaIdentity;
-  /** Hash of the run part of the configuration. */
-  configHash: string;
-  /** Hash of all state vectors at the present step. */
-  stateHash: string;
-}
+import type { Credentials } from "./run_state.ts";
 
 /**
  * Everything in which a candidate differs.
@@ -49,14 +40,6 @@ export function refusalReasons(
     compare(`hash of the state at step ${steps.run}`, wanted.stateHash, candidate.stateHash);
   }
   return reasons;
-}
-
-/**
- * Whether a refusal may pass: the run goes on from another step than the one that the candidate was told before it made itself
- * ready, or a process that is dead still has its name.
- */
-export function mayPass(reasons: readonly string[]): boolean {
-  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
 }
 
 function compareIdentities(

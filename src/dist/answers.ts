@@ -7,9 +7,9 @@
 import { encodeFrame, type Frame, type FrameFields } from "./frames.ts";
 import { encodeControl, type ExchangeSizes } from "./messages.ts";
 import { isAveraging, workOf } from "./reducers.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { isAwaited, type Order, orderForCandidate, orderOf } from "./orders.ts";
 import type { RunState } from "./run_state.ts";
+import { COORDINATOR } from "./transport.ts";
 
 /** What all frames of a coordinator say. */
 export function fieldsOf<K extends Frame["kind"]>(state: RunState, kind: K): FrameFields & { kind: K } {

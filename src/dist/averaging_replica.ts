@@ -9,12 +9,11 @@
  */
 
 import { computeSum, normOfMean, type ReportedSum } from "./compute.ts";
-import type { Range } from "./messages.ts";
 import { outerGradientSum, type OuterOptions, outerStep } from "./outer_step.ts";
-import { addInto, release } from "./reduction.ts";
-import type { GradientSum, LossSum, Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "./replica.ts";
-import { hashesOf } from "./replica_state.ts";
-import { subtrees } from "./tree.ts";
+import { addInto, type GradientSum, type LossSum, release } from "./reduction.ts";
+import type { Replica, ReplicaIdentity, ReplicaState, StateHashes, StepOutcome } from "./replica.ts";
+import { type Range, subtrees } from "./tree.ts";
+import { hashesOf } from "./state_hash.ts";
 
 /** Name of the outer momentum among the state's vectors. */
 const VELOCITY = "outer";
@@ -186,7 +185,7 @@ export class AveragingReplica implements Replica {
     this.#tokens = tokens;
   }
 
-  async hashes(): Promise<{ state: string; params: string }> {
+  async hashes(): Promise<StateHashes> {
     return hashesOf(await this.state());
   }
 

@@ -5,10 +5,8 @@
  * @module
  */
 
-import type { Range } from "./messages.ts";
 import { disband, isDeserted, isUnsaved } from "./parting.ts";
 import { ownersOf, reportMoved } from "./reducers.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { hasOwnMoments, localStepsAfter } from "./rounds.ts";
 import {
   type Candidate,
@@ -23,51 +21,58 @@ import { cut, evenCut, trusted } from "./speeds.ts";
 import {
   andThen,
   enter,
+  isOver,
   reportAnd,
+  settled,
+  settledOpen,
   stay,
   withCandidate,
   withMember,
   withoutCandidate,
 } from "./transitions.ts";
-import { subtrees } from "./tree.ts";
+import { type Range, subtrees } from "./tree.ts";
 import { mapValues } from "../records.ts";
+import { COORDINATOR } from "./transport.ts";
 
 /** A candidate that came too late for so many boundaries is waited for at the last of them. */
 const PATIENT_AFTER = 2;
 
-/** What comes next when a step, or a duty after it, is done. */
-export function proceed(state: RunState, now: number): Transition {
+/**
+ * What comes next when a step, or a duty after it, is done: the duties of the boundary in turn, then newcomers, then the next step.
+ * The one place that decides it: stages only say that they are `settled`.
+ */
+export function whatComesNext(state: RunState, now: number): Transition {
   if (state.members.size === 0) return handOut(state);
+  if (state.stage.kind === "settled" && state.stage.isOpen) return serveCandidates(state, now);
   const [duty, ...duties] = state.duties;
   const next = { ...state, duties };
-  if (duty === "evaluate") {
-    const { microBatches } = state.plan.evaluation;
-    const losses = Array.from({ length: microBatches }, () => undefined);
-    const ranges = mapValues(evenCut(state, microBatches), (range) => [range]);
-    return enter(next, { kind: "evaluating", ranges, losses });
-  }
-  if (duty === "save") {
-    // Duties stay: this one comes after.
-    if (state.writing) return enter(state, { kind: "writing" });
-    if (state.members.size > 1 && state.agreed?.step !== state.step) return enter(state, comparison());
-    const members = [...state.members.values()];
-    const writer = members.find((member) => member.atHome) ?? members[0];
-    const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
-    return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
-  }
+  if (duty === "evaluate") return evaluate(next);
+  if (duty === "save") return save(state, next);
   const isLast = isOver(state), isLeft = isDeserted(state);
-  if ((isLast || isLeft) && isUnsaved(state)) return proceed({ ...next, duties: withSave(duties) }, now);
+  if ((isLast || isLeft) && isUnsaved(state)) return settled({ ...next, duties: withSave(duties) });
   if ((isLast || isLeft) && state.writing) return enter(next, { kind: "writing" });
   if (duty === "compare" || isLast) {
     return enter(next, { ...comparison(), isLast: duty !== "compare" });
   }
-  if (isLeft) return disband(next, now);
-  return andThen(admitReady(next, now), (admitted) => settle(countMisses(admitted), now));
+  if (isLeft) return disband(next);
+  return andThen(admitReady(next, now), (admitted) => settledOpen(countMisses(admitted)));
 }
 
-/** Whether no step is to follow. */
-export function isOver({ step, plan, interrupted }: RunState): boolean {
-  return step >= plan.steps || interrupted;
+function evaluate(state: RunState): Transition {
+  const { microBatches } = state.plan.evaluation;
+  const losses = Array.from({ length: microBatches }, () => undefined);
+  const ranges = mapValues(evenCut(state, microBatches), (range) => [range]);
+  return enter(state, { kind: "evaluating", ranges, losses });
+}
+
+/** A checkpoint, when the one before is complete and the states were found equal: the duty stays until then. */
+function save(state: RunState, next: RunState): Transition {
+  if (state.writing) return enter(state, { kind: "writing" });
+  if (state.members.size > 1 && state.agreed?.step !== state.step) return enter(state, comparison());
+  const members = [...state.members.values()];
+  const writer = members.find((member) => member.atHome) ?? members[0];
+  const copying = hasOwnMoments(state.plan, state.step) ? state.members.keys() : [writer.name];
+  return enter(next, { kind: "saving", writer: writer.name, copying: new Set(copying) });
 }
 
 function comparison() {
@@ -75,9 +80,8 @@ function comparison() {
 }
 
 /** Serves the candidates of this boundary, then opens the next step. */
-export function settle(state: RunState, now: number): Transition {
+function serveCandidates(state: RunState, now: number): Transition {
   const { members, plan } = state;
-  if (members.size === 0) return handOut(state);
   const candidates = [...state.candidates.values()];
   if (candidates.some(({ source }) => !source)) {
     return enter(state, { kind: "pinning", donor: donorOf(state) });
@@ -105,9 +109,9 @@ export function canHandOut({ handsOut, savedStep, step }: RunState): boolean {
 }
 
 /** The donor has pinned its state: the candidates take it over while the run goes on. */
-export function pinned(state: RunState, donor: string, now: number): Transition {
+export function pinned(state: RunState, donor: string): Transition {
   if (state.stage.kind !== "pinning" || state.stage.donor !== donor) return stay(state);
-  return andThen(withSource(state, donor), (state) => settle(state, now));
+  return andThen(withSource(state, donor), settledOpen);
 }
 
 /** Tells the candidates that have none yet where they get the state. */
@@ -135,18 +139,18 @@ export function caughtUp(state: RunState, now: number): Transition {
   if ([...admitted.state.candidates.values()].some((candidate) => isWaitedFor(state, candidate))) {
     return admitted;
   }
-  return andThen(admitted, (state) => settle(state, now));
+  return andThen(admitted, settledOpen);
 }
 
 /** The boundary has waited long enough. Who came too late even so gets a newer state. */
-export function giveUpWaiting(state: RunState, now: number): Transition {
+export function giveUpWaiting(state: RunState): Transition {
   let next = state;
   for (const candidate of state.candidates.values()) {
     if (isWaitedFor(state, candidate)) {
       next = withCandidate(next, { ...candidate, source: undefined, ready: false, misses: 1 });
     }
   }
-  return settle(next, now);
+  return settledOpen(next);
 }
 
 /** Makes a candidate a member. */

@@ -5,14 +5,13 @@
  * @module
  */
 
-import type { CheckpointStore } from "./coordinator_options.ts";
 import { collect, type Collection } from "./collecting.ts";
-import { decodeMessage, type SaveResult } from "./messages.ts";
+import { decodeMessage } from "./messages.ts";
 import type { CoordinationPlan, DistEvent } from "./plan.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { StartDonor } from "./starting_state.ts";
 import { answerAboutText, type SharedText } from "./text_transfer.ts";
-import type { Message, Transport } from "./transport.ts";
+import { COORDINATOR, type Message, type Transport } from "./transport.ts";
+import type { CheckpointStore, SaveResult } from "./replica.ts";
 
 /** What an exchange asks and tells its coordinator. */
 export interface CheckpointEffects {

@@ -6,8 +6,8 @@
  */
 
 import { wordsOf } from "../errors.ts";
-import type { Messages, SaveResult } from "./messages.ts";
-import type { Replica, ReplicaState } from "./replica.ts";
+import type { Messages } from "./messages.ts";
+import type { Replica, ReplicaState, SaveResult } from "./replica.ts";
 
 /** How a member takes part. */
 export interface CheckpointWriterOptions {

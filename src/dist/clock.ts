@@ -19,3 +19,6 @@ export async function within<T>(seconds: number, promise: Promise<T>): Promise<T
     clearTimeout(timer);
   }
 }
+
+/** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
+export const GONE_SECONDS = 5;

@@ -7,14 +7,12 @@
 
 import { wordsOf } from "../errors.ts";
 import { now } from "./clock.ts";
-import type { CheckpointStore } from "./coordinator_options.ts";
 import { donorOver } from "./donor_requests.ts";
-import type { SaveResult } from "./messages.ts";
 import { isSoundManifest } from "./order_checks.ts";
 import { takeOver } from "./replica_state.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { Stall } from "./stall.ts";
-import type { Transport } from "./transport.ts";
+import { COORDINATOR, type Transport } from "./transport.ts";
+import type { CheckpointStore, SaveResult } from "./replica.ts";
 
 /** Share of the window for vectors that a state in flight may take: steps go before it. */
 const WINDOW_SHARE = 1 / 4;

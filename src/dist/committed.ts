@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { MicroBatchReport } from "./messages.ts";
 import type { CommittedStep } from "./plan.ts";
 import { addLosses } from "./reduction.ts";
+import type { MicroBatchReport } from "./compute.ts";
 
 /** What one member computed of the micro-batches [lo, hi) of a step, or of each step of a round. */
 export interface Share {

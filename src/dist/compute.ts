@@ -6,9 +6,26 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import type { Messages, MicroBatchReport } from "./messages.ts";
-import { divideBy, isFiniteVector, normOf, sumSubtree } from "./reduction.ts";
-import type { GradientSum, Replica } from "./replica.ts";
+import { divideBy, type GradientSum, isFiniteVector, type LossSum, normOf, sumSubtree } from "./reduction.ts";
+import type { Replica } from "./replica.ts";
+
+/** What one micro-batch added to a sum. */
+export interface MicroBatchReport {
+  /** CRC-32 of the ids that were fed to the model. */
+  crc: number;
+  /** Sum of its losses, in nats. */
+  lossSum: number;
+  /** Its counted tokens. */
+  tokens: number;
+  /** Whether its loss and gradient are finite. */
+  finite: boolean;
+}
+
+/** Loss of one micro-batch of the validation part. */
+export interface MicroBatchLoss extends LossSum {
+  /** Its number. */
+  microBatch: number;
+}
 
 /** A sum, and what each of its micro-batches added. */
 export interface ReportedSum {
@@ -65,8 +82,8 @@ export async function computeLosses(
   lo: number,
   hi: number,
   beforeEach: (microBatch: number) => void = () => {},
-): Promise<Messages["evaluated"]["losses"]> {
-  const losses: Messages["evaluated"]["losses"] = [];
+): Promise<MicroBatchLoss[]> {
+  const losses: MicroBatchLoss[] = [];
   for (let microBatch = lo; microBatch < hi; microBatch++) {
     await setImmediate();
     beforeEach(microBatch);

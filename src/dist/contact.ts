@@ -6,9 +6,9 @@
  */
 
 import { TransientError } from "../errors.ts";
-import { GONE_SECONDS } from "./deadlines.ts";
 import type { Frame, Refusal } from "./frames.ts";
 import type { Answer, Transport } from "./transport.ts";
+import { GONE_SECONDS } from "./clock.ts";
 
 /** Number of a coordinator, and of a set of members under it. */
 export type Place = Pick<Frame, "term" | "generation">;

@@ -23,13 +23,13 @@ import { eventOf, type MembershipEvent } from "./membership_events.ts";
 import { decodeMessage, encodeControl, type Received } from "./messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./plan.ts";
 import { isSoundReport, workOf } from "./reducers.ts";
-import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
+import { refuseRival, replaced } from "./rivals.ts";
 import { ResidualKeeper } from "./residuals.ts";
 import { keepOrder, orderForCandidate, orderOf } from "./orders.ts";
 import { type Action, initialState, type RunState } from "./run_state.ts";
 import { partElementsFor, SumExchange } from "./sum_exchange.ts";
 import { gathering } from "./takeover.ts";
-import { type Message, subjects, type Transport } from "./transport.ts";
+import { COORDINATOR, type Message, subjects, type Transport } from "./transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;

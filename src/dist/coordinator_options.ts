@@ -7,7 +7,7 @@
 import type { ReachCoordinatorFaultPoint } from "./fault_points.ts";
 import type { TakeLease } from "./lease.ts";
 import type { DistEvent, RunRecord } from "./plan.ts";
-import type { ReplicaState } from "./replica.ts";
+import type { CheckpointStore } from "./replica.ts";
 import type { ResidualStore } from "./residuals.ts";
 import type { SharedText } from "./text_transfer.ts";
 
@@ -19,14 +19,6 @@ export interface TakeOver {
   recall: (step: number) => RunRecord;
   /** Why the run can't be continued where no worker is left that has its state: its folder holds less than its record tells. */
   missing?: string;
-}
-
-/** The checkpoints in the run's folder. */
-export interface CheckpointStore {
-  /** Writes the checkpoint of a state, whole or not at all, and says where. */
-  save(state: ReplicaState): Promise<string>;
-  /** The state of a step that has a checkpoint. */
-  load(step: number): Promise<ReplicaState>;
 }
 
 /** How a coordination is watched and stopped. */

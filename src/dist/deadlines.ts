@@ -10,11 +10,10 @@ import { isAwaited } from "./orders.ts";
 import { longestPace, paced, usualPace } from "./pace.ts";
 import { isAveraging } from "./reducers.ts";
 import { isAwaitedBack } from "./returning.ts";
-import type { Member, Participant, Reducer, RunState, Stage } from "./run_state.ts";
+import type { Member, Participant, Reducer, RunState } from "./run_state.ts";
 import { withMember } from "./transitions.ts";
+import { GONE_SECONDS } from "./clock.ts";
 
-/** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
-export const GONE_SECONDS = 5;
 /** A silent member is lost after so many times what is usual for a result. */
 const SILENCE_FACTOR = 10;
 /** One that lives without progress, after so many times as much of the longest of late; floor and ceiling are higher, too. */
@@ -126,7 +125,7 @@ function stallAllowed(state: RunState): number {
 function paceOf({ stage, pace }: RunState, measure: typeof usualPace): number {
   const own = measure(pace, stage.kind);
   if (own !== undefined || stage.kind !== "averaging") return own ?? Infinity;
-  const kinds = Object.keys(pace) as Stage["kind"][];
+  const kinds = Object.keys(pace);
   return kinds.length === 0 ? Infinity : Math.max(...kinds.map((kind) => measure(pace, kind) ?? 0));
 }
 

@@ -5,10 +5,10 @@
  */
 
 import { encodeFrame, type Frame } from "./frames.ts";
-import { Halted } from "./halted.ts";
 import { decodeMessage, isOf, type ReceivedOf } from "./messages.ts";
 import type { Donor } from "./replica_state.ts";
 import { subjects, type Transport } from "./transport.ts";
+import { Halted } from "../errors.ts";
 
 /** Who asks whom for what. */
 export interface DonorRequests {

@@ -5,7 +5,6 @@
  */
 
 import { RunError, TransientError } from "../errors.ts";
-import { mayPass } from "./admission.ts";
 import { now } from "./clock.ts";
 import type { Contact, Place } from "./contact.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "./frames.ts";
@@ -206,4 +205,12 @@ export async function askCoordinator<K extends Kind>(
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/**
+ * Whether a refusal may pass: the run goes on from another step than the one that the candidate was told before it made itself
+ * ready, or a process that is dead still has its name.
+ */
+export function mayPass(reasons: readonly string[]): boolean {
+  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
 }

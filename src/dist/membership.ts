@@ -8,21 +8,21 @@
  */
 
 import { RunError, TransientError } from "../errors.ts";
-import { canHandOut, caughtUp, giveUpWaiting, pinned, proceed } from "./boundary.ts";
+import { canHandOut, caughtUp, giveUpWaiting, pinned, whatComesNext } from "./boundary.ts";
 import { delivered, reasonLost, reasonSilent, reasonStuck, withPace } from "./deadlines.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunOutcome } from "./plan.ts";
 import { engage, loseReducer, withReducer } from "./reducers.ts";
-import { compare, lose } from "./reformation.ts";
+import { compare, lose, release } from "./reformation.ts";
 import { heardOf, isAwaitedBack } from "./returning.ts";
 import { committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { measured } from "./speeds.ts";
-import { dropLateStep, release } from "./parting.ts";
+import { dropLateStep } from "./parting.ts";
 import { collected, copied, keep, saved } from "./saving.ts";
 import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "./stages.ts";
 import { gather } from "./takeover.ts";
 import { totalTraffic, withTraffic } from "./traffic.ts";
-import { andThen, endForNow, endRun, stay, withCandidate, withMember } from "./transitions.ts";
+import { andThen, endForNow, endRun, settled, stay, withCandidate, withMember } from "./transitions.ts";
 import { welcomeOrRefuse } from "./welcoming.ts";
 
 /** Seconds that everybody has to leave when the run has ended. */
@@ -34,9 +34,16 @@ export const LEAVE_SECONDS = 5;
  * @param now seconds on any clock that does not go back
  */
 export function advance(state: RunState, event: MembershipEvent, now: number): Transition {
-  const { state: next, actions } = react(state, event, now);
+  const { state: next, actions } = complete(react(state, event, now), now);
   const stageSince = next.stage.kind === state.stage.kind ? state.stageSince : now;
   return { state: { ...next, stageSince }, actions };
+}
+
+/** Runs to completion: as long as nothing is waited for, the next thing begins. */
+function complete(transition: Transition, now: number): Transition {
+  let next = transition;
+  while (next.state.stage.kind === "settled") next = andThen(next, (state) => whatComesNext(state, now));
+  return next;
 }
 
 function react(state: RunState, event: MembershipEvent, now: number): Transition {
@@ -69,13 +76,13 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return isNew ? offer(next, sum, reports, now) : stay(next);
     }
     case "evaluated":
-      return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses, now);
+      return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses);
     case "copied":
-      return copied(state, event.member, now);
+      return copied(state, event.member);
     case "saved":
       return saved(state, event, now);
     case "pinned":
-      return pinned(state, event.member, now);
+      return pinned(state, event.member);
     case "restored":
       return restored(state, event, now);
     case "hashes":
@@ -132,7 +139,7 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
   const progressAt = moved ? now : member.progressAt;
   const step = Math.max(member.step, event.step);
   const told = { ...next.members.get(name)!, phase, progress, progressAt, step, isLeaving };
-  return andThen(closeStep(withMember(next, told), now), (state) => release(state, now));
+  return andThen(complete(closeStep(withMember(next, told), now), now), (state) => release(state, now));
 }
 
 /** A candidate has the state that was pinned for it. */
@@ -170,7 +177,7 @@ function interrupt(state: RunState, now: number): Transition {
   if (state.members.size === 0 || (state.stage.kind === "waiting" && state.generation === 0)) {
     return endRun(interrupted, now);
   }
-  if (state.stage.kind === "waiting") return proceed({ ...interrupted, duties: ["save"] }, now);
+  if (state.stage.kind === "waiting") return settled({ ...interrupted, duties: ["save"] });
   if (isBeforeSaving(state)) return stay({ ...interrupted, duties: ["save"] });
   return stay(interrupted);
 }
@@ -200,7 +207,7 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
   }
   const dropped = dropLateStep(state, now);
   if (dropped) return dropped;
-  if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state, now);
+  if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state);
   if (isStateLost(state, now)) {
     const error = `all workers that had the state of step ${state.step} are gone`;
     return endForNow(state, now, `${error}; the run can go on from its newest checkpoint, with --resume`);

@@ -5,16 +5,9 @@
  */
 
 import type { RunRecord } from "./plan.ts";
-import type {
-  Messages,
-  MicroBatchReport,
-  Received,
-  SaveResult,
-  StateHashes,
-  StatusMessage,
-  StepTraffic,
-  Traffic,
-} from "./messages.ts";
+import type { Messages, Received, StatusMessage, StepTraffic, Traffic } from "./messages.ts";
+import type { SaveResult, StateHashes } from "./replica.ts";
+import type { MicroBatchReport } from "./compute.ts";
 
 /** An event. Where a `member` is named, it was heard of; it may have told its traffic. */
 export type MembershipEvent =

@@ -10,9 +10,7 @@ import { RunError, TransientError } from "../errors.ts";
 import { decodeFrame, encodeFrame, type Frame, type FrameFields, type Kind, type Refusal } from "./frames.ts";
 import { FROM_COORDINATOR } from "./messages/from_coordinator.ts";
 import { FROM_MEMBERS } from "./messages/from_members.ts";
-import { type exchangeSizes, notFinite, type Range, type stepTraffic } from "./messages/values.ts";
-
-export type { Range };
+import { type exchangeSizes, notFinite, type stepTraffic } from "./messages/values.ts";
 
 const MESSAGES = { ...FROM_MEMBERS, ...FROM_COORDINATOR };
 
@@ -28,18 +26,12 @@ export type StatusMessage = Omit<Messages["status"], "traffic">;
 export type Traffic = Messages["status"]["traffic"];
 /** What a worker has sent and received. */
 export type Transferred = Omit<Traffic, "staleOrders" | "malformedOrders">;
-/** Hashes of a replica's state: of all its vectors, and of its parameters. */
-export type StateHashes = Omit<Messages["hashes"], "traffic">;
 /** Payload of the sums that members sent in a step, and of what they received of the mean, in bytes. */
 export type StepTraffic = Inferred<typeof stepTraffic>;
-/** What one micro-batch added to a sum. */
-export type MicroBatchReport = Messages["offer"]["microBatches"][number];
 /** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
 export type Round = NonNullable<Messages["assign"]["round"]>;
 /** Which of several means of a round one is. */
 export type Attempt = NonNullable<Messages["commit"]["round"]>["attempt"];
-/** How the writing of a checkpoint ended: where it is, or why it is not there. */
-export type SaveResult = Messages["saved"];
 /** What everybody who sends or takes vectors has to know. */
 export type ExchangeSizes = Inferred<typeof exchangeSizes>;
 /** What is averaged in a step, and by whom. */

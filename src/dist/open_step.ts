@@ -6,8 +6,7 @@
  */
 
 import { Buffers } from "./buffers.ts";
-import type { Range } from "./messages.ts";
-import { pathTo, splitOf } from "./tree.ts";
+import { pathTo, type Range, splitOf } from "./tree.ts";
 
 /** One part of sums over disjoint subtrees, encoded, by node. */
 export type Sums = ReadonlyMap<string, Uint8Array>;

@@ -11,13 +11,12 @@ import {
   decodeMessage,
   type ExchangeSizes,
   type Messages,
-  type Range,
   type Received,
   type ReceivedOf,
   type StepOfVectors,
 } from "./messages.ts";
 import type { Replica } from "./replica.ts";
-import { pathTo } from "./tree.ts";
+import { pathTo, type Range } from "./tree.ts";
 
 /** What a worker knows of its run. */
 export interface KnownRun {

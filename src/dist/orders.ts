@@ -4,8 +4,9 @@
  * @module
  */
 
-import type { ControlKind, Messages, Range } from "./messages.ts";
+import type { ControlKind, Messages } from "./messages.ts";
 import type { Candidate, Member, RunState, Stage } from "./run_state.ts";
+import type { Range } from "./tree.ts";
 
 /** An order to members: carrying it out twice is the same as once. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
@@ -32,6 +33,7 @@ export function orderOf(state: RunState): Order | undefined {
       return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":
       return { kind: "finish", step, message: endingOf(stage) };
+    case "settled":
     case "waiting":
     case "gathering":
     case "averaging":
@@ -88,6 +90,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
     case "averaging":
     case "ended":
       return true;
+    case "settled":
     case "waiting":
     case "gathering":
     case "admitting":

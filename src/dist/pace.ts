@@ -5,10 +5,8 @@
  * @module
  */
 
-import type { Stage } from "./run_state.ts";
-
-/** Of the last stages of each kind. */
-export type Pace = Readonly<Partial<Record<Stage["kind"], readonly Duration[]>>>;
+/** Of the last stages, by kind. */
+export type Pace = Readonly<Record<string, readonly Duration[] | undefined>>;
 
 /** The longest that anybody took for a result in one stage. */
 interface Duration {
@@ -23,7 +21,7 @@ const WINDOW = 50;
 const UNUSUAL = 10;
 
 /** The pace with a result that came in the stage that began then. */
-export function paced(pace: Pace, kind: Stage["kind"], since: number, seconds: number): Pace {
+export function paced(pace: Pace, kind: string, since: number, seconds: number): Pace {
   const before = pace[kind] ?? [];
   const last = before.at(-1);
   const all = last?.since === since
@@ -33,18 +31,18 @@ export function paced(pace: Pace, kind: Stage["kind"], since: number, seconds: n
 }
 
 /** The longest that is usual in a stage, in seconds; undefined where none was seen. */
-export function usualPace(pace: Pace, kind: Stage["kind"]): number | undefined {
+export function usualPace(pace: Pace, kind: string): number | undefined {
   const sorted = secondsOf(pace, kind);
   const unusual = Math.max(1, Math.floor(sorted.length / UNUSUAL));
   return sorted[Math.min(unusual, sorted.length - 1)];
 }
 
 /** The longest of late, in seconds; undefined where none was seen. */
-export function longestPace(pace: Pace, kind: Stage["kind"]): number | undefined {
+export function longestPace(pace: Pace, kind: string): number | undefined {
   return secondsOf(pace, kind)[0];
 }
 
 /** Longest first. */
-function secondsOf(pace: Pace, kind: Stage["kind"]): number[] {
+function secondsOf(pace: Pace, kind: string): number[] {
   return (pace[kind] ?? []).map(({ seconds }) => seconds).sort((a, b) => b - a);
 }

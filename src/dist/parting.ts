@@ -5,11 +5,10 @@
  * @module
  */
 
-import { proceed } from "./boundary.ts";
-import { lose } from "./reformation.ts";
+import { codecOf } from "./codecs/codecs.ts";
 import type { RunState, Transition } from "./run_state.ts";
-import { withSave } from "./saving.ts";
-import { andThen, stay } from "./transitions.ts";
+import { withoutWriter, withSave } from "./saving.ts";
+import { andThen, reportAnd, settled, stay, withCandidate } from "./transitions.ts";
 
 /** Seconds that an open step, or an evaluation, may take until it ends where the run does. Then it is dropped. */
 const ENDING_SECONDS = 5;
@@ -24,29 +23,48 @@ export function isUnsaved({ step, settledStep, writing }: RunState): boolean {
   return step > settledStep && writing?.step !== step;
 }
 
-/** Lets those go who want to, as far as that loses nothing. In a run that is to end all stay until then. */
-export function release(state: RunState, now: number): Transition {
-  if (state.interrupted || state.stage.kind === "ended") return stay(state);
-  if (isDeserted(state)) return desert(state, now);
-  let released = stay(state);
-  for (const { name, isLeaving } of state.members.values()) {
-    if (!isLeaving || state.writing?.member === name) continue;
-    released = andThen(released, (state) => lose(state, name, undefined, now));
-  }
-  return released;
+/**
+ * The run without a member: what it left behind is not decided here.
+ *
+ * @param error why, where it did not leave by itself
+ */
+export function withoutMember(state: RunState, name: string, error?: string): Transition {
+  const members = new Map(state.members);
+  const { nonce } = members.get(name)!;
+  members.delete(name);
+  const left = { kind: "left", member: name, members: members.size, ...(error ? { error } : {}) } as const;
+  const next = withoutDonor({
+    ...withoutWriter(state, name),
+    members,
+    generation: state.generation + (state.generation > 0 ? 1 : 0),
+    former: new Set(state.former).add(nonce),
+  }, name);
+  if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(left, stay(next));
+  const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
+  return reportAnd(left, reportAnd(dropped, stay(next)));
 }
 
-/** All want to go: an open step may be ended first, then what is not saved is. */
-function desert(state: RunState, now: number): Transition {
-  const ending = { ...state, endingSince: state.endingSince ?? now };
-  return ending.stage.kind === "waiting" ? proceed(ending, now) : stay(ending);
+/** Candidates that took over the state of a member that is lost need another one. */
+function withoutDonor(state: RunState, donor: string): RunState {
+  let next = state;
+  for (const candidate of state.candidates.values()) {
+    if (candidate.source?.donor !== donor || candidate.ready) continue;
+    next = withCandidate(next, { ...candidate, source: undefined });
+  }
+  return next;
 }
 
 /** All go, with nothing that is not saved. */
-export function disband(state: RunState, now: number): Transition {
+export function disband(state: RunState): Transition {
   let left = stay({ ...state, endingSince: undefined });
-  for (const name of state.members.keys()) left = andThen(left, (state) => lose(state, name, undefined, now));
-  return left;
+  for (const name of state.members.keys()) left = andThen(left, (state) => withoutMember(state, name));
+  return andThen(left, withoutMembers);
+}
+
+/** No member is left. The first one set the standard for the others; the next one sets it anew where the run has not begun. */
+export function withoutMembers(state: RunState): Transition {
+  if (state.generation > 0) return settled(state);
+  return stay({ ...state, stage: { kind: "waiting" }, credentials: undefined });
 }
 
 /**
@@ -58,5 +76,5 @@ export function dropLateStep(state: RunState, now: number): Transition | undefin
   if (endingSince === undefined || now - endingSince < ENDING_SECONDS) return undefined;
   if (!["computing", "averaging", "evaluating"].includes(stage.kind)) return undefined;
   const generation = state.generation + 1;
-  return proceed({ ...state, generation, duties: isUnsaved(state) ? withSave([]) : [] }, now);
+  return settled({ ...state, generation, duties: isUnsaved(state) ? withSave([]) : [] });
 }

@@ -6,8 +6,8 @@
  */
 
 import type { CodecName } from "./codecs/codecs.ts";
-import type { Range } from "./messages.ts";
 import { type AveragingPlan, boundaryBefore } from "./rounds.ts";
+import type { Range } from "./tree.ts";
 
 /** What is on record of the steps of a run so far. */
 export interface RunRecord {
@@ -192,4 +192,9 @@ export function dutiesAfter(plan: RunPlan, step: number, interrupted: boolean): 
   }
   if (interrupted || isDue(plan.saveEvery)) duties.push("save");
   return duties;
+}
+
+/** Why a run ends whose last checkpoint could not be written, in words. */
+export function reasonUnsaved(step: number, error: string): string {
+  return `the state after step ${step}, the last, is lost: ${error}`;
 }

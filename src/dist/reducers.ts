@@ -12,20 +12,12 @@ import type { DistEvent } from "./plan.ts";
 import { layoutOf } from "../layout.ts";
 import { BLOCK } from "./reduction.ts";
 import { heardOf } from "./returning.ts";
-import { COORDINATOR } from "./rivals.ts";
 import type { Reducer, RunState, StepInProgress, Transition } from "./run_state.ts";
-import { totalOf } from "./stages.ts";
 import { withMalformed } from "./traffic.ts";
 import { reportAnd, stay, withCandidate } from "./transitions.ts";
-
-/** The parts of a vector that one of the owners averages. */
-export function partsOf(owners: readonly string[], name: string, parts: number): number[] {
-  return Array.from({ length: parts }, (_, part) => part).filter((part) => ownerOf(owners, part) === name);
-}
-
-function ownerOf(owners: readonly string[], part: number): string {
-  return owners[part % owners.length];
-}
+import { ownerOf, partsOf } from "./parts.ts";
+import { COORDINATOR } from "./transport.ts";
+import { totalOf } from "./computed.ts";
 
 /** Who averages a step that opens now. */
 export function ownersOf({ reducers }: RunState): string[] {

@@ -6,8 +6,25 @@
  */
 
 import { addSlots, areFiniteIn, CHUNK, divideAndSquare, loadValues, squaresOf, valuesIn } from "./kernel.ts";
-import type { GradientSum, LossSum } from "./replica.ts";
 import { splitOf } from "./tree.ts";
+
+/** What one micro-batch, or any subtree of micro-batches, adds to a step: sums over counted tokens, never means. */
+export interface GradientSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
+  lossSum: number;
+  /** How many tokens were counted. */
+  tokens: number;
+  /** Gradient of `lossSum` in Layout order. */
+  gradient: Float32Array;
+}
+
+/** Loss of a micro-batch of the validation part. */
+export interface LossSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
+  lossSum: number;
+  /** How many tokens were counted. */
+  tokens: number;
+}
 
 /**
  * Values in a block of the norm. The norm is defined over whole blocks in order, so that it does not depend on how the

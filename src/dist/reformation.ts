@@ -4,16 +4,17 @@
  * @module
  */
 
-import { proceed, reasonToWait, settle } from "./boundary.ts";
-import { codecOf } from "./codecs/codecs.ts";
-import type { Range, Round } from "./messages.ts";
+import { reasonToWait } from "./boundary.ts";
+import type { Round } from "./messages.ts";
 import { anew } from "./reducers.ts";
 import { lacking } from "./orders.ts";
 import type { Ranges, RunState, Stage, StepInProgress, Transition } from "./run_state.ts";
-import { copied, withoutWriter, withSave } from "./saving.ts";
+import { copied, withSave } from "./saving.ts";
 import { shareOut } from "./sharing.ts";
 import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "./stages.ts";
-import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from "./transitions.ts";
+import { andThen, enter, reportAnd, settled, settledOpen, stay, withoutCandidate } from "./transitions.ts";
+import type { Range } from "./tree.ts";
+import { isDeserted, withoutMember, withoutMembers } from "./parting.ts";
 
 /**
  * The run without a member, or without a candidate.
@@ -21,22 +22,21 @@ import { andThen, enter, reportAnd, stay, withCandidate, withoutCandidate } from
  * @param error why, where it did not leave by itself
  */
 export function lose(state: RunState, name: string, error: string | undefined, now: number): Transition {
-  const members = new Map(state.members);
-  const member = members.get(name);
-  members.delete(name);
-  const event = { kind: "left", member: name, members: members.size, ...(error ? { error } : {}) } as const;
-  if (!member) return reportAnd(event, stay(withoutCandidate(state, name)));
-  if (state.stage.kind === "ended") return stay({ ...state, members });
-  const left: RunState = withoutDonor({
-    ...withoutWriter(state, name),
-    members,
-    generation: state.generation + (state.generation > 0 ? 1 : 0),
-    former: new Set(state.former).add(member.nonce),
-  }, name);
-  const next = goOn(left, name, now);
-  if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(event, next);
-  const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
-  return reportAnd(event, reportAnd(dropped, next));
+  if (!state.members.has(name)) {
+    const left = {
+      kind: "left",
+      member: name,
+      members: state.members.size,
+      ...(error ? { error } : {}),
+    } as const;
+    return reportAnd(left, stay(withoutCandidate(state, name)));
+  }
+  if (state.stage.kind === "ended") {
+    const members = new Map(state.members);
+    members.delete(name);
+    return stay({ ...state, members });
+  }
+  return andThen(withoutMember(state, name, error), (state) => goOn(state, name, now));
 }
 
 /**
@@ -53,19 +53,27 @@ export function compare(state: RunState, now: number): Transition {
   );
 }
 
-/** Candidates that took over the state of a member that is lost need another one. */
-function withoutDonor(state: RunState, donor: string): RunState {
-  let next = state;
-  for (const candidate of state.candidates.values()) {
-    if (candidate.source?.donor !== donor || candidate.ready) continue;
-    next = withCandidate(next, { ...candidate, source: undefined });
+/** Lets those go who want to, as far as that loses nothing. In a run that is to end all stay until then. */
+export function release(state: RunState, now: number): Transition {
+  if (state.interrupted || state.stage.kind === "ended") return stay(state);
+  if (isDeserted(state)) return desert(state, now);
+  let released = stay(state);
+  for (const { name, isLeaving } of state.members.values()) {
+    if (!isLeaving || state.writing?.member === name) continue;
+    released = andThen(released, (state) => lose(state, name, undefined, now));
   }
-  return next;
+  return released;
+}
+
+/** All want to go: an open step may be ended first, then what is not saved is. */
+function desert(state: RunState, now: number): Transition {
+  const ending = { ...state, endingSince: state.endingSince ?? now };
+  return ending.stage.kind === "waiting" ? settled(ending) : stay(ending);
 }
 
 function goOn(state: RunState, lost: string, now: number): Transition {
   const { stage } = state;
-  if (state.members.size === 0) return waitForSomebody(state, now);
+  if (state.members.size === 0) return waitForSomebody(state);
   switch (stage.kind) {
     case "computing":
     case "averaging":
@@ -79,17 +87,18 @@ function goOn(state: RunState, lost: string, now: number): Transition {
     }
     case "saving":
       return stage.writer === lost
-        ? proceed({ ...state, duties: ["save", ...state.duties] }, now)
-        : copied(state, lost, now);
+        ? settled({ ...state, duties: ["save", ...state.duties] })
+        : copied(state, lost);
     case "writing":
-      return state.writing ? stay(state) : proceed({ ...state, duties: withSave(state.duties) }, now);
+      return state.writing ? stay(state) : settled({ ...state, duties: withSave(state.duties) });
     case "hashing": {
       const hashes = new Map(stage.hashes);
       hashes.delete(lost);
       return compare({ ...state, stage: { ...stage, hashes } }, now);
     }
     case "pinning":
-      return stage.donor === lost ? settle(state, now) : stay(state);
+      return stage.donor === lost ? settledOpen(state) : stay(state);
+    case "settled":
     case "waiting":
     case "gathering":
     case "admitting":
@@ -99,20 +108,19 @@ function goOn(state: RunState, lost: string, now: number): Transition {
 }
 
 /** Nobody is left. A commit stays: who comes back may have carried it out. An open step is opened anew. */
-function waitForSomebody(state: RunState, now: number): Transition {
+function waitForSomebody(state: RunState): Transition {
   const { stage, duties } = state;
-  if (stage.kind === "evaluating") return proceed({ ...state, duties: ["evaluate", ...duties] }, now);
+  if (stage.kind === "evaluating") return settled({ ...state, duties: ["evaluate", ...duties] });
   if (stage.kind === "hashing" && !stage.isLast) {
-    return proceed({ ...state, duties: ["compare", ...duties] }, now);
+    return settled({ ...state, duties: ["compare", ...duties] });
   }
   if (stage.kind === "saving" || stage.kind === "writing") {
-    return proceed({ ...state, duties: withSave(duties) }, now);
+    return settled({ ...state, duties: withSave(duties) });
   }
   if (stage.kind === "committing") {
     return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));
   }
-  // The first member set the standard for the others; with nobody there, the next one sets it.
-  return state.generation === 0 ? stay({ ...state, credentials: undefined }) : proceed(state, now);
+  return withoutMembers(state);
 }
 
 /** Sums that the coordinator has are kept, as are those of living members; the others compute what is missing. */

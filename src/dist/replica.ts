@@ -5,23 +5,7 @@
  * @module
  */
 
-/** What one micro-batch, or any subtree of micro-batches, adds to a step: sums over counted tokens, never means. */
-export interface GradientSum {
-  /** Sum of the losses of the counted tokens, in nats (float64). */
-  lossSum: number;
-  /** How many tokens were counted. */
-  tokens: number;
-  /** Gradient of `lossSum` in Layout order. */
-  gradient: Float32Array;
-}
-
-/** Loss of a micro-batch of the validation part. */
-export interface LossSum {
-  /** Sum of the losses of the counted tokens, in nats (float64). */
-  lossSum: number;
-  /** How many tokens were counted. */
-  tokens: number;
-}
+import type { GradientSum, LossSum } from "./reduction.ts";
 
 /** What all replicas agree on when a step ends; with the mean gradient it is all that `apply` needs. */
 export interface StepOutcome {
@@ -69,6 +53,17 @@ export interface ReplicaState {
   own?: { updates: number; vectors: Record<string, Float32Array> };
 }
 
+/** SHA-256 of a replica's state, in hexadecimal. */
+export interface StateHashes {
+  /** Of all vectors. */
+  state: string;
+  /** Of the parameters. */
+  params: string;
+}
+
+/** How the writing of a checkpoint ended: where it is, or why it is not there. */
+export type SaveResult = { place: string } | { error: string };
+
 /** One copy of the model with its optimizer and its data, at some step. */
 export interface Replica {
   /** What other members must agree with. */
@@ -98,7 +93,7 @@ export interface Replica {
   /** Goes on from a state of another replica. Resolves when no step will take longer than the others. */
   restore(state: ReplicaState): Promise<void> | void;
   /** SHA-256 over all state vectors, and over the parameters alone, in hexadecimal. */
-  hashes(): Promise<{ state: string; params: string }>;
+  hashes(): Promise<StateHashes>;
   /**
    * Writes a checkpoint of a state that this replica had, while it goes on, and says where. Only the member that writes for
    * the run does.
@@ -108,4 +103,12 @@ export interface Replica {
   saveOwn(state: ReplicaState): Promise<string>;
   /** Frees what it holds. */
   dispose(): void;
+}
+
+/** The checkpoints in the run's folder. */
+export interface CheckpointStore {
+  /** Writes the checkpoint of a state, whole or not at all, and says where. */
+  save(state: ReplicaState): Promise<string>;
+  /** The state of a step that has a checkpoint. */
+  load(step: number): Promise<ReplicaState>;
 }

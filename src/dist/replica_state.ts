@@ -5,44 +5,10 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
-import { sha256 } from "../hashing.ts";
 import { encodeFrame, floatBytes, type Frame } from "./frames.ts";
 import { encodeControl, type Messages, type ReceivedOf } from "./messages.ts";
 import type { ReplicaState } from "./replica.ts";
-
-/**
- * SHA-256 over all that replicas have in common, and over the parameters alone, in hexadecimal.
- *
- * @example
- * ```ts
- * import { hashesOf } from "./replica_state.ts";
- * const state = { step: 1, updates: 1, tokens: 10, vectors: { params: new Float32Array(3) } };
- * console.assert(hashesOf(state).state !== hashesOf({ ...state, updates: 2 }).state);
- * ```
- */
-export function hashesOf({ vectors, updates }: ReplicaState): { state: string; params: string } {
-  const hash = (vector: Float32Array) => createHash("sha256").update(floatBytes(vector)).digest("hex");
-  const lines = namesOf(vectors).map((name) => `${name} ${hash(vectors[name])}\n`);
-  const all = summaryOf(lines, updates);
-  return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
-}
-
-/** The first of {@linkcode hashesOf}. The event loop runs in between: a replica trains on, and a coordinator answers. */
-export async function stateHashOf({ vectors, updates }: ReplicaState): Promise<string> {
-  const lines: string[] = [];
-  for (const name of namesOf(vectors)) lines.push(`${name} ${await sha256([floatBytes(vectors[name])])}\n`);
-  return await sha256([new TextEncoder().encode(summaryOf(lines, updates))]);
-}
-
-/** What the hash of a state is the hash of. */
-function summaryOf(lines: readonly string[], updates: number): string {
-  return `${lines.join("")}updates ${updates}\n`;
-}
-
-function namesOf(vectors: Record<string, Float32Array>): string[] {
-  return Object.keys(vectors).sort();
-}
+import { namesOf, stateHashOf } from "./state_hash.ts";
 
 /** A state that waits for those who want it. */
 export class PinnedState {

@@ -6,10 +6,7 @@
 
 import { RunError } from "../errors.ts";
 import { encodeFrame } from "./frames.ts";
-import { type Answer, subjects, type Transport } from "./transport.ts";
-
-/** Name of the sender of the coordinator's frames. */
-export const COORDINATOR = "coordinator";
+import { type Answer, COORDINATOR, subjects, type Transport } from "./transport.ts";
 
 /** Seconds that another coordinator has to answer. */
 const RIVAL_TIMEOUT = 0.5;

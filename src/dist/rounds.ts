@@ -7,7 +7,6 @@
  */
 
 import type { OuterOptions } from "./outer_step.ts";
-import type { RunPlan } from "./plan.ts";
 
 /** How parameters are averaged. */
 export interface AveragingPlan {
@@ -20,7 +19,11 @@ export interface AveragingPlan {
 }
 
 /** What a run says about rounds. */
-type Rounds = Pick<RunPlan, "averaging" | "steps">;
+interface Rounds {
+  averaging?: AveragingPlan;
+  /** The last step. */
+  steps: number;
+}
 
 /**
  * How many local steps the round has that follows a step; undefined where an ordinary step does.

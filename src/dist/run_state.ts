@@ -5,22 +5,25 @@
  * @module
  */
 
-import type { Credentials } from "./admission.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type {
-  Messages,
-  MicroBatchReport,
-  OfferedSum,
-  Range,
-  Round,
-  StateHashes,
-  StepTraffic,
-  Traffic,
-} from "./messages.ts";
+import type { Messages, OfferedSum, Round, StepTraffic, Traffic } from "./messages.ts";
 import type { Pace } from "./pace.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "./plan.ts";
-import type { LossSum } from "./replica.ts";
 import { lastStep } from "./rounds.ts";
+import type { Range } from "./tree.ts";
+import type { LossSum } from "./reduction.ts";
+import type { ReplicaIdentity, StateHashes } from "./replica.ts";
+import type { MicroBatchReport } from "./compute.ts";
+
+/** What an admitted member has, and a new one must have, too. */
+export interface Credentials {
+  /** Model, numerics and corpus. */
+  identity: ReplicaIdentity;
+  /** Hash of the run part of the configuration. */
+  configHash: string;
+  /** Hash of all state vectors at the present step. */
+  stateHash: string;
+}
 
 /** A worker as the coordinator sees it. */
 export interface Participant {
@@ -124,6 +127,11 @@ export interface Writing {
 
 /** What the run waits for. */
 export type Stage =
+  /**
+   * Nothing: what was waited for is there, and `between_steps.ts` says what comes next. It never outlives one event.
+   * `isOpen` where candidates were admitted at this boundary already.
+   */
+  | { readonly kind: "settled"; readonly isOpen?: true }
   | { readonly kind: "waiting" }
   /** A coordinator that takes over waits for the workers that live to join again. */
   | {

@@ -6,14 +6,14 @@
  * @module
  */
 
-import { isOver, proceed } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { SaveResult } from "./messages.ts";
 import type { RunState, Transition } from "./run_state.ts";
-import { andThen, endRun, reportAnd, stay } from "./transitions.ts";
+import { andThen, endRun, isOver, reportAnd, settled, stay } from "./transitions.ts";
+import { reasonUnsaved } from "./plan.ts";
+import type { SaveResult } from "./replica.ts";
 
 /** A member has copied its state, or is lost. When all have, the run goes on while the checkpoint is written. */
-export function copied(state: RunState, member: string, now: number): Transition {
+export function copied(state: RunState, member: string): Transition {
   const { stage, step, agreed } = state;
   if (stage.kind !== "saving" || !stage.copying.has(member)) return stay(state);
   const copying = new Set(stage.copying);
@@ -27,7 +27,7 @@ export function copied(state: RunState, member: string, now: number): Transition
     state: { ...state, writing, isSaveDue: false },
     actions: isHome ? [] : [{ do: "collect", member: writer, step, stateHash }],
   };
-  return andThen(begun, (state) => proceed(state, now));
+  return andThen(begun, settled);
 }
 
 /** A member has written a checkpoint, or what is its own, or could not. */
@@ -38,7 +38,7 @@ export function saved(
 ): Transition {
   const { stage, writing } = state;
   const isWriter = writing?.member === member && writing.step === step && writing.by !== "coordinator";
-  if (isWriter) return settled(state, result, now);
+  if (isWriter) return written(state, result, now);
   // Of a member elsewhere, or of one that does not write for the run, it is about what that one keeps.
   const isAbout = stage.kind === "saving" && stage.writer === member && state.members.get(member)?.atHome;
   if (isAbout || !("error" in result) || stage.kind === "ended") return stay(state);
@@ -58,7 +58,7 @@ export function collected(
       ? reportAnd({ kind: "saved", step, member, place: result.place }, stay(state))
       : stay(state);
   }
-  return "place" in result ? settled(state, result, now) : keep(state, result.error);
+  return "place" in result ? written(state, result, now) : keep(state, result.error);
 }
 
 /** The member that has a checkpoint in flight is to keep it on its machine. */
@@ -76,7 +76,7 @@ export function keep(state: RunState, error?: string): Transition {
  * The checkpoint is complete, or could not be written: then the run goes on without it. It ends with an error where it was the last
  * one.
  */
-function settled(state: RunState, result: SaveResult, now: number): Transition {
+function written(state: RunState, result: SaveResult, now: number): Transition {
   const { stage, writing } = state;
   const { member, step, by } = writing!;
   if (stage.kind === "ended") return stay(state);
@@ -87,7 +87,7 @@ function settled(state: RunState, result: SaveResult, now: number): Transition {
     settledStep: Math.max(step, state.settledStep),
     savedStep: "place" in result && !isKept ? step : state.savedStep,
   };
-  const continued = () => stage.kind === "writing" ? proceed(next, now) : stay(next);
+  const continued = () => stage.kind === "writing" ? settled(next) : stay(next);
   if ("place" in result) {
     const elsewhere = isKept ? { elsewhere: true } as const : {};
     return reportAnd({ kind: "saved", step, member, place: result.place, ...elsewhere }, continued());
@@ -95,11 +95,6 @@ function settled(state: RunState, result: SaveResult, now: number): Transition {
   const isLast = stage.kind === "writing" && isOver(state) && step === state.step;
   if (isLast) return endRun(next, now, reasonUnsaved(step, result.error));
   return reportAnd({ kind: "unsaved", step, error: result.error }, continued());
-}
-
-/** Why a run ends whose last checkpoint could not be written, in words. */
-export function reasonUnsaved(step: number, error: string): string {
-  return `the state after step ${step}, the last, is lost: ${error}`;
 }
 
 /** The state without a member that may have been writing: what it wrote is not there. */

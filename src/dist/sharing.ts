@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Range } from "./messages.ts";
-import { splitOf } from "./tree.ts";
+import { type Range, splitOf } from "./tree.ts";
 
 /**
  * Shares subtrees out among members: the large ones are split so that there is one for each member, if possible, and the

@@ -9,11 +9,17 @@ import { RunError, wordsOf } from "../errors.ts";
 import { AveragingReplica } from "./averaging_replica.ts";
 import { committedSteps } from "./committed.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./compute.ts";
-import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
+import {
+  type CommittedStep,
+  type DistEvent,
+  dutiesAfter,
+  reasonUnsaved,
+  type RunOutcome,
+  type RunPlan,
+} from "./plan.ts";
 import { addLosses, release } from "./reduction.ts";
 import type { Replica, StepOutcome } from "./replica.ts";
 import { lastStep, localStepsAfter } from "./rounds.ts";
-import { reasonUnsaved } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
 
 /** Name under which a single process appears in `computed`. */

@@ -5,7 +5,7 @@
  */
 
 import type { Share } from "./committed.ts";
-import type { LossSum } from "./replica.ts";
+import type { LossSum } from "./reduction.ts";
 
 /** Why the gradients of a step can't be used, naming who computed what; undefined where they can. */
 export function reasonToSkip(

@@ -5,9 +5,8 @@
  * @module
  */
 
-import type { Range } from "./messages.ts";
 import type { Member, RunState } from "./run_state.ts";
-import { assignRanges } from "./tree.ts";
+import { assignRanges, type Range } from "./tree.ts";
 
 /** Weight of the newest measurement. */
 const NEWEST = 0.3;

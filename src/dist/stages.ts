@@ -5,22 +5,23 @@
  * @module
  */
 
-import { proceed } from "./boundary.ts";
-import { committedSteps, type Share } from "./committed.ts";
+import { committedSteps } from "./committed.ts";
 import type { MembershipEvent } from "./membership_events.ts";
-import type { Messages, MicroBatchReport, OfferedSum, Range, StateHashes } from "./messages.ts";
+import type { Messages, OfferedSum } from "./messages.ts";
 import { type DistEvent, dutiesAfter, isDueAt } from "./plan.ts";
 import { isDeserted } from "./parting.ts";
 import { withSave } from "./saving.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
-import { addLosses, normOf } from "./reduction.ts";
-import type { LossSum } from "./replica.ts";
-import { COORDINATOR } from "./rivals.ts";
+import { addLosses, type LossSum, normOf } from "./reduction.ts";
 import { lacking } from "./orders.ts";
 import { committedStep, type RunState, type StepInProgress, type Transition } from "./run_state.ts";
 import { payloadOf } from "./traffic.ts";
-import { endRun, enter, known, reportAnd, stay } from "./transitions.ts";
-import { pathTo } from "./tree.ts";
+import { endRun, enter, known, reportAnd, settled, stay } from "./transitions.ts";
+import { pathTo, type Range } from "./tree.ts";
+import { COORDINATOR } from "./transport.ts";
+import type { StateHashes } from "./replica.ts";
+import type { MicroBatchLoss, MicroBatchReport } from "./compute.ts";
+import { sharesOf, totalOf } from "./computed.ts";
 
 /** Whether a sum belongs to the open step and nobody has computed it yet, with a report on each of its micro-batches. */
 export function isWanted(
@@ -68,19 +69,6 @@ export function averageWhenComputed(state: RunState, progress: StepInProgress, n
     state: { ...state, stage: { ...progress, kind: "averaging" } },
     actions: [{ do: "average" }],
   };
-}
-
-/** Losses and tokens of all that count, in the tree's order. */
-export function totalOf(progress: StepInProgress): LossSum {
-  return addLosses(sharesOf(progress).flatMap(({ reports }) => reports));
-}
-
-/** Who computed what, in the order of the micro-batches. */
-function sharesOf({ sums, reports, round }: StepInProgress): Share[] {
-  return sums.toSorted((a, b) => a.lo - b.lo).map(({ member, lo, hi }) => {
-    const [first, end] = round ? round.shares[member] : [lo, hi];
-    return { member, lo: first, hi: end, reports: known(reports.slice(lo, hi)).flat() };
-  });
 }
 
 function sizeOf([lo, hi]: Range): number {
@@ -182,7 +170,7 @@ export function closeStep(state: RunState, now: number): Transition {
   const { plan, skips, skipReason } = state;
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
-  return proceed({ ...state, step, duties: dutiesOf(state, step) }, now);
+  return settled({ ...state, step, duties: dutiesOf(state, step) });
 }
 
 /** What has to be done after a step. */
@@ -198,8 +186,7 @@ export function dutiesOf(state: RunState, step: number): RunState["duties"] {
 /** Losses of validation micro-batches; the last ones end the evaluation. */
 export function evaluated(
   state: RunState,
-  losses: Messages["evaluated"]["losses"],
-  now: number,
+  losses: readonly MicroBatchLoss[],
 ): Transition {
   const { stage } = state;
   if (stage.kind !== "evaluating") return stay(state);
@@ -210,10 +197,7 @@ export function evaluated(
   if (all.includes(undefined)) return stay({ ...state, stage: { ...stage, losses: all } });
   const { lossSum, tokens } = addLosses(known(all));
   const valLoss = lossSum / tokens;
-  return reportAnd(
-    { kind: "evaluated", step: state.step, valLoss },
-    proceed({ ...state, valLoss }, now),
-  );
+  return reportAnd({ kind: "evaluated", step: state.step, valLoss }, settled({ ...state, valLoss }));
 }
 
 /** The state with the hashes of a member. */
@@ -231,7 +215,7 @@ export function endWhenHashed(state: RunState, now: number): Transition {
   if (!stage.isLast) {
     if (error) return endRun(state, now, error);
     const [{ state: stateHash }] = stage.hashes.values();
-    return proceed({ ...state, agreed: { step: state.step, stateHash } }, now);
+    return settled({ ...state, agreed: { step: state.step, stateHash } });
   }
   const [{ params: paramsHash }] = stage.hashes.values();
   return endRun({ ...state, paramsHash }, now, error);

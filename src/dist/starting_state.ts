@@ -4,17 +4,15 @@
  * @module
  */
 
-import { TransientError } from "../errors.ts";
+import { Halted, TransientError } from "../errors.ts";
 import { now } from "./clock.ts";
 import { donorOver } from "./donor_requests.ts";
 import type { Frame } from "./frames.ts";
-import { Halted } from "./halted.ts";
 import { isSoundManifest } from "./order_checks.ts";
 import { PinnedState, takeOver } from "./replica_state.ts";
 import type { Replica, ReplicaState } from "./replica.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { Stall } from "./stall.ts";
-import type { Transport } from "./transport.ts";
+import { COORDINATOR, type Transport } from "./transport.ts";
 
 /** Values of a part. */
 const PART_ELEMENTS = 64 * 1024;

@@ -13,8 +13,8 @@ import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields, MAX_HEADER_BYTES } from "./frames.ts";
 import type { OfferedSum, StepOfVectors, StepTraffic } from "./messages.ts";
 import type { CoordinationPlan } from "./plan.ts";
-import { partsOf } from "./reducers.ts";
 import { BLOCK } from "./reduction.ts";
+import { partsOf } from "./parts.ts";
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {

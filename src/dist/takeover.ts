@@ -7,12 +7,12 @@
  */
 
 import { refusalReasons } from "./admission.ts";
-import { proceed, reasonToWait } from "./boundary.ts";
+import { reasonToWait } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import type { RunRecord } from "./plan.ts";
 import { onRecord, type RunState, type Stage, type Transition } from "./run_state.ts";
 import { dutiesOf } from "./stages.ts";
-import { andThen, endRun, reportAnd, stay, withMember } from "./transitions.ts";
+import { andThen, endRun, reportAnd, settled, stay, withMember } from "./transitions.ts";
 import { participantOf } from "./welcoming.ts";
 
 type Join = MembershipEvent & { kind: "join" };
@@ -125,7 +125,7 @@ function adopt(state: RunState, survivors: readonly Join[], record: RunRecord, n
   let next: RunState = { ...state, generation, duties, credentials: { identity, configHash, stateHash } };
   for (const each of members) next = withMember(next, participantOf(next, each, now));
   const names = members.map(({ member }) => member);
-  return reportAnd({ kind: "took over", step, term, members: names }, proceed(next, now));
+  return reportAnd({ kind: "took over", step, term, members: names }, settled(next));
 }
 
 /** Those whose state more than half of all have. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Halted } from "./halted.ts";
+import { Halted } from "../errors.ts";
 
 /** A task, or the last one that there was. */
 interface Task {

@@ -18,9 +18,8 @@ import {
   type ReceivedOf,
 } from "./messages.ts";
 import { MOST_FILES } from "./messages/from_coordinator.ts";
-import { COORDINATOR } from "./rivals.ts";
 import { Stall } from "./stall.ts";
-import { subjects, type Transport } from "./transport.ts";
+import { COORDINATOR, subjects, type Transport } from "./transport.ts";
 
 /** Bytes of a part. */
 const PART = 256 * 1024;

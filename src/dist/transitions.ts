@@ -12,6 +12,16 @@ export function stay(state: RunState): Transition {
   return { state, actions: [] };
 }
 
+/** What was waited for is there: `between_steps.ts` says what comes next. */
+export function settled(state: RunState): Transition {
+  return stay({ ...state, stage: { kind: "settled" } });
+}
+
+/** The same at a boundary whose candidates were admitted already. */
+export function settledOpen(state: RunState): Transition {
+  return stay({ ...state, stage: { kind: "settled", isOpen: true } });
+}
+
 /** Begins a stage, and tells all members what it is. */
 export function enter(state: RunState, stage: Stage): Transition {
   return { state: { ...state, stage }, actions: [{ do: "announce" }] };
@@ -58,4 +68,9 @@ export function withoutCandidate(state: RunState, name: string): RunState {
 /** The values that are there. */
 export function known<T>(values: readonly (T | undefined)[]): T[] {
   return values.filter((value) => value !== undefined);
+}
+
+/** Whether no step is to follow. */
+export function isOver({ step, plan, interrupted }: RunState): boolean {
+  return step >= plan.steps || interrupted;
 }

@@ -81,3 +81,6 @@ export const subjects = {
   heardBy: (run: string, member: string | undefined): string =>
     member === undefined ? subjects.all(run) : subjects.to(run, member),
 };
+
+/** Name of the sender of the coordinator's frames. */
+export const COORDINATOR = "coordinator";

@@ -6,7 +6,8 @@
  * @module
  */
 
-import type { Range } from "./messages.ts";
+/** First micro-batch of a range and one past its last. */
+export type Range = readonly [lo: number, hi: number];
 
 /** Most whole subtrees that one member's range may hold, so that it uploads at most that many vectors a step. */
 const MOST_SUBTREES = 2;

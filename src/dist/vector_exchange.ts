@@ -10,8 +10,9 @@ import type { VectorCodec } from "./codecs/codecs.ts";
 import { FeedbackEncoder } from "./codecs/feedback_encoder.ts";
 import type { Composition, Frame } from "./frames.ts";
 import { Means } from "./mean_buffer.ts";
-import type { Attempt, Range } from "./messages.ts";
+import type { Attempt } from "./messages.ts";
 import type { FaultPoint } from "./fault_points.ts";
+import type { Range } from "./tree.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
 export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;

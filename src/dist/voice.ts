@@ -9,18 +9,12 @@ import type { ReportedSum } from "./compute.ts";
 import type { Contact } from "./contact.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields } from "./frames.ts";
 import { askCoordinator } from "./joining.ts";
-import {
-  decodeMessage,
-  encodeControl,
-  type Range,
-  type SaveResult,
-  type Traffic,
-  type Transferred,
-} from "./messages.ts";
-import type { Replica } from "./replica.ts";
+import { decodeMessage, encodeControl, type Traffic, type Transferred } from "./messages.ts";
+import type { Replica, SaveResult } from "./replica.ts";
 import { type Message, subjects, type Transport } from "./transport.ts";
 import type { VectorFields } from "./vector_exchange.ts";
 import type { Workbench } from "./workbench.ts";
+import type { Range } from "./tree.ts";
 
 /** The voice of one worker. */
 export class Voice {

@@ -5,11 +5,11 @@
  */
 
 import { refusalReasons } from "./admission.ts";
-import { admit, isWaitingForWorkers, proceed, reasonToWait, settle } from "./boundary.ts";
+import { admit, isWaitingForWorkers, reasonToWait } from "./boundary.ts";
 import type { MembershipEvent } from "./membership_events.ts";
 import { type Action, committedStep, type Participant, type RunState, type Transition } from "./run_state.ts";
 import { closeStep } from "./stages.ts";
-import { andThen, enter, stay, withCandidate, withMember } from "./transitions.ts";
+import { andThen, enter, settled, settledOpen, stay, withCandidate, withMember } from "./transitions.ts";
 
 type Join = MembershipEvent & { kind: "join" };
 
@@ -80,11 +80,11 @@ function take(state: RunState, event: Join, now: number): Transition {
   if (state.generation === 0) {
     const credentials = state.credentials ?? { identity, configHash, stateHash };
     const admitted = admit({ ...state, credentials }, newcomer, now);
-    return andThen(admitted, (state) => startWhenReady(state, now));
+    return andThen(admitted, startWhenReady);
   }
   if (hasTheState(state, newcomer)) return takeBack(state, newcomer, now);
   const joined = withCandidate(state, { ...newcomer, ready: false, misses: 0 });
-  return isWaitingForWorkers(state) ? settle(joined, now) : stay(joined);
+  return isWaitingForWorkers(state) ? settledOpen(joined) : stay(joined);
 }
 
 /** A newcomer as the coordinator sees it. */
@@ -105,15 +105,15 @@ function hasTheState(state: RunState, { nonce, step }: Participant): boolean {
 
 function takeBack(state: RunState, newcomer: Participant, now: number): Transition {
   return andThen(admit(state, newcomer, now), (state) => {
-    if (state.stage.kind !== "committing") return proceed(state, now);
+    if (state.stage.kind !== "committing") return settled(state);
     return andThen(enter(state, state.stage), (state) => closeStep(state, now));
   });
 }
 
-function startWhenReady(state: RunState, now: number): Transition {
+function startWhenReady(state: RunState): Transition {
   const reason = reasonToWait(state);
   if (reason) return { state, actions: [{ do: "report", event: { kind: "waiting", reason } }] };
-  return proceed({ ...state, generation: 1 }, now);
+  return settled({ ...state, generation: 1 });
 }
 
 function heardAgain(state: RunState, name: string, now: number): RunState {

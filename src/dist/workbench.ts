@@ -10,12 +10,13 @@ import { type CodecName, codecOf } from "./codecs/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "./compute.ts";
 import type { FaultPoint } from "./fault_points.ts";
 import type { Composition, Frame } from "./frames.ts";
-import { Halted } from "./halted.ts";
-import type { Messages, Range, Received, Transferred } from "./messages.ts";
+import type { Messages, Received, Transferred } from "./messages.ts";
 import type { Replica, ReplicaState, StepOutcome } from "./replica.ts";
 import { type Donor, PinnedState, takeOver } from "./replica_state.ts";
 import { lastStep } from "./rounds.ts";
 import { VectorExchange, type VectorFields } from "./vector_exchange.ts";
+import type { Range } from "./tree.ts";
+import { Halted } from "../errors.ts";
 
 /** What a workbench does to the world. */
 export interface WorkbenchEffects {

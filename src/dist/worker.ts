@@ -6,16 +6,15 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
+import { Halted, RunError } from "../errors.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import type { ReportedSum } from "./compute.ts";
 import { now } from "./clock.ts";
 import { Contact } from "./contact.ts";
 import { Departure } from "./departure.ts";
 import { Following } from "./following.ts";
-import { Halted } from "./halted.ts";
 import { join, joinAgain, type Welcome } from "./joining.ts";
-import { errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
+import { errorOf, type Received, type ReceivedOf } from "./messages.ts";
 import { decodeOrder, isSoundForWorker, type KnownRun } from "./order_checks.ts";
 import type { Replica } from "./replica.ts";
 import { ResidualKeeper } from "./residuals.ts";
@@ -25,6 +24,7 @@ import { Voice } from "./voice.ts";
 import { Workbench } from "./workbench.ts";
 import { carryOut, dutyKey, isDuty } from "./worker_duties.ts";
 import type { WorkerOptions } from "./worker_options.ts";
+import type { Range } from "./tree.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.

@@ -8,9 +8,10 @@
 
 import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
-import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
+import type { StepOutcome } from "../../src/dist/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { noise, ToyReplica } from "../dist/toy.ts";
+import type { GradientSum } from "../../src/dist/reduction.ts";
 
 /** Milliseconds for a gradient: all workers are equally quick, and each gets one micro-batch. */
 const GRADIENT_TIME = 30;

@@ -10,9 +10,10 @@
 import { AveragingReplica } from "../../src/dist/averaging_replica.ts";
 import { fetchRun } from "../../src/dist/joining.ts";
 import { connectNats } from "../../src/dist/nats_transport.ts";
-import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
+import type { StepOutcome } from "../../src/dist/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { noise, ToyReplica } from "../dist/toy.ts";
+import type { GradientSum } from "../../src/dist/reduction.ts";
 
 /** What the process is told. */
 export interface SlowWorkerOrder {

@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import type { FaultPoint } from "../../src/dist/fault_points.ts";
-import type { Range } from "../../src/dist/messages.ts";
 import type { CommittedStep, DistEvent } from "../../src/dist/plan.ts";
 import { startNatsServer } from "../../src/dist/server.ts";
 import { averagingToy, DILOCO, roundOnPaper } from "./average_toys.ts";
 import type { WayToDie } from "./fault.ts";
 import { runProcesses } from "./run_processes.ts";
 import { toyPlan } from "./toy.ts";
+import type { Range } from "../../src/dist/tree.ts";
 
 const size = 150_000; // 3 parts
 const plan = toyPlan({

@@ -5,11 +5,10 @@
  */
 
 import { AveragingReplica } from "../../src/dist/averaging_replica.ts";
-import type { Range } from "../../src/dist/messages.ts";
 import type { OuterOptions } from "../../src/dist/outer_step.ts";
-import { addInto, divideBy } from "../../src/dist/reduction.ts";
-import type { GradientSum } from "../../src/dist/replica.ts";
+import { addInto, divideBy, type GradientSum } from "../../src/dist/reduction.ts";
 import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
+import type { Range } from "../../src/dist/tree.ts";
 
 /** The settings of the paper. */
 export const DILOCO: OuterOptions = { rate: 0.7, momentum: 0.9 };

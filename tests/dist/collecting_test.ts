@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { decodeFrame } from "../../src/dist/frames.ts";
-import { hashesOf } from "../../src/dist/replica_state.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { ElasticRun, type ElasticWorker, MemoryStore, pause } from "./elastic_toys.ts";
 import { fairWeather, MemoryBus, type Weather } from "./memory_bus.ts";
 import { runWithRestarts } from "./restarts.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
+import { hashesOf } from "../../src/dist/state_hash.ts";
 
 const SIZE = 200_000; // some pieces a vector
 const PLAN = { steps: 9, saveEvery: 3, evaluation: { every: 0, microBatches: 0 }, patienceSeconds: 1 };

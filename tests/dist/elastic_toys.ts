@@ -5,9 +5,9 @@
  */
 
 import { coordinate } from "../../src/dist/coordinator.ts";
-import type { CheckpointStore, CoordinateOptions } from "../../src/dist/coordinator_options.ts";
+import type { CoordinateOptions } from "../../src/dist/coordinator_options.ts";
 import type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome } from "../../src/dist/plan.ts";
-import type { Replica, ReplicaState } from "../../src/dist/replica.ts";
+import type { CheckpointStore, Replica, ReplicaState } from "../../src/dist/replica.ts";
 import { runReducer } from "../../src/dist/reducer.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";

@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { workOf } from "../../src/dist/reducers.ts";
-import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
 import { LEAVE_SECONDS, outcomeOf } from "../../src/dist/membership.ts";
 import type { Messages } from "../../src/dist/messages.ts";
 import { isAwaited, orderOf } from "../../src/dist/orders.ts";
 import type { Action, Ranges } from "../../src/dist/run_state.ts";
 import { begun, Paper } from "./paper.ts";
 import { CORPUS_HASH, toyIdentity } from "./toy.ts";
+import { GONE_SECONDS } from "../../src/dist/clock.ts";
 
 /** Reasons of the refusal among these actions. */
 function reasons(actions: Action[]): string {

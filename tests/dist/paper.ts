@@ -2,11 +2,13 @@
 
 import { advance } from "../../src/dist/membership.ts";
 import type { MembershipEvent } from "../../src/dist/membership_events.ts";
-import type { Messages, MicroBatchReport, SaveResult, StepTraffic } from "../../src/dist/messages.ts";
+import type { Messages, StepTraffic } from "../../src/dist/messages.ts";
 import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import { COORDINATOR } from "../../src/dist/rivals.ts";
 import { type Action, initialState, type RunState } from "../../src/dist/run_state.ts";
 import { CONFIG_HASH, RUN_ID, toyIdentity, toyPlan } from "./toy.ts";
+import { COORDINATOR } from "../../src/dist/transport.ts";
+import type { SaveResult } from "../../src/dist/replica.ts";
+import type { MicroBatchReport } from "../../src/dist/compute.ts";
 
 /** A run on paper: events at times that the test chooses. */
 export class Paper {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { runReducer } from "../../src/dist/reducer.ts";
-import { isAveraging, partsOf, workOf } from "../../src/dist/reducers.ts";
+import { isAveraging, workOf } from "../../src/dist/reducers.ts";
 import type { CoordinationPlan, DistEvent } from "../../src/dist/plan.ts";
 import { normOf } from "../../src/dist/reduction.ts";
 import { runSingle } from "../../src/dist/single.ts";
@@ -12,6 +12,7 @@ import { Paper } from "./paper.ts";
 import { runWithRestarts } from "./restarts.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 import { storm } from "./weather.ts";
+import { partsOf } from "../../src/dist/parts.ts";
 
 const SIZE = 450_000; // 7 parts of float32
 const plan = toyPlan({

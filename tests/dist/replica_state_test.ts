@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { encodeFrame } from "../../src/dist/frames.ts";
 import { decodeMessage, encodeControl, type ReceivedOf } from "../../src/dist/messages.ts";
-import { type Donor, hashesOf, PinnedState, takeOver } from "../../src/dist/replica_state.ts";
+import { type Donor, PinnedState, takeOver } from "../../src/dist/replica_state.ts";
 import type { ReplicaState } from "../../src/dist/replica.ts";
 import { noise } from "./toy.ts";
+import { hashesOf } from "../../src/dist/state_hash.ts";
 
 const STATE = {
   step: 7,

@@ -5,10 +5,9 @@
  */
 
 import { coordinate } from "../../src/dist/coordinator.ts";
-import type { CheckpointStore } from "../../src/dist/coordinator_options.ts";
 import type { CoordinatorFaultPoint } from "../../src/dist/fault_points.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "../../src/dist/plan.ts";
-import type { Replica } from "../../src/dist/replica.ts";
+import type { CheckpointStore, Replica } from "../../src/dist/replica.ts";
 import type { Transport } from "../../src/dist/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../src/dist/worker_options.ts";

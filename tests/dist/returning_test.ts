@@ -1,10 +1,10 @@
 /** The coordinator had no connection: who comes back when, on paper. @module */
 
 import assert from "node:assert/strict";
-import { GONE_SECONDS } from "../../src/dist/deadlines.ts";
 import { LEAVE_SECONDS } from "../../src/dist/membership.ts";
 import type { Action } from "../../src/dist/run_state.ts";
 import { begun, type Paper } from "./paper.ts";
+import { GONE_SECONDS } from "../../src/dist/clock.ts";
 
 const lostNames = (actions: Action[]) =>
   actions.flatMap((action) =>

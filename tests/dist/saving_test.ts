@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { proceed } from "../../src/dist/boundary.ts";
+import { whatComesNext } from "../../src/dist/boundary.ts";
 import type { DistEvent } from "../../src/dist/plan.ts";
 import { isAwaited, orderOf } from "../../src/dist/orders.ts";
 import type { Action } from "../../src/dist/run_state.ts";
@@ -37,7 +37,7 @@ Deno.test("a member at home writes the checkpoints, and where none is there, the
   const chosen = (...atHome: boolean[]) => {
     const paper = new Paper();
     atHome.forEach((home, i) => paper.join("ab"[i], { atHome: home }));
-    paper.state = proceed({ ...paper.state, duties: ["save"] }, 0).state;
+    paper.state = whatComesNext({ ...paper.state, duties: ["save"] }, 0).state;
     paper.compare();
     return writerOf(paper);
   };

@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { runSingle } from "../../src/dist/single.ts";
-import type { Range } from "../../src/dist/messages.ts";
 import { initialState, type Member, type RunState } from "../../src/dist/run_state.ts";
 import { cut, measured, trusted } from "../../src/dist/speeds.ts";
 import { ElasticRun } from "./elastic_toys.ts";
 import { MemoryBus } from "./memory_bus.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
+import type { Range } from "../../src/dist/tree.ts";
 
 function member(name: string, speed?: number): Member {
   const times = { heardAt: 0, progressAt: 0 };

@@ -6,16 +6,10 @@
 
 import { crc32 } from "node:zlib";
 import { type CoordinationPlan, NO_RECORD } from "../../src/dist/plan.ts";
-import type {
-  GradientSum,
-  LossSum,
-  Replica,
-  ReplicaIdentity,
-  ReplicaState,
-  StepOutcome,
-} from "../../src/dist/replica.ts";
-import { hashesOf } from "../../src/dist/replica_state.ts";
+import type { Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "../../src/dist/replica.ts";
 import { layoutOf } from "../../src/layout.ts";
+import type { GradientSum, LossSum } from "../../src/dist/reduction.ts";
+import { hashesOf } from "../../src/dist/state_hash.ts";
 
 /** Of the configuration and the text of all toys. */
 export const CONFIG_HASH = "c".repeat(64), CORPUS_HASH = "d".repeat(64);

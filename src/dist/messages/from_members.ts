@@ -6,7 +6,8 @@
 
 import { z } from "zod";
 import { layoutOf } from "../../layout.ts";
-import type { ReplicaIdentity } from "../replica.ts";
+import type { MicroBatchLoss, MicroBatchReport } from "../compute.ts";
+import type { ReplicaIdentity, SaveResult } from "../replica.ts";
 import {
   anyNumber,
   hash,
@@ -33,24 +34,23 @@ const traffic = z.strictObject({
   malformedOrders: whole(),
 });
 
-const stateHashes = {
-  /** Of all vectors. */
-  state: hash(),
-  /** Of the parameters. */
-  params: hash(),
-};
-
-/** What one micro-batch added to a sum. */
-const microBatchReport = z.strictObject({
-  /** CRC-32 of the ids that were fed to the model. */
+const microBatchReport: z.ZodType<MicroBatchReport> = z.strictObject({
   crc: word(),
-  /** Sum of its losses, in nats. */
   lossSum: anyNumber(),
-  /** Its counted tokens. */
   tokens: whole(),
-  /** Whether its loss and gradient are finite. */
   finite: z.boolean(),
 });
+
+const microBatchLoss: z.ZodType<MicroBatchLoss> = z.strictObject({
+  microBatch: whole(),
+  lossSum: anyNumber(),
+  tokens: whole(),
+});
+
+const saveResult: z.ZodType<SaveResult> = z.union([
+  z.strictObject({ place: line() }),
+  z.strictObject({ error: words() }),
+]);
 
 const MOST_DIMENSIONS = 8;
 /** Of a layout: a model that is larger could not be trained here anyway. */
@@ -103,18 +103,18 @@ export const FROM_MEMBERS = {
   offer: z.strictObject({ microBatches: z.array(microBatchReport).min(1), seconds: seconds() }),
   /** Losses of validation micro-batches. */
   evaluated: z.strictObject({
-    losses: z.array(z.strictObject({ microBatch: whole(), lossSum: anyNumber(), tokens: whole() })),
+    losses: z.array(microBatchLoss),
   }),
   /** The state is copied, and the run may go on. */
   copied: z.strictObject({}),
   /** How the writing of a checkpoint ended: where it is, on the member's machine, or why it is not there. */
-  saved: z.union([z.strictObject({ place: line() }), z.strictObject({ error: words() })]),
+  saved: saveResult,
   /** The state of the step is pinned: it can be taken over. */
   pinned: z.strictObject({}),
   /** The state of the step was taken over. */
   restored: z.strictObject({}),
   /** What its state is. */
-  hashes: z.strictObject({ ...stateHashes, traffic }),
+  hashes: z.strictObject({ state: hash(), params: hash(), traffic }),
   /** Why, where it is an error. */
   leave: z.strictObject({ error: words().optional(), traffic: traffic.optional() }),
   /** For how many seconds each member has kept a reducer waiting, and what it has dropped. */

@@ -9,9 +9,7 @@ import { printable, printableLine } from "../../printable.ts";
 import { CODEC_NAMES } from "../codecs/codecs.ts";
 import { isName } from "../frames.ts";
 import { BLOCK } from "../reduction.ts";
-
-/** First micro-batch of a range and one past its last. */
-export type Range = readonly [lo: number, hi: number];
+import type { Range } from "../tree.ts";
 
 /** Leaves of a tree that can be added up (kernel.ts). */
 export const MOST_LEAVES = 2 ** 23;
