@@ -6,9 +6,9 @@
  */
 
 import { RunError, wordsOf } from "../errors.ts";
-import { AveragingReplica } from "./averaging_replica.ts";
-import { committedSteps } from "./committed.ts";
-import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./compute.ts";
+import { AveragingReplica } from "./replica/diloco_replica.ts";
+import { committedSteps } from "./replica/step_record.ts";
+import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
 import {
   type CommittedStep,
   type DistEvent,
@@ -16,11 +16,11 @@ import {
   reasonUnsaved,
   type RunOutcome,
   type RunPlan,
-} from "./plan.ts";
-import { addLosses, release } from "./reduction.ts";
-import type { Replica, StepOutcome } from "./replica.ts";
-import { lastStep, localStepsAfter } from "./rounds.ts";
-import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
+} from "./replica/plan.ts";
+import { addLosses, release } from "./vectors/sums.ts";
+import type { Replica, StepOutcome } from "./replica/replica.ts";
+import { lastStep, localStepsAfter } from "./replica/rounds.ts";
+import { reasonNotFinite, reasonToSkip, reasonToStop } from "./replica/skipping.ts";
 
 /** Name under which a single process appears in `computed`. */
 const MEMBER = "single";
