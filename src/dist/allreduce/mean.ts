@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { Encoding, VectorCodec } from "../vectors/codecs.ts";
 import { addSlots, CHUNK, divideSlot, squaresOf } from "../vectors/kernel.ts";
 import { keyOf, type Sums } from "./partial_sums.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { splitOf } from "../vectors/tree.ts";
+import type { Encoding, VectorCodec } from "../vectors/codec.ts";
 
 /** What a part is made of. */
 export interface PartOfMean {

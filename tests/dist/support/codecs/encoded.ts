@@ -4,8 +4,9 @@
  * @module
  */
 
-import { encode, type Encoding, type VectorCodec } from "../../../../src/dist/vectors/codecs.ts";
+import { encode } from "../../../../src/dist/vectors/codecs.ts";
 import type { FeedbackEncoder } from "../../../../src/dist/vectors/error_feedback.ts";
+import type { Encoding, VectorCodec } from "../../../../src/dist/vectors/codec.ts";
 
 /** Bytes with something in them, since what is encoded is written over other messages. */
 function used(length: number): Uint8Array {
