@@ -5,7 +5,7 @@
  * @module
  */
 
-import { wordsOf } from "../errors.ts";
+import { errorMessage } from "../errors.ts";
 import { now } from "./clock.ts";
 import type { CheckpointStore } from "./coordinator_options.ts";
 import { donorOver } from "./donor_requests.ts";
@@ -81,6 +81,6 @@ export async function collect(
     });
     return { place: await store.save(taken!.state) };
   } catch (error) {
-    return { error: `it did not come from ${member}: ${wordsOf(error)}` };
+    return { error: `it did not come from ${member}: ${errorMessage(error)}` };
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { CommittedStep, RunRecord } from "../dist/plan.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { parseJson, stringifyJson } from "../json.ts";
 
 /** What `metrics.jsonl` says of a step. */
@@ -45,7 +45,7 @@ export class MetricsWriter implements Disposable {
     try {
       this.#file = Deno.openSync(path, { append: true, create: true });
     } catch (error) {
-      throw new RunError(`The metrics can't be written to ${path}: ${wordsOf(error)}`);
+      throw new RunError(`The metrics can't be written to ${path}: ${errorMessage(error)}`);
     }
   }
 
@@ -56,7 +56,7 @@ export class MetricsWriter implements Disposable {
       for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
     } catch (error) {
       throw new RunError(
-        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${wordsOf(error)}`,
+        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${errorMessage(error)}`,
       );
     }
   }
