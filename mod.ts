@@ -25,8 +25,9 @@ export { startCoordinator, startReducer, startWorker } from "./src/run/participa
 export type { CoordinatorOptions, ReducerOptions, WorkerOptions } from "./src/run/participants.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
 export type { RunEvent, RunListener } from "./src/run/events.ts";
-export type { CodecName } from "./src/dist/codecs/codecs.ts";
-export type { CommittedStep, RunOutcome } from "./src/dist/plan.ts";
 export type { Summary } from "./src/run/folder.ts";
 export type { EvaluationMetrics, StepMetrics } from "./src/run/metrics.ts";
 export { ConfigError, RunError } from "./src/errors.ts";
+export type { CodecName } from "./src/dist/mod.ts";
+export type { CommittedStep } from "./src/dist/mod.ts";
+export type { RunOutcome } from "./src/dist/mod.ts";

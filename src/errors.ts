@@ -32,3 +32,8 @@ export class TransientError extends RunError {}
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Thrown to end what a worker is doing, because it is not wanted any more. No error. */
+export class Halted extends Error {
+  override name = "Halted";
+}

@@ -7,7 +7,6 @@
 
 import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
 import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
-import { keepNatsServer, type NatsServer } from "../src/dist/server.ts";
 import { RunError } from "../src/errors.ts";
 import { launchReducers } from "../src/run/launch.ts";
 import { startCoordinator, startReducer } from "../src/run/participants.ts";
@@ -15,6 +14,7 @@ import { RunFolder } from "../src/run/folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
 import { runTool, type Tools } from "./tool.ts";
+import { keepNatsServer, type NatsServer } from "../src/dist/mod.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 

@@ -6,11 +6,11 @@
 
 import { parseSetup } from "../src/cli/setup_command_line.ts";
 import { loadCorpus } from "../src/data/corpus.ts";
-import { NATS_SERVER_PACKAGE } from "../src/dist/server.ts";
 import { installPackage } from "../src/packages/packages.ts";
 import { defaultDevice, findLibrary } from "../src/tensorflow/library.ts";
 import { say, stdout } from "./output.ts";
 import { runTool } from "./tool.ts";
+import { NATS_SERVER_PACKAGE } from "../src/dist/mod.ts";
 
 await runTool(async ({ signal }) => {
   const order = parseSetup(Deno.args);

@@ -26,13 +26,13 @@ import {
   type StateFile,
 } from "./files.ts";
 import { findCheckpoint, namedCheckpoints, newestCheckpoint } from "./find.ts";
-import type { ReplicaState } from "../dist/replica.ts";
 import { errorMessage, RunError } from "../errors.ts";
 import { sha256 } from "../hashing.ts";
 import type { Layout } from "../layout.ts";
 import { mapValues } from "../records.ts";
 import { encodeSafetensors, type FlatTensor, writeSafetensors } from "../safetensors.ts";
 import { flatTensor } from "./vector_files.ts";
+import type { ReplicaState } from "../dist/mod.ts";
 
 export { type CheckpointConfig, checkpointSteps, findCheckpoint, newestCheckpoint };
 

@@ -8,8 +8,8 @@
 
 import { checkpointSteps } from "./folder.ts";
 import { VectorFiles } from "./vector_files.ts";
-import type { ReplicaState } from "../dist/replica.ts";
 import { errorMessage, RunError } from "../errors.ts";
+import type { ReplicaState } from "../dist/mod.ts";
 
 /** What is only one member's in a state. */
 type Own = NonNullable<ReplicaState["own"]>;

@@ -8,10 +8,10 @@
 import { parse as parseYaml } from "@std/yaml";
 import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
 import type { ConfigOption } from "../config/options.ts";
-import { parseNatsAddress } from "../dist/nats_address.ts";
 import { ConfigError } from "../errors.ts";
 import { HELP_FLAG, parseArguments, type ParsedArguments } from "./arguments.ts";
 import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
+import { parseNatsAddress } from "../dist/mod.ts";
 
 /** What `deno task train` was told to do. */
 export type TrainOrder =

@@ -8,8 +8,8 @@
  * @module
  */
 
-import type { CodecName } from "../dist/codecs/codecs.ts";
 import type { FLASHTransformerOptions } from "../model/options.ts";
+import type { CodecName } from "../dist/mod.ts";
 
 /** The part of a configuration that decides the result, the same for every member of a run. */
 export type RunConfig = {

@@ -8,28 +8,35 @@
 
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
-import { answerTo, encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./answers.ts";
-import { now } from "./clock.ts";
-import { CheckpointExchange } from "./checkpoint_exchange.ts";
-import { codecOf } from "./codecs/codecs.ts";
-import { reasonToWait } from "./boundary.ts";
-import type { CoordinateOptions } from "./coordinator_options.ts";
-import type { CoordinatorFaultPoint } from "./fault_points.ts";
-import { encodeFrame, type Frame, type Refusal } from "./frames.ts";
-import { Gate } from "./gate.ts";
-import type { Lease } from "./lease.ts";
-import { advance, outcomeOf } from "./membership.ts";
-import { eventOf, type MembershipEvent } from "./membership_events.ts";
-import { decodeMessage, encodeControl, type Received } from "./messages.ts";
-import type { CoordinationPlan, RunOutcome } from "./plan.ts";
-import { isSoundReport, workOf } from "./reducers.ts";
-import { COORDINATOR, refuseRival, replaced } from "./rivals.ts";
-import { ResidualKeeper } from "./residuals.ts";
-import { keepOrder, orderForCandidate, orderOf } from "./orders.ts";
-import { type Action, initialState, type RunState } from "./run_state.ts";
-import { partElementsFor, SumExchange } from "./sum_exchange.ts";
-import { gathering } from "./takeover.ts";
-import { type Message, subjects, type Transport } from "./transport.ts";
+import {
+  answerTo,
+  encodeAlive,
+  encodeOrder,
+  encodeReduce,
+  encodeWelcome,
+  fieldsOf,
+} from "./coordinator/replies.ts";
+import { now } from "./protocol/timeouts.ts";
+import { CheckpointExchange } from "./transfer/checkpoint_exchange.ts";
+import { codecOf } from "./vectors/codecs.ts";
+import { reasonToWait } from "./steps/between_steps.ts";
+import type { CoordinateOptions } from "./coordinator/options.ts";
+import type { CoordinatorFaultPoint } from "./protocol/fault_points.ts";
+import { encodeFrame, type Frame, type Refusal } from "./protocol/frames.ts";
+import { Gate } from "./coordinator/freeze_guard.ts";
+import type { Lease } from "./protocol/lease.ts";
+import { advance, outcomeOf } from "./coordinator/state_machine.ts";
+import { eventOf, type MembershipEvent } from "./state/events.ts";
+import { decodeMessage, encodeControl, type Received } from "./protocol/messages.ts";
+import type { CoordinationPlan, RunOutcome } from "./replica/plan.ts";
+import { isSoundReport, workOf } from "./steps/reducer_set.ts";
+import { refuseRival, replaced } from "./coordinator/single_leader.ts";
+import { ResidualKeeper } from "./allreduce/residuals.ts";
+import { keepOrder, orderForCandidate, orderOf } from "./state/orders.ts";
+import { type Action, initialState, type RunState } from "./state/run_state.ts";
+import { partElementsFor, SumExchange } from "./allreduce/reduce_side.ts";
+import { gathering } from "./coordinator/failover.ts";
+import { COORDINATOR, type Message, subjects, type Transport } from "./protocol/transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;

@@ -7,16 +7,22 @@
  */
 
 import { RunError } from "../errors.ts";
-import { now } from "./clock.ts";
-import { codecOf } from "./codecs/codecs.ts";
-import { Contact } from "./contact.ts";
-import type { Frame, FrameFields } from "./frames.ts";
-import { askUntilDecided } from "./joining.ts";
-import { decodeMessage, encodeControl, errorOf, type Messages, type ReceivedOf } from "./messages.ts";
-import { decodeOrder, isSoundForReducer } from "./order_checks.ts";
-import { ResidualKeeper, type ResidualPlace } from "./residuals.ts";
-import { SumExchange } from "./sum_exchange.ts";
-import { type Message, subjects, type Transport } from "./transport.ts";
+import { now } from "./protocol/timeouts.ts";
+import { codecOf } from "./vectors/codecs.ts";
+import { Contact } from "./protocol/coordinator_link.ts";
+import type { Frame, FrameFields } from "./protocol/frames.ts";
+import { askUntilDecided } from "./worker/join.ts";
+import {
+  decodeMessage,
+  encodeControl,
+  errorOf,
+  type Messages,
+  type ReceivedOf,
+} from "./protocol/messages.ts";
+import { decodeOrder, isSoundForReducer } from "./protocol/order_checks.ts";
+import { ResidualKeeper, type ResidualPlace } from "./allreduce/residuals.ts";
+import { SumExchange } from "./allreduce/reduce_side.ts";
+import { type Message, subjects, type Transport } from "./protocol/transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;

@@ -6,15 +6,21 @@
  */
 
 import { errorMessage, RunError } from "../errors.ts";
-import { AveragingReplica } from "./averaging_replica.ts";
-import { committedSteps } from "./committed.ts";
-import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./compute.ts";
-import { type CommittedStep, type DistEvent, dutiesAfter, type RunOutcome, type RunPlan } from "./plan.ts";
-import { addLosses, release } from "./reduction.ts";
-import type { Replica, StepOutcome } from "./replica.ts";
-import { lastStep, localStepsAfter } from "./rounds.ts";
-import { reasonUnsaved } from "./saving.ts";
-import { reasonNotFinite, reasonToSkip, reasonToStop } from "./skipping.ts";
+import { AveragingReplica } from "./replica/diloco_replica.ts";
+import { committedSteps } from "./replica/step_record.ts";
+import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
+import {
+  type CommittedStep,
+  type DistEvent,
+  dutiesAfter,
+  reasonUnsaved,
+  type RunOutcome,
+  type RunPlan,
+} from "./replica/plan.ts";
+import { addLosses, release } from "./vectors/sums.ts";
+import type { Replica, StepOutcome } from "./replica/replica.ts";
+import { lastStep, localStepsAfter } from "./replica/rounds.ts";
+import { reasonNotFinite, reasonToSkip, reasonToStop } from "./replica/skipping.ts";
 
 /** Name under which a single process appears in `computed`. */
 const MEMBER = "single";

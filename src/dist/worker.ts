@@ -6,25 +6,25 @@
  * @module
  */
 
-import { RunError } from "../errors.ts";
-import { CheckpointWriter } from "./checkpoint_writer.ts";
-import type { ReportedSum } from "./compute.ts";
-import { now } from "./clock.ts";
-import { Contact } from "./contact.ts";
-import { Departure } from "./departure.ts";
-import { Following } from "./following.ts";
-import { Halted } from "./halted.ts";
-import { join, joinAgain, type Welcome } from "./joining.ts";
-import { errorOf, type Range, type Received, type ReceivedOf } from "./messages.ts";
-import { decodeOrder, isSoundForWorker, type KnownRun } from "./order_checks.ts";
-import type { Replica } from "./replica.ts";
-import { ResidualKeeper } from "./residuals.ts";
-import { Tasks } from "./tasks.ts";
-import { type Message, subjects, type Transport } from "./transport.ts";
-import { Voice } from "./voice.ts";
-import { Workbench } from "./workbench.ts";
-import { carryOut, dutyKey, isDuty } from "./worker_duties.ts";
-import type { WorkerOptions } from "./worker_options.ts";
+import { Halted, RunError } from "../errors.ts";
+import { CheckpointWriter } from "./worker/checkpoint_writer.ts";
+import type { ReportedSum } from "./replica/accumulate.ts";
+import { now } from "./protocol/timeouts.ts";
+import { Contact } from "./protocol/coordinator_link.ts";
+import { Departure } from "./worker/departure.ts";
+import { Following } from "./worker/catch_up.ts";
+import { join, joinAgain, type Welcome } from "./worker/join.ts";
+import { errorOf, type Received, type ReceivedOf } from "./protocol/messages.ts";
+import { decodeOrder, isSoundForWorker, type KnownRun } from "./protocol/order_checks.ts";
+import type { Replica } from "./replica/replica.ts";
+import { ResidualKeeper } from "./allreduce/residuals.ts";
+import { Tasks } from "./worker/task_queue.ts";
+import { type Message, subjects, type Transport } from "./protocol/transport.ts";
+import { Voice } from "./worker/reporter.ts";
+import { Workbench } from "./worker/step_executor.ts";
+import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
+import type { WorkerOptions } from "./worker/options.ts";
+import type { Range } from "./vectors/tree.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.

@@ -10,13 +10,12 @@ import { readStateFile } from "../checkpoint/files.ts";
 import { loadMoments, saveMoments } from "../checkpoint/moments.ts";
 import type { RunConfig } from "../config/config.ts";
 import { type DataOrigin, samplesAfter } from "../data/microbatch.ts";
-import type { ReplicaIdentity, ReplicaState } from "../dist/replica.ts";
-import { stateHashOf } from "../dist/replica_state.ts";
 import { RunError } from "../errors.ts";
 import type { Layout } from "../layout.ts";
 import { resolveTransformer } from "../model/options.ts";
 import { defineTransformer } from "../model/parameters.ts";
 import { buffersOf, frequenciesIn, frequenciesOfVectors, vectorsOfFrequencies } from "../model/state_dict.ts";
+import { type ReplicaIdentity, type ReplicaState, stateHashOf } from "../dist/mod.ts";
 
 /** State vectors that the optimizer keeps besides the parameters. */
 export const MOMENTS: readonly string[] = ["m", "v"];

@@ -7,12 +7,10 @@
 
 import { remove } from "../checkpoint/folder.ts";
 import { freeMemory, inGib } from "../data/room.ts";
-import type { Messages } from "../dist/messages.ts";
-import { type TextRequest, TextRequests } from "../dist/text_transfer.ts";
-import type { Transport } from "../dist/transport.ts";
 import { RunError } from "../errors.ts";
 import { waitForLock } from "../packages/file_lock.ts";
 import { cacheFolder } from "../packages/packages.ts";
+import { type Messages, type TextRequest, TextRequests, type Transport } from "../dist/mod.ts";
 
 /** How many texts are kept. */
 const KEPT = 4;

@@ -8,7 +8,6 @@
 
 import { z } from "zod";
 import { entriesIn, exists, remove } from "../checkpoint/folder.ts";
-import type { RunOutcome } from "../dist/plan.ts";
 import { ConfigError, errorMessage, RunError } from "../errors.ts";
 import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
 import {
@@ -22,6 +21,7 @@ import {
 } from "./metrics.ts";
 import { RunRecordFile } from "./record.ts";
 import { stringifyJson } from "../json.ts";
+import type { RunOutcome } from "../dist/mod.ts";
 
 /** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
 export interface ConfigChanges {

@@ -5,13 +5,13 @@
  */
 
 import type { Config } from "../config/config.ts";
-import { keepNatsServer } from "../dist/server.ts";
 import { errorMessage, RunError } from "../errors.ts";
 import type { RunListener } from "./events.ts";
 import { Family } from "./family.ts";
 import type { Summary } from "./folder.ts";
 import type { ChildEvent, ChildOrder } from "./child_protocol.ts";
 import type { CoordinatorOptions, WorkerOptions } from "./participants.ts";
+import { keepNatsServer } from "../dist/mod.ts";
 
 /** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
 const CLOSING_TIME = 60_000;

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { CommittedStep, DistEvent, RunOutcome } from "../dist/plan.ts";
 import type { RunListener } from "./events.ts";
 import type { RunFolder, Summary } from "./folder.ts";
 import type { EvaluationMetrics, MetricsRecord, MetricsWriter, StepMetrics } from "./metrics.ts";
+import type { CommittedStep, DistEvent, RunOutcome } from "../dist/mod.ts";
 
 /** Writes what a run tells into its folder, and hands it on. */
 export class RunLog implements Disposable {

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { CommittedStep, RunRecord } from "../dist/plan.ts";
 import { errorMessage, RunError } from "../errors.ts";
 import { parseJson, stringifyJson } from "../json.ts";
+import type { CommittedStep, RunRecord } from "../dist/mod.ts";
 
 /** What `metrics.jsonl` says of a step. */
 export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {

@@ -7,12 +7,10 @@
 import type { RunConfig } from "../config/config.ts";
 import { loadCorpus } from "../data/corpus.ts";
 import type { DataOrigin } from "../data/microbatch.ts";
-import { AveragingReplica } from "../dist/averaging_replica.ts";
-import type { Replica, ReplicaState } from "../dist/replica.ts";
-import { hasOwnMoments } from "../dist/rounds.ts";
 import { RunCheckpoints } from "./checkpoints.ts";
 import { RunFolder } from "./folder.ts";
 import { averagingOf } from "./plan.ts";
+import { AveragingReplica, hasOwnMoments, type Replica, type ReplicaState } from "../dist/mod.ts";
 
 /** What all members of a run have in common. */
 export interface RunIdentity {

@@ -8,13 +8,6 @@
 import { type Config, runPart, stringifyConfig, withNewIdentity } from "../config/config.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import { DATA_BEGINS } from "../data/microbatch.ts";
-import { coordinate } from "../dist/coordinator.ts";
-import { fetchRun } from "../dist/joining.ts";
-import { takeNatsLease } from "../dist/nats_lease.ts";
-import { connectNats } from "../dist/nats_transport.ts";
-import { type ReducerEvent, runReducer } from "../dist/reducer.ts";
-import { takeStart } from "../dist/starting_state.ts";
-import { runWorker } from "../dist/worker.ts";
 import { learningRate } from "../model/schedule.ts";
 import { MOMENTS, RunCheckpoints } from "./checkpoints.ts";
 import type { RunListener } from "./events.ts";
@@ -27,6 +20,16 @@ import { planOf } from "./plan.ts";
 import { ResidualFiles } from "./residual_files.ts";
 import { openRun, type ResumePoint } from "./resume.ts";
 import { configOf, knownSourceOf } from "./told.ts";
+import {
+  connectNats,
+  coordinate,
+  fetchRun,
+  type ReducerEvent,
+  runReducer,
+  runWorker,
+  takeNatsLease,
+  takeStart,
+} from "../dist/mod.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {

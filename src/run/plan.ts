@@ -7,8 +7,7 @@
 import { type Config, configHash, type RunConfig, runPart } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
 import { type DataOrigin, MicroBatches } from "../data/microbatch.ts";
-import type { CoordinationPlan } from "../dist/plan.ts";
-import type { AveragingPlan } from "../dist/rounds.ts";
+import type { AveragingPlan, CoordinationPlan } from "../dist/mod.ts";
 
 /** The micro-batches that a configuration makes of a corpus, from an origin on. */
 export function microBatchesOf(

@@ -8,15 +8,6 @@
 import type { RunConfig } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
 import type { MicroBatches } from "../data/microbatch.ts";
-import type {
-  GradientSum,
-  LossSum,
-  Replica,
-  ReplicaIdentity,
-  ReplicaState,
-  StepOutcome,
-} from "../dist/replica.ts";
-import { hashesOf } from "../dist/replica_state.ts";
 import type { Layout } from "../layout.ts";
 import { dropoutSeed } from "../model/dropout.ts";
 import { resolveTransformer } from "../model/options.ts";
@@ -32,6 +23,15 @@ import { MOMENTS, type RunCheckpoints } from "./checkpoints.ts";
 import { microBatchesOf } from "./plan.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../tensorflow/mod.ts";
 import { VERSION } from "../version.ts";
+import {
+  type GradientSum,
+  hashesOf,
+  type LossSum,
+  type Replica,
+  type ReplicaIdentity,
+  type ReplicaState,
+  type StepOutcome,
+} from "../dist/mod.ts";
 
 /** How a replica is prepared. */
 export interface PrepareOptions {

@@ -8,7 +8,7 @@
 
 import { entriesIn } from "../checkpoint/folder.ts";
 import { VectorFiles } from "../checkpoint/vector_files.ts";
-import type { ResidualPlace, ResidualStore, SavedResiduals } from "../dist/residuals.ts";
+import type { ResidualPlace, ResidualStore, SavedResiduals } from "../dist/mod.ts";
 
 /** How many files of a holder are kept. */
 const KEPT = 2;

@@ -6,10 +6,10 @@
 
 import { configHash, parseRunConfig, type RunConfig } from "../config/config.ts";
 import { isKnownCorpus } from "../data/corpus.ts";
-import type { Messages } from "../dist/messages.ts";
 import { ConfigError, RunError } from "../errors.ts";
 import { printableLine } from "../printable.ts";
 import { VERSION } from "../version.ts";
+import type { Messages } from "../dist/mod.ts";
 
 /**
  * The configuration that a coordinator has told.

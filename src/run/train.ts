@@ -14,7 +14,6 @@ import {
 } from "../config/config.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import { DATA_BEGINS } from "../data/microbatch.ts";
-import { runSingle } from "../dist/single.ts";
 import { ConfigError } from "../errors.ts";
 import { type LaunchOptions, launchRun } from "./launch.ts";
 import { learningRate } from "../model/schedule.ts";
@@ -26,6 +25,7 @@ import { RunFolder, type Summary } from "./folder.ts";
 import type { StepMetrics } from "./metrics.ts";
 import { RunLog } from "./log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
+import { runSingle } from "../dist/mod.ts";
 
 /** How a run is watched and stopped. */
 export interface TrainOptions {

@@ -11,15 +11,15 @@
 import { fileURLToPath } from "node:url";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
 import { helpText } from "../../src/cli/help.ts";
-import { CODEC_NAMES, type CodecName } from "../../src/dist/codecs/codecs.ts";
+import { CODEC_NAMES, type CodecName } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { KINDS } from "../../src/dist/frames.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
-import type { Transport } from "../../src/dist/transport.ts";
-import { startToy } from "../dist/run_processes.ts";
-import { tapped } from "../dist/tapped.ts";
-import { toyPlan } from "../dist/toy.ts";
+import { KINDS } from "../../src/dist/protocol/frames.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
+import type { Transport } from "../../src/dist/protocol/transport.ts";
+import { startToy } from "../dist/support/run_processes.ts";
+import { tapped } from "../dist/support/tapped.ts";
+import { toyPlan } from "../dist/support/toy.ts";
 
 /** What it takes. */
 export const AVERAGING: Command = {

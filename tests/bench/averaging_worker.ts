@@ -6,11 +6,12 @@
  * @module
  */
 
-import { fetchRun } from "../../src/dist/joining.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
+import { fetchRun } from "../../src/dist/worker/join.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
-import { noise, ToyReplica } from "../dist/toy.ts";
+import { noise, ToyReplica } from "../dist/support/toy.ts";
+import type { GradientSum } from "../../src/dist/vectors/sums.ts";
 
 /** Milliseconds for a gradient: all workers are equally quick, and each gets one micro-batch. */
 const GRADIENT_TIME = 30;

@@ -1,6 +1,6 @@
 /**
  * How the time of a step divides into computing and waiting where workers are behind a slow network
- * (tests/dist/slow_link.ts): toys in processes of their own, whose gradient takes a given time.
+ * (tests/dist/support/slow_link.ts): toys in processes of their own, whose gradient takes a given time.
  *
  *     deno run -A tests/bench/slow_link.ts [--workers 4] [--codecs float32,bfloat16,int8] [--mode allreduce | average]
  *       [--localSteps 20] [--values 13400601] [--compute 400] [--mbits 100] [--roundTrip 40] [--cuts 0.01] [--steps N] [--far | --direct] [--json]
@@ -14,12 +14,12 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
-import { CODEC_NAMES, type CodecName, codecOf } from "../../src/dist/codecs/codecs.ts";
+import { CODEC_NAMES, type CodecName, codecOf } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
-import type { LinkOptions } from "../dist/slow_link.ts";
-import { toyPlan } from "../dist/toy.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
+import type { LinkOptions } from "../dist/support/slow_link.ts";
+import { toyPlan } from "../dist/support/toy.ts";
 import { descendants } from "../run/runs.ts";
 import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
 

@@ -7,12 +7,13 @@
  * @module
  */
 
-import { AveragingReplica } from "../../src/dist/averaging_replica.ts";
-import { fetchRun } from "../../src/dist/joining.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import type { GradientSum, StepOutcome } from "../../src/dist/replica.ts";
+import { AveragingReplica } from "../../src/dist/replica/diloco_replica.ts";
+import { fetchRun } from "../../src/dist/worker/join.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
-import { noise, ToyReplica } from "../dist/toy.ts";
+import { noise, ToyReplica } from "../dist/support/toy.ts";
+import type { GradientSum } from "../../src/dist/vectors/sums.ts";
 
 /** What the process is told. */
 export interface SlowWorkerOrder {

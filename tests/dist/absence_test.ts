@@ -1,7 +1,7 @@
 /** The NATS server is away for some seconds here, for minutes in the soak (tests/soak/). @module */
 
 import assert from "node:assert/strict";
-import { trainThroughAbsence } from "./absence.ts";
+import { trainThroughAbsence } from "./support/absence.ts";
 
 /** A window of 16 MB, two vectors of 24 MB that the open step may still bring, and what V8 keeps of freed ones. */
 const BUDGET = 100e6;

@@ -1,16 +1,16 @@
 /** Members of a run that averages parameters die, at any point of a round. @module */
 
 import assert from "node:assert/strict";
-import { workOf } from "../../src/dist/reducers.ts";
-import { orderOf } from "../../src/dist/orders.ts";
-import type { Action } from "../../src/dist/run_state.ts";
-import { assignRanges } from "../../src/dist/tree.ts";
-import { averagingToy, DILOCO, roundOnPaper } from "./average_toys.ts";
-import { ElasticRun } from "./elastic_toys.ts";
-import { fairWeather, MemoryBus } from "./memory_bus.ts";
-import { Paper } from "./paper.ts";
-import { toyPlan } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { workOf } from "../../src/dist/steps/reducer_set.ts";
+import { orderOf } from "../../src/dist/state/orders.ts";
+import type { Action } from "../../src/dist/state/run_state.ts";
+import { assignRanges } from "../../src/dist/vectors/tree.ts";
+import { averagingToy, DILOCO, roundOnPaper } from "./support/average_toys.ts";
+import { ElasticRun } from "./support/elastic_toys.ts";
+import { fairWeather, MemoryBus } from "./support/memory_bus.ts";
+import { Paper } from "./support/paper.ts";
+import { toyPlan } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
 

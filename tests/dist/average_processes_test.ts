@@ -1,14 +1,14 @@
 /** Worker processes that average parameters are killed and frozen in the middle of a round. @module */
 
 import assert from "node:assert/strict";
-import type { FaultPoint } from "../../src/dist/fault_points.ts";
-import type { Range } from "../../src/dist/messages.ts";
-import type { CommittedStep, DistEvent } from "../../src/dist/plan.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
-import { averagingToy, DILOCO, roundOnPaper } from "./average_toys.ts";
-import type { WayToDie } from "./fault.ts";
-import { runProcesses } from "./run_processes.ts";
-import { toyPlan } from "./toy.ts";
+import type { FaultPoint } from "../../src/dist/protocol/fault_points.ts";
+import type { CommittedStep, DistEvent } from "../../src/dist/replica/plan.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
+import { averagingToy, DILOCO, roundOnPaper } from "./support/average_toys.ts";
+import type { WayToDie } from "./support/fault.ts";
+import { runProcesses } from "./support/run_processes.ts";
+import { toyPlan } from "./support/toy.ts";
+import type { Range } from "../../src/dist/vectors/tree.ts";
 
 const size = 150_000; // 3 parts
 const plan = toyPlan({

@@ -1,16 +1,16 @@
 /** Runs that average parameters in rounds of local steps. @module */
 
 import assert from "node:assert/strict";
-import { AveragingReplica } from "../../src/dist/averaging_replica.ts";
-import type { StepOutcome } from "../../src/dist/replica.ts";
+import { AveragingReplica } from "../../src/dist/replica/diloco_replica.ts";
+import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { averagingToy, DILOCO, toyOf } from "./average_toys.ts";
-import { ElasticRun } from "./elastic_toys.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { runWithRestarts } from "./restarts.ts";
-import { runToys } from "./run_toys.ts";
-import { noise, type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { averagingToy, DILOCO, toyOf } from "./support/average_toys.ts";
+import { ElasticRun } from "./support/elastic_toys.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { runWithRestarts } from "./support/restarts.ts";
+import { runToys } from "./support/run_toys.ts";
+import { noise, type ToyOptions, toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 const PLAIN = { rate: 1, momentum: 0 };
 const averaging = { localSteps: 3, warmupSteps: 2, outer: DILOCO };

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { randomStream } from "../../src/prng.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { ElasticRun, type ElasticWorker } from "./elastic_toys.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { ElasticRun, type ElasticWorker } from "./support/elastic_toys.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 const STEPS = 300;
 const MOST_WORKERS = 4;

@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { linesOf } from "../../src/run/children.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import type { Summary } from "../../src/run/folder.ts";
 import { metricsOf } from "../run/runs.ts";
-import { bounded } from "./bounded.ts";
-import { killAll, startToyWorker } from "./run_processes.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
-import type { ToyCoordinatorEvent, ToyCoordinatorOrder } from "./toy_coordinator.ts";
+import { bounded } from "./support/bounded.ts";
+import { killAll, startToyWorker } from "./support/run_processes.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
+import type { ToyCoordinatorEvent, ToyCoordinatorOrder } from "./support/toy_coordinator.ts";
 
 const SIZE = 150_000; // 3 parts
 const STEPS = 7;
@@ -39,7 +39,7 @@ class Coordinator {
   readonly ended: Promise<number>;
 
   constructor(order: ToyCoordinatorOrder) {
-    const script = fileURLToPath(new URL("./toy_coordinator.ts", import.meta.url));
+    const script = fileURLToPath(new URL("./support/toy_coordinator.ts", import.meta.url));
     const settings = fileURLToPath(new URL("../../deno.json", import.meta.url));
     this.process = new Deno.Command(Deno.execPath(), {
       args: ["run", "--quiet", "--config", settings, "-A", script, JSON.stringify(order)],

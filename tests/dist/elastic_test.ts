@@ -1,14 +1,14 @@
 /** Workers come and go, over a bus in memory; the bits stay those of a single process. @module */
 
 import assert from "node:assert/strict";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import { encodeControl } from "../../src/dist/messages.ts";
+import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
+import { encodeControl } from "../../src/dist/protocol/messages.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { subjects } from "../../src/dist/transport.ts";
-import { ElasticRun } from "./elastic_toys.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { subjects } from "../../src/dist/protocol/transport.ts";
+import { ElasticRun } from "./support/elastic_toys.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 /** Steps take a few milliseconds, so that there is time to join. */
 const slow = (milliseconds = 3) => ({

@@ -2,17 +2,17 @@
 
 import assert from "node:assert/strict";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { encodeFrame } from "../../src/dist/frames.ts";
-import { fetchRun } from "../../src/dist/joining.ts";
-import type { DistEvent } from "../../src/dist/plan.ts";
+import { encodeFrame } from "../../src/dist/protocol/frames.ts";
+import { fetchRun } from "../../src/dist/worker/join.ts";
+import type { DistEvent } from "../../src/dist/replica/plan.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { subjects } from "../../src/dist/transport.ts";
+import { subjects } from "../../src/dist/protocol/transport.ts";
 import { TransientError } from "../../src/errors.ts";
 import { runWorker } from "../../src/dist/worker.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { runToys } from "./run_toys.ts";
-import { CONFIG_HASH, noise, RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { runToys } from "./support/run_toys.ts";
+import { CONFIG_HASH, noise, RUN_ID, toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 /** Gradients that take some milliseconds. */
 const slow = { beforeGradient: () => new Promise<void>((resolve) => setTimeout(resolve, 5)) };

@@ -1,19 +1,19 @@
 /** Runs with bfloat16 and int8 on the wire. @module */
 
 import assert from "node:assert/strict";
-import { codecOf, decode } from "../../src/dist/codecs/codecs.ts";
-import { FeedbackEncoder } from "../../src/dist/codecs/feedback_encoder.ts";
-import { computeSum } from "../../src/dist/compute.ts";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
-import { blockSquares, divideBy, normOf } from "../../src/dist/reduction.ts";
+import { codecOf, decode } from "../../src/dist/vectors/codecs.ts";
+import { FeedbackEncoder } from "../../src/dist/vectors/error_feedback.ts";
+import { computeSum } from "../../src/dist/replica/accumulate.ts";
+import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
+import { blockSquares, divideBy, normOf } from "../../src/dist/vectors/sums.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { partElementsFor } from "../../src/dist/sum_exchange.ts";
-import { ElasticRun } from "./elastic_toys.ts";
-import { fairWeather, MemoryBus } from "./memory_bus.ts";
-import { runToys } from "./run_toys.ts";
-import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
-import { storm } from "./weather.ts";
-import { encodedWith } from "./codecs/encoded.ts";
+import { partElementsFor } from "../../src/dist/allreduce/reduce_side.ts";
+import { ElasticRun } from "./support/elastic_toys.ts";
+import { fairWeather, MemoryBus } from "./support/memory_bus.ts";
+import { runToys } from "./support/run_toys.ts";
+import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
+import { encodedWith } from "./support/codecs/encoded.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
 const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16

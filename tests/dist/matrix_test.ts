@@ -3,13 +3,13 @@
  */
 
 import assert from "node:assert/strict";
-import type { FaultPoint } from "../../src/dist/fault_points.ts";
-import type { CommittedStep, DistEvent } from "../../src/dist/plan.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import type { FaultPoint } from "../../src/dist/protocol/fault_points.ts";
+import type { CommittedStep, DistEvent } from "../../src/dist/replica/plan.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import type { WayToDie } from "./fault.ts";
-import { runProcesses } from "./run_processes.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import type { WayToDie } from "./support/fault.ts";
+import { runProcesses } from "./support/run_processes.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
 
 const POINTS: FaultPoint[] = [
   "before-forward",

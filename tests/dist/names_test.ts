@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
-import type { Kind } from "../../src/dist/frames.ts";
-import { encodeControl } from "../../src/dist/messages.ts";
-import { subjects, type Transport } from "../../src/dist/transport.ts";
-import { ElasticRun, pause } from "./elastic_toys.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { CONFIG_HASH, RUN_ID, toyIdentity, toyPlan, ToyReplica } from "./toy.ts";
+import type { Kind } from "../../src/dist/protocol/frames.ts";
+import { encodeControl } from "../../src/dist/protocol/messages.ts";
+import { subjects, type Transport } from "../../src/dist/protocol/transport.ts";
+import { ElasticRun, pause } from "./support/elastic_toys.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { CONFIG_HASH, RUN_ID, toyIdentity, toyPlan, ToyReplica } from "./support/toy.ts";
 
 /** Says a frame under another name, as only another program can. */
 function sayAs(end: Transport, name: string, kind: Kind & ("join" | "reducer")): void {

@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { fetchRun } from "../../src/dist/joining.ts";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { fetchRun } from "../../src/dist/worker/join.ts";
+import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import type { Transport } from "../../src/dist/transport.ts";
-import { averagingToy, DILOCO } from "./average_toys.ts";
-import { ElasticRun } from "./elastic_toys.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { runToys } from "./run_toys.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import type { Transport } from "../../src/dist/protocol/transport.ts";
+import { averagingToy, DILOCO } from "./support/average_toys.ts";
+import { ElasticRun } from "./support/elastic_toys.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { runToys } from "./support/run_toys.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
 
 /** Milliseconds of the outage: more than `silenceSeconds`. */
 const OUTAGE = 2000;

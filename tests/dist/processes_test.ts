@@ -1,11 +1,11 @@
 /** Real processes and a real NATS server. @module */
 
 import assert from "node:assert/strict";
-import type { DistEvent } from "../../src/dist/plan.ts";
-import { keepNatsServer, startNatsServer } from "../../src/dist/server.ts";
+import type { DistEvent } from "../../src/dist/replica/plan.ts";
+import { keepNatsServer, startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { killServer, runProcesses } from "./run_processes.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import { killServer, runProcesses } from "./support/run_processes.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
 
 Deno.test("a worker whose event loop is blocked for 3 s while vectors travel loses nothing", async () => {
   const size = 6_000_000; // 24 MB: more than the window

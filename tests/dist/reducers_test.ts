@@ -2,16 +2,17 @@
 
 import assert from "node:assert/strict";
 import { runReducer } from "../../src/dist/reducer.ts";
-import { isAveraging, partsOf, workOf } from "../../src/dist/reducers.ts";
-import type { CoordinationPlan, DistEvent } from "../../src/dist/plan.ts";
-import { normOf } from "../../src/dist/reduction.ts";
+import { isAveraging, workOf } from "../../src/dist/steps/reducer_set.ts";
+import type { CoordinationPlan, DistEvent } from "../../src/dist/replica/plan.ts";
+import { normOf } from "../../src/dist/vectors/sums.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { ElasticRun, pause } from "./elastic_toys.ts";
-import { fairWeather, MemoryBus, type Weather } from "./memory_bus.ts";
-import { Paper } from "./paper.ts";
-import { runWithRestarts } from "./restarts.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import { ElasticRun, pause } from "./support/elastic_toys.ts";
+import { fairWeather, MemoryBus, type Weather } from "./support/memory_bus.ts";
+import { Paper } from "./support/paper.ts";
+import { runWithRestarts } from "./support/restarts.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
+import { partsOf } from "../../src/dist/vectors/parts.ts";
 
 const SIZE = 450_000; // 7 parts of float32
 const plan = toyPlan({

@@ -1,17 +1,17 @@
 /** The coordinator dies at every point and another one takes over, over a bus in memory: the bits stay the same. @module */
 
 import assert from "node:assert/strict";
-import { type Composition, decodeFrame } from "../../src/dist/frames.ts";
-import type { CoordinationPlan } from "../../src/dist/plan.ts";
+import { type Composition, decodeFrame } from "../../src/dist/protocol/frames.ts";
+import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { type Answer, type Message, subjects, type Transport } from "../../src/dist/transport.ts";
+import { type Answer, type Message, subjects, type Transport } from "../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
-import type { WorkerEvent } from "../../src/dist/worker_options.ts";
-import { MemoryBus, type Weather } from "./memory_bus.ts";
-import { type CoordinatorFault, type RestartedRun, runWithRestarts } from "./restarts.ts";
-import { CONFIG_HASH, RUN_ID, toyPlan, ToyReplica } from "./toy.ts";
-import { storm } from "./weather.ts";
+import type { WorkerEvent } from "../../src/dist/worker/options.ts";
+import { MemoryBus, type Weather } from "./support/memory_bus.ts";
+import { type CoordinatorFault, type RestartedRun, runWithRestarts } from "./support/restarts.ts";
+import { CONFIG_HASH, RUN_ID, toyPlan, ToyReplica } from "./support/toy.ts";
+import { storm } from "./support/weather.ts";
 
 const STEPS = 8;
 

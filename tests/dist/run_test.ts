@@ -1,13 +1,13 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import type { CommittedStep } from "../../src/dist/plan.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import type { CommittedStep } from "../../src/dist/replica/plan.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { MemoryBus } from "./memory_bus.ts";
-import { type Connect, runToys, uploadsOf } from "./run_toys.ts";
-import { toyPlan, ToyReplica, UNHURRIED } from "./toy.ts";
+import { MemoryBus } from "./support/memory_bus.ts";
+import { type Connect, runToys, uploadsOf } from "./support/run_toys.ts";
+import { toyPlan, ToyReplica, UNHURRIED } from "./support/toy.ts";
 
 /** Trains with 1 to 4 workers and compares everything with a single process. */
 async function compareWithSingle(connect: Connect, size: number) {

@@ -1,12 +1,12 @@
 /** Runs of processes over a slow network that cuts connections. @module */
 
 import assert from "node:assert/strict";
-import type { DistEvent } from "../../src/dist/plan.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import type { DistEvent } from "../../src/dist/replica/plan.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { runProcesses } from "./run_processes.ts";
-import { lifetime, SLOW, SlowLink } from "./slow_link.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
+import { runProcesses } from "./support/run_processes.ts";
+import { lifetime, SLOW, SlowLink } from "./support/slow_link.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
 
 const size = 300_000; // 3 parts of float32
 const plan = toyPlan({

@@ -1,12 +1,12 @@
 /** Trouble for real processes over a real NATS server; tests/soak/ does it for longer, with real replicas. @module */
 
 import assert from "node:assert/strict";
-import { keepNatsServer } from "../../src/dist/server.ts";
+import { keepNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { Growth } from "./growth.ts";
-import { runProcesses } from "./run_processes.ts";
-import { toyPlan, ToyReplica } from "./toy.ts";
-import { Trouble } from "./trouble.ts";
+import { Growth } from "./support/growth.ts";
+import { runProcesses } from "./support/run_processes.ts";
+import { toyPlan, ToyReplica } from "./support/toy.ts";
+import { Trouble } from "./support/trouble.ts";
 
 const STEPS = 300;
 /** A vector of 0.4 MB: one that is kept per step would be 90 MB between the looks that are compared. */

@@ -1,8 +1,8 @@
 /** Window and parts over slow links, by a clock on paper. @module */
 
 import assert from "node:assert/strict";
-import { SLOW } from "./slow_link.ts";
-import { average, type Network } from "./virtual_network.ts";
+import { SLOW } from "./support/slow_link.ts";
+import { average, type Network } from "./support/virtual_network.ts";
 
 /** The default configuration, and four workers. */
 const usual: Network = {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { type Command, reach, start, startInShell, train } from "./commands.ts";
 import { descendants, isGone, metricsOf, until, Workplace } from "./runs.ts";

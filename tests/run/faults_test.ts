@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/config.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
-import type { Fault } from "../dist/fault.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
+import type { Fault } from "../dist/support/fault.ts";
 import { runFlash } from "./flash_runs.ts";
 import { metricsOf, Workplace } from "./runs.ts";
 

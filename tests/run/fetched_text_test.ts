@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { corpusOf, loadCorpus } from "../../src/data/corpus.ts";
-import { answerAboutText, type SharedText } from "../../src/dist/text_transfer.ts";
-import { subjects } from "../../src/dist/transport.ts";
-import { decodeMessage } from "../../src/dist/messages.ts";
+import { answerAboutText, type SharedText } from "../../src/dist/transfer/text_transfer.ts";
+import { subjects } from "../../src/dist/protocol/transport.ts";
+import { decodeMessage } from "../../src/dist/protocol/messages.ts";
 import { fetchText } from "../../src/run/fetched_text.ts";
 import { uniformArray } from "../../src/prng.ts";
-import { MemoryBus } from "../dist/memory_bus.ts";
-import { storm } from "../dist/weather.ts";
+import { MemoryBus } from "../dist/support/memory_bus.ts";
+import { storm } from "../dist/support/weather.ts";
 import { Workplace } from "./runs.ts";
 
 /** Bytes that are no text, in files of these lengths. */

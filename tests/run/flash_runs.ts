@@ -11,8 +11,8 @@ import { resolveConfig } from "../../src/config/config.ts";
 import { startCoordinator } from "../../src/run/participants.ts";
 import type { RunEvent } from "../../src/run/events.ts";
 import type { Summary } from "../../src/run/folder.ts";
-import { bounded } from "../dist/bounded.ts";
-import { killAll } from "../dist/run_processes.ts";
+import { bounded } from "../dist/support/bounded.ts";
+import { killAll } from "../dist/support/run_processes.ts";
 import type { Computed, FlashOrder } from "./flash_worker.ts";
 
 /** A worker process. */

@@ -6,13 +6,13 @@
  */
 
 import type { RunConfig } from "../../src/config/config.ts";
-import { fetchRun } from "../../src/dist/joining.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
+import { fetchRun } from "../../src/dist/worker/join.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { RunError } from "../../src/errors.ts";
 import { openReplica } from "../../src/run/open_replica.ts";
 import type { WorkerOptions } from "../../src/run/participants.ts";
-import { type Fault, suffer } from "../dist/fault.ts";
+import { type Fault, suffer } from "../dist/support/fault.ts";
 
 /** What the process is told. */
 export interface FlashOrder extends Pick<WorkerOptions, "url" | "run" | "member" | "backend"> {

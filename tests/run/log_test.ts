@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import type { CommittedStep } from "../../src/dist/plan.ts";
+import type { CommittedStep } from "../../src/dist/replica/plan.ts";
 import { RunFolder } from "../../src/run/folder.ts";
 import { RunLog } from "../../src/run/log.ts";
 

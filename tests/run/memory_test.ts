@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import { Growth } from "../dist/growth.ts";
+import { Growth } from "../dist/support/growth.ts";
 import { descendants, Workplace } from "./runs.ts";
 
 // V8 and malloc keep what was freed for a while: until about step 200 a process that leaks nothing grows by some 50 MB,

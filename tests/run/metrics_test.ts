@@ -5,7 +5,7 @@ import { crc32 } from "node:zlib";
 import { type Config, resolveConfig } from "../../src/config/config.ts";
 import { loadCorpus } from "../../src/data/corpus.ts";
 import { windowOffset } from "../../src/data/windows.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { microBatchesOf } from "../../src/run/plan.ts";
 import { runFlash } from "./flash_runs.ts";
 import { metricsOf, Workplace } from "./runs.ts";

@@ -1,7 +1,7 @@
 /** TensorFlow and tfjs's plain JavaScript in one run. @module */
 
 import assert from "node:assert/strict";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runFlash, type WorkerChanges } from "./flash_runs.ts";
 import { metricsOf, Workplace } from "./runs.ts";
 

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { configHash, resolveConfig, runPart } from "../../src/config/config.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
-import { connectNats } from "../../src/dist/nats_transport.ts";
-import { startNatsServer } from "../../src/dist/server.ts";
+import { connectNats } from "../../src/dist/nats/transport.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { RunError } from "../../src/errors.ts";
 import { startWorker } from "../../src/run/participants.ts";
 import { configOf, knownSourceOf } from "../../src/run/told.ts";
-import { RUN_ID, toyPlan } from "../dist/toy.ts";
+import { RUN_ID, toyPlan } from "../dist/support/toy.ts";
 import { Workplace } from "./runs.ts";
 
 const RUN = runPart(resolveConfig({ model: { dim: 16 } }));

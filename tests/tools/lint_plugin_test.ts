@@ -17,22 +17,22 @@ Deno.test("the lint plugin keeps the folders apart", () => {
 Deno.test("the lint plugin gives each package to one place", () => {
   assert.equal(
     forbiddenImport("/x/src/dist/worker.ts", "nats"),
-    "only src/dist/nats_* imports nats",
+    "only src/dist/nats/ imports nats",
   );
   assert.equal(
     forbiddenImport("/x/src/dist/worker.ts", "nats/lib/mod.js"),
-    "only src/dist/nats_* imports nats",
+    "only src/dist/nats/ imports nats",
   );
-  assert.equal(forbiddenImport("/x/src/dist/nats_transport.ts", "nats"), undefined);
+  assert.equal(forbiddenImport("/x/src/dist/nats/transport.ts", "nats"), undefined);
   assert.equal(
     forbiddenImport("/x/src/model/gau.ts", "@tensorflow/tfjs"),
     "only src/tensorflow/ imports @tensorflow/",
   );
   assert.equal(
     forbiddenImport("/x/src/data/text.ts", "npm:zod@4"),
-    "only src/config/config.ts and src/dist/messages* and src/run/ and src/checkpoint/files.ts imports zod",
+    "only src/config/ and src/dist/protocol/messages* and src/run/ and src/checkpoint/files.ts imports zod",
   );
-  assert.equal(forbiddenImport("/x/src/dist/messages/values.ts", "zod"), undefined);
+  assert.equal(forbiddenImport("/x/src/dist/protocol/messages/values.ts", "zod"), undefined);
   assert.equal(forbiddenImport("/x/tests/dist/nats_test.ts", "nats"), undefined);
 });
 

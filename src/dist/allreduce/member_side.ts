@@ -1,0 +1,158 @@
+/**
+ * A worker's vectors: the sums that it hands out when they are pulled, and the means that it collects.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import type { ReportedSum } from "../replica/accumulate.ts";
+import type { VectorCodec } from "../vectors/codecs.ts";
+import { FeedbackEncoder } from "../vectors/error_feedback.ts";
+import type { Composition, Frame } from "../protocol/frames.ts";
+import { Means } from "./mean_buffer.ts";
+import type { Attempt } from "../protocol/messages.ts";
+import type { FaultPoint } from "../protocol/fault_points.ts";
+import type { Range } from "../vectors/tree.ts";
+
+/** What a frame about vectors says besides the worker's own data. */
+export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
+
+/** What an exchange does to the world. */
+export interface ExchangeEffects {
+  /** Sends a frame to who has asked for it; the payload is written within the call, or not at all. */
+  send(reducer: string, fields: VectorFields, payload: Composition): void;
+  /** A place has come where a worker can die. */
+  reach(point: FaultPoint, step: number): void;
+  /** Something went wrong outside of any call. */
+  fail(error: unknown): void;
+}
+
+/** Sums of the open step, and means. */
+export class VectorExchange {
+  /** Averaging payload sent, in bytes; what was sent twice counts twice. */
+  bytesSent = 0;
+  /** Averaging payload received, in bytes; what came twice counts twice. */
+  bytesReceived = 0;
+  readonly #means: Means;
+  /** Writes the sums. */
+  readonly encoder: FeedbackEncoder;
+  /** Sums by range; kept until the commit, so that parts can be pulled again. */
+  readonly #sums = new Map<string, ReportedSum>();
+  /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
+  readonly #pulls = new Map<string, Frame>();
+  /** What was handed out until now, by range and part. */
+  readonly #handedOut = new Set<string>();
+  /** The step that the sums belong to. */
+  #step = 0;
+
+  /**
+   * Nothing to hand out, nothing collected.
+   *
+   * @param size values of a vector
+   * @param partElements values of a part
+   * @param codec how sums and means are written
+   * @param roundingSeed see {@linkcode FeedbackEncoder}
+   */
+  constructor(
+    size: number,
+    readonly partElements: number,
+    readonly codec: VectorCodec,
+    readonly effects: ExchangeEffects,
+    roundingSeed?: number,
+  ) {
+    this.#means = new Means(size, partElements, codec);
+    this.encoder = new FeedbackEncoder(codec, roundingSeed);
+  }
+
+  /** Keeps a sum of a step, to be pulled. */
+  keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
+    if (step !== this.#step) this.forgetSums();
+    this.#step = step;
+    this.#sums.set(`${lo}-${hi}`, sum);
+  }
+
+  /** The sum over a range of a step, where it was computed. */
+  sumOf(step: number, [lo, hi]: Range): ReportedSum | undefined {
+    return step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
+  }
+
+  /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
+  settle(applied: boolean): void {
+    this.encoder.settle(applied);
+  }
+
+  /** Forgets what encoding earlier sums has lost. */
+  dropResiduals(): void {
+    this.encoder.drop();
+  }
+
+  /** Forgets what belongs to steps up to this one: it is over. */
+  forgetThrough(step: number): void {
+    if (this.#step <= step) this.forgetSums();
+    this.#means.forgetThrough(step);
+  }
+
+  /** Answers a pull as soon as the messages that have arrived are read. */
+  pull(frame: Frame): void {
+    if (this.#pulls.size === 0) {
+      setImmediate(() => {
+        try {
+          this.#answerPulls();
+        } catch (error) {
+          this.effects.fail(error); // in a callback it would be lost
+        }
+      });
+    }
+    this.#pulls.set(`${frame.lo}-${frame.hi}/${frame.part}`, frame);
+  }
+
+  #answerPulls(): void {
+    for (const [key, pull] of this.#pulls) {
+      const { sender, step, lo, hi, part, parts } = pull;
+      const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
+      if (!sum?.length) continue; // its memory was taken back: the step has ended
+      const payload = this.#partOf(sum, pull);
+      this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
+      this.bytesSent += payload.length;
+      const { name: codec } = this.codec;
+      this.effects.send(sender, { kind: "sum", step, lo, hi, part, parts, finite: true, codec }, payload);
+      this.#handedOut.add(key);
+      if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
+    }
+    this.#pulls.clear();
+  }
+
+  /** Encoded anew for each pull, which gives the same bytes until the commit. */
+  #partOf(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Composition {
+    const values = sum.subarray(part * this.partElements, (part + 1) * this.partElements);
+    const name = `sum ${lo}-${hi} of step ${step}`;
+    return {
+      length: this.codec.byteLength(values.length),
+      write: (into) => this.encoder.encode(part, values, tokens, name, into),
+    };
+  }
+
+  /** Takes a part of a mean. */
+  takeMean(frame: Frame): boolean {
+    const taken = this.#means.take(frame);
+    if (taken) this.bytesReceived += frame.payload.length;
+    return taken;
+  }
+
+  /** The mean of a step; undefined where parts are missing. */
+  meanOf(step: number, attempt?: Attempt): Float32Array | undefined {
+    return this.#means.of(step, attempt);
+  }
+
+  /** Forgets all sums, and what encoding them has lost: nobody has them. */
+  forgetSums(): void {
+    this.encoder.settle(false);
+    this.#sums.clear();
+    this.#handedOut.clear();
+  }
+
+  /** Forgets all means. */
+  forgetMeans(): void {
+    this.#means.forgetThrough(Infinity);
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The sums of the step that is open, as they came: takes parts of sums in any order, from anyone, doubled or not, and says for
+ * each part when they make up the sum over the whole batch.
+ *
+ * @module
+ */
+
+import { Buffers } from "../vectors/buffer_pool.ts";
+import { pathTo, type Range, splitOf } from "../vectors/tree.ts";
+
+/** One part of sums over disjoint subtrees, encoded, by node. */
+export type Sums = ReadonlyMap<string, Uint8Array>;
+
+/** Collects the sums of one step, part by part, until they can be added. */
+export class OpenStep {
+  /** For each part, the sums that wait for others, by node. */
+  readonly #waiting = new Map<number, Map<string, Uint8Array>>();
+  readonly #complete = new Set<number>();
+  /** Sums that are copies. */
+  readonly #copies = new Set<Uint8Array>();
+
+  /**
+   * A step without any sums.
+   *
+   * @param leaves size of the tree: micro-batches, or members in a round
+   * @param absent leaves that nothing will come from: sums are over the others
+   * @param buffers where sums are copied to that have to wait
+   */
+  constructor(
+    readonly leaves: number,
+    readonly absent: ReadonlySet<number> = new Set(),
+    readonly buffers: Buffers = new Buffers(0),
+  ) {}
+
+  /** Bytes that wait. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const nodes of this.#waiting.values()) for (const { length } of nodes.values()) bytes += length;
+    return bytes;
+  }
+
+  /** Whether this part of the sum over all micro-batches was complete once. */
+  isComplete(part: number): boolean {
+    return this.#complete.has(part);
+  }
+
+  /** Whether this part of the sum over [lo, hi) is here, by itself, within a larger one or in pieces. */
+  has(lo: number, hi: number, part: number): boolean {
+    if (this.#complete.has(part)) return true;
+    const nodes = this.#waiting.get(part);
+    return nodes !== undefined &&
+      ((pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node))) ||
+        this.#covers(nodes, lo, hi));
+  }
+
+  /**
+   * Takes one part of the sum over [lo, hi).
+   *
+   * @param bytes copied where they have to wait for others
+   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode OpenStep.release};
+   *   undefined before, and when the part is contained in what came before
+   * @throws {RangeError} where [lo, hi) is not a node of the tree
+   */
+  add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
+    if (!pathTo(lo, hi, this.leaves)) {
+      throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
+    }
+    if (this.has(lo, hi, part)) return undefined;
+    let nodes = this.#waiting.get(part);
+    if (!nodes) this.#waiting.set(part, nodes = new Map());
+    this.#dropWithin(nodes, lo, hi);
+    nodes.set(keyOf([lo, hi]), bytes);
+    if (!this.#covers(nodes, 0, this.leaves)) {
+      nodes.set(keyOf([lo, hi]), this.#copyOf(bytes));
+      return undefined;
+    }
+    this.#waiting.delete(part);
+    this.#complete.add(part);
+    return nodes;
+  }
+
+  /** Sums are not needed any more. */
+  release(sums: Iterable<Uint8Array>): void {
+    for (const bytes of sums) {
+      if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
+    }
+  }
+
+  #copyOf(bytes: Uint8Array): Uint8Array {
+    const copy = this.buffers.take(bytes.length);
+    copy.set(bytes);
+    this.#copies.add(copy);
+    return copy;
+  }
+
+  /** Forgets sums of smaller subtrees that a larger one contains. */
+  #dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
+    for (const [key, bytes] of nodes) {
+      const [from, to] = key.split("-").map(Number);
+      if (lo > from || to > hi) continue;
+      nodes.delete(key);
+      this.release([bytes]);
+    }
+  }
+
+  /** Whether sums make up the one over [lo, hi), as far as it is not absent. */
+  #covers(nodes: Sums, lo: number, hi: number): boolean {
+    if (nodes.has(keyOf([lo, hi]))) return true;
+    if (hi - lo === 1) return this.absent.has(lo);
+    const middle = splitOf(lo, hi);
+    return this.#covers(nodes, lo, middle) && this.#covers(nodes, middle, hi);
+  }
+}
+
+/** The name of a node among {@linkcode Sums}. */
+export function keyOf([lo, hi]: Range): string {
+  return `${lo}-${hi}`;
+}

@@ -1,0 +1,137 @@
+/**
+ * How a new coordinator learns where its run is: the workers tell, as they join again. A commit is final once any of them
+ * has applied it, so the highest step wins; who has its state are the members, everybody else takes that state over. A step
+ * that nobody has applied is opened again. Pure functions.
+ *
+ * @module
+ */
+
+import { refusalReasons } from "./compatibility.ts";
+import { reasonToWait } from "../steps/between_steps.ts";
+import type { MembershipEvent } from "../state/events.ts";
+import type { RunRecord } from "../replica/plan.ts";
+import { onRecord, type RunState, type Stage, type Transition } from "../state/run_state.ts";
+import { dutiesOf } from "../steps/step.ts";
+import { andThen, endRun, reportAnd, settled, stay, withMember } from "../state/transitions.ts";
+import { participantOf } from "./admission.ts";
+
+type Join = MembershipEvent & { kind: "join" };
+type Gathering = Stage & { kind: "gathering" };
+
+/** Workers that live and can answer have joined again within so many heartbeats. */
+export const GATHERING_HEARTBEATS = 5;
+
+/**
+ * The state of a coordinator that takes over a run.
+ *
+ * @param state of one that begins
+ * @param takeOver members that the run had, and why it can't be continued where none of them is left
+ * @param now seconds
+ */
+export function gathering(
+  state: RunState,
+  { expected, missing }: { expected: number; missing?: string },
+  now: number,
+): RunState {
+  const stage: Gathering = { kind: "gathering", expected, missing, sighted: new Set(), arrivals: new Map() };
+  return { ...state, stage, stageSince: now };
+}
+
+/** What an event means while workers gather. */
+export function gather(state: RunState, stage: Gathering, event: MembershipEvent, now: number): Transition {
+  switch (event.kind) {
+    case "sighted": {
+      const sighted = new Set(stage.sighted).add(event.name);
+      return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
+    }
+    case "reducer":
+      return stay(above(state, event.term));
+    case "join": {
+      const { id, configHash, mixed } = state.plan;
+      const reasons = refusalReasons({ id, configHash, mixed }, event.request, {
+        run: event.step,
+        candidate: event.step,
+      });
+      if (reasons.length > 0) return { state, actions: [{ do: "refuse", reasons }] };
+      const arrivals = new Map(stage.arrivals).set(event.member, event);
+      const next = { ...above(state, event.term), stage: { ...stage, arrivals } };
+      return andThen({ state: next, actions: [{ do: "postpone" }] }, (state) => decide(state, now));
+    }
+    case "tick":
+      return decide(state, now);
+    case "recalled": {
+      const { step, record } = event;
+      const survivors = survivorsOf(state, stage);
+      const next = { ...state, step, ...onRecord(record) };
+      return survivors.length > 0 ? adopt(next, survivors, record, now) : begin(next, now);
+    }
+    case "interrupt":
+      return stay({ ...state, interrupted: true });
+    case "deaf":
+      return stay({ ...state, deafAt: now, ...(event.isCutOff ? { cutOffAt: now } : {}) });
+    default:
+      return stay(state);
+  }
+}
+
+/** Terms rise: this coordinator's is above all that were seen. */
+function above(state: RunState, term: number): RunState {
+  return { ...state, term: Math.max(state.term, term + 1) };
+}
+
+/** Goes on when all who are expected are there, or when nobody else is to come. */
+function decide(state: RunState, now: number): Transition {
+  const { stage, stageSince, plan } = state;
+  if (stage.kind !== "gathering") return stay(state);
+  const survivors = survivorsOf(state, stage);
+  const waited = now - Math.max(stageSince, state.deafAt ?? -Infinity);
+  const isComplete = stage.expected > 0 && survivors.length >= stage.expected;
+  // Who lives and has not joined yet is in the middle of a micro-batch, perhaps a long one.
+  // Who may have had no connection either may come later.
+  const isQuiet = state.cutOffAt === undefined && waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
+    [...stage.sighted].every((name) => stage.arrivals.has(name));
+  if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
+  if (survivors.length === 0 && stage.missing !== undefined) return endRun(state, now, stage.missing);
+  const step = Math.max(plan.startStep, ...survivors.map((survivor) => survivor.step));
+  return { state, actions: [{ do: "recall", step }] };
+}
+
+/** Who was there before. Where all have an older state than the checkpoint that the plan starts from, that one is better. */
+function survivorsOf({ plan }: RunState, { arrivals }: Gathering): Join[] {
+  return [...arrivals.values()].filter(({ generation, step }) => generation > 0 && step >= plan.startStep);
+}
+
+/** Nobody is left of the run, or it had not begun: it begins as a new one does, at the step of the plan. */
+function begin(state: RunState, now: number): Transition {
+  const waiting: RunState = { ...state, stage: { kind: "waiting" } };
+  if (state.interrupted) return endRun(waiting, now);
+  const reason = `nobody has a newer state than that of step ${state.step}, ${reasonToWait(waiting)}`;
+  return reportAnd({ kind: "waiting", reason }, stay(waiting));
+}
+
+/** Goes on with those who have the state of the highest step. The others are told to join as they ask again. */
+function adopt(state: RunState, survivors: readonly Join[], record: RunRecord, now: number): Transition {
+  const { step, term } = state;
+  const holders = survivors.filter((survivor) => survivor.step === step);
+  const members = majorityOf(holders);
+  if (members.length === 0) {
+    const names = holders.map(({ member, request }) => `${member}: ${request.stateHash}`).join("; ");
+    return endRun(state, now, `the replicas differ after step ${step}; hashes of their states: ${names}`);
+  }
+  const { identity, configHash, stateHash } = members[0].request;
+  const generation = 1 + Math.max(...survivors.map((survivor) => survivor.generation));
+  const isDone = (duty: string) => duty === "evaluate" && record.evaluation?.step === step;
+  const duties = dutiesOf(state, step).filter((duty) => !isDone(duty));
+  let next: RunState = { ...state, generation, duties, credentials: { identity, configHash, stateHash } };
+  for (const each of members) next = withMember(next, participantOf(next, each, now));
+  const names = members.map(({ member }) => member);
+  return reportAnd({ kind: "took over", step, term, members: names }, settled(next));
+}
+
+/** Those whose state more than half of all have. */
+function majorityOf(holders: readonly Join[]): Join[] {
+  const alike = holders.map((one) =>
+    holders.filter(({ request }) => request.stateHash === one.request.stateHash)
+  );
+  return alike.find((group) => 2 * group.length > holders.length) ?? [];
+}

@@ -1,0 +1,212 @@
+/**
+ * How a run goes on without a member: the others get its work within the same step. Pure functions.
+ *
+ * @module
+ */
+
+import { reasonToWait } from "../steps/between_steps.ts";
+import type { Round } from "../protocol/messages.ts";
+import { anew } from "../steps/reducer_set.ts";
+import { lacking } from "../state/orders.ts";
+import type { Ranges, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
+import { copied, withSave } from "../steps/checkpointing.ts";
+import { shareOut } from "../steps/work_sharing.ts";
+import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "../steps/step.ts";
+import {
+  andThen,
+  enter,
+  reportAnd,
+  settled,
+  settledOpen,
+  stay,
+  withoutCandidate,
+} from "../state/transitions.ts";
+import type { Range } from "../vectors/tree.ts";
+import { isDeserted, withoutMember, withoutMembers } from "../steps/leaving.ts";
+
+/**
+ * The run without a member, or without a candidate.
+ *
+ * @param error why, where it did not leave by itself
+ */
+export function lose(state: RunState, name: string, error: string | undefined, now: number): Transition {
+  if (!state.members.has(name)) {
+    const left = {
+      kind: "left",
+      member: name,
+      members: state.members.size,
+      ...(error ? { error } : {}),
+    } as const;
+    return reportAnd(left, stay(withoutCandidate(state, name)));
+  }
+  if (state.stage.kind === "ended") {
+    const members = new Map(state.members);
+    members.delete(name);
+    return stay({ ...state, members });
+  }
+  return andThen(withoutMember(state, name, error), (state) => goOn(state, name, now));
+}
+
+/**
+ * Goes on when all hashes are there. Who is in the minority is put out: it joins again, and takes over the others' state.
+ */
+export function compare(state: RunState, now: number): Transition {
+  const [odd] = minorityOf(state);
+  if (odd === undefined) return endWhenHashed(state, now);
+  return lose(
+    state,
+    odd,
+    `its state after step ${state.step} is not that of the majority; it gets that one`,
+    now,
+  );
+}
+
+/** Lets those go who want to, as far as that loses nothing. In a run that is to end all stay until then. */
+export function release(state: RunState, now: number): Transition {
+  if (state.interrupted || state.stage.kind === "ended") return stay(state);
+  if (isDeserted(state)) return desert(state, now);
+  let released = stay(state);
+  for (const { name, isLeaving } of state.members.values()) {
+    if (!isLeaving || state.writing?.member === name) continue;
+    released = andThen(released, (state) => lose(state, name, undefined, now));
+  }
+  return released;
+}
+
+/** All want to go: an open step may be ended first, then what is not saved is. */
+function desert(state: RunState, now: number): Transition {
+  const ending = { ...state, endingSince: state.endingSince ?? now };
+  return ending.stage.kind === "waiting" ? settled(ending) : stay(ending);
+}
+
+function goOn(state: RunState, lost: string, now: number): Transition {
+  const { stage } = state;
+  if (state.members.size === 0) return waitForSomebody(state);
+  switch (stage.kind) {
+    case "computing":
+    case "averaging":
+      return stage.round ? goOnWithRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
+    case "committing":
+      return closeStep(state, now);
+    case "evaluating": {
+      const orphans = runsOf(stage.losses, stage.ranges[lost] ?? []);
+      const ranges = withShares(state, stage.ranges, orphans, stage.losses);
+      return enter(state, { ...stage, ranges });
+    }
+    case "saving":
+      return stage.writer === lost
+        ? settled({ ...state, duties: ["save", ...state.duties] })
+        : copied(state, lost);
+    case "writing":
+      return state.writing ? stay(state) : settled({ ...state, duties: withSave(state.duties) });
+    case "hashing": {
+      const hashes = new Map(stage.hashes);
+      hashes.delete(lost);
+      return compare({ ...state, stage: { ...stage, hashes } }, now);
+    }
+    case "pinning":
+      return stage.donor === lost ? settledOpen(state) : stay(state);
+    case "settled":
+    case "waiting":
+    case "gathering":
+    case "admitting":
+    case "ended":
+      return stay(state);
+  }
+}
+
+/** Nobody is left. A commit stays: who comes back may have carried it out. An open step is opened anew. */
+function waitForSomebody(state: RunState): Transition {
+  const { stage, duties } = state;
+  if (stage.kind === "evaluating") return settled({ ...state, duties: ["evaluate", ...duties] });
+  if (stage.kind === "hashing" && !stage.isLast) {
+    return settled({ ...state, duties: ["compare", ...duties] });
+  }
+  if (stage.kind === "saving" || stage.kind === "writing") {
+    return settled({ ...state, duties: withSave(duties) });
+  }
+  if (stage.kind === "committing") {
+    return reportAnd({ kind: "waiting", reason: reasonToWait(state)! }, stay(state));
+  }
+  return withoutMembers(state);
+}
+
+/** Sums that the coordinator has are kept, as are those of living members; the others compute what is missing. */
+function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): Transition {
+  const sums = stage.sums.filter(({ member, pulled }) => member !== lost || pulled);
+  const orphans = (stage.ranges[lost] ?? []).filter(([lo, hi]) =>
+    !sums.some((sum) => sum.lo <= lo && hi <= sum.hi)
+  );
+  const reports = stage.reports.map((report, i) =>
+    orphans.some(([lo, hi]) => lo <= i && i < hi) ? undefined : report
+  );
+  const ranges = withShares(state, stage.ranges, orphans, reports);
+  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
+  const open: StepInProgress = { ...stage, ranges, sums, reports };
+  return andThen(withSums(state, kind, sums), (state) => enter(state, { ...open, kind }));
+}
+
+/** Lets those who average go on with these sums: with all that there are, or with those that are left until others come. */
+function withSums(
+  state: RunState,
+  kind: "computing" | "averaging",
+  sums: StepInProgress["sums"],
+): Transition {
+  return { state, actions: [kind === "averaging" ? { do: "average" } : { do: "reform", sums }] };
+}
+
+/**
+ * Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. A sum
+ * over fewer members is made anew, for which those who were lost before can't be asked again.
+ */
+function goOnWithRound(
+  state: RunState,
+  stage: Stage & { kind: "computing" | "averaging" },
+  round: Round,
+  lost: string,
+  now: number,
+): Transition {
+  const { ranges: { [lost]: leaves = [], ...ranges } } = stage;
+  const isKept = leaves.length === 0 || stage.sums.some(({ member, pulled }) => member === lost && pulled);
+  if (isKept) {
+    return andThen(withSums(state, stage.kind, stage.sums), (state) => enter(state, { ...stage, ranges }));
+  }
+  const sums = stage.sums.filter(({ member }) => state.members.has(member));
+  const reports = stage.reports.map((report, leaf) =>
+    sums.some(({ lo }) => lo === leaf) ? report : undefined
+  );
+  const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
+  const steps = [state.step + 1, state.step + round.localSteps] as const;
+  let left = averageWhenComputed(state, { ...anew(state, stage), ranges, sums, reports }, now);
+  for (const member of gone) {
+    if (state.members.has(member)) continue;
+    left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);
+  }
+  return left;
+}
+
+/** The ranges of those who are left, with shares of what is orphaned. */
+function withShares(
+  { members }: RunState,
+  ranges: Ranges,
+  orphans: readonly Range[],
+  results: readonly unknown[],
+): Ranges {
+  const names = [...members.keys()];
+  const shares = shareOut(orphans, new Map(names.map((name) => [name, lacking(results, ranges[name])])));
+  return Object.fromEntries(names.map((name) => [name, [...(ranges[name] ?? []), ...(shares[name] ?? [])]]));
+}
+
+/** The parts of ranges that have no result, as ranges. */
+function runsOf(results: readonly unknown[], ranges: readonly Range[]): Range[] {
+  const runs: [number, number][] = [];
+  for (const [lo, hi] of ranges) {
+    for (let i = lo; i < hi; i++) {
+      if (results[i] !== undefined) continue;
+      const last = runs.at(-1);
+      if (last?.[1] === i) last[1]++;
+      else runs.push([i, i + 1]);
+    }
+  }
+  return runs;
+}

@@ -1,0 +1,99 @@
+/**
+ * The coordinator's frames: what it answers and orders, as functions of the state of the run.
+ *
+ * @module
+ */
+
+import { encodeFrame, type Frame, type FrameFields } from "../protocol/frames.ts";
+import { encodeControl, type ExchangeSizes } from "../protocol/messages.ts";
+import { isAveraging, workOf } from "../steps/reducer_set.ts";
+import { isAwaited, type Order, orderForCandidate, orderOf } from "../state/orders.ts";
+import type { RunState } from "../state/run_state.ts";
+import { COORDINATOR } from "../protocol/transport.ts";
+
+/** What all frames of a coordinator say. */
+export function fieldsOf<K extends Frame["kind"]>(state: RunState, kind: K): FrameFields & { kind: K } {
+  const { plan: { run }, term, generation, step } = state;
+  return { kind, run, sender: COORDINATOR, term, generation, step };
+}
+
+/** There is nothing to be said, but somebody is here. */
+export function encodeAlive(state: RunState): Uint8Array {
+  return encodeFrame(fieldsOf(state, "alive"));
+}
+
+/** An order, as a frame. */
+export function encodeOrder(state: RunState, { kind, step, message }: Order): Uint8Array {
+  return encodeControl({ ...fieldsOf(state, kind), step }, message);
+}
+
+/** What a worker gets to know whose join was accepted. */
+export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
+  const { microBatches: evaluationMicroBatches } = state.plan.evaluation;
+  const admitted = state.members.has(name);
+  const message = { admitted, evaluationMicroBatches, ...sizesOf(state, partElements) };
+  return encodeControl(fieldsOf(state, "welcome"), message);
+}
+
+/** What a reducer has to know and to do; undefined where it is none, and when the run has ended. */
+export function encodeReduce(
+  state: RunState,
+  name: string,
+  partElements: number,
+  now: number,
+): Uint8Array | undefined {
+  const reducer = state.reducers.get(name);
+  if (!reducer || state.stage.kind === "ended") return undefined;
+  const silent = [...state.members].map(([member, { heardAt }]) => [member, now - heardAt]);
+  return encodeControl(fieldsOf(state, "reduce"), {
+    since: reducer.since,
+    startStep: startStepOf(state),
+    silent: Object.fromEntries(silent),
+    work: isAveraging(state, name) ? workOf(state) : undefined,
+    ...sizesOf(state, partElements),
+  });
+}
+
+function sizesOf({ plan }: RunState, partElements: number): ExchangeSizes {
+  const { microBatches, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds } = plan;
+  return { microBatches, partElements, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds };
+}
+
+/** What is answered to a frame that came as a request and is no join. */
+export function answerTo(
+  state: RunState,
+  { kind, sender }: Frame,
+  partElements: number,
+  now: number,
+): Uint8Array {
+  if (kind === "status") return orderFor(state, sender);
+  if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
+  if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
+  if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
+  const { config, configHash, id, origin } = state.plan;
+  return encodeControl(fieldsOf(state, "run"), {
+    config,
+    configHash,
+    id,
+    origin,
+    startStep: startStepOf(state),
+  });
+}
+
+/** The step that the run starts after; later, newcomers take over what there is. */
+function startStepOf({ generation, step }: RunState): number {
+  return generation === 0 ? step : 0;
+}
+
+/** What a worker still has to do; that it is none of the run's, where it is not. */
+function orderFor(state: RunState, name: string): Uint8Array {
+  const member = state.members.get(name);
+  const candidate = state.candidates.get(name);
+  if (!member && !candidate) return encodeFrame(fieldsOf(state, "out"));
+  const order = candidate
+    ? orderForCandidate(state, candidate)
+    : member && isAwaited(state, member)
+    ? orderOf(state)
+    : undefined;
+  return order ? encodeOrder(state, order) : encodeAlive(state);
+}

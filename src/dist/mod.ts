@@ -1,0 +1,27 @@
+/**
+ * The distribution's door: what the rest of `src` uses of it. Nothing outside imports past it.
+ *
+ * @module
+ */
+
+export { coordinate } from "./coordinator.ts";
+export { type ReducerEvent, runReducer } from "./reducer.ts";
+export { runSingle } from "./single.ts";
+export { runWorker } from "./worker.ts";
+export type { ResidualPlace, ResidualStore, SavedResiduals } from "./allreduce/residuals.ts";
+export { parseNatsAddress } from "./nats/address.ts";
+export { takeNatsLease } from "./nats/lease.ts";
+export { keepNatsServer, NATS_SERVER_PACKAGE, type NatsServer } from "./nats/server.ts";
+export { connectNats } from "./nats/transport.ts";
+export type { Messages } from "./protocol/messages.ts";
+export type { Transport } from "./protocol/transport.ts";
+export { AveragingReplica } from "./replica/diloco_replica.ts";
+export type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./replica/plan.ts";
+export type { Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "./replica/replica.ts";
+export { type AveragingPlan, hasOwnMoments } from "./replica/rounds.ts";
+export { hashesOf, stateHashOf } from "./replica/state_hash.ts";
+export { takeStart } from "./transfer/starting_state.ts";
+export { type TextRequest, TextRequests } from "./transfer/text_transfer.ts";
+export type { CodecName } from "./vectors/codecs.ts";
+export type { GradientSum, LossSum } from "./vectors/sums.ts";
+export { fetchRun } from "./worker/join.ts";

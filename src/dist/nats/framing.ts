@@ -1,0 +1,160 @@
+/**
+ * Where a NATS connection reads to, so that the client gets each message in one piece: one that comes in several pieces it
+ * copies, and more than once. Parts of vectors go into buffers that are used again.
+ *
+ * @module
+ */
+
+import { printableLine } from "../../printable.ts";
+import { Buffers } from "../vectors/buffer_pool.ts";
+
+/** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
+const SLAB = 256 * 1024;
+/** A slab with less room than this is left. */
+const LEAST_ROOM = 32 * 1024;
+/** Messages of more bytes get a buffer of their own. */
+const LARGE = 64 * 1024;
+/** How many bytes of those are kept: one at a time is read, while another one is looked at. */
+const SPARE = 16 * 1024 * 1024;
+const LINE_FEED = 10;
+/** Of the line break after a message's content. */
+const BREAK_BYTES = 2;
+/** Where the client's requests are answered. It hands answers over later, so their buffers are not used again. */
+const INBOX = "_INBOX.";
+/** How each message of the protocol begins. */
+const BEGINNING = /^(?:INFO |H?MSG |P[IO]NG|\+OK|-ERR)/i;
+/** Bytes after which every beginning can be told from others. */
+const TELLING = 5;
+/** Characters that are shown of what is no message. */
+const SHOWN = 60;
+/** Most bytes of a line. Most lines are short; what a server says of itself names all servers of a cluster. */
+const LONGEST_LINE = 64 * 1024;
+
+const decoder = new TextDecoder();
+
+/** A message that is too large for a slab. */
+interface LargeMessage {
+  bytes: Uint8Array<ArrayBuffer>;
+  arrived: number;
+  isAnswer: boolean;
+}
+
+/** What arrives is no NATS. */
+export class ForeignError extends Error {}
+
+/** What arrives over a connection, cut between messages of the NATS protocol. */
+export class WholeMessages {
+  #slab = new Uint8Array(SLAB);
+  // Places in the slab: before them all was handed over, is whole, has arrived.
+  #taken = 0;
+  #whole = 0;
+  #arrived = 0;
+  #large: LargeMessage | undefined;
+  /** The large message that was handed over last. */
+  #handedOver: LargeMessage | undefined;
+  readonly #buffers = new Buffers(SPARE);
+  /** Most bytes of a message's content, as the server says. */
+  #maxPayload = 0;
+
+  /** Where to read to; never empty. */
+  room(): Uint8Array {
+    if (this.#large) return this.#large.bytes.subarray(this.#large.arrived);
+    if (SLAB - this.#arrived < LEAST_ROOM) this.#changeSlab();
+    return this.#slab.subarray(this.#arrived);
+  }
+
+  /**
+   * So many bytes were read to there.
+   *
+   * @throws {ForeignError} where they are no NATS, or a message is larger than the server's own limit
+   */
+  note(count: number): void {
+    if (this.#large) {
+      this.#large.arrived += count;
+    } else {
+      this.#arrived += count;
+      this.#scan();
+    }
+  }
+
+  /**
+   * What is whole and was not handed over yet: some messages, or a large one, whose memory is used again after the next call;
+   * undefined where there is none.
+   */
+  take(): Uint8Array | undefined {
+    if (this.#handedOver && !this.#handedOver.isAnswer) this.#buffers.give(this.#handedOver.bytes);
+    this.#handedOver = undefined;
+    if (this.#taken < this.#whole) {
+      const messages = this.#slab.subarray(this.#taken, this.#whole);
+      this.#taken = this.#whole;
+      return messages;
+    }
+    const large = this.#large;
+    if (!large || large.arrived < large.bytes.length) return undefined;
+    this.#large = undefined;
+    this.#handedOver = large;
+    this.#scan(); // more may have come with it
+    return large.bytes;
+  }
+
+  /** Looks how far the slab holds whole messages, and moves a large one after them to its own buffer. */
+  #scan(): void {
+    while (!this.#large && this.#whole < this.#arrived) {
+      const message = this.#nextMessage();
+      if (!message) return;
+      if (message.length > LARGE) return this.#setApart(message);
+      if (this.#whole + message.length > this.#arrived) return;
+      this.#whole += message.length;
+    }
+  }
+
+  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and so many bytes. */
+  #nextMessage(): { length: number; isAnswer: boolean } | undefined {
+    const rest = this.#slab.subarray(this.#whole, this.#arrived);
+    const lineLength = rest.indexOf(LINE_FEED) + 1;
+    if (lineLength === 0 && rest.length < TELLING) return undefined;
+    const line = decoder.decode(rest.subarray(0, lineLength || TELLING));
+    if (!BEGINNING.test(line)) {
+      throw new ForeignError(`it says "${printableLine(line.slice(0, SHOWN).trim())}"`);
+    }
+    if ((lineLength || rest.length) > LONGEST_LINE) throw new ForeignError("what it says has no end of line");
+    if (lineLength === 0) return undefined;
+    const [, subject = "", digits] = /^H?MSG (\S+) .*?(\d+)\r\n$/i.exec(line) ?? [];
+    if (digits === undefined) this.#noteLimit(line);
+    const bytes = digits === undefined ? 0 : this.#checked(Number(digits)) + BREAK_BYTES;
+    return { length: lineLength + bytes, isAnswer: subject.startsWith(INBOX) };
+  }
+
+  /** A server says its limit first of all, and again when it changes. */
+  #noteLimit(line: string): void {
+    const limit = /^INFO .*"max_payload":\s*(\d+)/i.exec(line)?.[1];
+    if (limit !== undefined) this.#maxPayload = Number(limit);
+  }
+
+  /** A server may add lines of its own before the content that it was given. */
+  #checked(bytes: number): number {
+    const limit = this.#maxPayload;
+    if (bytes <= limit + LONGEST_LINE) return bytes;
+    throw new ForeignError(`it announces a message of ${bytes} bytes, and its own limit is ${limit}`);
+  }
+
+  #setApart({ length, isAnswer }: { length: number; isAnswer: boolean }): void {
+    const here = this.#slab.subarray(this.#whole, Math.min(this.#arrived, this.#whole + length));
+    const bytes = isAnswer ? new Uint8Array(length) : this.#buffers.take(length);
+    bytes.set(here);
+    this.#large = { bytes, arrived: here.length, isAnswer };
+    // What lies after it moves up, over it.
+    this.#slab.copyWithin(this.#whole, this.#whole + here.length, this.#arrived);
+    this.#arrived -= here.length;
+  }
+
+  /** Goes on in a new slab with what is not whole; all before it was handed over. */
+  #changeSlab(): void {
+    const rest = this.#slab.subarray(this.#taken, this.#arrived);
+    this.#slab = new Uint8Array(SLAB);
+    this.#slab.set(rest);
+    this.#whole -= this.#taken;
+    this.#arrived -= this.#taken;
+    this.#taken = 0;
+  }
+}

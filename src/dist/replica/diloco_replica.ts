@@ -1,0 +1,212 @@
+/**
+ * A replica in a run that averages parameters: it takes local steps on its share of each batch, says how far it has come, and goes
+ * where all have come together by an outer step (`outer_step.ts`).
+ *
+ * Parameters and outer momentum are the run's: they are equal on all members at the boundaries between rounds. What the local
+ * optimizer keeps besides, its moments, is each member's own.
+ *
+ * @module
+ */
+
+import { computeSum, normOfMean, type ReportedSum } from "./accumulate.ts";
+import { outerGradientSum, type OuterOptions, outerStep } from "./outer_optimizer.ts";
+import { addInto, type GradientSum, type LossSum, release } from "../vectors/sums.ts";
+import type { Replica, ReplicaIdentity, ReplicaState, StateHashes, StepOutcome } from "./replica.ts";
+import { type Range, subtrees } from "../vectors/tree.ts";
+import { hashesOf } from "./state_hash.ts";
+
+/** Name of the outer momentum among the state's vectors. */
+const VELOCITY = "outer";
+
+/** What a member does in a round. */
+export interface LocalWork {
+  /** How many steps it takes. */
+  steps: number;
+  /** Its micro-batches of each step's batch. */
+  share: Range;
+  /** Micro-batches of a batch. */
+  microBatches: number;
+}
+
+/** Wraps a replica that only knows steps. Whatever is asked of it between rounds is answered for the run's state. */
+export class AveragingReplica implements Replica {
+  #step = 0;
+  #updates = 0;
+  #tokens = 0;
+  #velocity: Float32Array;
+  /** What the local steps of the open round have made of the moments. */
+  #trained: ReplicaState["own"];
+
+  /** Around a replica at step 0; one that goes on gets its state by {@linkcode AveragingReplica.restore}. */
+  constructor(readonly inner: Replica, readonly outer: OuterOptions) {
+    this.#velocity = new Float32Array(inner.size);
+  }
+
+  /** A replica, which has to be one of these where the plan has rounds. */
+  static of(replica: Replica): AveragingReplica {
+    if (replica instanceof AveragingReplica) return replica;
+    throw new TypeError(
+      "The plan averages parameters: an AveragingReplica was expected, found another replica.",
+    );
+  }
+
+  get identity(): ReplicaIdentity {
+    return this.inner.identity;
+  }
+
+  get size(): number {
+    return this.inner.size;
+  }
+
+  get step(): number {
+    return this.#step;
+  }
+
+  get moments(): readonly string[] {
+    return this.inner.moments;
+  }
+
+  gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
+    return this.inner.gradient(step, microBatch);
+  }
+
+  evaluate(microBatch: number): Promise<LossSum> {
+    return this.inner.evaluate(microBatch);
+  }
+
+  /**
+   * Takes the local steps of the next round. The sum's vector is the way back to where they began, times their tokens; the
+   * replica itself is there again.
+   *
+   * @param beforeEach called before each micro-batch; throws to stop
+   */
+  async localSteps(
+    { steps, share: [lo, hi], microBatches }: LocalWork,
+    beforeEach: (step: number, microBatch: number) => void = () => {},
+  ): Promise<ReportedSum> {
+    const { inner } = this;
+    const before = await inner.state();
+    const ranges = subtrees(lo, hi, microBatches);
+    const all: ReportedSum[] = [];
+    try {
+      for (let step = this.#step + 1; step <= this.#step + steps; step++) {
+        all.push(await this.#localStep(step, ranges, (microBatch) => beforeEach(step, microBatch)));
+      }
+      const { updates, vectors } = await inner.state();
+      const { params, own } = this.#split(vectors);
+      this.#trained = { updates, vectors: own };
+      const total = (count: (sum: GradientSum) => number) =>
+        all.reduce((sum, each) => sum + count(each.sum), 0);
+      const tokens = total((sum) => sum.tokens);
+      return {
+        sum: {
+          lossSum: total((sum) => sum.lossSum),
+          tokens,
+          gradient: outerGradientSum(before.vectors.params, params, tokens),
+        },
+        reports: all.flatMap(({ reports }) => reports),
+        seconds: all.reduce((sum, { seconds }) => sum + seconds, 0),
+      };
+    } finally {
+      await inner.restore(before);
+    }
+  }
+
+  /** One step of the local optimizer on the mean over these ranges. A step with a bad number is not taken. */
+  async #localStep(
+    step: number,
+    ranges: readonly Range[],
+    beforeEach: (microBatch: number) => void,
+  ): Promise<ReportedSum> {
+    const sums: ReportedSum[] = [];
+    for (const [lo, hi] of ranges) sums.push(await computeSum(this.inner, step, lo, hi, beforeEach));
+    const [{ sum }, ...others] = sums;
+    for (const { sum: { lossSum, tokens, gradient } } of others) {
+      addInto(sum.gradient, gradient);
+      release(gradient);
+      sum.lossSum += lossSum;
+      sum.tokens += tokens;
+    }
+    let reports = sums.flatMap((each) => each.reports);
+    let norm = NaN;
+    const isSound = reports.every(({ finite }) => finite);
+    if (isSound && sum.tokens > 0) {
+      norm = await normOfMean(sum);
+      if (!Number.isFinite(norm)) reports = reports.map((report) => ({ ...report, finite: false }));
+    }
+    const apply = Number.isFinite(norm);
+    const mean = apply ? sum.gradient : new Float32Array();
+    await this.inner.apply(mean, { step, apply, norm, tokens: sum.tokens });
+    release(sum.gradient);
+    return { sum, reports, seconds: sums.reduce((total, { seconds }) => total + seconds, 0) };
+  }
+
+  /** Ends a round, or a step of the warm-up, whose vector is a mean of gradients as in any run. */
+  async apply(mean: Float32Array, outcome: StepOutcome): Promise<void> {
+    const { step, apply, tokens, localSteps } = outcome;
+    if (localSteps === undefined) await this.inner.apply(mean, outcome);
+    else await this.#endRound(mean, outcome);
+    this.#trained = undefined;
+    this.#step = step;
+    this.#tokens += tokens;
+    if (apply) this.#updates += localSteps ?? 1;
+  }
+
+  /** The step is the inner replica's, too; a round that is skipped leaves it as it was before. */
+  async #endRound(mean: Float32Array, { step, apply }: StepOutcome): Promise<void> {
+    const before = await this.inner.state();
+    if (!apply) return await this.inner.restore({ ...before, step });
+    const { updates, vectors: moments } = this.#trained ?? { updates: before.updates, vectors: {} };
+    outerStep(before.vectors.params, this.#velocity, mean, this.outer);
+    await this.inner.restore({ ...before, step, updates, vectors: { ...before.vectors, ...moments } });
+  }
+
+  async state(): Promise<ReplicaState> {
+    const { vectors, updates } = await this.inner.state();
+    const { params, own, others } = this.#split(vectors);
+    return {
+      step: this.#step,
+      updates: this.#updates,
+      tokens: this.#tokens,
+      vectors: { params, ...others, [VELOCITY]: this.#velocity.slice() },
+      own: { updates, vectors: own },
+    };
+  }
+
+  /** Also takes a state of a run that has averaged gradients until now: its moments are everybody's. */
+  async restore({ step, updates, tokens, vectors, own }: ReplicaState): Promise<void> {
+    const { [VELOCITY]: velocity, ...others } = vectors;
+    const inner = { ...others, ...own?.vectors, params: vectors.params };
+    await this.inner.restore({ step, updates: own?.updates ?? updates, tokens, vectors: inner });
+    this.#velocity = velocity ?? new Float32Array(this.size);
+    this.#trained = undefined;
+    this.#step = step;
+    this.#updates = updates;
+    this.#tokens = tokens;
+  }
+
+  async hashes(): Promise<StateHashes> {
+    return hashesOf(await this.state());
+  }
+
+  save(state: ReplicaState): Promise<string> {
+    return this.inner.save(state);
+  }
+
+  saveOwn(state: ReplicaState): Promise<string> {
+    return this.inner.saveOwn(state);
+  }
+
+  dispose(): void {
+    this.inner.dispose();
+  }
+
+  /** The parameters, this member's own moments, and what else the inner replica has. */
+  #split({ params, ...rest }: ReplicaState["vectors"]) {
+    const isOwn = (name: string) => this.moments.includes(name);
+    const entries = Object.entries(rest);
+    const own = Object.fromEntries(entries.filter(([name]) => isOwn(name)));
+    const others = Object.fromEntries(entries.filter(([name]) => !isOwn(name)));
+    return { params, own, others };
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Small steps that the pure functions of the membership are made of.
+ *
+ * @module
+ */
+
+import type { DistEvent } from "../replica/plan.ts";
+import type { Candidate, Member, RunState, Stage, Transition } from "./run_state.ts";
+
+/** Nothing follows. */
+export function stay(state: RunState): Transition {
+  return { state, actions: [] };
+}
+
+/** What was waited for is there: `between_steps.ts` says what comes next. */
+export function settled(state: RunState): Transition {
+  return stay({ ...state, stage: { kind: "settled" } });
+}
+
+/** The same at a boundary whose candidates were admitted already. */
+export function settledOpen(state: RunState): Transition {
+  return stay({ ...state, stage: { kind: "settled", isOpen: true } });
+}
+
+/** Begins a stage, and tells all members what it is. */
+export function enter(state: RunState, stage: Stage): Transition {
+  return { state: { ...state, stage }, actions: [{ do: "announce" }] };
+}
+
+/** Ends the run: with an error, or well. */
+export function endRun(state: RunState, now: number, error?: string): Transition {
+  return enter(state, { kind: "ended", since: now, error });
+}
+
+/** Ends the run with an error from which another coordinator can go on. */
+export function endForNow(state: RunState, now: number, error: string): Transition {
+  return enter(state, { kind: "ended", since: now, error, canResume: true });
+}
+
+/** An event for those who watch, before what follows. */
+export function reportAnd(event: DistEvent, { state, actions }: Transition): Transition {
+  return { state, actions: [{ do: "report", event }, ...actions] };
+}
+
+/** First one transition, then another from where it led. */
+export function andThen(first: Transition, next: (state: RunState) => Transition): Transition {
+  const { state, actions } = next(first.state);
+  return { state, actions: [...first.actions, ...actions] };
+}
+
+/** The state with a member that is new or has changed. */
+export function withMember(state: RunState, member: Member): RunState {
+  return { ...state, members: new Map(state.members).set(member.name, member) };
+}
+
+/** The state with a candidate that is new or has changed. */
+export function withCandidate(state: RunState, candidate: Candidate): RunState {
+  return { ...state, candidates: new Map(state.candidates).set(candidate.name, candidate) };
+}
+
+/** The state without a candidate. */
+export function withoutCandidate(state: RunState, name: string): RunState {
+  const candidates = new Map(state.candidates);
+  candidates.delete(name);
+  return { ...state, candidates };
+}
+
+/** The values that are there. */
+export function known<T>(values: readonly (T | undefined)[]): T[] {
+  return values.filter((value) => value !== undefined);
+}
+
+/** Whether no step is to follow. */
+export function isOver({ step, plan, interrupted }: RunState): boolean {
+  return step >= plan.steps || interrupted;
+}

@@ -1,0 +1,170 @@
+/**
+ * Who averages which parts: the coordinator alone, or reducers that are there for it. Pure functions. The parts of a step are
+ * dealt out when it opens, one after the other; who is lost leaves its own to others, who pull the sums again.
+ *
+ * @module
+ */
+
+import { codecOf } from "../vectors/codecs.ts";
+import type { MembershipEvent } from "../state/events.ts";
+import type { ReceivedOf, StepOfVectors } from "../protocol/messages.ts";
+import type { DistEvent } from "../replica/plan.ts";
+import { layoutOf } from "../../layout.ts";
+import { BLOCK } from "../vectors/sums.ts";
+import { heardOf } from "../state/reconnection.ts";
+import type { Reducer, RunState, StepInProgress, Transition } from "../state/run_state.ts";
+import { withMalformed } from "../state/traffic.ts";
+import { reportAnd, stay, withCandidate } from "../state/transitions.ts";
+import { ownerOf, partsOf } from "../vectors/parts.ts";
+import { COORDINATOR } from "../protocol/transport.ts";
+import { totalOf } from "./progress.ts";
+
+/** Who averages a step that opens now. */
+export function ownersOf({ reducers }: RunState): string[] {
+  return reducers.size > 0 ? [...reducers.keys()] : [COORDINATOR];
+}
+
+/** What those who average have to do; undefined where it is not time for it. */
+export function workOf(
+  { stage, step, appliedStep, members, credentials }: RunState,
+): StepOfVectors | undefined {
+  if (stage.kind !== "averaging") return undefined;
+  const { openedIn, sums, owners, reports: { length: leaves } } = stage;
+  return {
+    step: step + 1,
+    appliedStep,
+    openedIn,
+    owners,
+    leaves,
+    sums,
+    members: [...members.keys()],
+    ...totalOf(stage),
+    values: layoutOf(credentials?.identity.layout ?? []).size,
+  };
+}
+
+/** Whether a reducer has told of the parts that are its own, and of all blocks of each. */
+export function isSoundReport(
+  { sender, message: { squares } }: ReceivedOf<"reduced">,
+  { owners, values }: StepOfVectors,
+  partElements: number,
+): boolean {
+  const parts = partsOf(owners, sender, Math.ceil(values / partElements));
+  const blocks = new Map(squares.map(([part, { length }]) => [part, length]));
+  const blocksOf = (part: number) => Math.ceil(Math.min(partElements, values - part * partElements) / BLOCK);
+  return owners.includes(sender) && squares.length === parts.length &&
+    parts.every((part) => blocks.get(part) === blocksOf(part));
+}
+
+/** Whether one who averages has not finished its share of the open step. */
+export function isAveraging({ stage }: RunState, name: string): boolean {
+  return stage.kind === "averaging" && stage.owners.includes(name) && !stage.done.has(name);
+}
+
+/** The state with a reducer that is new or has changed. */
+export function withReducer(state: RunState, reducer: Reducer): RunState {
+  return { ...state, reducers: new Map(state.reducers).set(reducer.name, reducer) };
+}
+
+/** A reducer is there. One that is new gets its share from the next step on. */
+export function engage(
+  state: RunState,
+  { reducer: name, owing, malformedOrders }: MembershipEvent & { kind: "reducer" },
+  now: number,
+): Transition {
+  if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
+  const present = state.reducers.get(name);
+  const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
+  const returnedAt = present && heardOf(state, present, now).returnedAt;
+  const next = withReducer(withMalformed(state, name, malformedOrders), {
+    name,
+    since: present?.since ?? state.generation,
+    heardAt: now,
+    returnedAt,
+    idleSince: isIdle ? present?.idleSince ?? now : undefined,
+    // By its own clock, which did not stand still while it had no connection.
+    owing: new Map(
+      Object.entries(owing).map((
+        [member, seconds],
+      ) => [member, Math.max(now - seconds, returnedAt ?? -Infinity)]),
+    ),
+  });
+  const event: DistEvent = { kind: "reducerJoined", reducer: name, reducers: next.reducers.size };
+  return present ? stay(next) : reportAnd(event, stay(next));
+}
+
+/** A reducer has left, or was lost: others average its parts in the same step, since the members still have their sums. */
+export function loseReducer(state: RunState, name: string, error?: string): Transition {
+  const reducers = new Map(state.reducers);
+  reducers.delete(name);
+  if (state.stage.kind === "ended") return stay({ ...state, reducers });
+  // Another generation: what the lost one still sends, should it be alive, is not taken any more.
+  const generation = state.generation + (state.generation > 0 ? 1 : 0);
+  const next = handOver({ ...state, reducers, generation }, name);
+  const event = {
+    kind: "reducerLeft",
+    reducer: name,
+    reducers: reducers.size,
+    ...(error ? { error } : {}),
+  } as const;
+  if (!hasResiduals(state)) return reportAnd(event, next);
+  return reportAnd(event, reportAnd({ kind: "residualsDropped", holder: name, reason: "it left" }, next));
+}
+
+function handOver(state: RunState, lost: string): Transition {
+  const { stage } = state;
+  const isOpen = stage.kind === "computing" || stage.kind === "averaging";
+  if (!isOpen || !stage.owners.includes(lost) || stage.done.has(lost)) return stay(state);
+  const { owners, heirs } = inherited(state, stage.owners, (owner) => owner !== lost);
+  const done = new Map(stage.done);
+  for (const heir of heirs) done.delete(heir);
+  const handed = withoutFollowers({ ...state, stage: { ...stage, owners, done } });
+  return { state: handed, actions: stage.kind === "averaging" ? [{ do: "average" }] : [] };
+}
+
+/** The open step, all parts of which are averaged anew, by those who are there. */
+export function anew<S extends StepInProgress>(state: RunState, stage: S): S {
+  const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
+  const { owners } = inherited(state, stage.owners, isThere);
+  return { ...stage, owners, done: new Map(), squares: new Map() };
+}
+
+/** The owners with others, in turn, in the places of those that are not there; and who these others are. */
+function inherited(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
+  const heirs = ownersOf(state);
+  let next = 0;
+  return {
+    owners: owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]),
+    heirs: heirs.slice(0, next),
+  };
+}
+
+/**
+ * Parts that were averaged by another one come again, with other residuals and so with other bytes. Members acknowledge what
+ * they have; candidates don't, and could keep what came first: they begin anew.
+ */
+function withoutFollowers(state: RunState): RunState {
+  if (!hasResiduals(state)) return state;
+  let next = state;
+  for (const candidate of state.candidates.values()) {
+    next = withCandidate(next, { ...candidate, source: undefined, ready: false });
+  }
+  return next;
+}
+
+/** Says that residuals stay behind where parts have other owners than in the step before. */
+export function reportMoved(before: RunState, opened: Transition): Transition {
+  const { stage } = opened.state;
+  const { lastOwners } = before; // none where a run is resumed: whoever averages now finds what others have kept
+  if (stage.kind !== "computing" || !lastOwners || !codecOf(before.plan.codec).hasFeedback) return opened;
+  const { owners } = stage;
+  const isSame = Array.from({ length: owners.length * lastOwners.length }, (_, part) => part)
+    .every((part) => ownerOf(owners, part) === ownerOf(lastOwners, part));
+  if (isSame) return opened;
+  const reason = `its parts are shared out among ${owners.join(", ")}`;
+  return reportAnd({ kind: "residualsDropped", holder: "the mean", reason }, opened);
+}
+
+function hasResiduals({ generation, plan }: RunState): boolean {
+  return generation > 0 && codecOf(plan.codec).hasFeedback;
+}

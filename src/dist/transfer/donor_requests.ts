@@ -1,0 +1,60 @@
+/**
+ * How somebody who wants a state asks the one who has pinned it, directly, until there is an answer.
+ *
+ * @module
+ */
+
+import { encodeFrame, type Frame } from "../protocol/frames.ts";
+import { decodeMessage, isOf, type ReceivedOf } from "../protocol/messages.ts";
+import type { Donor } from "./state_transfer.ts";
+import { subjects, type Transport } from "../protocol/transport.ts";
+import { Halted } from "../../errors.ts";
+
+/** Who asks whom for what. */
+export interface DonorRequests {
+  /** Name of the run. */
+  run: string;
+  /** Who asks. */
+  asker: string;
+  /** Who is asked. */
+  donor: string;
+  /** The step of the pinned state. */
+  step: number;
+  /** Seconds that an answer may take before the question is repeated. */
+  patienceSeconds: number;
+  /** Whether an answer about what the state consists of can be right. */
+  isSound: (manifest: ReceivedOf<"manifest">) => boolean;
+  /** Whether the state is still wanted from this donor: the coordinator may name another one. */
+  isWanted: () => boolean;
+}
+
+/** A donor, asked over the bus. */
+export function donorOver(transport: Transport, requests: DonorRequests): Donor {
+  const { run, asker: sender, donor, step, patienceSeconds, isSound, isWanted } = requests;
+  const ask = async <K extends "manifest" | "piece">(
+    fields: Pick<Frame, "kind"> & Partial<Frame>,
+    wanted: K,
+    isAnswer: (frame: ReceivedOf<K>) => boolean,
+  ): Promise<ReceivedOf<K>> => {
+    const question = encodeFrame({ run, sender, step, ...fields });
+    for (;;) {
+      if (!isWanted()) throw new Halted();
+      const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
+      const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
+      if (frame && !("refused" in frame) && isOf(frame, wanted) && isAnswer(frame)) return frame;
+      // The coordinator notices if the donor is gone, and names another one.
+      if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
+    }
+  };
+  return {
+    inspect: () => ask({ kind: "inspect" }, "manifest", isSound),
+    fetch: (vector, part, bytes) =>
+      ask(
+        { kind: "fetch", lo: vector, part },
+        "piece",
+        (piece) =>
+          piece.step === step && piece.lo === vector && piece.part === part &&
+          piece.codec === "float32" && piece.payload.length === bytes,
+      ),
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * How the state of a replica gets to another process: the donor pins a copy and answers requests for its parts, the receiver asks
+ * for all of them, a window at a time, and checks their hash.
+ *
+ * @module
+ */
+
+import { encodeFrame, floatBytes, type Frame } from "../protocol/frames.ts";
+import { encodeControl, type Messages, type ReceivedOf } from "../protocol/messages.ts";
+import type { ReplicaState } from "../replica/replica.ts";
+import { namesOf, stateHashOf } from "../replica/state_hash.ts";
+
+/** A state that waits for those who want it. */
+export class PinnedState {
+  /** All vectors in the order of the manifest, the member's own last. */
+  readonly #vectors: Float32Array[];
+  #manifest: Promise<Messages["manifest"]> | undefined;
+
+  /**
+   * Keeps a state.
+   *
+   * @param state a copy that nobody changes
+   * @param partElements values of a part
+   */
+  constructor(readonly state: ReplicaState, readonly partElements: number) {
+    const { vectors, own } = state;
+    const inOrder = (some: Record<string, Float32Array>) => namesOf(some).map((name) => some[name]);
+    this.#vectors = [...inOrder(vectors), ...inOrder(own?.vectors ?? {})];
+  }
+
+  /** What the state consists of. It is hashed when it is first asked for: whoever pins a state does not wait for that. */
+  manifest(): Promise<Messages["manifest"]> {
+    return this.#manifest ??= this.#describe();
+  }
+
+  async #describe(): Promise<Messages["manifest"]> {
+    const { state: { step, updates, tokens, vectors, own }, partElements } = this;
+    const sizesOf = (some: Record<string, Float32Array>) =>
+      namesOf(some).map((name): [string, number] => [name, some[name].length]);
+    return {
+      step,
+      updates,
+      tokens,
+      partElements,
+      vectors: sizesOf(vectors),
+      ...(own ? { own: { updates: own.updates, vectors: sizesOf(own.vectors) } } : {}),
+      stateHash: await stateHashOf(this.state),
+    };
+  }
+
+  /** One part of a vector; undefined where there is none. */
+  part(vector: number, part: number): Uint8Array | undefined {
+    const values = this.#vectors[vector];
+    const from = part * this.partElements;
+    return values && from < values.length
+      ? floatBytes(values.subarray(from, from + this.partElements))
+      : undefined;
+  }
+
+  /** The answer to a question about this state; undefined where there is none. */
+  async answer(
+    { kind, lo, part }: Pick<Frame, "kind" | "lo" | "part">,
+    from: Pick<Frame, "run" | "sender" | "step">,
+  ): Promise<Uint8Array | undefined> {
+    if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, await this.manifest());
+    const payload = kind === "fetch" ? this.part(lo, part) : undefined;
+    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+  }
+}
+
+/** What a receiver asks a donor, again where question or answer was lost. */
+export interface Donor {
+  /** Asks what the state consists of. */
+  inspect(): Promise<ReceivedOf<"manifest">>;
+  /** Asks for one part of a vector, of so many bytes. */
+  fetch(vector: number, part: number, bytes: number): Promise<ReceivedOf<"piece">>;
+}
+
+/** How a state is taken over. */
+export interface TakeOverOptions {
+  /** Bytes that are asked for at once. */
+  windowBytes: number;
+  /** Hash and step of the receiver's own state: where they are the donor's, nothing is transferred. */
+  own?: { step: number; stateHash: string };
+  /** Hash that the state has to have. */
+  stateHash?: string;
+  /** Told which share of the state is there. */
+  onProgress?: (share: number) => void;
+}
+
+/**
+ * Takes over a state.
+ *
+ * @returns the state with the bytes that came for it; undefined where the receiver has it already
+ * @throws {Error} where what came has another hash than the donor says, or than it has to have
+ */
+export async function takeOver(
+  donor: Donor,
+  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TakeOverOptions,
+): Promise<{ state: ReplicaState; bytes: number } | undefined> {
+  const { message } = await donor.inspect();
+  const { vectors: sizes, own: ownSizes, stateHash, partElements, ...counts } = message;
+  if (own?.step === counts.step && own.stateHash === stateHash) return undefined;
+  const differs = () =>
+    new Error(`the state of step ${counts.step} has arrived with another hash than wanted`);
+  if (wanted !== undefined && wanted !== stateHash) throw differs();
+  const all = [...sizes, ...ownSizes?.vectors ?? []].map(([, size]) => new Float32Array(size));
+  const values = all.reduce((sum, { length }) => sum + length, 0);
+  const parts = all.flatMap(({ length }, vector) =>
+    Array.from({ length: Math.ceil(length / partElements) }, (_, part) => ({ vector, part }))
+  );
+  let bytes = 0;
+  const next = parts.values();
+  const lane = async () => {
+    for (const { vector, part } of next) {
+      const into = floatBytes(all[vector].subarray(part * partElements, (part + 1) * partElements));
+      const { payload } = await donor.fetch(vector, part, into.length);
+      into.set(payload);
+      bytes += into.length;
+      onProgress(bytes / (4 * values));
+    }
+  };
+  const window = Math.max(1, Math.floor(windowBytes / (4 * partElements)));
+  await Promise.all(Array.from({ length: window }, lane));
+  const { params, ...others } = Object.fromEntries(sizes.map(([name], i) => [name, all[i]]));
+  const state: ReplicaState = { ...counts, vectors: { params, ...others } };
+  if (ownSizes) {
+    const { updates, vectors } = ownSizes;
+    const entries = vectors.map(([name], i) => [name, all[sizes.length + i]] as const);
+    state.own = { updates, vectors: Object.fromEntries(entries) };
+  }
+  if (await stateHashOf(state) !== stateHash) throw differs();
+  return { state, bytes };
+}

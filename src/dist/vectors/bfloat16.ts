@@ -1,0 +1,22 @@
+/**
+ * The upper half of each float32, rounded to nearest, ties to even: eight bits of precision, the same range. NaN stays
+ * NaN; what is above the largest bfloat16 by half a step or more becomes infinite.
+ *
+ * @module
+ */
+
+import { CHUNK, loadHalves, storeHalves } from "./kernel.ts";
+import type { VectorCodec } from "./codecs.ts";
+
+/** The bytes of the chunk that begins with a value. */
+const chunkOf = (bytes: Uint8Array, from: number) => bytes.subarray(2 * from, 2 * (from + CHUNK));
+
+/** Two bytes a value. */
+export const bfloat16: VectorCodec = {
+  name: "bfloat16",
+  isExact: false,
+  hasFeedback: false,
+  byteLength: (count) => 2 * count,
+  store: (slot, bytes, _values, from) => storeHalves(slot, chunkOf(bytes, from)),
+  load: (bytes, _values, from, slot) => loadHalves(chunkOf(bytes, from), slot),
+};

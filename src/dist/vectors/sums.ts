@@ -1,0 +1,133 @@
+/**
+ * The arithmetic of averaging, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
+ * are added in the same order in float64.
+ *
+ * @module
+ */
+
+import { addSlots, areFiniteIn, CHUNK, divideAndSquare, loadValues, squaresOf, valuesIn } from "./kernel.ts";
+import { splitOf } from "./tree.ts";
+
+/** What one micro-batch, or any subtree of micro-batches, adds to a step: sums over counted tokens, never means. */
+export interface GradientSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
+  lossSum: number;
+  /** How many tokens were counted. */
+  tokens: number;
+  /** Gradient of `lossSum` in Layout order. */
+  gradient: Float32Array;
+}
+
+/** Loss of a micro-batch of the validation part. */
+export interface LossSum {
+  /** Sum of the losses of the counted tokens, in nats (float64). */
+  lossSum: number;
+  /** How many tokens were counted. */
+  tokens: number;
+}
+
+/**
+ * Values in a block of the norm. The norm is defined over whole blocks in order, so that it does not depend on how the
+ * vector was cut into parts, as long as parts are whole blocks.
+ */
+export const BLOCK = 65_536;
+
+/** The parts of a vector that the kernel takes at once, in order. */
+function* chunksOf(values: Float32Array): Generator<Float32Array> {
+  for (let from = 0; from < values.length; from += CHUNK) yield values.subarray(from, from + CHUNK);
+}
+
+/** Adds `right` to `left`, in place. */
+export function addInto(left: Float32Array, right: Float32Array): void {
+  let from = 0;
+  for (const chunk of chunksOf(left)) {
+    loadValues(chunk, 0);
+    loadValues(right.subarray(from, from + chunk.length), 1);
+    addSlots(0, 1, chunk.length);
+    chunk.set(valuesIn(0, chunk.length));
+    from += chunk.length;
+  }
+}
+
+/**
+ * Gives the memory of a vector that nobody needs any more back at once. V8 collects a small object without haste, and does
+ * not see the 50 MB that hang on it.
+ */
+export function release(vector: Float32Array): void {
+  const buffer = vector.buffer as ArrayBuffer;
+  if (!buffer.detached) buffer.transfer(0);
+}
+
+/** Divides a sum by its tokens, in place: the weighted mean. Gives the sums of its squares, as {@linkcode blockSquares}. */
+export function divideBy(sum: Float32Array, tokens: number): number[] {
+  return sumsOfBlocks(sum, (chunk) => {
+    const squares = divideAndSquare(0, tokens, chunk.length);
+    chunk.set(valuesIn(0, chunk.length));
+    return squares;
+  });
+}
+
+/** Sums of squares, in float64, of each block of values. */
+export function blockSquares(values: Float32Array): number[] {
+  return sumsOfBlocks(values, (chunk) => squaresOf(0, chunk.length));
+}
+
+/** For each block the sum of what is found for its chunks, each of which is then in the kernel's first slot. */
+function sumsOfBlocks(values: Float32Array, find: (chunk: Float32Array) => number): number[] {
+  const sums: number[] = [];
+  for (let from = 0; from < values.length; from += BLOCK) {
+    let sum = 0;
+    for (const chunk of chunksOf(values.subarray(from, from + BLOCK))) {
+      loadValues(chunk, 0);
+      sum += find(chunk);
+    }
+    sums.push(sum);
+  }
+  return sums;
+}
+
+/** Euclidean norm from the sums of squares of all blocks, in order. */
+export function normOf(squares: readonly number[]): number {
+  return Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
+}
+
+/** Whether all values are finite. */
+export function isFiniteVector(values: Float32Array): boolean {
+  for (const chunk of chunksOf(values)) {
+    loadValues(chunk, 0);
+    if (!areFiniteIn(0, chunk.length)) return false;
+  }
+  return true;
+}
+
+/** The sum of [lo, hi) of a list of losses, in the tree's order; zero where it is empty. */
+export function addLosses(losses: readonly LossSum[], lo = 0, hi: number = losses.length): LossSum {
+  if (hi <= lo) return { lossSum: 0, tokens: 0 };
+  if (hi - lo === 1) return { lossSum: losses[lo].lossSum, tokens: losses[lo].tokens };
+  const middle = splitOf(lo, hi);
+  const left = addLosses(losses, lo, middle), right = addLosses(losses, middle, hi);
+  return { lossSum: left.lossSum + right.lossSum, tokens: left.tokens + right.tokens };
+}
+
+/**
+ * The sum over the subtree [lo, hi), from its micro-batches in order, holding one vector per level of the tree.
+ *
+ * @param gradientOf gradient sum of one micro-batch; its vector is overwritten
+ */
+export async function sumSubtree(
+  gradientOf: (microBatch: number) => Promise<GradientSum>,
+  lo: number,
+  hi: number,
+): Promise<GradientSum> {
+  if (hi - lo === 1) return await gradientOf(lo);
+  const middle = splitOf(lo, hi);
+  const left = await sumSubtree(gradientOf, lo, middle);
+  const right = await sumSubtree(gradientOf, middle, hi);
+  addInto(left.gradient, right.gradient);
+  release(right.gradient);
+  return {
+    lossSum: left.lossSum + right.lossSum,
+    tokens: left.tokens + right.tokens,
+    gradient: left.gradient,
+  };
+}

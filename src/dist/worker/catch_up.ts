@@ -1,0 +1,80 @@
+/**
+ * How a candidate gets the state of the run: it follows the order to take it over from a member, and answers the order
+ * again when it is repeated.
+ *
+ * @module
+ */
+
+import { donorOver } from "../transfer/donor_requests.ts";
+import { encodeControl, type ReceivedOf } from "../protocol/messages.ts";
+import { isSoundManifest } from "../protocol/order_checks.ts";
+import type { Voice } from "./reporter.ts";
+import type { Workbench } from "./step_executor.ts";
+
+/** To take a state over. */
+type Order = ReceivedOf<"takeover">;
+
+/** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
+export class Following {
+  #key = "";
+  /** The answer to an order that was carried out. */
+  #restored: { key: string; frame: Uint8Array } | undefined;
+
+  /**
+   * Nothing was ordered.
+   *
+   * @param patienceSeconds how long a donor may take for an answer before it is asked again
+   */
+  constructor(readonly bench: Workbench, readonly voice: Voice, readonly patienceSeconds: number) {}
+
+  /** Sends the answer again where the order was carried out already. */
+  repeat(order: Order): boolean {
+    if (this.#restored?.key !== keyOf(order)) return false;
+    this.voice.publish(this.#restored.frame);
+    return true;
+  }
+
+  /** Takes note of an order: earlier ones are void. */
+  accept(order: Order): void {
+    this.#key = keyOf(order);
+  }
+
+  /** All orders are void. */
+  forget(): void {
+    this.#key = "";
+    this.#restored = undefined;
+  }
+
+  /**
+   * Carries out an order that was accepted.
+   *
+   * @param isEnding whether the worker leaves
+   * @param restored called when the replica has the state
+   */
+  async takeOver(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
+    const { bench, voice, patienceSeconds } = this;
+    const { donor } = order.message;
+    const key = keyOf(order);
+    const isWanted = () => this.#key === key && !isEnding();
+    bench.effects.begin(`taking over the state of ${donor}`);
+    const asked = {
+      run: voice.run,
+      asker: voice.member,
+      donor,
+      step: order.step,
+      patienceSeconds,
+      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, voice.replica),
+      isWanted,
+    };
+    await bench.takeOver(donorOver(voice.transport, asked));
+    if (!isWanted()) return;
+    restored();
+    const frame = encodeControl({ ...voice.fields("restored"), step: order.step }, {});
+    this.#restored = { key, frame };
+    voice.publish(frame);
+  }
+}
+
+function keyOf(order: Order): string {
+  return `${order.step} ${order.message.donor}`;
+}

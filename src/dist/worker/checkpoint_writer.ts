@@ -1,0 +1,95 @@
+/**
+ * A member's part in checkpoints: it copies its state, then writes it, or what is its own of it, or lets the coordinator have it,
+ * while its replica goes on.
+ *
+ * @module
+ */
+
+import { errorMessage } from "../../errors.ts";
+import type { Messages } from "../protocol/messages.ts";
+import type { Replica, ReplicaState, SaveResult } from "../replica/replica.ts";
+
+/** How a member takes part. */
+export interface CheckpointWriterOptions {
+  /** Its name. */
+  member: string;
+  /** Whether it writes into the run's folder. */
+  atHome: boolean;
+  /** Whether, elsewhere, it writes the checkpoints that it hands to the coordinator. */
+  keepsCheckpoints?: boolean;
+  /** Pins a copy of the present state, which the coordinator can ask for. */
+  pin: () => Promise<ReplicaState>;
+  /** A state that is pinned; undefined where it is not, or not any more. */
+  pinned: (step: number) => ReplicaState | undefined;
+  /** Tells the coordinator what became of a checkpoint. */
+  tell: (step: number, result: SaveResult) => void;
+  /** Told where a checkpoint is kept on this machine that is not in the run's folder. */
+  onKept: (step: number, place: string) => void;
+}
+
+/** Writes one checkpoint at a time. */
+export class CheckpointWriter {
+  #written: Promise<void> = Promise.resolve();
+  #last: { step: number; result: SaveResult } | undefined;
+  /** The step of the state that the coordinator was last to collect. */
+  #handed: number | undefined;
+
+  /** Nothing to write yet. */
+  constructor(
+    readonly replica: Pick<Replica, "state" | "save" | "saveOwn">,
+    readonly options: CheckpointWriterOptions,
+  ) {}
+
+  /** Copies the present state, and begins what is to be done with it. Resolves with the copy. */
+  async begin({ writer }: Messages["save"]): Promise<void> {
+    const { replica, options: { member, atHome, keepsCheckpoints, pin, tell } } = this;
+    if (writer === member && atHome) {
+      const state = await replica.state();
+      return this.#write(() => replica.save(state), (result) => {
+        this.#last = { step: state.step, result };
+        tell(state.step, result);
+      });
+    }
+    const state = writer === member ? await pin() : await replica.state();
+    const tellFailure = (result: SaveResult) => "error" in result && tell(state.step, result);
+    if (writer === member) this.#handed = state.step;
+    if (state.own) this.#write(() => replica.saveOwn(state), tellFailure);
+    if (writer === member && keepsCheckpoints) this.#write(() => replica.save(state), tellFailure);
+  }
+
+  /**
+   * Writes the state that the coordinator was to collect, or another one that would be lost otherwise, on this machine.
+   *
+   * @param step of the first kind: nothing is done where it is not there any more
+   */
+  keep(step: number | undefined = this.#handed, state?: ReplicaState): void {
+    const { replica, options: { tell, onKept, pinned } } = this;
+    state ??= step === this.#handed && step !== undefined ? pinned(step) : undefined;
+    if (!state || step === undefined) return;
+    this.#handed = undefined;
+    const kept = state;
+    this.#write(() => replica.save(kept), (result) => {
+      this.#last = { step, result };
+      tell(step, result);
+      if ("place" in result) onKept(step, result.place);
+    });
+  }
+
+  /** Tells the result of a step's checkpoint again, where there is one and it was the last. */
+  repeat(step: number): void {
+    if (this.#last?.step === step) this.options.tell(step, this.#last.result);
+  }
+
+  /** Waits until nothing is being written. */
+  idle(): Promise<void> {
+    return this.#written;
+  }
+
+  /** Writes something when what was to be written before is there. */
+  #write(work: () => Promise<string>, told: (result: SaveResult) => void): void {
+    this.#written = this.#written.then(work).then(
+      (place): SaveResult => ({ place }),
+      (error): SaveResult => ({ error: errorMessage(error) }),
+    ).then(told);
+  }
+}

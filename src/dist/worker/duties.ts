@@ -1,0 +1,67 @@
+/**
+ * What a worker does between two steps when it is told to, and what it answers.
+ *
+ * @module
+ */
+
+import type { CheckpointWriter } from "./checkpoint_writer.ts";
+import { encodeControl, type Received, type ReceivedOf } from "../protocol/messages.ts";
+import type { ResidualKeeper } from "../allreduce/residuals.ts";
+import type { Voice } from "./reporter.ts";
+import type { Workbench } from "./step_executor.ts";
+
+/** An order between steps. */
+export type Duty = ReceivedOf<"evaluate" | "save" | "pin" | "hash">;
+
+/** Whether a frame is an order between steps. */
+export function isDuty(frame: Received): frame is Received & Duty {
+  const { kind } = frame;
+  return kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
+}
+
+/** Which of all orders between steps one is. */
+export function dutyKey({ kind, step, term, generation }: Duty): string {
+  return `${kind} ${step} ${term} ${generation}`;
+}
+
+/**
+ * Carries out an order between steps.
+ *
+ * @param answer sends an answer, and keeps it for when the order is repeated
+ */
+export async function carryOut(
+  order: Duty,
+  { bench, checkpoints, residuals, voice }: {
+    bench: Workbench;
+    checkpoints: CheckpointWriter;
+    residuals: ResidualKeeper;
+    voice: Voice;
+  },
+  answer: (frame: Uint8Array) => void,
+): Promise<void> {
+  const { member, replica } = voice;
+  switch (order.kind) {
+    case "evaluate": {
+      const losses = await bench.evaluate(order.message.ranges[member] ?? []);
+      return answer(encodeControl(voice.fields("evaluated"), { losses }));
+    }
+    case "save": {
+      const { copying, members } = order.message;
+      residuals.save(order.step, members);
+      if (!copying.includes(member)) return;
+      voice.setPhase("copying its state for a checkpoint");
+      await checkpoints.begin(order.message);
+      return answer(encodeControl(voice.fields("copied"), {}));
+    }
+    case "pin":
+      if (order.message.donor !== member) return;
+      voice.setPhase("copying its state for others");
+      await bench.pin();
+      return answer(encodeControl(voice.fields("pinned"), {}));
+    case "hash": {
+      voice.setPhase("hashing");
+      const hashes = await replica.hashes();
+      return answer(encodeControl(voice.fields("hashes"), { ...hashes, traffic: voice.traffic }));
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What a worker says: each frame with its place in the run, and signs of life that tell what it does and that it moves on.
+ *
+ * @module
+ */
+
+import { errorMessage } from "../../errors.ts";
+import type { ReportedSum } from "../replica/accumulate.ts";
+import type { Contact } from "../protocol/coordinator_link.ts";
+import { composeFrame, type Composition, type Frame, type FrameFields } from "../protocol/frames.ts";
+import { askCoordinator } from "./join.ts";
+import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
+import type { Replica, SaveResult } from "../replica/replica.ts";
+import { type Message, subjects, type Transport } from "../protocol/transport.ts";
+import type { VectorFields } from "../allreduce/member_side.ts";
+import type { Workbench } from "./step_executor.ts";
+import type { Range } from "../vectors/tree.ts";
+
+/** The voice of one worker. */
+export class Voice {
+  #phase = "ready";
+  /** Rises with everything that the worker does. */
+  #progress = 0;
+
+  /**
+   * A worker of a run that has not done anything.
+   *
+   * @param about what heartbeats tell of it: what it has sent and received so far, and whether it wants to leave
+   */
+  constructor(
+    readonly transport: Transport,
+    readonly run: string,
+    readonly member: string,
+    readonly replica: Replica,
+    readonly contact: Contact,
+    readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
+  ) {}
+
+  /** What the worker has sent, received and dropped so far. */
+  get traffic(): Traffic {
+    const { stale: staleOrders, malformed: malformedOrders } = this.contact;
+    return { ...this.about.transferred(), staleOrders, malformedOrders };
+  }
+
+  /** The worker does something else now. */
+  setPhase(phase: string): void {
+    this.#phase = phase;
+    this.#progress++;
+  }
+
+  /** What all frames of this worker say. */
+  fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
+    const { run, member: sender, replica: { step }, contact: { place: { term, generation } } } = this;
+    return { kind, run, sender, term, generation, step };
+  }
+
+  /** Sends a frame to the coordinator. */
+  publish(frame: Uint8Array): void {
+    this.transport.publish(subjects.from(this.run, this.member), frame);
+  }
+
+  /** Sends a part of a vector, or that one has come, to who averages it. */
+  transfer(reducer: string, fields: VectorFields, payload?: Composition): void {
+    this.#progress++;
+    const frame = composeFrame({ ...this.fields(fields.kind), ...fields }, payload);
+    this.transport.compose(subjects.vectors(this.run, reducer, this.member), frame);
+  }
+
+  /** Offers a sum over micro-batches of the next step. */
+  offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
+    const finite = reports.every((report) => report.finite);
+    const named = { ...this.fields("offer"), step: this.replica.step + 1, lo, hi, lossSum, tokens, finite };
+    this.publish(encodeControl(named, { microBatches: reports, seconds }));
+  }
+
+  /** Tells what became of a checkpoint. */
+  saved(step: number, result: SaveResult): void {
+    this.publish(encodeControl({ ...this.fields("saved"), step }, result));
+  }
+
+  /** Answers a newcomer who asks for the state that this worker has pinned. */
+  answer({ data, respond }: Message, bench: Workbench): void {
+    const question = decodeMessage(data, this.run);
+    if ("refused" in question) return;
+    bench.answer(question, { run: this.run, sender: this.member, step: question.step })
+      .then((answer) => answer && respond?.(answer));
+  }
+
+  /** Tells the coordinator that this worker leaves, and the error where that is why. */
+  async leave(error?: unknown): Promise<void> {
+    const why = error === undefined ? {} : { error: errorMessage(error) };
+    const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
+    const asked = askCoordinator(this.transport, this.run, this.member, leave, ["alive"]);
+    await asked.catch(() => {}); // nobody is left to be told
+  }
+
+  /** A sign of life. */
+  status(): Uint8Array {
+    const { traffic } = this;
+    const leaving = this.about.isLeaving() ? { isLeaving: true } as const : {};
+    const status = { phase: this.#phase, progress: this.#progress, traffic, ...leaving };
+    return encodeControl(this.fields("status"), status);
+  }
+}

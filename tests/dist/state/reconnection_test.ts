@@ -1,0 +1,168 @@
+/** The coordinator had no connection: who comes back when, on paper. @module */
+
+import assert from "node:assert/strict";
+import { LEAVE_SECONDS } from "../../../src/dist/coordinator/state_machine.ts";
+import type { Action } from "../../../src/dist/state/run_state.ts";
+import { begun, type Paper } from "../support/paper.ts";
+import { GONE_SECONDS } from "../../../src/dist/protocol/timeouts.ts";
+
+const lostNames = (actions: Action[]) =>
+  actions.flatMap((action) =>
+    action.do === "report" && (action.event.kind === "left" || action.event.kind === "reducerLeft")
+      ? [`${"member" in action.event ? action.event.member : action.event.reducer}: ${action.event.error}`]
+      : []
+  ).join("; ");
+
+/** A run whose steps take half a second, so that silence has the floor; then the coordinator has no connection for so long. */
+function cutOff(seconds: number, changes: Parameters<typeof begun>[0] = {}): Paper {
+  const evaluation = { every: 0, microBatches: 0 };
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 60, steps: 1000, evaluation, ...changes });
+  for (let i = 0; i < 3; i++) {
+    paper.now += 0.5;
+    paper.step();
+  }
+  for (const end = paper.now + seconds; paper.now < end; paper.now++) {
+    paper.do({ kind: "deaf", isCutOff: true });
+    assert.equal(lostNames(paper.do({ kind: "tick" })), "");
+  }
+  return paper;
+}
+
+/** A member is heard of, and gets on. */
+function alive(paper: Paper, member: string): void {
+  const status = { phase: "computing", progress: paper.now };
+  paper.do({ kind: "status", member, step: paper.state.step, status });
+}
+
+/** Lets seconds pass: some members are heard of each second, nobody listens where the others should. Whom the run loses. */
+function pass(paper: Paper, seconds: number, heard: string[], missing: string[] = []): string {
+  let lost = "";
+  for (const end = paper.now + seconds; paper.now < end; paper.now++) {
+    for (const member of heard) alive(paper, member);
+    for (const name of missing) lost += lostNames(paper.do({ kind: "probed", name, there: false }));
+    lost += lostNames(paper.do({ kind: "tick" }));
+  }
+  return lost;
+}
+
+Deno.test("who is back later than the coordinator is not lost, though nobody listens there meanwhile", () => {
+  const paper = cutOff(300);
+  assert.equal(pass(paper, 55, ["a"], ["b"]), "");
+  assert.equal(pass(paper, 3, ["a", "b"]), "", "what was seen of its absence is forgotten");
+  assert.equal(paper.state.members.size, 2);
+});
+
+Deno.test("who does not come back is lost after the whole silence; who was back and goes again, as quickly as ever", () => {
+  const paper = cutOff(300);
+  assert.equal(pass(paper, 58, ["a"]), "");
+  assert.match(pass(paper, 3, ["a"]), /^b: nothing was heard of it for/);
+  const again = cutOff(300);
+  pass(again, 5, ["a", "b"]);
+  assert.match(
+    pass(again, GONE_SECONDS + 1, ["a"], ["b"]),
+    /^b: (nothing was heard of it|its connection has ended)/,
+  );
+});
+
+Deno.test("a lack of progress counts from when each is back", () => {
+  const paper = cutOff(300);
+  assert.equal(pass(paper, 50, ["a"]), "");
+  const still = () => {
+    alive(paper, "a");
+    paper.do({ kind: "heard", member: "b" });
+    paper.now++;
+    return lostNames(paper.do({ kind: "tick" }));
+  };
+  for (let i = 0; i < 14; i++) assert.equal(still(), "");
+  assert.match(still() + still(), /^b: it made no progress for 15 s/); // 30 times half a second
+});
+
+Deno.test("parts of vectors are owed from when each is back", () => {
+  const paper = cutOff(0, { patienceSeconds: 10 });
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  assert.equal(paper.stage, "averaging");
+  const owing = new Map([["b", paper.now]]);
+  paper.now += 1;
+  paper.do({ kind: "deaf", isCutOff: true });
+  const tick = (...heard: string[]) => {
+    paper.now++;
+    for (const member of heard) paper.do({ kind: "heard", member });
+    return lostNames(paper.do({ kind: "tick", owing }));
+  };
+  for (let i = 0; i < 40; i++) assert.equal(tick("a"), "");
+  for (let i = 0; i < 29; i++) assert.equal(tick("a", "b"), "", "it is back");
+  assert.match(tick("a", "b") + tick("a", "b"), /^b: it made no progress for 30 s/);
+});
+
+Deno.test("a reducer that is back later is not lost, nor taken for stuck", () => {
+  const paper = begun({ patienceSeconds: 2, silenceSeconds: 60, steps: 1000 });
+  const beat = (owing: Record<string, number> = {}) =>
+    paper.do({ kind: "reducer", reducer: "r", term: 1, owing });
+  beat();
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  paper.averaged();
+  paper.beat(1);
+  paper.offer("a", 0, 2);
+  paper.offer("b", 2, 4);
+  assert.equal(paper.stage, "averaging");
+  paper.do({ kind: "deaf", isCutOff: true });
+  for (let i = 0; i < 50; i++, paper.now++) {
+    paper.beat(paper.state.step, "waiting", i);
+    paper.do({ kind: "probed", name: "r", there: false });
+    assert.equal(lostNames(paper.do({ kind: "tick" })), "");
+  }
+  beat({ a: 50, b: 50 }); // by its own clock, which did not stand still
+  assert.equal(lostNames(paper.do({ kind: "tick" })), "");
+  for (let i = 0; i < 10; i++, paper.now++) {
+    paper.beat(paper.state.step);
+    beat({ a: 50 + i, b: 50 + i });
+  }
+  assert.match(lostNames(paper.do({ kind: "tick" })), /^r: nothing that members send has reached it for 6 s/);
+});
+
+Deno.test("a coordinator that is frozen just after it is back still waits for those who are not", () => {
+  const paper = cutOff(100);
+  pass(paper, 3, ["a"]);
+  paper.now += 3;
+  paper.do({ kind: "deaf", isCutOff: false });
+  assert.equal(pass(paper, 40, ["a"], ["b"]), "");
+  assert.match(pass(paper, 20, ["a"], ["b"]), /^b: /);
+});
+
+Deno.test("a run that has ended dismisses those who come back later", () => {
+  const paper = cutOff(0);
+  paper.state = { ...paper.state, stage: { kind: "ended", since: paper.now } };
+  const isOver = () => paper.do({ kind: "tick" }).some((action) => action.do === "end");
+  for (let i = 0; i < 100; i++, paper.now++) {
+    paper.do({ kind: "deaf", isCutOff: true });
+    assert.ok(!isOver());
+  }
+  for (let i = 0; i < 30; i++, paper.now++) assert.ok(!isOver(), `${i}`);
+  paper.do({ kind: "leave", member: "a" });
+  assert.ok(!isOver(), "b is still to come");
+  paper.do({ kind: "leave", member: "b" });
+  assert.ok(isOver());
+  const never = cutOff(0);
+  never.state = { ...never.state, stage: { kind: "ended", since: never.now } };
+  never.now += LEAVE_SECONDS;
+  assert.ok(never.do({ kind: "tick" }).some((action) => action.do === "end"), "nobody was cut off");
+});
+
+Deno.test("a coordinator that takes over does not decide while it has no connection, nor before others can be back", () => {
+  const { state } = begun({ silenceSeconds: 60, heartbeatSeconds: 1 });
+  const paper = begun();
+  paper.state = {
+    ...state,
+    stage: { kind: "gathering", expected: 2, sighted: new Set(), arrivals: new Map() },
+  };
+  const isDecided = () => paper.do({ kind: "tick" }).some((action) => action.do === "recall");
+  for (paper.now = 1; paper.now < 100; paper.now++) {
+    paper.do({ kind: "deaf", isCutOff: true });
+    assert.ok(!isDecided());
+  }
+  for (; paper.now < 155; paper.now++) assert.ok(!isDecided(), `${paper.now}`);
+  paper.now = 160;
+  assert.ok(isDecided());
+});

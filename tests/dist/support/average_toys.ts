@@ -1,0 +1,47 @@
+/**
+ * Toys that average parameters, and a round of theirs on paper.
+ *
+ * @module
+ */
+
+import { AveragingReplica } from "../../../src/dist/replica/diloco_replica.ts";
+import type { OuterOptions } from "../../../src/dist/replica/outer_optimizer.ts";
+import { addInto, divideBy, type GradientSum } from "../../../src/dist/vectors/sums.ts";
+import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
+import type { Range } from "../../../src/dist/vectors/tree.ts";
+
+/** The settings of the paper. */
+export const DILOCO: OuterOptions = { rate: 0.7, momentum: 0.9 };
+
+/** Micro-batches of a toy's step. */
+const { microBatches } = toyPlan();
+
+/** A toy that takes local steps. */
+export function averagingToy(options: ToyOptions = {}): AveragingReplica {
+  return new AveragingReplica(new ToyReplica(options), DILOCO);
+}
+
+/** What is inside. */
+export function toyOf(replica: AveragingReplica): ToyReplica {
+  return replica.inner as ToyReplica;
+}
+
+/** One round on paper, of the members that have a share. */
+export async function roundOnPaper(
+  members: readonly AveragingReplica[],
+  shares: readonly Range[],
+  steps: number,
+) {
+  const sums: GradientSum[] = [];
+  for (const [i, replica] of members.entries()) {
+    sums.push((await replica.localSteps({ steps, share: shares[i], microBatches })).sum);
+  }
+  const [{ gradient: mean }, ...others] = sums;
+  for (const { gradient } of others) addInto(mean, gradient);
+  const tokens = sums.reduce((sum, each) => sum + each.tokens, 0);
+  divideBy(mean, tokens);
+  const step = members[0].step + steps;
+  for (const replica of members) {
+    await replica.apply(mean, { step, apply: true, norm: NaN, tokens, localSteps: steps });
+  }
+}

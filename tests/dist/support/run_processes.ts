@@ -1,0 +1,93 @@
+/**
+ * Runs toys in processes of their own, over a real NATS server.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import { coordinate } from "../../../src/dist/coordinator.ts";
+import { connectNats } from "../../../src/dist/nats/transport.ts";
+import type { CoordinationPlan, DistEvent, RunOutcome } from "../../../src/dist/replica/plan.ts";
+import { descendants } from "../../run/runs.ts";
+import { bounded } from "./bounded.ts";
+import type { ToyOrder } from "./toy_worker.ts";
+
+/** Starts a worker process. */
+export function startToyWorker(order: ToyOrder): Deno.ChildProcess {
+  return startToy("toy_worker.ts", order);
+}
+
+/** Starts one of this folder's scripts with an order. */
+export function startToy(name: string, order: unknown): Deno.ChildProcess {
+  const script = fileURLToPath(new URL(name, import.meta.url));
+  const settings = fileURLToPath(new URL("../../../deno.json", import.meta.url));
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--config", settings, "-A", script, JSON.stringify(order)],
+    stdin: "null",
+    stdout: "null",
+    stderr: "inherit",
+  }).spawn();
+}
+
+/**
+ * Coordinates worker processes; waits until they have ended. Where the run fails, or hangs, they are killed.
+ *
+ * @param onEvent gets what happens, with a way to start more workers, and those that were started, by name
+ */
+export async function runProcesses(
+  url: string,
+  plan: CoordinationPlan,
+  orders: Omit<ToyOrder, "url" | "run">[],
+  onEvent: (
+    event: DistEvent,
+    workers: ReadonlyMap<string, Deno.ChildProcess>,
+    start: (order: Omit<ToyOrder, "url" | "run">) => void,
+  ) => void = () => {},
+): Promise<RunOutcome> {
+  const transport = await connectNats(url, "coordinator");
+  const all: Deno.ChildProcess[] = [];
+  const workers = new Map<string, Deno.ChildProcess>();
+  const start = (order: Omit<ToyOrder, "url" | "run">) => {
+    const worker = startToyWorker({ url, run: plan.run, ...order });
+    all.push(worker);
+    workers.set(order.member, worker);
+  };
+  const events: DistEvent[] = [];
+  const run = async () => {
+    const outcome = await coordinate(transport, plan, {
+      onListening: () => orders.forEach(start),
+      onEvent: (event) => {
+        events.push(event);
+        onEvent(event, workers, start);
+      },
+    });
+    await transport.close();
+    await Promise.all(all.map((worker) => worker.status));
+    return outcome;
+  };
+  try {
+    return await bounded("the end of coordinator and workers", run(), () => events);
+  } catch (error) {
+    await transport.close();
+    await killAll(all);
+    throw error;
+  }
+}
+
+/** Kills those of these processes that are still there. */
+export async function killAll(processes: readonly Deno.ChildProcess[]): Promise<void> {
+  for (const process of processes) {
+    try {
+      process.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended by itself
+    }
+  }
+  await Promise.all(processes.map(({ status }) => status));
+}
+
+/** Kills the NATS server that this process has started. */
+export function killServer(): void {
+  const server = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
+  Deno.kill(server!.pid, "SIGKILL");
+}

@@ -1,0 +1,142 @@
+/**
+ * One averaging over slow links, by a clock on paper: how long it takes and what is sent twice depends on nothing but window, parts
+ * and links. Adding and encoding take no time.
+ *
+ * @module
+ */
+
+import { Averaging } from "../../../src/dist/allreduce/window.ts";
+import { type CodecName, codecOf } from "../../../src/dist/vectors/codecs.ts";
+import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
+import type { Frame } from "../../../src/dist/protocol/frames.ts";
+import { BLOCK } from "../../../src/dist/vectors/sums.ts";
+import type { LinkOptions } from "./slow_link.ts";
+
+/** What is averaged over what. */
+export interface Network {
+  codec: CodecName;
+  values: number;
+  workers: number;
+  partBytes: number;
+  windowBytes: number;
+  /** After how long a part that got no answer is sent again. */
+  patienceSeconds: number;
+  /** Between each worker and the server. */
+  link: LinkOptions;
+  /** Whether the coordinator is behind such a link, too, or beside the server. */
+  isFar: boolean;
+}
+
+/** How it went. */
+export interface Passage {
+  /** From the first pull to the last acknowledgement. */
+  seconds: number;
+  /** What the bytes need at least on the busiest link. */
+  least: number;
+  /** Payload that was sent again, as a share of what had to be sent. */
+  repeated: number;
+}
+
+/** Bytes of a message besides its payload. */
+const HEADER = 100;
+/** Seconds between two looks at the clock, and between two signs of life. */
+const TICK = 0.1, HEARTBEAT = 1;
+/** An averaging that takes longer stands still. */
+const LONGEST = 10_000;
+
+/** A clock, and what happens when. */
+class Paper {
+  now = 0;
+  #events: { at: number; act: () => void }[] = [];
+
+  at(at: number, act: () => void): void {
+    let i = this.#events.length;
+    while (i > 0 && this.#events[i - 1].at > at) i--;
+    this.#events.splice(i, 0, { at, act });
+  }
+
+  run(isOver: () => boolean): void {
+    while (!isOver()) {
+      const event = this.#events.shift()!;
+      this.now = event.at;
+      if (this.now > LONGEST) throw new Error("the averaging stands still");
+      event.act();
+    }
+  }
+}
+
+/** One direction of a link: messages one after the other. */
+class Line {
+  #freeAt = 0;
+
+  constructor(readonly paper: Paper, readonly link: LinkOptions) {}
+
+  send(bytes: number, arrive: () => void): void {
+    const { paper, link: { bytesPerSecond, delaySeconds } } = this;
+    this.#freeAt = Math.max(this.#freeAt, paper.now) + (bytes + HEADER) / bytesPerSecond;
+    paper.at(this.#freeAt + delaySeconds, arrive);
+  }
+}
+
+/** Averages a vector of zeros. */
+export function average(network: Network): Passage {
+  const { values, workers, partBytes, windowBytes, patienceSeconds, link, isFar } = network;
+  const codec = codecOf(network.codec), paper = new Paper();
+  const linesOf = (link: LinkOptions) => ({ up: new Line(paper, link), down: new Line(paper, link) });
+  const coordinator = linesOf(isFar ? link : { bytesPerSecond: Infinity, delaySeconds: 0 });
+  const names = Array.from({ length: workers }, (_, i) => `worker-${i}`);
+  const lines = new Map(names.map((name) => [name, linesOf(link)]));
+  const heardAt = new Map<string, number>();
+  const partElements = Math.floor(partBytes / codec.byteLength(BLOCK)) * BLOCK;
+  const lengthOf = (part: number) => codec.byteLength(Math.min(partElements, values - part * partElements));
+  let carried = 0, isDone = false;
+  /** From a worker, by way of the server. */
+  const tell = (name: string, bytes: number, arrive: () => void) =>
+    lines.get(name)!.up.send(bytes, () =>
+      coordinator.down.send(bytes, () => {
+        heardAt.set(name, paper.now);
+        arrive();
+      }));
+  /** To workers: one message as far as the server. */
+  const order = (to: readonly string[], bytes: number, arrive: (name: string) => void) =>
+    coordinator.up.send(bytes, () => {
+      for (const name of to) lines.get(name)!.down.send(bytes, () => arrive(name));
+    });
+  const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
+  const parts = Array.from({ length: Math.ceil(values / partElements) }, (_, part) => part);
+  const sizes = { step: 1, leaves: workers, values, parts, partElements, windowBytes, patienceSeconds };
+  const averaging: Averaging = new Averaging(sums, names, 1, sizes, new FeedbackEncoder(codec), {
+    pull: ({ member, lo, hi }, part) =>
+      order([member], 0, () => {
+        const payload = new Uint8Array(lengthOf(part));
+        carried += payload.length;
+        const frame = { kind: "sum", sender: member, lo, hi, part, codec: codec.name, payload } as Frame;
+        tell(member, payload.length, () => averaging.receive(frame, paper.now));
+      }),
+    sendMean: (part, { length }, member) =>
+      order(member ? [member] : names, length, (name) => {
+        carried += length;
+        tell(name, 0, () => averaging.acknowledge(name, part, paper.now));
+      }),
+    pulled: () => {},
+    heardAt: (member) => heardAt.get(member) ?? 0,
+    done: () => isDone = true,
+  });
+  const every = (seconds: number, act: () => void) => {
+    const again = () => {
+      act();
+      paper.at(paper.now + seconds, again);
+    };
+    paper.at(paper.now + seconds, again);
+  };
+  every(TICK, () => averaging.tick(paper.now));
+  every(HEARTBEAT, () => names.forEach((name) => tell(name, 0, () => {})));
+  averaging.advance(0);
+  paper.run(() => isDone);
+  const bytes = codec.byteLength(values);
+  return {
+    seconds: paper.now,
+    least: bytes * (isFar ? workers : 1) / link.bytesPerSecond,
+    repeated: carried / (2 * bytes * workers) - 1,
+  };
+}
