@@ -28,8 +28,8 @@ export class RunError extends Error {
 /** One that may pass: the server or the coordinator is away for the moment, or a place not free yet. Trying again can help. */
 export class TransientError extends RunError {}
 
-/** What was thrown, in words: an error's message, or the thing itself. */
-export function wordsOf(error: unknown): string {
+/** The message of what was thrown: an error's own, or the thing itself as text. */
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -66,7 +66,7 @@ async function endAtOnce(): Promise<never> {
 /** Says what went wrong. Returns the exit code. Who reads no more has not failed: `| head` is how people end a tool. */
 function failWith(error: unknown): number {
   if (error instanceof OutputError && error.isClosed) return EXIT.done;
-  sayLast(wordsOf(error));
+  sayLast(describeError(error));
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed;
 }
 
@@ -77,7 +77,7 @@ function sayLast(line: string): void {
 }
 
 /** An error for people: the stack only where the program itself is at fault. */
-function wordsOf(error: unknown): string {
+function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const isOurs = error instanceof ConfigError || error instanceof RunError;
   const isProgram = error instanceof TypeError || error instanceof ReferenceError;

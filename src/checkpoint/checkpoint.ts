@@ -26,7 +26,7 @@ import {
   type StateFile,
 } from "./files.ts";
 import { findCheckpoint, namedCheckpoints, newestCheckpoint } from "./find.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { sha256 } from "../hashing.ts";
 import type { Layout } from "../layout.ts";
 import { mapValues } from "../records.ts";
@@ -98,7 +98,7 @@ export async function saveCheckpoint(
   } catch (error) {
     await remove(staging).catch(() => {}); // what is left of it is in nobody's way
     throw new RunError(
-      `The checkpoint ${place} can't be written: ${wordsOf(error)}. Those before it are untouched.`,
+      `The checkpoint ${place} can't be written: ${errorMessage(error)}. Those before it are untouched.`,
     );
   }
 }

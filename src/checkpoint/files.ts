@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { STATE_FILE } from "./folder.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 
 /** The version of this format; another one is refused. */
@@ -152,7 +152,7 @@ async function withChecksum<T>(
     using file = await Deno.open(`${path}/${name}`);
     result = await read(file, (bytes) => hash.update(bytes));
   } catch (error) {
-    throw new SyntaxError(`Can't use ${path}: ${name} can't be read (${wordsOf(error)}).`);
+    throw new SyntaxError(`Can't use ${path}: ${name} can't be read (${errorMessage(error)}).`);
   }
   if (hash.digest("hex") === sha256[name]) return result;
   throw new SyntaxError(

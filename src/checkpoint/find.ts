@@ -7,7 +7,7 @@
 
 import { checkFiles, readStateFile, type StateFile } from "./files.ts";
 import { checkpointSteps, placeOf } from "./folder.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 
 /**
  * The step of the newest checkpoint in a folder that is whole. What `state.json` says counts, not the folder's name.
@@ -34,7 +34,7 @@ export async function newestCheckpoint(
       return step;
     } catch (error) {
       if (error instanceof RunError) throw error;
-      say(`passed over a damaged checkpoint: ${wordsOf(error)}`);
+      say(`passed over a damaged checkpoint: ${errorMessage(error)}`);
     }
   }
 }

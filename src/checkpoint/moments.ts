@@ -8,7 +8,7 @@
 
 import { checkpointSteps } from "./folder.ts";
 import { VectorFiles } from "./vector_files.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import type { ReplicaState } from "../dist/mod.ts";
 
 /** What is only one member's in a state. */
@@ -40,7 +40,7 @@ export async function saveMoments(
     for (const step of old) await files.remove(step);
     return place;
   } catch (error) {
-    throw new RunError(`${place} can't be written: ${wordsOf(error)}`);
+    throw new RunError(`${place} can't be written: ${errorMessage(error)}`);
   }
 }
 

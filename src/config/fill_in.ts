@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Config, RunConfig, RunSettings, Settings } from "./types.ts";
+import type { RunSettings, Settings } from "./schema.ts";
+import type { Config, RunConfig } from "./types.ts";
 
 /** The configuration with all that follows from other values, the time or the machine. */
 export function fillIn(settings: Settings): Config {

@@ -6,7 +6,7 @@
 
 import { stringifyJson } from "../json.ts";
 import { type JsonSchema, optionsOf, schemaAt, typeText } from "./options.ts";
-import type { RunSettings } from "./types.ts";
+import type { RunSettings } from "./schema.ts";
 import { nearestPath } from "./nearest.ts";
 
 /** What the checker of the schema found: the path of a value, and which keys there it does not know. */

@@ -1,6 +1,9 @@
 /**
- * The types of a configuration. What each value means, its unit and its default are said once, in the schema of
- * src/config/config.ts, and shown by `--help`.
+ * The public types of a configuration. What each value means, its unit and its default are said once, in the schema of
+ * src/config/schema.ts, and shown by `--help`.
+ *
+ * They repeat the schema by hand: of `z.output<typeof schema>` the documentation shows no key, and `deno doc --lint` rejects it,
+ * since it refers to private types. tests/config/types_test.ts has the compiler prove that both are the same.
  *
  * @module
  */
@@ -90,17 +93,3 @@ export type ConfigInput =
       schedule?: Partial<Config["optimizer"]["schedule"]>;
     };
   };
-
-/** The run part, checked value by value, without the defaults that follow from other values. */
-export type RunSettings = Omit<RunConfig, "data"> & {
-  /** As in {@linkcode RunConfig}; `lengths` only as given. */
-  data: Omit<RunConfig["data"], "lengths"> & { lengths?: number[] };
-};
-
-/** The same of a whole configuration. */
-export type Settings = RunSettings & {
-  /** As in {@linkcode Config}; names and the folder only as given. */
-  machine:
-    & Pick<Config["machine"], "workers" | "reducers" | "minWorkers" | "backend" | "device">
-    & Partial<Pick<Config["machine"], "out" | "run" | "name">>;
-};

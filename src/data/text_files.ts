@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ConfigError, wordsOf } from "../errors.ts";
+import { ConfigError, errorMessage } from "../errors.ts";
 import { NotText } from "./formats.ts";
 import { freeMemory, inGib, Room } from "./room.ts";
 import { textsIn } from "./unpack.ts";
@@ -63,7 +63,7 @@ async function readFile(path: string): Promise<Uint8Array> {
   try {
     return await Deno.readFile(path);
   } catch (error) {
-    if (!isMissing(error)) throw unreadable(path, `can't be read: ${wordsOf(error)}`);
+    if (!isMissing(error)) throw unreadable(path, `can't be read: ${errorMessage(error)}`);
     throw unreadable(
       path,
       "is named in its folder and is not there: it was removed just now, or its name is not UTF-8",
@@ -109,7 +109,7 @@ export async function find(path: string): Promise<Found | undefined> {
     return { path, kind: kindOf(info), size: info.size };
   } catch (error) {
     if (error instanceof Deno.errors.FilesystemLoop) return { path, kind: "link in a circle", size: 0 };
-    if (!isMissing(error)) throw unreadable(path, `can't be read: ${wordsOf(error)}`);
+    if (!isMissing(error)) throw unreadable(path, `can't be read: ${errorMessage(error)}`);
     return await isLink(path) ? { path, kind: "link to nothing", size: 0 } : undefined;
   }
 }
@@ -138,7 +138,7 @@ async function asked<T>(path: string, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (error) {
-    throw unreadable(path, `can't be read: ${wordsOf(error)}`);
+    throw unreadable(path, `can't be read: ${errorMessage(error)}`);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { createGunzip, createZstdDecompress, type Gunzip, type ZlibOptions } from "node:zlib";
-import { wordsOf } from "../errors.ts";
+import { errorMessage } from "../errors.ts";
 import { type Format, formatByName, formatOf, NotText, RAW_HINT, refusal } from "./formats.ts";
 import type { Room } from "./room.ts";
 import { zstdFrames } from "./zstd.ts";
@@ -77,7 +77,7 @@ async function contentsOf(bytes: Uint8Array, { layers, ...context }: Context): P
 
 function damaged({ command }: Format, error: unknown): NotText {
   return new NotText(
-    `can't be unpacked (${wordsOf(error)}): fetch it again, or unpack it first (${command})`,
+    `can't be unpacked (${errorMessage(error)}): fetch it again, or unpack it first (${command})`,
   );
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { AveragingReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
@@ -73,7 +73,7 @@ export async function runSingle(
       unsaved = undefined;
       onEvent({ kind: "saved", step, member: MEMBER, place });
     } catch (error) {
-      unsaved = wordsOf(error);
+      unsaved = errorMessage(error);
       if (step < plan.steps && !signal?.aborted) onEvent({ kind: "unsaved", step, error: unsaved });
     }
   };

@@ -11,7 +11,7 @@
 
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { waitForLock } from "./file_lock.ts";
 import { findInstaller, installArguments, type WheelTags } from "./installers.ts";
 
@@ -234,7 +234,7 @@ async function makeFolder(path: string): Promise<void> {
     await Deno.mkdir(path, { recursive: true });
   } catch (cause) {
     throw new RunError(
-      `the cache can't be used: ${wordsOf(cause)}; set FLASHMOB_CACHE to a folder that can be written`,
+      `the cache can't be used: ${errorMessage(cause)}; set FLASHMOB_CACHE to a folder that can be written`,
       { cause },
     );
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Config } from "../config/config.ts";
-import { ConfigError, RunError, TransientError, wordsOf } from "../errors.ts";
+import { ConfigError, errorMessage, RunError, TransientError } from "../errors.ts";
 import type { RunEvent } from "./events.ts";
 import {
   type CoordinatorOptions,
@@ -42,7 +42,7 @@ export interface ChildFailure {
 export function failureOf(error: unknown): ChildFailure {
   const isVerdict = error instanceof RunError || error instanceof ConfigError;
   const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
-  return { kind: "failed", message: wordsOf(error), cause };
+  return { kind: "failed", message: errorMessage(error), cause };
 }
 
 /** Does what a child process was ordered to do; events and status lines go to the launcher. */

@@ -5,7 +5,7 @@
  */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { WORKER_ENVIRONMENT } from "../tensorflow/memory.ts";
 import { type Child, type ChildExit, startChild } from "./children.ts";
 import type { ChildEvent, ChildFailure, ChildOrder } from "./child_protocol.ts";
@@ -78,7 +78,7 @@ export class Family {
           this.say(`${name} failed ${restarts.failures} times and is not started again`);
         } else if (milliseconds !== undefined && kept.isWorthIt()) {
           if (cause === "crash" || restarts.failures === 1) {
-            this.say(`${wordsOf(error)}; starting it again in ${milliseconds / 1000} s`);
+            this.say(`${errorMessage(error)}; starting it again in ${milliseconds / 1000} s`);
           }
           await pause(milliseconds, undefined, { signal }).catch(() => {}); // rejected when the launch ends meanwhile
           if (signal.aborted) return;

@@ -8,7 +8,7 @@
 
 import { z } from "zod";
 import { entriesIn, exists, remove } from "../checkpoint/folder.ts";
-import { ConfigError, RunError, wordsOf } from "../errors.ts";
+import { ConfigError, errorMessage, RunError } from "../errors.ts";
 import { FolderLock, type FolderLockOptions } from "./folder_lock.ts";
 import {
   type EvaluationMetrics,
@@ -105,7 +105,7 @@ export class RunFolder {
       return await FolderLock.take(this.path, options);
     } catch (error) {
       if (error instanceof ConfigError || options.signal?.aborted) throw error;
-      throw new ConfigError([`machine.out: ${this.path} can't be written to (${wordsOf(error)})`]);
+      throw new ConfigError([`machine.out: ${this.path} can't be written to (${errorMessage(error)})`]);
     }
   }
 
@@ -227,7 +227,7 @@ export class RunFolder {
     try {
       await replaceFile(path, stringifyJson(summary, 2) + "\n");
     } catch (error) {
-      throw new RunError(`The run is complete, but ${path} can't be written: ${wordsOf(error)}`);
+      throw new RunError(`The run is complete, but ${path} can't be written: ${errorMessage(error)}`);
     }
   }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Config } from "../config/config.ts";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import type { RunListener } from "./events.ts";
 import { Family } from "./family.ts";
 import type { Summary } from "./folder.ts";
@@ -128,7 +128,7 @@ class Launch {
     const needed = this.#isUnderWay ? minWorkers : this.#orders.length;
     if (this.#left >= needed) return;
     this.#shortage ??= new RunError(
-      `${wordsOf(reason)}\n` +
+      `${errorMessage(reason)}\n` +
         `the run needs ${needed} of its workers and has ${this.#left}; go on with deno task train --resume ${out}`,
     );
     this.#interrupt();
@@ -176,7 +176,7 @@ export async function launchWorkers(
     const workers = workerOrders(machine, where).map((order) =>
       family.keepAlive(order.options.member, { first: order, later: order, isWorthIt: () => hasJoined })
     );
-    for (const worker of workers) worker.catch((error) => hasJoined && family.say(wordsOf(error)));
+    for (const worker of workers) worker.catch((error) => hasJoined && family.say(errorMessage(error)));
     signal?.addEventListener("abort", leave);
     hurry?.addEventListener("abort", leaveQuickly);
     if (signal?.aborted) leave();
@@ -213,7 +213,7 @@ function keepReducers(family: Family, { run, name, reducers, out }: Config["mach
     const home = { folder: out, name: `reducer-${i}` };
     const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home } };
     family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
-      .catch((error) => family.say(`${wordsOf(error)}; the run goes on without this reducer`));
+      .catch((error) => family.say(`${errorMessage(error)}; the run goes on without this reducer`));
   }
 }
 

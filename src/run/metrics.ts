@@ -4,7 +4,7 @@
  * @module
  */
 
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { parseJson, stringifyJson } from "../json.ts";
 import type { CommittedStep, RunRecord } from "../dist/mod.ts";
 
@@ -45,7 +45,7 @@ export class MetricsWriter implements Disposable {
     try {
       this.#file = Deno.openSync(path, { append: true, create: true });
     } catch (error) {
-      throw new RunError(`The metrics can't be written to ${path}: ${wordsOf(error)}`);
+      throw new RunError(`The metrics can't be written to ${path}: ${errorMessage(error)}`);
     }
   }
 
@@ -56,7 +56,7 @@ export class MetricsWriter implements Disposable {
       for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
     } catch (error) {
       throw new RunError(
-        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${wordsOf(error)}`,
+        `The metrics of step ${metrics.step} can't be written to ${this.path}: ${errorMessage(error)}`,
       );
     }
   }

@@ -6,7 +6,7 @@
  */
 
 import { z } from "zod";
-import { wordsOf } from "../errors.ts";
+import { errorMessage } from "../errors.ts";
 
 /** A checkpoint that is complete. */
 export interface SavedEvent {
@@ -55,7 +55,7 @@ export class RunRecordFile {
     try {
       Deno.writeTextFileSync(this.path, line, { append: true });
     } catch (error) {
-      return `${this.path} can't be written: ${wordsOf(error)}`;
+      return `${this.path} can't be written: ${errorMessage(error)}`;
     }
   }
 

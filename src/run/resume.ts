@@ -18,7 +18,7 @@ import {
 } from "../config/config.ts";
 import type { Corpus } from "../data/corpus.ts";
 import { DATA_BEGINS, type DataOrigin } from "../data/microbatch.ts";
-import { ConfigError, wordsOf } from "../errors.ts";
+import { ConfigError, errorMessage } from "../errors.ts";
 import { type ConfigChanges, RunFolder } from "./folder.ts";
 
 /** What a person insists on: the step whose checkpoint a run is resumed from, 0 for none. What came after it is set aside. */
@@ -73,7 +73,7 @@ export async function openRun(
     if (insisted !== undefined) await setAside(folder.checkpoints, step);
     await logChanges(folder, { step, changes }, identified, say);
   } catch (error) {
-    throw new ConfigError([`--resume ${out}: can't write to its folder (${wordsOf(error)})`]);
+    throw new ConfigError([`--resume ${out}: can't write to its folder (${errorMessage(error)})`]);
   }
   return point;
 }

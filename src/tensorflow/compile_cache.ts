@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { type LockOptions, tryLock, waitForLock } from "../packages/file_lock.ts";
 import { cacheFolder } from "../packages/packages.ts";
 import { xlaFlag } from "./xla_flags.ts";
@@ -63,7 +63,7 @@ export class CompileCache {
     } catch (cause) {
       throw new RunError(
         `the folder for compiled code can't be used: ${
-          wordsOf(cause)
+          errorMessage(cause)
         }; set FLASHMOB_CACHE to a folder that can be written`,
         { cause },
       );

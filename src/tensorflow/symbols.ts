@@ -5,7 +5,7 @@
  * @module
  */
 
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 import { type Device, FRAMEWORK_FILE, LIBRARY_FILE, SOLVER_FILE } from "./library.ts";
 
 /** `TF_Output`, passed by value: an operation and the index of one of its outputs. */
@@ -128,7 +128,7 @@ export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
     const hint = /\$\{?(ORIGIN|LIB|PLATFORM)/.test(folder)
       ? "; the loader replaces $ORIGIN, $LIB and $PLATFORM in a path: it has to be a folder without them"
       : "";
-    throw new RunError(`could not open TensorFlow's libraries in ${folder}: ${wordsOf(cause)}${hint}`, {
+    throw new RunError(`could not open TensorFlow's libraries in ${folder}: ${errorMessage(cause)}${hint}`, {
       cause,
     });
   }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { RunError, wordsOf } from "../errors.ts";
+import { errorMessage, RunError } from "../errors.ts";
 
 /** One flag, with a value in quotes or without, or what else stands where a flag would begin. */
 const FLAG = /[-\w]*=(?:"(?:\\[^]|[^"\\])*"?|'[^']*'?)|\S+/g;
@@ -35,7 +35,7 @@ function textOf(variable: string): string {
   } catch (cause) {
     throw new RunError(
       `${variable} is ${text}: it does not begin with a dash, so that it names a file with flags, which can't be read: ` +
-        wordsOf(cause),
+        errorMessage(cause),
       { cause },
     );
   }

@@ -7,7 +7,7 @@
 import { newestCheckpoint } from "../checkpoint/checkpoint.ts";
 import { readStateFile, readTensors } from "../checkpoint/files.ts";
 import { checkpointSteps, exists, placeOf, STATE_FILE } from "../checkpoint/folder.ts";
-import { ConfigError, wordsOf } from "../errors.ts";
+import { ConfigError, errorMessage } from "../errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../model/mod.ts";
 import { resolveTransformer } from "../model/options.ts";
 import { RunFolder } from "../run/folder.ts";
@@ -116,7 +116,7 @@ export function fitting<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new ConfigError([`${path}: ${wordsOf(error)}`]);
+    throw new ConfigError([`${path}: ${errorMessage(error)}`]);
   }
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { wordsOf } from "../../errors.ts";
+import { errorMessage } from "../../errors.ts";
 import type { FeedbackEncoder, Residuals } from "../vectors/error_feedback.ts";
 
 /** The residuals of one holder after a step. */
@@ -80,7 +80,7 @@ export class ResidualKeeper {
     if (saved.residuals.size === 0) return; // who averages no parts has none
     this.#written = this.#written
       .then(() => place.save(saved))
-      .catch((error) => this.onLost(`those of step ${step} can't be saved: ${wordsOf(error)}`));
+      .catch((error) => this.onLost(`those of step ${step} can't be saved: ${errorMessage(error)}`));
   }
 
   /** Waits until nothing is being written. */

@@ -14,7 +14,7 @@ import {
   NatsError,
 } from "nats";
 import { NatsConnectionImpl, setTransportFactory } from "nats/lib/nats-base-client/internal_mod.js";
-import { RunError, TransientError, wordsOf } from "../../errors.ts";
+import { errorMessage, RunError, TransientError } from "../../errors.ts";
 import { printableLine } from "../../printable.ts";
 import { now, within } from "../protocol/timeouts.ts";
 import { parseNatsAddress } from "./address.ts";
@@ -216,7 +216,9 @@ function connectError(error: unknown, address: string): Error {
         "copy the whole address that the coordinator printed",
     );
   }
-  const reason = code === ErrorCode.Timeout ? "the server does not answer" : printableLine(wordsOf(error));
+  const reason = code === ErrorCode.Timeout
+    ? "the server does not answer"
+    : printableLine(errorMessage(error));
   return new TransientError(
     `could not connect to a NATS server at ${address} (${reason}); is it running, and is the address right?`,
   );

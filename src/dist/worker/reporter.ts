@@ -4,7 +4,7 @@
  * @module
  */
 
-import { wordsOf } from "../../errors.ts";
+import { errorMessage } from "../../errors.ts";
 import type { ReportedSum } from "../replica/accumulate.ts";
 import type { Contact } from "../protocol/coordinator_link.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields } from "../protocol/frames.ts";
@@ -88,7 +88,7 @@ export class Voice {
 
   /** Tells the coordinator that this worker leaves, and the error where that is why. */
   async leave(error?: unknown): Promise<void> {
-    const why = error === undefined ? {} : { error: wordsOf(error) };
+    const why = error === undefined ? {} : { error: errorMessage(error) };
     const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
     const asked = askCoordinator(this.transport, this.run, this.member, leave, ["alive"]);
     await asked.catch(() => {}); // nobody is left to be told

@@ -10,7 +10,7 @@ import type { CoordinatorFaultPoint } from "../../../src/dist/protocol/fault_poi
 import { takeNatsLease } from "../../../src/dist/nats/lease.ts";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { type CoordinationPlan, type DistEvent, NO_RECORD } from "../../../src/dist/replica/plan.ts";
-import { wordsOf } from "../../../src/errors.ts";
+import { errorMessage } from "../../../src/errors.ts";
 import { RunFolder } from "../../../src/run/folder.ts";
 import { RunLog } from "../../../src/run/log.ts";
 
@@ -63,7 +63,7 @@ if (import.meta.main) {
     await log.finish(outcome);
     Deno.exit(0);
   } catch (error) {
-    tell({ kind: "failed", message: wordsOf(error) });
+    tell({ kind: "failed", message: errorMessage(error) });
     Deno.exit(1);
   }
 }
