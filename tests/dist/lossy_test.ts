@@ -13,7 +13,7 @@ import { fairWeather, MemoryBus } from "./support/memory_bus.ts";
 import { runToys } from "./support/run_toys.ts";
 import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
-import { encodedWith } from "./support/codecs/encoded.ts";
+import { encodedWith } from "./support/encoded.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
 const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16

@@ -10,12 +10,6 @@ import type { Carried } from "./kernel.ts";
 /** Name of a codec. */
 export type CodecName = "float32" | "bfloat16" | "int8";
 
-/** What an encoding depends on besides the values. */
-export interface Encoding {
-  /** What is carried from step to step, where the codec has feedback. */
-  feedback?: Carried;
-}
-
 /** A way to write float32 values, a chunk of the kernel at a time. */
 export interface VectorCodec {
   /** Its name. */
@@ -32,8 +26,9 @@ export interface VectorCodec {
    * @param bytes of all values, {@linkcode VectorCodec.byteLength}; need not be aligned
    * @param values how many they are
    * @param from the first value of the chunk, a multiple of its size
+   * @param feedback what is carried from step to step, where the codec has feedback
    */
-  store(slot: number, bytes: Uint8Array, values: number, from: number, encoding?: Encoding): void;
+  store(slot: number, bytes: Uint8Array, values: number, from: number, feedback?: Carried): void;
   /** Reads one chunk of values into a slot of the kernel; parameters as for {@linkcode VectorCodec.store}. */
   load(bytes: Uint8Array, values: number, from: number, slot: number): void;
 }

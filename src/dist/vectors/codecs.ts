@@ -4,10 +4,10 @@
  * @module
  */
 
-import { CHUNK, loadFloats, loadValues, storeFloats, valuesIn } from "./kernel.ts";
+import { type Carried, CHUNK, loadFloats, loadValues, storeFloats, valuesIn } from "./kernel.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { int8 } from "./int8.ts";
-import type { CodecName, Encoding, VectorCodec } from "./codec.ts";
+import type { CodecName, VectorCodec } from "./codec.ts";
 import { floatBytes } from "./floats.ts";
 
 /** Names of the codecs. */
@@ -28,12 +28,12 @@ export function encode(
   codec: VectorCodec,
   values: Float32Array,
   into: Uint8Array,
-  encoding?: Encoding,
+  feedback?: Carried,
 ): void {
   if (codec.isExact) return into.set(floatBytes(values));
   for (let from = 0; from < values.length; from += CHUNK) {
     loadValues(values.subarray(from, from + CHUNK), 0);
-    codec.store(0, into, values.length, from, encoding);
+    codec.store(0, into, values.length, from, feedback);
   }
 }
 

@@ -7,7 +7,7 @@
 
 import type { Carried } from "./kernel.ts";
 import { encode } from "./codecs.ts";
-import type { Encoding, VectorCodec } from "./codec.ts";
+import type { VectorCodec } from "./codec.ts";
 
 /** What is left by the steps that were applied, by part of the vector. */
 export type Residuals = ReadonlyMap<number, Float32Array>;
@@ -39,13 +39,13 @@ export class FeedbackEncoder {
    * @param into gets it
    */
   encode(part: number, values: Float32Array, tokens: number, name: string, into: Uint8Array): void {
-    encode(this.codec, values, into, this.encodingOf(part, values.length, tokens, name));
+    encode(this.codec, values, into, this.feedbackOf(part, values.length, tokens, name));
   }
 
   /** How one part of a sum is to be encoded, which has to be done once then; parameters as in {@linkcode FeedbackEncoder.encode}. */
-  encodingOf(part: number, length: number, tokens: number, name: string): Encoding | undefined {
+  feedbackOf(part: number, length: number, tokens: number, name: string): Carried | undefined {
     if (!this.codec.hasFeedback) return undefined;
-    return { feedback: feedbackOf(this.#residualOf(part, length), tokens, name) };
+    return carriedBy(this.#residualOf(part, length), tokens, name);
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
@@ -95,7 +95,7 @@ function residualFrom(settled: Float32Array): Residual {
 }
 
 /** What a sum of the open step carries along, and where what it loses is noted, if that was not done yet. */
-function feedbackOf({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
+function carriedBy({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
   const before = encoded.get(name);
   if (before === undefined) encoded.set(name, tokens);
   const [first] = encoded.keys();

@@ -15,7 +15,7 @@ export const int8: VectorCodec = {
   isExact: false,
   hasFeedback: true,
   byteLength: (count) => 4 * blocksOf(count) + count,
-  store(slot, bytes, values, from, { feedback } = {}) {
+  store(slot, bytes, values, from, feedback) {
     const { codes, scales } = chunkOf(bytes, values, from);
     const within = (vector?: Float32Array) => vector?.subarray(from, from + codes.length);
     storeCodes(

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { CODEC_NAMES, codecOf, decode as decodeInto } from "../../../src/dist/vectors/codecs.ts";
 import { INT8_BLOCK } from "../../../src/dist/vectors/kernel.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
-import { encodedBy } from "../support/codecs/encoded.ts";
+import { encodedBy } from "../support/encoded.ts";
 import type { VectorCodec } from "../../../src/dist/vectors/codec.ts";
 
 const ALL = CODEC_NAMES.map(codecOf);

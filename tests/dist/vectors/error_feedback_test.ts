@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { codecOf, decode } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import { normalArray } from "../../../src/prng.ts";
-import { encodedBy, encodedWith } from "../support/codecs/encoded.ts";
+import { encodedBy, encodedWith } from "../support/encoded.ts";
 
 const SIZE = 3000, INT8 = codecOf("int8");
 

@@ -7,7 +7,7 @@ import { addInto, BLOCK, blockSquares, divideBy, isFiniteVector } from "../../..
 import { subtrees } from "../../../src/dist/vectors/tree.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
 import { averaged } from "../support/averaged.ts";
-import { encodedBy } from "../support/codecs/encoded.ts";
+import { encodedBy } from "../support/encoded.ts";
 import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 /** Values of all magnitudes, subnormal ones too. */
