@@ -1,53 +1,37 @@
 /**
  * The coordinator: it tells workers who computes what, averages what they computed, and ends each step. It holds no
- * model. What it decides is in `membership.ts` and `stages.ts`, how vectors travel in `averaging.ts`; here both meet
- * the message bus, the clock and the caller.
+ * model. What it decides is in `coordinator/state_machine.ts` and `steps/`, how vectors travel in `allreduce/`; here both
+ * meet the message bus, the clock and the caller.
  *
  * @module
  */
 
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
-import {
-  answerTo,
-  encodeAlive,
-  encodeOrder,
-  encodeReduce,
-  encodeWelcome,
-  fieldsOf,
-} from "./coordinator/replies.ts";
+import { Actions } from "./coordinator/actions.ts";
+import { answerTo, encodeAlive, fieldsOf } from "./coordinator/replies.ts";
 import { now } from "./protocol/timeouts.ts";
 import { CheckpointExchange } from "./transfer/checkpoint_exchange.ts";
 import { codecOf } from "./vectors/codecs.ts";
 import { reasonToWait } from "./steps/between_steps.ts";
 import type { CoordinateOptions } from "./coordinator/options.ts";
-import type { CoordinatorFaultPoint } from "./protocol/fault_points.ts";
 import { encodeFrame, type Frame, type Refusal } from "./protocol/frames.ts";
 import { Gate } from "./coordinator/freeze_guard.ts";
 import type { Lease } from "./protocol/lease.ts";
 import { advance, outcomeOf } from "./coordinator/state_machine.ts";
 import { eventOf, type MembershipEvent } from "./state/events.ts";
-import { decodeMessage, encodeControl, type Received } from "./protocol/messages.ts";
+import { decodeMessage, type Received } from "./protocol/messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./replica/plan.ts";
 import { isSoundReport, workOf } from "./steps/reducer_set.ts";
 import { refuseRival, replaced } from "./coordinator/single_leader.ts";
 import { ResidualKeeper } from "./allreduce/residuals.ts";
-import { keepOrder, orderForCandidate, orderOf } from "./state/orders.ts";
-import { type Action, initialState, type RunState } from "./state/run_state.ts";
+import { initialState, type RunState } from "./state/run_state.ts";
 import { partElementsFor, SumExchange } from "./allreduce/reduce_side.ts";
 import { gathering } from "./coordinator/failover.ts";
 import { COORDINATOR, type Message, subjects, type Transport } from "./protocol/transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;
-
-/** The fault points after orders. */
-const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
-  commit: "after-commit",
-  evaluate: "evaluating",
-  save: "saving",
-  pin: "pinning",
-};
 
 /**
  * Coordinates a run until its last step, or until the signal.
@@ -79,6 +63,7 @@ class Coordinator {
   readonly #vectors: SumExchange;
   readonly #residuals: ResidualKeeper;
   readonly #checkpoints: CheckpointExchange;
+  readonly #actions: Actions;
   readonly #gate: Gate;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
@@ -134,6 +119,17 @@ class Coordinator {
       options.residuals?.ofMean(COORDINATOR),
       (reason) => options.onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason }),
     );
+    this.#actions = new Actions({
+      transport,
+      partElements,
+      options,
+      vectors: this.#vectors,
+      residuals: this.#residuals,
+      checkpoints: this.#checkpoints,
+      state: () => this.#state,
+      recall: (step) => this.#recall(step),
+      end: this.#over.resolve,
+    });
   }
 
   /** Listens until nobody is left. */
@@ -242,86 +238,12 @@ class Coordinator {
     if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") {
       this.#vectors.close(state.stage.kind === "committing" && state.stage.commit.apply);
     }
-    for (const action of actions) this.#perform(action, message);
-  }
-
-  #perform(action: Action, message?: Message): void {
-    switch (action.do) {
-      case "welcome":
-        message?.respond?.(encodeWelcome(this.#state, action.member, this.partElements));
-        break;
-      case "refuse":
-        message?.respond?.(encodeControl(fieldsOf(this.#state, "refuse"), { reasons: action.reasons }));
-        break;
-      case "postpone":
-        message?.respond?.(encodeAlive(this.#state));
-        break;
-      case "recall":
-        this.#recall(action.step);
-        break;
-      case "announce":
-        this.#announce();
-        break;
-      case "tell": {
-        const candidate = this.#state.candidates.get(action.candidate);
-        const order = candidate && orderForCandidate(this.#state, candidate);
-        if (order) this.#tell(action.candidate, encodeOrder(this.#state, order));
-        break;
-      }
-      case "collect":
-        this.#checkpoints.collect(action);
-        break;
-      case "keep": {
-        const order = keepOrder(this.#state);
-        if (order) this.#tell(this.#state.writing!.member, encodeOrder(this.#state, order));
-        break;
-      }
-      case "average":
-        this.#average();
-        break;
-      case "reform":
-        this.#vectors.reform(action.sums, this.#state.members.keys(), now());
-        break;
-      case "report":
-        this.options.onEvent?.(action.event);
-        break;
-      case "end":
-        this.#over.resolve();
-    }
+    for (const action of actions) this.#actions.perform(action, message);
   }
 
   #recall(step: number): void {
     const record = this.options.takeOver?.recall(step);
     if (record) this.#handle({ kind: "recalled", step, record });
-  }
-
-  #announce(): void {
-    const order = orderOf(this.#state);
-    if (!order) return;
-    const { stage, step, reducers } = this.#state;
-    if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
-      this.#residuals.open(order.step, Object.keys(order.message.ranges));
-    }
-    const isToKeep = order.kind === "save" && order.step === step; // later they are those of another step
-    if (isToKeep) this.#residuals.save(step, order.message.members);
-    const { onFaultPoint } = this.options;
-    if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
-    const frame = encodeOrder(this.#state, order);
-    this.#tellAll(frame);
-    const isForReducers = isToKeep || order.kind === "finish";
-    for (const name of isForReducers ? reducers.keys() : []) this.#tell(name, frame);
-    const point = FAULT_POINTS[order.kind];
-    if (point) onFaultPoint?.(point, order.step);
-  }
-
-  #average(): void {
-    const work = workOf(this.#state);
-    if (!work) return;
-    for (const name of this.#state.reducers.keys()) {
-      const order = encodeReduce(this.#state, name, this.partElements, now());
-      if (order) this.#tell(name, order);
-    }
-    this.#vectors.average(work, now());
   }
 
   #tick(): void {
@@ -355,14 +277,6 @@ class Coordinator {
           this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
         }, (error) => this.#gate.close(error));
     }
-  }
-
-  #tellAll(frame: Uint8Array): void {
-    this.transport.publish(subjects.all(this.plan.run), frame);
-  }
-
-  #tell(name: string, frame: Uint8Array): void {
-    this.transport.publish(subjects.to(this.plan.run, name), frame);
   }
 
   #count(reason: string): void {

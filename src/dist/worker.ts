@@ -7,21 +7,13 @@
  */
 
 import { Halted, RunError } from "../errors.ts";
-import { CheckpointWriter } from "./worker/checkpoint_writer.ts";
+import { assemble, type WorkerParts } from "./worker/assembly.ts";
 import type { ReportedSum } from "./replica/accumulate.ts";
-import { now } from "./protocol/timeouts.ts";
-import { Contact } from "./protocol/coordinator_link.ts";
-import { Departure } from "./worker/departure.ts";
-import { Following } from "./worker/catch_up.ts";
 import { join, joinAgain, type Welcome } from "./worker/join.ts";
 import { errorOf, type Received, type ReceivedOf } from "./protocol/messages.ts";
 import { decodeOrder, isSoundForWorker, type KnownRun } from "./protocol/order_checks.ts";
 import type { Replica } from "./replica/replica.ts";
-import { ResidualKeeper } from "./allreduce/residuals.ts";
-import { Tasks } from "./worker/task_queue.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
-import { Voice } from "./worker/reporter.ts";
-import { Workbench } from "./worker/step_executor.ts";
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
 import type { WorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
@@ -68,21 +60,14 @@ export async function runWorker(
 type Standing = "candidate" | "ready" | "member" | "out";
 
 class Worker {
-  readonly #bench: Workbench;
-  readonly #checkpoints: CheckpointWriter;
-  readonly #residuals: ResidualKeeper;
+  readonly #parts: WorkerParts;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
-  readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
   /** The generation in which they were assigned. */
   #assignedIn = 0;
-  readonly #contact: Contact;
-  readonly #voice: Voice;
-  readonly #following: Following;
-  readonly #departure: Departure;
   readonly #known: KnownRun;
 
   constructor(
@@ -92,62 +77,26 @@ class Worker {
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {
-    const { run, member, onEvent } = options;
-    this.#known = { member, replica, welcome };
-    this.#contact = new Contact(welcome, {
-      run,
-      ...welcome,
-      transport,
-      onLost: () => onEvent?.({ kind: "alone" }),
-      onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
-    });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact, {
-      transferred: () => this.#bench.transferred,
-      isLeaving: () => this.#departure.isAsked,
-    });
-    this.#departure = new Departure(welcome.heartbeatSeconds, now);
+    this.#known = { member: options.member, replica, welcome };
     this.#standing = welcome.admitted ? "member" : "candidate";
-    this.#tasks = new Tasks(
-      (answer) => this.#voice.publish(answer),
-      (error) => this.#fail(error),
-      () => {
-        this.#voice.setPhase("ready");
-        this.#goAlong();
-      },
-    );
-    this.#checkpoints = new CheckpointWriter(replica, {
-      ...options,
-      pin: () => this.#bench.pin(),
-      pinned: (step) => this.#bench.pinned(step),
-      tell: (step, result) => this.#voice.saved(step, result),
-      onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
-    });
-    this.#bench = new Workbench(replica, welcome, {
+    this.#parts = assemble(transport, replica, options, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (reducer, fields, payload) => this.#voice.transfer(reducer, fields, payload),
-      reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
+      goAlong: () => this.#goAlong(),
     });
-    const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
-    this.#residuals = new ResidualKeeper(
-      this.#bench.vectors.encoder,
-      options.residuals?.of(member),
-      onLost,
-    );
-    this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options: { run, member, onEvent } } = this;
-    await this.#residuals.resume(this.replica.step);
+    await this.#parts.residuals.resume(this.replica.step);
     const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
       transport.subscribe(subjects.all(run), receive),
       transport.subscribe(
         subjects.state(run, member),
-        (message) => this.#guard(() => this.#voice.answer(message, this.#bench)),
+        (message) => this.#guard(() => this.#parts.voice.answer(message, this.#parts.bench)),
       ),
     ];
     const beat = () => this.#beat().catch((error) => this.#fail(error));
@@ -171,13 +120,13 @@ class Worker {
 
   /** Asks to leave: others go on, and the last one stays until its state is saved. */
   askToLeave(): void {
-    this.#departure.ask();
+    this.#parts.departure.ask();
     this.#beat();
   }
 
   /** Leaves at once. A checkpoint that is in flight is kept here. */
   hurry(): void {
-    this.#checkpoints.keep();
+    this.#parts.checkpoints.keep();
     this.#stop();
   }
 
@@ -203,22 +152,22 @@ class Worker {
 
   /** Lets the last micro-batch end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#tasks.idle();
-    await this.#checkpoints.idle();
-    await this.#residuals.idle();
-    if (!this.#departure.isOverdue) await this.#voice.leave(error);
+    await this.#parts.tasks.idle();
+    await this.#parts.checkpoints.idle();
+    await this.#parts.residuals.idle();
+    if (!this.#parts.departure.isOverdue) await this.#parts.voice.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
     const frame = decodeOrder(data, this.options.run, (frame) => isSoundForWorker(frame, this.#known));
-    if ("refused" in frame) return this.#contact.refuse(frame);
-    const sender = this.#contact.hear(frame);
+    if ("refused" in frame) return this.#parts.contact.refuse(frame);
+    const sender = this.#parts.contact.hear(frame);
     if (sender === "stale") return;
     if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
     switch (frame.kind) {
       case "pull":
-        return this.#bench.vectors.pull(frame);
+        return this.#parts.bench.vectors.pull(frame);
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
@@ -226,13 +175,13 @@ class Worker {
         return error ? this.#fail(error) : this.#stop();
       }
       case "out": // who wants to leave may go: another coordinator would not know of it
-        return this.#departure.isAsked ? this.#stop() : this.#comeBack();
+        return this.#parts.departure.isAsked ? this.#stop() : this.#comeBack();
       case "takeover":
         return this.#follow(frame);
       case "assign":
         return this.#assign(frame);
       case "commit":
-        this.#bench.note(frame.step, frame.message);
+        this.#parts.bench.note(frame.step, frame.message);
         return this.#goAlong();
       default:
         return this.#obey(frame);
@@ -243,9 +192,9 @@ class Worker {
   #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
-    if (!this.#bench.vectors.takeMean(frame)) return;
+    if (!this.#parts.bench.vectors.takeMean(frame)) return;
     const { sender, step, lo, hi, part } = frame;
-    this.#voice.transfer(sender, { kind: "ack", step, lo, hi, part });
+    this.#parts.voice.transfer(sender, { kind: "ack", step, lo, hi, part });
     this.#goAlong(); // a reducer's part may come after the coordinator's commit
   }
 
@@ -258,35 +207,37 @@ class Worker {
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
-    this.#residuals.open(order.step, Object.keys(all));
+    this.#parts.residuals.open(order.step, Object.keys(all));
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
-    const offer = (range: Range, sum: ReportedSum) => this.#voice.offer(range, sum);
-    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer, local));
+    const offer = (range: Range, sum: ReportedSum) => this.#parts.voice.offer(range, sum);
+    this.#start("assign", () => this.#parts.bench.compute(() => this.#wanted, offer, local));
   }
 
   /** Ends the steps that are committed and complete. */
   #goAlong(): void {
-    if (this.#standing === "candidate" || this.#standing === "out" || !this.#bench.canApply) return;
+    if (this.#standing === "candidate" || this.#standing === "out" || !this.#parts.bench.canApply) return;
     this.#wanted = [];
     this.#start("commit", async () => {
       this.#begin("updating");
-      const { step, apply, loss } = await this.#bench.apply();
-      this.#voice.setPhase("ready");
-      this.#voice.publish(this.#voice.status());
+      const { step, apply, loss } = await this.#parts.bench.apply();
+      this.#parts.voice.setPhase("ready");
+      this.#parts.voice.publish(this.#parts.voice.status());
       this.options.onEvent?.({ kind: "applied", step, apply, loss });
     });
   }
 
   /** Takes over a member's state. */
   #follow(order: ReceivedOf<"takeover">): void {
-    if (this.#standing === "member" || this.#standing === "out" || this.#following.repeat(order)) return;
+    if (this.#standing === "member" || this.#standing === "out" || this.#parts.following.repeat(order)) {
+      return;
+    }
     this.#standing = "candidate";
-    this.#following.accept(order);
+    this.#parts.following.accept(order);
     const restored = () => this.#standing = "ready";
-    this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
+    this.#start("takeover", () => this.#parts.following.takeOver(order, () => this.#isEnding, restored));
   }
 
   /** Joins again, since the run goes on without this worker. */
@@ -294,20 +245,20 @@ class Worker {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
     this.#wanted = [];
-    this.#following.forget();
-    this.#bench.vectors.dropResiduals();
+    this.#parts.following.forget();
+    this.#parts.bench.vectors.dropResiduals();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }
 
   async #rejoin(): Promise<void> {
-    await this.#tasks.idle();
+    await this.#parts.tasks.idle();
     const { transport, replica, options, nonce } = this;
     const isWanted = () => !this.#isEnding;
-    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#contact, isWanted);
+    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#parts.contact, isWanted);
     if (!welcome) return;
-    if (welcome.term > this.#contact.place.term) this.#bench.forgetUnapplied();
-    this.#contact.move(welcome);
+    if (welcome.term > this.#parts.contact.place.term) this.#parts.bench.forgetUnapplied();
+    this.#parts.contact.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";
     await this.#beat();
   }
@@ -315,46 +266,42 @@ class Worker {
   /** Carries out an order between steps, once however often it comes. */
   #obey(order: Received): void {
     if (!isDuty(order)) return;
-    if (order.kind === "save") this.#checkpoints.repeat(order.step);
+    if (order.kind === "save") this.#parts.checkpoints.repeat(order.step);
     if (order.kind === "save" && order.message.isKept && order.message.writer === this.options.member) {
-      return this.#checkpoints.keep(order.step);
+      return this.#parts.checkpoints.keep(order.step);
     }
     if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
-    if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
+    if (this.#parts.tasks.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
       key,
-      (answer) =>
-        carryOut(order, {
-          bench: this.#bench,
-          checkpoints: this.#checkpoints,
-          residuals: this.#residuals,
-          voice: this.#voice,
-        }, answer),
+      (answer) => carryOut(order, this.#parts, answer),
     );
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
-    if (!this.#isEnding) this.#tasks.start(key, work);
+    if (!this.#isEnding) this.#parts.tasks.start(key, work);
   }
 
   /** Tells that this worker lives; the answer is the order that it still has to carry out. */
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    this.#bench.release(silenceSeconds, this.transport.isConnected);
-    if (this.#standing === "out") return this.#departure.isOverdue ? await this.#goUnheard() : undefined;
+    this.#parts.bench.release(silenceSeconds, this.transport.isConnected);
+    if (this.#standing === "out") {
+      return this.#parts.departure.isOverdue ? await this.#goUnheard() : undefined;
+    }
     const answer = await this.transport.request(
       subjects.from(run, member),
-      this.#voice.status(),
+      this.#parts.voice.status(),
       heartbeatSeconds,
     );
     if (this.#isEnding) return;
     this.#guard(() => {
-      if (answer instanceof Uint8Array) this.#departure.noteAnswer();
+      if (answer instanceof Uint8Array) this.#parts.departure.noteAnswer();
       if (answer instanceof Uint8Array) this.#receive(answer);
-      if (this.#departure.isOverdue) return this.#goUnheard();
-      this.#contact.asked(answer);
+      if (this.#parts.departure.isOverdue) return this.#goUnheard();
+      this.#parts.contact.asked(answer);
     });
   }
 
@@ -362,14 +309,14 @@ class Worker {
   async #goUnheard(): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    await this.#tasks.idle();
+    await this.#parts.tasks.idle();
     const state = await this.replica.state();
-    if (this.#standing !== "candidate" && state.step > 0) this.#checkpoints.keep(state.step, state);
+    if (this.#standing !== "candidate" && state.step > 0) this.#parts.checkpoints.keep(state.step, state);
     this.#ended.resolve();
   }
 
   #begin(phase: string): void {
     if (this.#isEnding || this.#standing === "out") throw new Halted();
-    this.#voice.setPhase(phase);
+    this.#parts.voice.setPhase(phase);
   }
 }
