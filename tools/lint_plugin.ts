@@ -10,7 +10,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
   "nats": ["src/dist/nats/"],
   "@zip.js/": ["src/data/zip.ts"],
   // What comes from outside is checked at its doors: what a person wrote, what other processes say, and what files hold.
-  "zod": ["src/config/", "src/dist/protocol/messages*", "src/run/", "src/checkpoint/files.ts"],
+  "zod": ["src/config/", "src/dist/protocol/messages*", "src/run/folder/", "src/checkpoint/files.ts"],
   "js-yaml": ["src/std/yaml.ts"],
   "minimist": ["src/std/parse_args.ts"],
 };
@@ -27,6 +27,10 @@ const FORBIDDEN_FOLDERS: Record<string, string[]> = {
   "src/checkpoint/": [...USES, "src/model/", "src/data/"],
   "src/config/": [...USES, "src/data/", "src/tensorflow/", "src/checkpoint/"],
   "src/run/": ["src/cli/", "src/trained/"],
+  "src/run/processes/": ["src/run/train.ts"],
+  "src/run/participants/": ["src/run/train.ts", "src/run/processes/"],
+  "src/run/replica/": ["src/run/train.ts", "src/run/processes/", "src/run/participants/"],
+  "src/run/folder/": ["src/run/train.ts", "src/run/processes/", "src/run/participants/", "src/run/replica/"],
   "src/trained/": ["src/cli/", "src/dist/"],
 };
 
