@@ -59,8 +59,11 @@ async function reduce(
 }
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
-  if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath), overrides);
-  return resolveConfig(await loadConfig(`${resume}/config.yaml`), { ...overrides, "machine.out": resume });
+  if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath, say), overrides);
+  return resolveConfig(await loadConfig(`${resume}/config.yaml`, say), {
+    ...overrides,
+    "machine.out": resume,
+  });
 }
 
 /** A server for the run. Where the run had one, it is at the same place with the same token, so that workers find it. */

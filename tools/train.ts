@@ -8,7 +8,7 @@ import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
 import { loadConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
-import { stdout } from "./output.ts";
+import { say, stdout } from "./output.ts";
 import { LEAVES, SAVES, showRun } from "./progress.ts";
 import { runTool, type Tools } from "./tool.ts";
 
@@ -19,7 +19,7 @@ await runTool(async (tools) => {
   const resume = order.action === "resume";
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
-  const config = resolveConfig(path && await loadConfig(path), overrides);
+  const config = resolveConfig(path && await loadConfig(path, say), overrides);
   const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
   const fromStep = resume ? order.fromStep : undefined;
   await train(config, { resume, fromStep, signal: tools.signal, onEvent });

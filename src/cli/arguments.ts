@@ -6,6 +6,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { nearestPath } from "../config/nearest.ts";
+import { reasonRemoved } from "../config/removed.ts";
 import { ConfigError } from "../errors.ts";
 import type { CommandHelp, FlagHelp } from "./help.ts";
 
@@ -81,8 +82,9 @@ export function parseArguments(
     unknown: (arg) => {
       if (!arg.startsWith("-")) return true;
       const flag = arg.replace(/=.*/s, "").replaceAll(":", ".");
-      const nearest = nearestPath(flag.replace(/^-+/, ""), known);
-      problems.push(`${flag}: unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`);
+      const path = flag.replace(/^-+/, ""), nearest = nearestPath(path, known);
+      const unknown = `unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
+      problems.push(`${flag}: ${reasonRemoved(path) ?? unknown}`);
       return false;
     },
   });

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type ConfigOption, type JsonSchema, optionsOf } from "./options.ts";
 import { fillIn, withLengths } from "./fill_in.ts";
+import { dropRemoved } from "./removed.ts";
 import { contradictions, describeIssues, missingValues } from "./problems.ts";
 import { configSchema, runSchema } from "./schema.ts";
 import type { Config, ConfigInput, RunConfig } from "./types.ts";
@@ -28,11 +29,12 @@ const runJsonSchema = z.toJSONSchema(runSchema, { io: "input" }) as JsonSchema;
 export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
 
 /**
- * Reads a YAML file for {@linkcode resolveConfig}.
+ * Reads a YAML file for {@linkcode resolveConfig}. Keys of earlier versions that are without effect are left out.
  *
+ * @param say gets a line for each of these
  * @throws {ConfigError} where there is no such file or it is not YAML, with the line
  */
-export async function loadConfig(path: string): Promise<unknown> {
+export async function loadConfig(path: string, say: (line: string) => void = () => {}): Promise<unknown> {
   let text: string;
   try {
     text = await Deno.readTextFile(path);
@@ -40,7 +42,9 @@ export async function loadConfig(path: string): Promise<unknown> {
     throw new ConfigError([`the configuration ${path} can't be read: ${(error as Error).message}`]);
   }
   try {
-    return parse(text) ?? {};
+    const config = parse(text) ?? {};
+    for (const line of dropRemoved(config)) say(`${path}: ${line}`);
+    return config;
   } catch (error) {
     throw new ConfigError([`${path} is not YAML: ${(error as Error).message}`]);
   }

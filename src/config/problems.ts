@@ -8,6 +8,7 @@ import { stringifyJson } from "../json.ts";
 import { type JsonSchema, optionsOf, schemaAt, typeText } from "./options.ts";
 import type { RunSettings } from "./schema.ts";
 import { nearestPath } from "./nearest.ts";
+import { reasonRemoved } from "./removed.ts";
 
 /** What the checker of the schema found: the path of a value, and which keys there it does not know. */
 export interface Issue {
@@ -70,10 +71,6 @@ export function contradictions({ model, data, train, optimizer, dist }: RunSetti
       `optimizer.schedule.warmup ${schedule.warmup}, found ${show(schedule.steps)}`,
   );
   expect(
-    dist.rounding === "nearest" || dist.codec === "int8",
-    `dist.rounding: expected nearest, as dist.codec ${dist.codec} has no other, found ${dist.rounding}`,
-  );
-  expect(
     dist.mode === "allreduce" || dist.warmupSteps < train.steps,
     `dist.warmupSteps: expected less than train.steps ${train.steps}, so that dist.mode average has a step to begin with, ` +
       `found ${dist.warmupSteps}`,
@@ -90,6 +87,8 @@ export function contradictions({ model, data, train, optimizer, dist }: RunSetti
 }
 
 function unknownKey(path: string, schema: JsonSchema): string {
+  const removed = reasonRemoved(path);
+  if (removed !== undefined) return `${path}: ${removed}`;
   const known = [...Object.keys(schema.properties ?? {}), ...optionsOf(schema).map((option) => option.path)];
   const nearest = nearestPath(path, known);
   return `${path}: unknown${nearest === undefined ? "" : `; did you mean ${nearest}?`}`;

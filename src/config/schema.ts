@@ -121,9 +121,6 @@ const dist = z.strictObject({
   codec: z.enum(codecs).default("float32").describe(
     "How gradients are written on the wire: 4, 2 or 1 bytes a value. Only float32 is exact.",
   ),
-  rounding: z.enum(["nearest", "stochastic"]).default("nearest").describe(
-    "How int8 rounds. stochastic is right on average for each value, and slower: 0.12 s for 13 million values.",
-  ),
   partBytes: z.int().min(256 * 1024).default(512 * 1024)
     .describe(
       "Most bytes of one message with gradients, from 256 KiB on; a server that takes less gets less.",

@@ -55,7 +55,6 @@ export type RunConfig = {
     outerRate: number;
     outerMomentum: number;
     codec: CodecName;
-    rounding: "nearest" | "stochastic";
     partBytes: number;
     windowBytes: number;
     heartbeatSeconds: number;

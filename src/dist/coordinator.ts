@@ -112,11 +112,11 @@ class Coordinator {
       hasState: (step) => step === this.#state.savedStep,
       report: (event) => options.onEvent?.(event),
     });
-    const { windowBytes, codec, roundingSeed } = plan;
+    const { windowBytes, codec } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
     this.#vectors = new SumExchange(
       COORDINATOR,
-      { partElements, windowBytes, patienceSeconds, roundingSeed },
+      { partElements, windowBytes, patienceSeconds },
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),

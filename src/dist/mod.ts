@@ -22,6 +22,6 @@ export { type AveragingPlan, hasOwnMoments } from "./replica/rounds.ts";
 export { hashesOf, stateHashOf } from "./replica/state_hash.ts";
 export { takeStart } from "./transfer/starting_state.ts";
 export { type TextRequest, TextRequests } from "./transfer/text_transfer.ts";
-export type { CodecName } from "./vectors/codecs.ts";
 export type { GradientSum, LossSum } from "./vectors/sums.ts";
 export { fetchRun } from "./worker/join.ts";
+export type { CodecName } from "./vectors/codec.ts";

@@ -218,10 +218,10 @@ class Reducer {
     );
   }
 
-  #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec, roundingSeed }: Messages["reduce"]) {
+  #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec }: Messages["reduce"]) {
     const { transport, options: { run, reducer } } = this;
     const patienceSeconds = 2 * heartbeatSeconds;
-    const sizes = { partElements, windowBytes, patienceSeconds, roundingSeed };
+    const sizes = { partElements, windowBytes, patienceSeconds };
     return new SumExchange(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
       send: (frame, member) => transport.compose(subjects.heardBy(run, member), frame),

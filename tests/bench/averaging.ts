@@ -11,7 +11,7 @@
 import { fileURLToPath } from "node:url";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
 import { helpText } from "../../src/cli/help.ts";
-import { CODEC_NAMES, type CodecName } from "../../src/dist/vectors/codecs.ts";
+import { CODEC_NAMES } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { KINDS } from "../../src/dist/protocol/frames.ts";
 import { connectNats } from "../../src/dist/nats/transport.ts";
@@ -20,6 +20,7 @@ import type { Transport } from "../../src/dist/protocol/transport.ts";
 import { startToy } from "../dist/support/run_processes.ts";
 import { tapped } from "../dist/support/tapped.ts";
 import { toyPlan } from "../dist/support/toy.ts";
+import type { CodecName } from "../../src/dist/vectors/codec.ts";
 
 /** What it takes. */
 export const AVERAGING: Command = {

@@ -14,7 +14,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
-import { CODEC_NAMES, type CodecName, codecOf } from "../../src/dist/vectors/codecs.ts";
+import { CODEC_NAMES, codecOf } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { connectNats } from "../../src/dist/nats/transport.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
@@ -22,6 +22,7 @@ import type { LinkOptions } from "../dist/support/slow_link.ts";
 import { toyPlan } from "../dist/support/toy.ts";
 import { descendants } from "../run/support/runs.ts";
 import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
+import type { CodecName } from "../../src/dist/vectors/codec.ts";
 
 /** What is measured. */
 interface Setting {

@@ -85,7 +85,6 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     optimizer: { schedule: { kind: "cosine", warmup: 5 } },
     dist: {
       codec: "bfloat16",
-      rounding: "stochastic",
       windowBytes: 300_000,
       silenceSeconds: 1,
       mode: "average",
@@ -100,7 +99,6 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     "train.microBatch",
     "data.lengths",
     "optimizer.schedule.steps",
-    "dist.rounding",
     "dist.warmupSteps",
     "dist.windowBytes",
     "dist.silenceSeconds",

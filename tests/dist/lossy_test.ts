@@ -13,7 +13,7 @@ import { fairWeather, MemoryBus } from "./support/memory_bus.ts";
 import { runToys } from "./support/run_toys.ts";
 import { type ToyOptions, toyPlan, ToyReplica, UNHURRIED } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
-import { encodedWith } from "./support/codecs/encoded.ts";
+import { encodedWith } from "./support/encoded.ts";
 
 const LOSSY = ["bfloat16", "int8"] as const;
 const SIZE = 450_000; // 3 parts of int8, 4 of bfloat16
@@ -24,10 +24,9 @@ async function trainOnPaper(
   replica: ToyReplica,
   plan: CoordinationPlan,
 ) {
-  const { steps, microBatches, roundingSeed } = plan;
+  const { steps, microBatches } = plan;
   const codec = codecOf(plan.codec), partElements = partElementsFor(plan, 1024 * 1024);
-  const worker = new FeedbackEncoder(codec, roundingSeed),
-    coordinator = new FeedbackEncoder(codec, roundingSeed);
+  const worker = new FeedbackEncoder(codec), coordinator = new FeedbackEncoder(codec);
   for (let step = 1; step <= steps; step++) {
     const { sum: { gradient, tokens }, reports } = await computeSum(replica, step, 0, microBatches);
     const bad = reports.some(({ finite }) => !finite);
@@ -57,9 +56,9 @@ const troubled: ToyOptions = {
 
 Deno.test("a lossy run is the arithmetic on paper, skipped steps and all, whatever the network loses or doubles", async () => {
   const results = new Set<string>();
-  for (const [codec, roundingSeed] of [["bfloat16"], ["int8"], ["int8", 5]] as const) {
+  for (const codec of ["bfloat16", "int8"] as const) {
     const paper = new ToyReplica(troubled);
-    await trainOnPaper(paper, { ...plan, codec, roundingSeed });
+    await trainOnPaper(paper, { ...plan, codec });
     assert.equal(paper.updates, 4);
     const { params } = await paper.hashes();
     results.add(params);
@@ -69,13 +68,12 @@ Deno.test("a lossy run is the arithmetic on paper, skipped steps and all, whatev
       const { outcome } = await runToys(() => bus.connect(), [replica], {
         ...plan,
         codec,
-        roundingSeed,
         heartbeatSeconds: 0.03,
       });
       assert.equal(outcome.paramsHash, params, codec);
     }
   }
-  assert.equal(results.size, 3, "each way to round gives other parameters");
+  assert.equal(results.size, 2, "each way to round gives other parameters");
 });
 
 Deno.test("with a lossy codec all replicas are equal, near the exact ones, and fewer bytes travel", async () => {

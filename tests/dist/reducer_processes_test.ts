@@ -1,7 +1,6 @@
 /** Reducers as processes of their own, over a real NATS server: they die, freeze, leave and come back. @module */
 
 import assert from "node:assert/strict";
-import type { CodecName } from "../../src/dist/vectors/codecs.ts";
 import type { DistEvent } from "../../src/dist/replica/plan.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
@@ -9,6 +8,7 @@ import { runProcesses, startToy } from "./support/run_processes.ts";
 import { toyPlan, ToyReplica } from "./support/toy.ts";
 import type { ToyReducerOrder } from "./support/toy_reducer.ts";
 import type { ToyOrder } from "./support/toy_worker.ts";
+import type { CodecName } from "../../src/dist/vectors/codec.ts";
 
 const SIZE = 450_000; // 7 parts of float32, 3 of int8
 const plan = toyPlan({

@@ -13,6 +13,7 @@ for (const workers of [0, 2]) {
     const args = ["--resume", place.run("run"), `--data=${FIXTURE}/book.txt`, "--steps=8"];
     const { code, stderr } = await start("train", ...args, `--workers=${workers}`).ended;
     assert.equal(code, 0, stderr);
+    assert.match(stderr, /dist\.rounding: dropped, since int8 always rounds to nearest/);
     const summary = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
     assert.equal(summary.paramsHash, AFTER_STEP_8);
   });

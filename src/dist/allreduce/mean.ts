@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { Encoding, VectorCodec } from "../vectors/codecs.ts";
-import { addSlots, CHUNK, divideSlot, squaresOf } from "../vectors/kernel.ts";
+import { addSlots, type Carried, CHUNK, divideSlot, squaresOf } from "../vectors/kernel.ts";
 import { keyOf, type Sums } from "./partial_sums.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { splitOf } from "../vectors/tree.ts";
+import type { VectorCodec } from "../vectors/codec.ts";
 
 /** What a part is made of. */
 export interface PartOfMean {
@@ -31,11 +31,11 @@ export interface PartOfMean {
  * @param into as many bytes as the codec has for the values
  * @returns sums of squares, in float64, of each block of what the members will read
  */
-export function writePartOfMean(part: PartOfMean, into: Uint8Array, encoding?: Encoding): number[] {
+export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Carried): number[] {
   const { codec, values } = part;
   const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
   for (const { from, count } of meanByChunks(part)) {
-    codec.store(0, into, values, from, encoding);
+    codec.store(0, into, values, from, feedback);
     if (!codec.isExact) codec.load(into, values, from, 0);
     squares[Math.floor(from / BLOCK)] += squaresOf(0, count);
   }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { decode, type VectorCodec } from "../vectors/codecs.ts";
+import { decode } from "../vectors/codecs.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { Attempt } from "../protocol/messages.ts";
+import type { VectorCodec } from "../vectors/codec.ts";
 
 /** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
 const MOST_BYTES = 64 * 1024 * 1024;

@@ -6,13 +6,13 @@
 
 import { setImmediate } from "node:timers";
 import type { ReportedSum } from "../replica/accumulate.ts";
-import type { VectorCodec } from "../vectors/codecs.ts";
 import { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
 import { Means } from "./mean_buffer.ts";
 import type { Attempt } from "../protocol/messages.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Range } from "../vectors/tree.ts";
+import type { VectorCodec } from "../vectors/codec.ts";
 
 /** What a frame about vectors says besides the worker's own data. */
 export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
@@ -51,17 +51,15 @@ export class VectorExchange {
    * @param size values of a vector
    * @param partElements values of a part
    * @param codec how sums and means are written
-   * @param roundingSeed see {@linkcode FeedbackEncoder}
    */
   constructor(
     size: number,
     readonly partElements: number,
     readonly codec: VectorCodec,
     readonly effects: ExchangeEffects,
-    roundingSeed?: number,
   ) {
     this.#means = new Means(size, partElements, codec);
-    this.encoder = new FeedbackEncoder(codec, roundingSeed);
+    this.encoder = new FeedbackEncoder(codec);
   }
 
   /** Keeps a sum of a step, to be pulled. */

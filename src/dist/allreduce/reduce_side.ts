@@ -8,7 +8,7 @@
 import { RunError } from "../../errors.ts";
 import { Averaging } from "./window.ts";
 import { Buffers } from "../vectors/buffer_pool.ts";
-import { codecOf, type VectorCodec } from "../vectors/codecs.ts";
+import { codecOf } from "../vectors/codecs.ts";
 import { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import {
   composeFrame,
@@ -21,6 +21,7 @@ import type { OfferedSum, StepOfVectors, StepTraffic } from "../protocol/message
 import type { CoordinationPlan } from "../replica/plan.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { partsOf } from "../vectors/parts.ts";
+import type { VectorCodec } from "../vectors/codec.ts";
 
 /** Sizes that all steps have in common, and for how long a part is waited for. */
 export interface SumExchangeSizes {
@@ -30,8 +31,6 @@ export interface SumExchangeSizes {
   windowBytes: number;
   /** After how long a part that got no answer is sent again. */
   patienceSeconds: number;
-  /** See {@linkcode FeedbackEncoder}. */
-  roundingSeed?: number;
 }
 
 /** What an exchange does to the world. */
@@ -66,7 +65,7 @@ export class SumExchange {
     codec: VectorCodec,
     readonly effects: SumExchangeEffects,
   ) {
-    this.encoder = new FeedbackEncoder(codec, sizes.roundingSeed);
+    this.encoder = new FeedbackEncoder(codec);
     this.#buffers = new Buffers(sizes.windowBytes);
   }
 

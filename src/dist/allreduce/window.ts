@@ -201,7 +201,7 @@ export class Averaging {
   #finish(part: number, sums: Sums): void {
     const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
     const values = this.#valuesOf(part);
-    const encoding = encoder.encodingOf(part, values, 1, `mean of step ${step}`);
+    const encoding = encoder.feedbackOf(part, values, 1, `mean of step ${step}`);
     const payload = this.buffers.take(this.bytesOf(part));
     this.#squares.set(part, writePartOfMean({ sums, codec, leaves, tokens, values }, payload, encoding));
     this.#step.release(sums.values());

@@ -55,8 +55,8 @@ export function encodeReduce(
 }
 
 function sizesOf({ plan }: RunState, partElements: number): ExchangeSizes {
-  const { microBatches, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds } = plan;
-  return { microBatches, partElements, codec, roundingSeed, windowBytes, heartbeatSeconds, silenceSeconds };
+  const { microBatches, codec, windowBytes, heartbeatSeconds, silenceSeconds } = plan;
+  return { microBatches, partElements, codec, windowBytes, heartbeatSeconds, silenceSeconds };
 }
 
 /** What is answered to a frame that came as a request and is no join. */

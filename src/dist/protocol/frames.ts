@@ -37,7 +37,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; members of one run speak the same one. */
-export const PROTOCOL_VERSION = 7;
+export const PROTOCOL_VERSION = 8;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -289,16 +289,4 @@ function nameIn(bytes: Uint8Array): string | undefined {
   if (bytes.length > NAME_BYTES) return undefined;
   const text = String.fromCharCode(...bytes);
   return isName(text) ? text : undefined;
-}
-
-/** The bytes of float32 values, without a copy. Every platform that TensorFlow runs on is little-endian. */
-export function floatBytes(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** The float32 values of a payload, copied: a payload need not be aligned. */
-export function floatsOf(payload: Uint8Array): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(payload.length >> 2);
-  floatBytes(values).set(payload.subarray(0, values.byteLength));
-  return values;
 }

@@ -8,9 +8,9 @@
 import type { z } from "zod";
 import { RunError, TransientError } from "../../errors.ts";
 import { decodeFrame, encodeFrame, type Frame, type FrameFields, type Kind, type Refusal } from "./frames.ts";
-import { FROM_COORDINATOR } from "./messages/from_coordinator.ts";
-import { FROM_MEMBERS } from "./messages/from_members.ts";
-import { type exchangeSizes, notFinite, type stepTraffic } from "./messages/values.ts";
+import { FROM_COORDINATOR } from "./from_coordinator.ts";
+import { FROM_MEMBERS } from "./from_members.ts";
+import { type exchangeSizes, notFinite, type stepTraffic } from "./message_values.ts";
 
 const MESSAGES = { ...FROM_MEMBERS, ...FROM_COORDINATOR };
 

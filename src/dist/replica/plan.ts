@@ -5,9 +5,9 @@
  * @module
  */
 
-import type { CodecName } from "../vectors/codecs.ts";
 import { type AveragingPlan, boundaryBefore } from "./rounds.ts";
 import type { Range } from "../vectors/tree.ts";
+import type { CodecName } from "../vectors/codec.ts";
 
 /** What is on record of the steps of a run so far. */
 export interface RunRecord {
@@ -68,8 +68,6 @@ export interface CoordinationPlan extends RunPlan {
   mixed: boolean;
   /** How sums and means are written on the wire. */
   codec: CodecName;
-  /** Where the codec can round stochastically: does so, by streams of this seed; undefined: to nearest. */
-  roundingSeed?: number;
   /** Most bytes of one part of a vector on its way. */
   partBytes: number;
   /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */

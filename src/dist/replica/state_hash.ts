@@ -6,8 +6,8 @@
 
 import { createHash } from "node:crypto";
 import { sha256 } from "../../hashing.ts";
-import { floatBytes } from "../protocol/frames.ts";
 import type { ReplicaState, StateHashes } from "./replica.ts";
+import { floatBytes } from "../vectors/floats.ts";
 
 /**
  * SHA-256 over all that replicas have in common, and over the parameters alone, in hexadecimal.

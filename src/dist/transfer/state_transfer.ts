@@ -5,10 +5,11 @@
  * @module
  */
 
-import { encodeFrame, floatBytes, type Frame } from "../protocol/frames.ts";
+import { encodeFrame, type Frame } from "../protocol/frames.ts";
 import { encodeControl, type Messages, type ReceivedOf } from "../protocol/messages.ts";
 import type { ReplicaState } from "../replica/replica.ts";
 import { namesOf, stateHashOf } from "../replica/state_hash.ts";
+import { floatBytes } from "../vectors/floats.ts";
 
 /** A state that waits for those who want it. */
 export class PinnedState {

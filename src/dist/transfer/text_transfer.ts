@@ -17,7 +17,7 @@ import {
   type Received,
   type ReceivedOf,
 } from "../protocol/messages.ts";
-import { MOST_FILES } from "../protocol/messages/from_coordinator.ts";
+import { MOST_FILES } from "../protocol/from_coordinator.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, subjects, type Transport } from "../protocol/transport.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import { CHUNK, loadHalves, storeHalves } from "./kernel.ts";
-import type { VectorCodec } from "./codecs.ts";
+import type { VectorCodec } from "./codec.ts";
 
 /** The bytes of the chunk that begins with a value. */
 const chunkOf = (bytes: Uint8Array, from: number) => bytes.subarray(2 * from, 2 * (from + CHUNK));

@@ -1,50 +1,17 @@
 /**
- * How float32 vectors are written on the wire. Encoding and decoding are pure functions: the same values give the same
- * bytes on every machine, because the arithmetic is float32 with one defined rounding.
+ * The codecs by name, and whole vectors encoded and decoded with them.
  *
  * @module
  */
 
-import { floatBytes } from "../protocol/frames.ts";
 import { type Carried, CHUNK, loadFloats, loadValues, storeFloats, valuesIn } from "./kernel.ts";
 import { bfloat16 } from "./bfloat16.ts";
-import { type Dither, int8 } from "./int8.ts";
-
-/** Name of a codec. */
-export type CodecName = "float32" | "bfloat16" | "int8";
+import { int8 } from "./int8.ts";
+import type { CodecName, VectorCodec } from "./codec.ts";
+import { floatBytes } from "./floats.ts";
 
 /** Names of the codecs. */
 export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
-
-/** What an encoding depends on besides the values. */
-export interface Encoding {
-  /** What is carried from step to step, where the codec has feedback. */
-  feedback?: Carried;
-  /** Rounds stochastically; only int8 does, others round to nearest. */
-  dither?: Dither;
-}
-
-/** A way to write float32 values, a chunk of the kernel at a time. */
-export interface VectorCodec {
-  /** Its name. */
-  readonly name: CodecName;
-  /** Whether it writes the bytes of the values. */
-  readonly isExact: boolean;
-  /** Whether what encoding loses is made up for in the next step, see feedback_encoder.ts. */
-  readonly hasFeedback: boolean;
-  /** Bytes of so many values. */
-  byteLength(values: number): number;
-  /**
-   * Writes one chunk of values from a slot of the kernel, which may hold others then.
-   *
-   * @param bytes of all values, {@linkcode VectorCodec.byteLength}; need not be aligned
-   * @param values how many they are
-   * @param from the first value of the chunk, a multiple of its size
-   */
-  store(slot: number, bytes: Uint8Array, values: number, from: number, encoding?: Encoding): void;
-  /** Reads one chunk of values into a slot of the kernel; parameters as for {@linkcode VectorCodec.store}. */
-  load(bytes: Uint8Array, values: number, from: number, slot: number): void;
-}
 
 /** Exact: the bytes of the values. */
 const float32: VectorCodec = {
@@ -61,12 +28,12 @@ export function encode(
   codec: VectorCodec,
   values: Float32Array,
   into: Uint8Array,
-  encoding?: Encoding,
+  feedback?: Carried,
 ): void {
   if (codec.isExact) return into.set(floatBytes(values));
   for (let from = 0; from < values.length; from += CHUNK) {
     loadValues(values.subarray(from, from + CHUNK), 0);
-    codec.store(0, into, values.length, from, encoding);
+    codec.store(0, into, values.length, from, feedback);
   }
 }
 

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { randomStream } from "../../prng.ts";
 import type { Carried } from "./kernel.ts";
-import { encode, type Encoding, type VectorCodec } from "./codecs.ts";
+import { encode } from "./codecs.ts";
+import type { VectorCodec } from "./codec.ts";
 
 /** What is left by the steps that were applied, by part of the vector. */
 export type Residuals = ReadonlyMap<number, Float32Array>;
@@ -26,12 +26,8 @@ interface Residual {
 export class FeedbackEncoder {
   readonly #residuals = new Map<number, Residual>();
 
-  /**
-   * An encoder without residuals.
-   *
-   * @param roundingSeed rounds stochastically where the codec can, by streams of this seed; undefined: to nearest
-   */
-  constructor(readonly codec: VectorCodec, readonly roundingSeed?: number) {}
+  /** An encoder without residuals. */
+  constructor(readonly codec: VectorCodec) {}
 
   /**
    * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual. Until the step ends the
@@ -39,23 +35,17 @@ export class FeedbackEncoder {
    *
    * @param values part of a sum
    * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
-   * @param name tells this sum apart from all others that are encoded in the run: stochastic rounding depends on it
+   * @param name tells this sum apart from all others that are encoded in the open step
    * @param into gets it
    */
   encode(part: number, values: Float32Array, tokens: number, name: string, into: Uint8Array): void {
-    encode(this.codec, values, into, this.encodingOf(part, values.length, tokens, name));
+    encode(this.codec, values, into, this.feedbackOf(part, values.length, tokens, name));
   }
 
   /** How one part of a sum is to be encoded, which has to be done once then; parameters as in {@linkcode FeedbackEncoder.encode}. */
-  encodingOf(part: number, length: number, tokens: number, name: string): Encoding | undefined {
-    const { codec, roundingSeed } = this;
-    if (!codec.hasFeedback) return undefined;
-    return {
-      feedback: feedbackOf(this.#residualOf(part, length), tokens, name),
-      dither: roundingSeed === undefined
-        ? undefined
-        : { stream: randomStream(roundingSeed, `rounding ${name} part ${part}`), from: 0 },
-    };
+  feedbackOf(part: number, length: number, tokens: number, name: string): Carried | undefined {
+    if (!this.codec.hasFeedback) return undefined;
+    return carriedBy(this.#residualOf(part, length), tokens, name);
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
@@ -105,7 +95,7 @@ function residualFrom(settled: Float32Array): Residual {
 }
 
 /** What a sum of the open step carries along, and where what it loses is noted, if that was not done yet. */
-function feedbackOf({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
+function carriedBy({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
   const before = encoded.get(name);
   if (before === undefined) encoded.set(name, tokens);
   const [first] = encoded.keys();

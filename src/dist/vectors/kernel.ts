@@ -32,13 +32,11 @@ const slots = Array.from(
   { length: SLOTS },
   (_, slot) => new Float32Array(memory.buffer, slot * BYTES, CHUNK),
 );
-/** Where encoded values are, numbers for stochastic rounding, and what encoding has lost. */
-const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, DITHER = SCALES + BYTES, LOST = DITHER + BYTES;
+/** Where encoded values are, and what encoding has lost. */
+const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, LOST = SCALES + BYTES;
 const encoded = new Uint8Array(memory.buffer, ENCODED, BYTES);
 const scales = new Uint8Array(memory.buffer, SCALES, BYTES / INT8_BLOCK);
 const lost = new Float32Array(memory.buffer, LOST, CHUNK);
-/** Added to each quotient before {@linkcode storeCodes} rounds it; who puts anything else than zeros here takes it away again. */
-export const dithers: Float32Array = new Float32Array(memory.buffer, DITHER, CHUNK);
 
 /** The first values of a slot, to be read before anything else is done here. */
 export function valuesIn(slot: number, count: number): Float32Array {
@@ -143,9 +141,9 @@ export function storeCodes(
   if (settled) {
     lost.set(settled);
     lost.fill(0, count, blocks * INT8_BLOCK);
-    encodeCarrying(values, DITHER, SCALES, ENCODED, LOST, tokens, blocks);
+    encodeCarrying(values, SCALES, ENCODED, LOST, tokens, blocks);
   } else {
-    encodeInt8(values, DITHER, SCALES, ENCODED, blocks);
+    encodeInt8(values, SCALES, ENCODED, blocks);
     if (pending) {
       lost.set(pending);
       lose(values, SCALES, ENCODED, LOST, tokens, blocks);

@@ -1,10 +1,8 @@
 ;; What is done to every value of a vector that is averaged, four at a time. Addresses are bytes in the exported memory,
 ;; lengths bytes of float32 values, all multiples of 16. kernel.ts uses it.
-;; Assembled by
-;;
-;;     npx --package=wabt@1.0.39 wat2wasm kernel.wat -o kernel.wasm
+;; `deno task build:kernel` assembles it to kernel.wasm.
 (module
-  (memory (export "memory") 56)
+  (memory (export "memory") 54)
 
   ;; left += right.
   (func (export "add") (param $left i32) (param $right i32) (param $length i32)
@@ -143,20 +141,19 @@
         (v128.const i32x4 0x7f800000 0x7f800000 0x7f800000 0x7f800000))))
 
   ;; Blocks of 256 values: a float32 scale each, the largest magnitude / 127, then
-  ;; codes = nearest(value / scale + dither), ties to even. The scale is NaN where a value is NaN or infinite.
+  ;; codes = nearest(value / scale), ties to even. The scale is NaN where a value is NaN or infinite.
   (func (export "encodeInt8")
-    (param $values i32) (param $dither i32) (param $scales i32) (param $codes i32) (param $blocks i32)
+    (param $values i32) (param $scales i32) (param $codes i32) (param $blocks i32)
     (loop $block
-      (call $encodeBlock (local.get $values) (local.get $dither) (local.get $scales) (local.get $codes))
+      (call $encodeBlock (local.get $values) (local.get $scales) (local.get $codes))
       (local.set $values (i32.add (local.get $values) (i32.const 1024)))
-      (local.set $dither (i32.add (local.get $dither) (i32.const 1024)))
       (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
       (local.set $codes (i32.add (local.get $codes) (i32.const 256)))
       (br_if $block (local.tee $blocks (i32.sub (local.get $blocks) (i32.const 1))))))
 
   ;; The same of values + residual * tokens; residual = what that has lost / tokens.
   (func (export "encodeCarrying")
-    (param $values i32) (param $dither i32) (param $scales i32) (param $codes i32) (param $residual i32)
+    (param $values i32) (param $scales i32) (param $codes i32) (param $residual i32)
     (param $tokens f32) (param $blocks i32)
     (local $end i32) (local $factor v128) (local $scale v128)
     (local.set $factor (f32x4.splat (local.get $tokens)))
@@ -171,7 +168,7 @@
           (local.get $end))))
       (local.set $values (i32.sub (local.get $values) (i32.const 1024)))
       (local.set $residual (i32.sub (local.get $residual) (i32.const 1024)))
-      (call $encodeBlock (local.get $values) (local.get $dither) (local.get $scales) (local.get $codes))
+      (call $encodeBlock (local.get $values) (local.get $scales) (local.get $codes))
       (local.set $scale (v128.load32_splat (local.get $scales)))
       (loop $four
         (v128.store (local.get $residual)
@@ -181,7 +178,6 @@
         (br_if $four (i32.lt_u
           (local.tee $values (i32.add (local.get $values) (i32.const 16)))
           (local.get $end))))
-      (local.set $dither (i32.add (local.get $dither) (i32.const 1024)))
       (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
       (br_if $block (local.tee $blocks (i32.sub (local.get $blocks) (i32.const 1))))))
 
@@ -205,7 +201,7 @@
           (local.get $end))))
       (br_if $block (local.tee $blocks (i32.sub (local.get $blocks) (i32.const 1))))))
 
-  (func $encodeBlock (param $values i32) (param $dither i32) (param $scales i32) (param $codes i32)
+  (func $encodeBlock (param $values i32) (param $scales i32) (param $codes i32)
     (local $end i32) (local $at i32) (local $largest v128) (local $scale v128)
     ;; Magnitudes are ordered like their bits taken as integers, NaN above infinity.
     (local.set $at (local.get $values))
@@ -229,24 +225,20 @@
     (loop $sixteen
       (v128.store (local.get $codes) (i8x16.narrow_i16x8_s
         (i16x8.narrow_i32x4_s
-          (call $code (v128.load (local.get $values)) (v128.load (local.get $dither)) (local.get $scale))
-          (call $code (v128.load offset=16 (local.get $values)) (v128.load offset=16 (local.get $dither))
-            (local.get $scale)))
+          (call $code (v128.load (local.get $values)) (local.get $scale))
+          (call $code (v128.load offset=16 (local.get $values)) (local.get $scale)))
         (i16x8.narrow_i32x4_s
-          (call $code (v128.load offset=32 (local.get $values)) (v128.load offset=32 (local.get $dither))
-            (local.get $scale))
-          (call $code (v128.load offset=48 (local.get $values)) (v128.load offset=48 (local.get $dither))
-            (local.get $scale)))))
+          (call $code (v128.load offset=32 (local.get $values)) (local.get $scale))
+          (call $code (v128.load offset=48 (local.get $values)) (local.get $scale)))))
       (local.set $codes (i32.add (local.get $codes) (i32.const 16)))
-      (local.set $dither (i32.add (local.get $dither) (i32.const 64)))
       (local.set $values (i32.add (local.get $values) (i32.const 64)))
       (br_if $sixteen (i32.lt_u (local.get $values) (local.get $end)))))
 
   ;; Codes of four values, not yet limited to int8: added to 1.5 * 2^23, a number's last bits are what it was rounded to.
-  (func $code (param $values v128) (param $dither v128) (param $scale v128) (result v128)
+  (func $code (param $values v128) (param $scale v128) (result v128)
     (i32x4.sub
       (f32x4.add
-        (f32x4.add (f32x4.div (local.get $values) (local.get $scale)) (local.get $dither))
+        (f32x4.div (local.get $values) (local.get $scale))
         (v128.const f32x4 12582912 12582912 12582912 12582912))
       (v128.const f32x4 12582912 12582912 12582912 12582912)))
 

@@ -6,7 +6,7 @@
  */
 
 import { AveragingReplica, type LocalWork } from "../replica/diloco_replica.ts";
-import { type CodecName, codecOf } from "../vectors/codecs.ts";
+import { codecOf } from "../vectors/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
@@ -17,6 +17,7 @@ import { lastStep } from "../replica/rounds.ts";
 import { VectorExchange, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
 import { Halted } from "../../errors.ts";
+import type { CodecName } from "../vectors/codec.ts";
 
 /** What a workbench does to the world. */
 export interface WorkbenchEffects {
@@ -38,8 +39,6 @@ export interface WorkbenchSizes {
   partElements: number;
   /** How sums and means are written on the wire. */
   codec: CodecName;
-  /** Of stochastic rounding; undefined: to nearest. */
-  roundingSeed?: number;
   /** Bytes that may be on their way at once. */
   windowBytes: number;
 }
@@ -57,8 +56,8 @@ export class Workbench {
 
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
-    const { partElements, codec, roundingSeed } = sizes;
-    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects, roundingSeed);
+    const { partElements, codec } = sizes;
+    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
   }
 
   /** What was sent and received so far. */

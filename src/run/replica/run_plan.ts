@@ -64,7 +64,6 @@ export function planOf(
     startWorkers,
     minWorkers: machine.minWorkers,
     codec: dist.codec,
-    roundingSeed: dist.rounding === "stochastic" ? train.seed : undefined,
     partBytes: dist.partBytes,
     windowBytes: dist.windowBytes,
     heartbeatSeconds: dist.heartbeatSeconds,

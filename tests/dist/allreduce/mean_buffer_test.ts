@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
-import { decodeFrame, encodeFrame, floatBytes, type Frame } from "../../../src/dist/protocol/frames.ts";
+import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
 import { Means } from "../../../src/dist/allreduce/mean_buffer.ts";
+import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 /** One of two parts of the mean of step 3, all of one value. */
 function partOf(part: number, value: number, attempt: { lo: number; hi: number }): Frame {

@@ -4,15 +4,10 @@ import assert from "node:assert/strict";
 import { Averaging } from "../../../src/dist/allreduce/window.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
-import {
-  decodeFrame,
-  encodeFrame,
-  floatBytes,
-  floatsOf,
-  type Frame,
-} from "../../../src/dist/protocol/frames.ts";
+import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
 import { BLOCK, blockSquares, normOf } from "../../../src/dist/vectors/sums.ts";
 import { noise } from "../support/toy.ts";
+import { floatBytes, floatsOf } from "../../../src/dist/vectors/floats.ts";
 
 const VALUES = 10 * BLOCK - 5; // 10 parts, the last one shorter
 const SUMS = [{ member: "a", lo: 0, hi: 2 }, { member: "b", lo: 2, hi: 4 }];

@@ -6,8 +6,6 @@ import {
   CODECS,
   decodeFrame,
   encodeFrame,
-  floatBytes,
-  floatsOf,
   type Frame,
   type Kind,
   KINDS,
@@ -16,6 +14,7 @@ import {
 import { decodeMessage, encodeControl } from "../../../src/dist/protocol/messages.ts";
 import { randomStream } from "../../../src/prng.ts";
 import { noise } from "../support/toy.ts";
+import { floatBytes, floatsOf } from "../../../src/dist/vectors/floats.ts";
 
 /** A frame with every field at random. */
 function randomFrame(seed: number): Frame {

@@ -6,11 +6,12 @@
  */
 
 import { Averaging } from "../../../src/dist/allreduce/window.ts";
-import { type CodecName, codecOf } from "../../../src/dist/vectors/codecs.ts";
+import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import type { Frame } from "../../../src/dist/protocol/frames.ts";
 import { BLOCK } from "../../../src/dist/vectors/sums.ts";
 import type { LinkOptions } from "./slow_link.ts";
+import type { CodecName } from "../../../src/dist/vectors/codec.ts";
 
 /** What is averaged over what. */
 export interface Network {

@@ -1,22 +1,17 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import {
-  CODEC_NAMES,
-  codecOf,
-  decode as decodeInto,
-  type VectorCodec,
-} from "../../../src/dist/vectors/codecs.ts";
-import type { Dither } from "../../../src/dist/vectors/int8.ts";
+import { CODEC_NAMES, codecOf, decode as decodeInto } from "../../../src/dist/vectors/codecs.ts";
 import { INT8_BLOCK } from "../../../src/dist/vectors/kernel.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
-import { encodedBy } from "../support/codecs/encoded.ts";
+import { encodedBy } from "../support/encoded.ts";
+import type { VectorCodec } from "../../../src/dist/vectors/codec.ts";
 
 const ALL = CODEC_NAMES.map(codecOf);
 const BFLOAT16 = codecOf("bfloat16"), INT8 = codecOf("int8");
 
-function encode(codec: VectorCodec, values: Float32Array, dither?: Dither): Uint8Array {
-  return encodedBy(codec, values, { dither });
+function encode(codec: VectorCodec, values: Float32Array): Uint8Array {
+  return encodedBy(codec, values);
 }
 
 /** Decodes from an odd address, as payloads of frames have. */
@@ -28,8 +23,8 @@ function decode(codec: VectorCodec, bytes: Uint8Array, count: number): Float32Ar
   return values;
 }
 
-function roundTrip(codec: VectorCodec, values: Float32Array, dither?: Dither): Float32Array {
-  return decode(codec, encode(codec, values, dither), values.length);
+function roundTrip(codec: VectorCodec, values: Float32Array): Float32Array {
+  return decode(codec, encode(codec, values), values.length);
 }
 
 /** Values of all magnitudes, also subnormal ones, in blocks of similar ones. */
@@ -132,14 +127,10 @@ Deno.test("int8 is off by at most half a scale, and a rounding of the smallest s
   }
 });
 
-Deno.test("int8 is exact where values are whole multiples of the largest / 127, also with dither", () => {
+Deno.test("int8 is exact where values are whole multiples of the largest / 127", () => {
   for (const scale of [1, 2 ** -20, 3, 2 ** 100, 2 ** -149]) {
     const values = Float32Array.from({ length: 3 * INT8_BLOCK }, (_, i) => scale * (i % 255 - 127));
     assert.deepEqual(roundTrip(INT8, values), values);
-    for (let seed = 0; seed < 20; seed++) {
-      const dither = { stream: randomStream(seed, "exact"), from: 5 };
-      assert.deepEqual(roundTrip(INT8, values, dither), values);
-    }
   }
 });
 
@@ -154,21 +145,4 @@ Deno.test("int8: a block with NaN or an infinity becomes NaN, its neighbours sta
       assert.deepEqual([...decoded], [...wanted], `${bad} at ${place}`); // NaN have different bits
     }
   }
-});
-
-Deno.test("int8 with dither is right on average, a function of the place, and next to the value", () => {
-  const value = 0.3, draws = 20_000;
-  const values = new Float32Array(draws).fill(value);
-  for (let i = 0; i < draws; i += INT8_BLOCK) values[i] = 127; // the scale is 1
-  const dither = { stream: randomStream(4, "dither"), from: 0 };
-  const decoded = roundTrip(INT8, values, dither);
-  const drawn = decoded.filter((_, i) => i % INT8_BLOCK !== 0);
-  assert.ok(drawn.every((each) => each === 0 || each === 1));
-  const mean = drawn.reduce((sum, each) => sum + each, 0) / drawn.length;
-  assert.ok(Math.abs(mean - value) < 5 * Math.sqrt(value * (1 - value) / draws), `${mean}`); // five standard errors
-
-  const from = 3 * INT8_BLOCK; // a part that begins later takes the same numbers
-  const part = roundTrip(INT8, values.subarray(from), { ...dither, from });
-  assert.deepEqual(part, decoded.slice(from));
-  assert.deepEqual(roundTrip(INT8, values), int8Plainly(values), "without dither it rounds to nearest again");
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { codecOf, decode } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import { normalArray } from "../../../src/prng.ts";
-import { encodedBy, encodedWith } from "../support/codecs/encoded.ts";
+import { encodedBy, encodedWith } from "../support/encoded.ts";
 
 const SIZE = 3000, INT8 = codecOf("int8");
 
@@ -123,32 +123,4 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
     residual = lost;
     encoder.settle(true);
   }
-});
-
-Deno.test("stochastic rounding: seed, name and part decide it, and it is right on average where nearest is not", () => {
-  const sum = normalArray(SIZE, 4, "a", 1);
-  const bytesOf = (seed: number | undefined, name: string, part = 0) =>
-    encodedWith(new FeedbackEncoder(INT8, seed), part, sum, 1, name);
-  const first = bytesOf(1, "sum 0-2 of step 3");
-  assert.deepEqual(bytesOf(1, "sum 0-2 of step 3"), first);
-  for (
-    const other of [
-      bytesOf(2, "sum 0-2 of step 3"),
-      bytesOf(1, "sum 2-4 of step 3"),
-      bytesOf(1, "sum 0-2 of step 3", 1),
-    ]
-  ) {
-    assert.notDeepEqual(other, first);
-  }
-  assert.deepEqual(bytesOf(undefined, "x"), bytesOf(undefined, "y"));
-  const total = new Float64Array(SIZE), nearest = new Float32Array(SIZE), decoded = new Float32Array(SIZE);
-  const draws = 400;
-  for (let draw = 0; draw < draws; draw++) {
-    decode(INT8, bytesOf(1, `draw ${draw}`), decoded);
-    addScaled(total, decoded, 1 / draws);
-  }
-  decode(INT8, bytesOf(undefined, ""), nearest);
-  const error = (values: ArrayLike<number>) =>
-    Math.sqrt(sum.reduce((all, x, i) => all + (x - values[i]) ** 2, 0) / SIZE);
-  assert.ok(error(total) < error(nearest) / 5, `${error(total)} and ${error(nearest)}`); // √2 / √400 of it is expected
 });

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { CODEC_NAMES, codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { CHUNK } from "../../../src/dist/vectors/kernel.ts";
-import { floatBytes } from "../../../src/dist/protocol/frames.ts";
 import { addInto, BLOCK, blockSquares, divideBy, isFiniteVector } from "../../../src/dist/vectors/sums.ts";
 import { subtrees } from "../../../src/dist/vectors/tree.ts";
 import { normalArray, randomStream } from "../../../src/prng.ts";
 import { averaged } from "../support/averaged.ts";
-import { encodedBy } from "../support/codecs/encoded.ts";
+import { encodedBy } from "../support/encoded.ts";
+import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 /** Values of all magnitudes, subnormal ones too. */
 function mixed(size: number, seed: number): Float32Array {

@@ -1,7 +1,6 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { floatBytes } from "../../../src/dist/protocol/frames.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { OpenStep } from "../../../src/dist/allreduce/partial_sums.ts";
 import {
@@ -17,6 +16,7 @@ import { assignRanges, splitOf, subtrees } from "../../../src/dist/vectors/tree.
 import { randomStream } from "../../../src/prng.ts";
 import { noise } from "../support/toy.ts";
 import { averaged } from "../support/averaged.ts";
+import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 const SIZE = 37;
 /** Magnitudes so different that another order of addition gives other bits. */

@@ -1,10 +1,11 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { decodeFrame, encodeFrame, floatBytes, type Frame } from "../../../src/dist/protocol/frames.ts";
+import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
 import { decodeMessage, type Received } from "../../../src/dist/protocol/messages.ts";
 import { Workbench } from "../../../src/dist/worker/step_executor.ts";
 import { noise, ToyReplica } from "../support/toy.ts";
+import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 const SIZE = 10;
 

@@ -5,9 +5,9 @@
  */
 
 import { z } from "zod";
-import { layoutOf } from "../../../layout.ts";
-import type { MicroBatchLoss, MicroBatchReport } from "../../replica/accumulate.ts";
-import type { ReplicaIdentity, SaveResult } from "../../replica/replica.ts";
+import { layoutOf } from "../../layout.ts";
+import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
+import type { ReplicaIdentity, SaveResult } from "../replica/replica.ts";
 import {
   anyNumber,
   hash,
@@ -21,7 +21,7 @@ import {
   whole,
   word,
   words,
-} from "./values.ts";
+} from "./message_values.ts";
 
 /** What a worker has sent, received and dropped since it began. */
 const traffic = z.strictObject({

@@ -5,11 +5,11 @@
  */
 
 import { z } from "zod";
-import { printable, printableLine } from "../../../printable.ts";
-import { CODEC_NAMES } from "../../vectors/codecs.ts";
-import { isName } from "../frames.ts";
-import { BLOCK } from "../../vectors/sums.ts";
-import type { Range } from "../../vectors/tree.ts";
+import { printable, printableLine } from "../../printable.ts";
+import { CODEC_NAMES } from "../vectors/codecs.ts";
+import { isName } from "./frames.ts";
+import { BLOCK } from "../vectors/sums.ts";
+import type { Range } from "../vectors/tree.ts";
 
 /** Leaves of a tree that can be added up (kernel.ts). */
 export const MOST_LEAVES = 2 ** 23;
@@ -87,8 +87,6 @@ export const exchangeSizes = {
   partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
   /** How sums and means are written. */
   codec: z.enum(CODEC_NAMES),
-  /** Rounds stochastically, where the codec can, by streams of this seed. */
-  roundingSeed: whole().optional(),
   /** Budget of bytes on their way. */
   windowBytes: z.int().min(1),
   /** Seconds between two signs of life. */

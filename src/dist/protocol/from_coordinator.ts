@@ -22,7 +22,7 @@ import {
   whole,
   word,
   words,
-} from "./values.ts";
+} from "./message_values.ts";
 
 /** Files of a text whose lengths fit into one message. */
 export const MOST_FILES = 50_000;

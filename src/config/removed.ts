@@ -1,0 +1,44 @@
+/**
+ * Keys that a configuration had once. Run folders of earlier versions still have them.
+ *
+ * @module
+ */
+
+/** A key that went. */
+interface Removed {
+  /** Its value where leaving it out changes nothing. */
+  readonly unchanged: unknown;
+  /** What is the case now. */
+  readonly reason: string;
+}
+
+const REMOVED: Readonly<Record<string, Removed>> = {
+  "dist.rounding": {
+    unchanged: "nearest",
+    reason: "int8 always rounds to nearest, and error feedback makes up for what that loses",
+  },
+};
+
+/** Why there is no such key any more; undefined where there never was one. */
+export function reasonRemoved(path: string): string | undefined {
+  return REMOVED[path] && `it was removed: ${REMOVED[path].reason}`;
+}
+
+/**
+ * Takes keys that went out of a configuration, where that changes nothing. Others stay, to be complained about.
+ *
+ * @returns a line for each
+ */
+export function dropRemoved(config: unknown): string[] {
+  return Object.entries(REMOVED).flatMap(([path, { unchanged, reason }]) => {
+    const keys = path.split("."), last = keys.pop()!;
+    const section = keys.reduce<unknown>((at, key) => isSection(at) ? at[key] : undefined, config);
+    if (!isSection(section) || section[last] !== unchanged) return [];
+    delete section[last];
+    return [`${path}: dropped, since ${reason}`];
+  });
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
