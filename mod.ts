@@ -21,12 +21,13 @@ export { generate, type GenerateOptions, generateSamples } from "./src/model/gen
 export type { Sampling } from "./src/model/generation_sampling.ts";
 export { readSafetensors } from "./src/checkpoint/tensor_files.ts";
 export { train, type TrainOptions } from "./src/run/train.ts";
-export { startCoordinator, startReducer, startWorker } from "./src/run/participants.ts";
-export type { CoordinatorOptions, ReducerOptions, WorkerOptions } from "./src/run/participants.ts";
+export { type CoordinatorOptions, startCoordinator } from "./src/run/participants/coordinator.ts";
+export { type ReducerOptions, startReducer } from "./src/run/participants/reducer.ts";
+export { startWorker, type WorkerOptions } from "./src/run/participants/worker.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
-export type { RunEvent, RunListener } from "./src/run/events.ts";
-export type { Summary } from "./src/run/folder.ts";
-export type { EvaluationMetrics, StepMetrics } from "./src/run/metrics.ts";
+export type { RunEvent, RunListener } from "./src/run/folder/log.ts";
+export type { Summary } from "./src/run/folder/run_folder.ts";
+export type { EvaluationMetrics, StepMetrics } from "./src/run/folder/metrics.ts";
 export { ConfigError, RunError } from "./src/errors.ts";
 export type { CodecName } from "./src/dist/mod.ts";
 export type { CommittedStep } from "./src/dist/mod.ts";

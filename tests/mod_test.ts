@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Workplace } from "./run/runs.ts";
+import { Workplace } from "./run/support/runs.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 

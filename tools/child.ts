@@ -1,19 +1,19 @@
 /**
- * A coordinator or worker process as the launcher starts it (src/run/children.ts says how they talk). Not for people:
+ * A coordinator or worker process as the launcher starts it (src/run/processes/child.ts says how they talk). Not for people:
  * they use `deno task train` and `deno task coordinator`.
  *
  * @module
  */
 
 import { stringifyJson } from "../src/json.ts";
-import { linesOf } from "../src/run/children.ts";
+import { linesOf } from "../src/run/processes/child.ts";
 import {
   type ChildEvent,
   type ChildFailure,
   type ChildOrder,
   failureOf,
   runChild,
-} from "../src/run/child_protocol.ts";
+} from "../src/run/processes/protocol.ts";
 import { stdout } from "./output.ts";
 import { onEndingSignal } from "./signals.ts";
 

@@ -8,9 +8,10 @@
 import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
 import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
 import { RunError } from "../src/errors.ts";
-import { launchReducers } from "../src/run/launch.ts";
-import { startCoordinator, startReducer } from "../src/run/participants.ts";
-import { RunFolder } from "../src/run/folder.ts";
+import { launchReducers } from "../src/run/processes/launch.ts";
+import { startCoordinator } from "../src/run/participants/coordinator.ts";
+import { startReducer } from "../src/run/participants/reducer.ts";
+import { RunFolder } from "../src/run/folder/run_folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
 import { runTool, type Tools } from "./tool.ts";

@@ -10,10 +10,16 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
   "nats": ["src/dist/nats/"],
   "@zip.js/": ["src/data/zip.ts"],
   // What comes from outside is checked at its doors: what a person wrote, what other processes say, and what files hold.
-  "zod": ["src/config/", "src/dist/protocol/", "src/run/", "src/checkpoint/files.ts"],
+  "zod": ["src/config/", "src/dist/protocol/", "src/run/folder/", "src/checkpoint/files.ts"],
   "js-yaml": ["src/std/yaml.ts"],
   "minimist": ["src/std/parse_args.ts"],
 };
+
+/** What a run is put together from. */
+const BELOW_RUN = [
+  ...["src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/", "src/packages/"],
+  "src/tensorflow/",
+];
 
 /**
  * Which folders of `src/` a file may import besides its own: those of the longest entry that its path begins with. Files that
@@ -45,10 +51,11 @@ const MAY_IMPORT: Record<string, string[]> = {
     ...["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
   ],
   "src/dist/": ["src/dist/"],
-  "src/run/": [
-    ...["src/run/", "src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/"],
-    ...["src/packages/", "src/tensorflow/"],
-  ],
+  "src/run/folder/": [...BELOW_RUN],
+  "src/run/replica/": ["src/run/folder/", ...BELOW_RUN],
+  "src/run/participants/": ["src/run/replica/", "src/run/folder/", ...BELOW_RUN],
+  "src/run/processes/": ["src/run/participants/", "src/run/replica/", "src/run/folder/", ...BELOW_RUN],
+  "src/run/": ["src/run/", ...BELOW_RUN],
   "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };

@@ -5,8 +5,8 @@
  */
 
 import { stringifyJson } from "../src/json.ts";
-import type { StepMetrics } from "../src/run/metrics.ts";
-import type { RunEvent, RunListener } from "../src/run/events.ts";
+import type { StepMetrics } from "../src/run/folder/metrics.ts";
+import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";
 

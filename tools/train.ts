@@ -6,7 +6,7 @@
 
 import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
 import { loadConfig, resolveConfig } from "../src/config/config.ts";
-import { launchWorkers } from "../src/run/launch.ts";
+import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
 import { say, stdout } from "./output.ts";
 import { LEAVES, SAVES, showRun } from "./progress.ts";

@@ -4,26 +4,18 @@
  * @module
  */
 
-import {
-  type Config,
-  type ConfigInput,
-  resolveConfig,
-  runPart,
-  stringifyConfig,
-  withNewIdentity,
-} from "../config/config.ts";
+import { type Config, type ConfigInput, resolveConfig, runPart } from "../config/config.ts";
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
-import { DATA_BEGINS } from "../data/microbatch.ts";
 import { ConfigError } from "../errors.ts";
-import { type LaunchOptions, launchRun } from "./launch.ts";
+import { type LaunchOptions, launchRun } from "./processes/launch.ts";
 import { learningRate } from "../model/schedule.ts";
-import { openReplica } from "./open_replica.ts";
-import { planOf } from "./plan.ts";
-import { openRun, type ResumePoint } from "./resume.ts";
-import type { RunListener } from "./events.ts";
-import { RunFolder, type Summary } from "./folder.ts";
-import type { StepMetrics } from "./metrics.ts";
-import { RunLog } from "./log.ts";
+import { openReplica } from "./replica/open_replica.ts";
+import { planOf } from "./replica/run_plan.ts";
+import type { StartPoint } from "./folder/resume.ts";
+import { beginRun, resumeRun } from "./folder/start.ts";
+import { RunFolder, type Summary } from "./folder/run_folder.ts";
+import type { StepMetrics } from "./folder/metrics.ts";
+import { type RunListener, RunLog } from "./folder/log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 import { runSingle } from "../dist/mod.ts";
 
@@ -75,7 +67,7 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
     throw new ConfigError([`--resume ${folder.path}: there is no run in it to resume`]);
   }
   using lock = await folder.lock({ signal, say: onProgress });
-  const start = await startOf(resolved, corpus, { ...options, onEvent: hear });
+  const start = await beginOrResume(resolved, corpus, options, onProgress);
   const run = resolved.machine.workers > 0
     ? launch(start, { signal, onEvent: hear })
     : trainAlone(start, corpus, { signal, onEvent: hear });
@@ -83,21 +75,14 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
 }
 
 /** Makes the folder of a new run, or opens that of one that is resumed. */
-async function startOf(
+async function beginOrResume(
   config: Config,
   corpus: Corpus,
-  { resume, fromStep, onEvent = () => {} }: TrainOptions,
-): Promise<ResumePoint> {
-  const folder = RunFolder.at(config.machine.out);
-  if (!resume) {
-    const identified = withNewIdentity(config);
-    await RunFolder.create(folder.path, stringifyConfig(identified));
-    return { config: identified, step: 0, origin: DATA_BEGINS };
-  }
-  const say = (text: string) => onEvent({ kind: "status", text });
-  const point = await openRun(config, corpus, say, fromStep);
-  if (point.missing !== undefined) throw new ConfigError([point.missing]);
-  folder.resumeFrom(point.step);
+  { resume, fromStep }: TrainOptions,
+  say: (text: string) => void,
+): Promise<StartPoint> {
+  if (!resume) return await beginRun(config);
+  const point = await resumeRun(config, corpus, say, fromStep);
   say(
     point.step === 0
       ? "the run has no checkpoint yet and begins with step 1"
@@ -106,7 +91,7 @@ async function startOf(
   return point;
 }
 
-async function launch({ config, step, origin }: ResumePoint, options: LaunchOptions): Promise<Summary> {
+async function launch({ config, step, origin }: StartPoint, options: LaunchOptions): Promise<Summary> {
   const { signal, onEvent } = options;
   if (config.machine.backend === "tensorflow") { // fetched once, before all workers want it
     const device = config.machine.device ?? await defaultDevice();
@@ -116,7 +101,7 @@ async function launch({ config, step, origin }: ResumePoint, options: LaunchOpti
 }
 
 async function trainAlone(
-  { config, step: startStep, origin }: ResumePoint,
+  { config, step: startStep, origin }: StartPoint,
   corpus: Corpus,
   { signal, onEvent }: LaunchOptions,
 ): Promise<Summary> {

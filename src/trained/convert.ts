@@ -11,7 +11,7 @@ import { ConfigError } from "../errors.ts";
 import { type FLASHTransformerOptions, resolveTransformer } from "../model/options.ts";
 import { defineTransformer } from "../model/parameters.ts";
 import { buffersOf, fromStateDict } from "../model/state_dict.ts";
-import { RunFolder } from "../run/folder.ts";
+import { RunFolder } from "../run/folder/run_folder.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
 import { fitting, optionsIn, readModel, UNTOLD } from "./model.ts";
 

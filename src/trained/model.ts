@@ -10,7 +10,7 @@ import { checkpointSteps, exists, placeOf, STATE_FILE } from "../checkpoint/fold
 import { ConfigError, errorMessage } from "../errors.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../model/mod.ts";
 import { resolveTransformer } from "../model/options.ts";
-import { RunFolder } from "../run/folder.ts";
+import { RunFolder } from "../run/folder/run_folder.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 import { toTensors } from "../checkpoint/tensor_files.ts";
 import { tf } from "../tensorflow/mod.ts";

@@ -20,7 +20,7 @@ import { connectNats } from "../../src/dist/nats/transport.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import type { LinkOptions } from "../dist/support/slow_link.ts";
 import { toyPlan } from "../dist/support/toy.ts";
-import { descendants } from "../run/runs.ts";
+import { descendants } from "../run/support/runs.ts";
 import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
 import type { CodecName } from "../../src/dist/vectors/codec.ts";
 

@@ -11,7 +11,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { resolveConfig } from "../../src/config/config.ts";
 import { DATA_BEGINS } from "../../src/data/microbatch.ts";
 import { singleStep } from "../../src/dist/single.ts";
-import { openReplica } from "../../src/run/open_replica.ts";
+import { openReplica } from "../../src/run/replica/open_replica.ts";
 import { uniformArray } from "../../src/prng.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { checkpointSteps, loadCheckpoint, newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { linesOf } from "../../src/run/children.ts";
+import { linesOf } from "../../src/run/processes/child.ts";
 import { randomStream } from "../../src/prng.ts";
 import { layout, stateAt } from "./checkpoint_saver.ts";
 

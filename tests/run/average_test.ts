@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 const dist = { mode: "average", localSteps: 3, warmupSteps: 2 } as const;
 

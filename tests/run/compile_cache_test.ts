@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
 import { cacheFolder } from "../../src/packages/packages.ts";
-import { Workplace } from "./runs.ts";
+import { Workplace } from "./support/runs.ts";
 
 Deno.test("a run with a cold, a warm and a damaged cache of compiled code ends with the same bits", async () => {
   await using place = await Workplace.open();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { checkFiles, readStateFile } from "../../src/checkpoint/files.ts";
-import { reasonNotToMount, start, startMounted } from "./commands.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { reasonNotToMount, start, startMounted } from "./support/commands.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 const SETTINGS = [
   ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],

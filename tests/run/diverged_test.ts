@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { checkpointSteps } from "../../src/checkpoint/checkpoint.ts";
-import { RunFolder } from "../../src/run/folder.ts";
-import { SMALL, start, train } from "./commands.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { RunFolder } from "../../src/run/folder/run_folder.ts";
+import { SMALL, start, train } from "./support/commands.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 /** A run of two sound steps, each saved. */
 async function soundRun(place: Workplace, ...args: string[]): Promise<string> {

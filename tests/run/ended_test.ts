@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { endedRun, type Way } from "../soak/ended.ts";
-import { start } from "./commands.ts";
-import { Workplace } from "./runs.ts";
+import { start } from "./support/commands.ts";
+import { Workplace } from "./support/runs.ts";
 
 const WAYS: Way[] = ["all TERM", "some TERM", "closed output", "all HUP", "two starts"];
 

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { type Command, reach, start, startInShell, train } from "./commands.ts";
-import { descendants, isGone, metricsOf, until, Workplace } from "./runs.ts";
+import { type Command, reach, start, startInShell, train } from "./support/commands.ts";
+import { descendants, isGone, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const TINY = [
   ...["--model.dim=8", "--model.depth=1", "--model.groupSize=8", "--model.queryKeyDim=8", "--data.seqLen=8"],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 Deno.test("no worker, one, two, three or four: the same parameters, and each micro-batch computed once", async () => {
   await using place = await Workplace.open();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError, train } from "../../mod.ts";
-import { Workplace } from "./runs.ts";
+import { Workplace } from "./support/runs.ts";
 
 async function problemsOf(attempt: Promise<unknown>): Promise<string> {
   try {

@@ -5,8 +5,8 @@ import { train } from "../../mod.ts";
 import type { ConfigInput } from "../../src/config/config.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import type { Fault } from "../dist/support/fault.ts";
-import { runFlash } from "./flash_runs.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { runFlash } from "./support/flash_runs.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 const FAULT_STEP = 2;
 const STEPS = 4;

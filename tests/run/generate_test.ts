@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { train } from "../../mod.ts";
-import { start, startWith } from "./commands.ts";
-import { Workplace } from "./runs.ts";
+import { start, startWith } from "./support/commands.ts";
+import { Workplace } from "./support/runs.ts";
 
 /** A workplace with a run that has learned a little. */
 async function trained(): Promise<Workplace> {

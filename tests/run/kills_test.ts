@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { checkpointSteps, newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { randomStream } from "../../src/prng.ts";
-import { RunFolder } from "../../src/run/folder.ts";
-import { type Command, start } from "./commands.ts";
-import { descendants, metricsOf, processes, until, Workplace } from "./runs.ts";
+import { RunFolder } from "../../src/run/folder/run_folder.ts";
+import { type Command, start } from "./support/commands.ts";
+import { descendants, metricsOf, processes, until, Workplace } from "./support/runs.ts";
 
 /** `FLASHMOB_KILLS=60 deno test …` kills as often as issue and lab book say; some seconds each. */
 const KILLS = Number(Deno.env.get("FLASHMOB_KILLS") ?? 12);

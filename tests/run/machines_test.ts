@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { findCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { readStateFile } from "../../src/checkpoint/files.ts";
-import { type Command, reach, SMALL, start } from "./commands.ts";
-import { descendants, metricsOf, until, Workplace } from "./runs.ts";
+import { type Command, reach, SMALL, start } from "./support/commands.ts";
+import { descendants, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const CPU = "--backend=cpu";
 /** The parameters of an undisturbed run of so many steps. */

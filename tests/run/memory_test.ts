@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { train } from "../../mod.ts";
 import { Growth } from "../dist/support/growth.ts";
-import { descendants, Workplace } from "./runs.ts";
+import { descendants, Workplace } from "./support/runs.ts";
 
 // V8 and malloc keep what was freed for a while: until about step 200 a process that leaks nothing grows by some 50 MB,
 // afterwards it moves by 15. A gradient of this model is 0.4 MB: one that is kept per step would be 100 MB from then on.

@@ -6,9 +6,9 @@ import { type Config, resolveConfig } from "../../src/config/config.ts";
 import { loadCorpus } from "../../src/data/corpus.ts";
 import { windowOffset } from "../../src/data/windows.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
-import { microBatchesOf } from "../../src/run/plan.ts";
-import { runFlash } from "./flash_runs.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { microBatchesOf } from "../../src/run/replica/run_plan.ts";
+import { runFlash } from "./support/flash_runs.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 const SEQ_LEN = 24;
 const BATCH = 6;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
-import { runFlash, type WorkerChanges } from "./flash_runs.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { runFlash, type WorkerChanges } from "./support/flash_runs.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 const members: WorkerChanges[] = [
   { member: "tensorflow" },

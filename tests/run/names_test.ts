@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { SMALL, start } from "./commands.ts";
-import { metricsOf, Workplace } from "./runs.ts";
+import { SMALL, start } from "./support/commands.ts";
+import { metricsOf, Workplace } from "./support/runs.ts";
 
 /** All that a name on Linux may hold, as far as it is UTF-8. */
 const ODD = `a "b" 'c' $HOME \${HOME} \`id\` %s%20 \\ #d; é漢 *?[x] -- \ne`;

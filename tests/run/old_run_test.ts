@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { start } from "./commands.ts";
-import { Workplace } from "./runs.ts";
+import { start } from "./support/commands.ts";
+import { Workplace } from "./support/runs.ts";
 
 /** SHA-256 of the parameters that the flashmob that wrote the fixture had after step 8. */
 const AFTER_STEP_8 = "02b5954fe908e61def85c19dee63bc538d67259d1fd23359ce67d5393d1c1bbf";

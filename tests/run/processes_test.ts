@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { reach, SMALL, start, train } from "./commands.ts";
-import { descendants, isGone, metricsOf, until, Workplace } from "./runs.ts";
+import { reach, SMALL, start, train } from "./support/commands.ts";
+import { descendants, isGone, metricsOf, until, Workplace } from "./support/runs.ts";
 
 Deno.test("deno task train trains, shows it, writes its folder and leaves no process behind", async () => {
   await using place = await Workplace.open();

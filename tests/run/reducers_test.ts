@@ -1,8 +1,8 @@
 /** Reducers of whole runs, as a user starts them. @module */
 
 import assert from "node:assert/strict";
-import { start } from "./commands.ts";
-import { descendants, metricsOf, until, Workplace } from "./runs.ts";
+import { start } from "./support/commands.ts";
+import { descendants, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const SMALL = [
   ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],

@@ -3,8 +3,8 @@ import { gzipSync } from "node:zlib";
 import { train as trainHere } from "../../mod.ts";
 import { readModel } from "../../src/trained/model.ts";
 import { PACKED } from "../data/archives.ts";
-import { SMALL, start, startWith } from "./commands.ts";
-import { Workplace } from "./runs.ts";
+import { SMALL, start, startWith } from "./support/commands.ts";
+import { Workplace } from "./support/runs.ts";
 
 Deno.test("all processes of a run read the same of a folder, and what is left out is told once", async () => {
   await using place = await Workplace.open();

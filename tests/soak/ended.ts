@@ -10,9 +10,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { type ConfigInput, resolveConfig, stringifyConfig } from "../../src/config/config.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder.ts";
-import { type Command, start, startInShell } from "../run/commands.ts";
-import { descendants, metricsOf, until } from "../run/runs.ts";
+import type { Summary } from "../../src/run/folder/run_folder.ts";
+import { type Command, start, startInShell } from "../run/support/commands.ts";
+import { descendants, metricsOf, until } from "../run/support/runs.ts";
 
 /** How a run can be ended. */
 export const WAYS = [

@@ -8,9 +8,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type ConfigInput, resolveConfig, stringifyConfig } from "../../src/config/config.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder.ts";
-import { start } from "../run/commands.ts";
-import { descendants, metricsOf } from "../run/runs.ts";
+import type { Summary } from "../../src/run/folder/run_folder.ts";
+import { start } from "../run/support/commands.ts";
+import { descendants, metricsOf } from "../run/support/runs.ts";
 
 /** Seconds between two troubles, and for which a process is frozen. */
 const PEACE = { least: 1, most: 5 };

@@ -11,12 +11,12 @@ import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli
 import { helpText } from "../../src/cli/help.ts";
 import { keepNatsServer, type NatsServer } from "../../src/dist/nats/server.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder.ts";
+import type { Summary } from "../../src/run/folder/run_folder.ts";
 import { trainThroughAbsence } from "../dist/support/absence.ts";
 import { Growth } from "../dist/support/growth.ts";
 import { Trouble } from "../dist/support/trouble.ts";
-import { runFlash } from "../run/flash_runs.ts";
-import { metricsOf, Workplace } from "../run/runs.ts";
+import { runFlash } from "../run/support/flash_runs.ts";
+import { metricsOf, Workplace } from "../run/support/runs.ts";
 import { endedRun } from "./ended.ts";
 import { launchedRun } from "./launched.ts";
 

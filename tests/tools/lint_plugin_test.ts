@@ -47,7 +47,7 @@ Deno.test("the lint plugin gives each package to one place", () => {
   );
   assert.equal(
     forbiddenImport("/x/src/data/text.ts", "npm:zod@4"),
-    "only src/config/ and src/dist/protocol/ and src/run/ and src/checkpoint/files.ts imports zod",
+    "only src/config/ and src/dist/protocol/ and src/run/folder/ and src/checkpoint/files.ts imports zod",
   );
   assert.equal(forbiddenImport("/x/src/dist/protocol/message_values.ts", "zod"), undefined);
   assert.equal(forbiddenImport("/x/tests/dist/nats_test.ts", "nats"), undefined);

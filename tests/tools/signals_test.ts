@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../run/runs.ts";
+import { until } from "../run/support/runs.ts";
 
 /** Hears signals; its thread is busy for a while after the first. */
 const SCRIPT = `

@@ -6,14 +6,14 @@ import { resolveConfig } from "../../src/config/config.ts";
 import { exportStateDict, importStateDict } from "../../src/trained/convert.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
 import { DATA_BEGINS } from "../../src/data/microbatch.ts";
-import { openReplica } from "../../src/run/open_replica.ts";
+import { openReplica } from "../../src/run/replica/open_replica.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../../src/safetensors.ts";
 import { initBackend, tf } from "../../src/tensorflow/mod.ts";
 import { openModel } from "../../src/trained/model.ts";
 import { relativeError } from "../model/fixtures.ts";
 import { jitter, randomIds } from "../model/models.ts";
 import { peerPython } from "../peer/python.ts";
-import { Workplace } from "../run/runs.ts";
+import { Workplace } from "../run/support/runs.ts";
 
 const OPTIONS = {
   numTokens: 256,

@@ -5,8 +5,8 @@ import { FLASHTransformer } from "../../src/model/mod.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
 import { eachBackend, onBackend } from "../model/backends.ts";
 import { randomIds, smallTransformer } from "../model/models.ts";
-import { start } from "../run/commands.ts";
-import { Workplace } from "../run/runs.ts";
+import { start } from "../run/support/commands.ts";
+import { Workplace } from "../run/support/runs.ts";
 
 Deno.test("windows count every token once, and after the first one with half a window before it", () => {
   for (const context of [2, 3, 8, 9, 256]) {

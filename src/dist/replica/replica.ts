@@ -1,6 +1,6 @@
 /**
  * What the distribution knows of a model: flat vectors of float32 numbers, weights and fingerprints.
- * `src/run/replica.ts` implements it with FLASH on TensorFlow, the tests of this folder with a few lines of arithmetic.
+ * `src/run/replica/flash_replica.ts` implements it with FLASH on TensorFlow, the tests of this folder with a few lines of arithmetic.
  *
  * @module
  */

@@ -10,7 +10,7 @@ import {
   type ResidualStore,
   type SavedResiduals,
 } from "../../../src/dist/allreduce/residuals.ts";
-import { ResidualFiles } from "../../../src/run/residual_files.ts";
+import { ResidualFiles } from "../../../src/run/folder/residual_files.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
 import { runToys } from "../support/run_toys.ts";
 import { noise, toyPlan, ToyReplica } from "../support/toy.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { keepNatsServer, startNatsServer } from "../../../src/dist/nats/server.ts";
 import { ConfigError, RunError } from "../../../src/errors.ts";
-import { descendants } from "../../run/runs.ts";
+import { descendants } from "../../run/support/runs.ts";
 
 const isListening = async (port: number) => {
   try {

@@ -7,7 +7,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { startNatsServer } from "../../../src/dist/nats/server.ts";
 import { runSingle } from "../../../src/dist/single.ts";
-import { descendants } from "../../run/runs.ts";
+import { descendants } from "../../run/support/runs.ts";
 import { runProcesses } from "./run_processes.ts";
 import { toyPlan, ToyReplica } from "./toy.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { processes } from "../../run/runs.ts";
+import { processes } from "../../run/support/runs.ts";
 
 /**
  * Looks that are compared at the beginning and at the end. Of each the least counts: garbage comes and goes, and on a busy machine

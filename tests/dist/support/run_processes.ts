@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { coordinate } from "../../../src/dist/coordinator.ts";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../../src/dist/replica/plan.ts";
-import { descendants } from "../../run/runs.ts";
+import { descendants } from "../../run/support/runs.ts";
 import { bounded } from "./bounded.ts";
 import type { ToyOrder } from "./toy_worker.ts";
 

@@ -11,8 +11,8 @@ import { takeNatsLease } from "../../../src/dist/nats/lease.ts";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { type CoordinationPlan, type DistEvent, NO_RECORD } from "../../../src/dist/replica/plan.ts";
 import { errorMessage } from "../../../src/errors.ts";
-import { RunFolder } from "../../../src/run/folder.ts";
-import { RunLog } from "../../../src/run/log.ts";
+import { RunFolder } from "../../../src/run/folder/run_folder.ts";
+import { RunLog } from "../../../src/run/folder/log.ts";
 
 /** What the process is told. */
 export interface ToyCoordinatorOrder {

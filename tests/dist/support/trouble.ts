@@ -8,7 +8,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { CommittedStep } from "../../../src/dist/replica/plan.ts";
 import { randomStream } from "../../../src/prng.ts";
-import { descendants } from "../../run/runs.ts";
+import { descendants } from "../../run/support/runs.ts";
 
 /** What can happen. */
 export type TroubleKind = "kill" | "leave" | "freeze" | "join" | "kill server" | "freeze server";

@@ -1,0 +1,266 @@
+/**
+ * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
+ * `events.jsonl` (checkpoints and resumes), `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl`
+ * where a resume changed the configuration, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { entriesIn, exists, remove } from "../../checkpoint/folder.ts";
+import { ConfigError, errorMessage, RunError } from "../../errors.ts";
+import { FolderLock, type FolderLockOptions } from "./lock.ts";
+import {
+  type EvaluationMetrics,
+  isStep,
+  metricsIn,
+  type MetricsRecord,
+  MetricsWriter,
+  skipsOf,
+  stepOf,
+} from "./metrics.ts";
+import { RunRecordFile } from "./events_file.ts";
+import { stringifyJson } from "../../json.ts";
+import type { RunOutcome } from "../../dist/mod.ts";
+
+/** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
+export interface ConfigChanges {
+  /** The step that it goes on after. */
+  step: number;
+  /** By dotted path. */
+  changes: Record<string, { from: unknown; to: unknown }>;
+}
+
+/** `summary.json`: the run as a whole. */
+export interface Summary extends RunOutcome {
+  /** From the first step to the last, without the time between two starts. */
+  seconds: number;
+}
+
+/** The NATS server of a run. */
+export interface RunServer {
+  /** Where it listens. */
+  listen: { hostname: string; port: number };
+  /** What clients need. */
+  token: string;
+}
+
+const serverSchema: z.ZodType<RunServer> = z.object({
+  listen: z.object({ hostname: z.string().min(1), port: z.int().min(0).max(65535) }),
+  token: z.string().min(1),
+});
+
+/** The folder of a run. */
+export class RunFolder {
+  private constructor(readonly path: string) {}
+
+  /** A folder that was made before. */
+  static at(path: string): RunFolder {
+    return new RunFolder(path);
+  }
+
+  /**
+   * Makes the folder of a new run. A run that has not come to its first step leaves nothing that could be lost: its place is taken.
+   *
+   * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
+   */
+  static async create(path: string, configYaml: string): Promise<RunFolder> {
+    const folder = new RunFolder(path);
+    try {
+      await Deno.mkdir(path, { recursive: true });
+      if (await folder.#isUnused()) await remove(folder.config);
+      await createFile(folder.config, configYaml);
+      await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
+      await Deno.writeTextFile(folder.file("events.jsonl"), "");
+    } catch (error) {
+      throw new ConfigError([
+        error instanceof Deno.errors.AlreadyExists
+          ? `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`
+          : `machine.out: the folder ${path} can't be made (${(error as Error).message})`,
+      ]);
+    }
+    return folder;
+  }
+
+  /** Whether it holds a run. */
+  exists(): Promise<boolean> {
+    return exists(this.config);
+  }
+
+  /** Whether the run in it has left neither a step nor a checkpoint. */
+  async #isUnused(): Promise<boolean> {
+    const isEmpty = await exists(this.file("metrics.jsonl")) && this.metricsLines().length === 0;
+    return isEmpty && this.events.lastSave() === undefined &&
+      (await entriesIn(this.checkpoints)).length === 0;
+  }
+
+  /**
+   * Takes the lock of the folder, which is made where it is not there.
+   *
+   * @throws {ConfigError} where another process uses it, or it can't be written to
+   */
+  async lock(options: FolderLockOptions = {}): Promise<FolderLock> {
+    try {
+      await Deno.mkdir(this.path, { recursive: true });
+      return await FolderLock.take(this.path, options);
+    } catch (error) {
+      if (error instanceof ConfigError || options.signal?.aborted) throw error;
+      throw new ConfigError([`machine.out: ${this.path} can't be written to (${errorMessage(error)})`]);
+    }
+  }
+
+  /** What happened to the run besides its steps. */
+  get events(): RunRecordFile {
+    return new RunRecordFile(this.file("events.jsonl"));
+  }
+
+  /**
+   * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
+   * done again. The file is always a new one, so that a process that has the old one open writes into it no more.
+   */
+  discardAfter(step: number): void {
+    const lines = this.metricsLines();
+    const discarded = lines.filter((line) => stepOf(line) > step);
+    const kept = lines.filter((line) => stepOf(line) <= step);
+    const text = (lines: string[]) => lines.map((line) => line + "\n").join("");
+    if (discarded.length > 0) {
+      Deno.writeTextFileSync(this.file("metrics.discarded.jsonl"), text(discarded), { append: true });
+    }
+    const path = this.file("metrics.jsonl");
+    Deno.writeTextFileSync(`${path}.tmp`, text(kept));
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** The run is resumed from `step`: what is on record of later ones does not count any more. */
+  resumeFrom(step: number): void {
+    this.discardAfter(step);
+    this.events.add({ event: "resumed", step });
+  }
+
+  /** What is on record of the steps so far. */
+  record(): MetricsRecord {
+    const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
+      .map(metricsIn);
+    const steps = lines.filter(isStep);
+    const last = steps.at(-1);
+    return {
+      tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
+      loss: last?.loss ?? NaN,
+      evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
+      skips: skipsOf(steps),
+      elapsed: last?.elapsed ?? 0,
+      workers: last?.workers ?? 0,
+      lastStep: last?.step ?? 0,
+    };
+  }
+
+  /** Keeps where the run's own NATS server is, with its token, for a coordinator that takes over: no other user may read it. */
+  writeServer(server: RunServer): void {
+    const path = this.file("server.json");
+    Deno.writeTextFileSync(`${path}.tmp`, JSON.stringify(server) + "\n", { mode: 0o600 });
+    Deno.renameSync(`${path}.tmp`, path);
+  }
+
+  /** Where the run's own NATS server was; undefined where it had none. */
+  readServer(): RunServer | undefined {
+    const text = this.read("server.json");
+    if (text === undefined) return undefined;
+    try {
+      return serverSchema.parse(JSON.parse(text));
+    } catch {
+      throw new ConfigError([
+        `${
+          this.file("server.json")
+        } is damaged: delete it, and say with --listen where the workers look for the server`,
+      ]);
+    }
+  }
+
+  /** Adds a line to `changes.jsonl`. */
+  async addChanges(changes: ConfigChanges): Promise<void> {
+    const append = { append: true };
+    await Deno.writeTextFile(this.file("changes.jsonl"), JSON.stringify(changes) + "\n", append);
+  }
+
+  /** Replaces `config.yaml`. */
+  async replaceConfig(configYaml: string): Promise<void> {
+    await replaceFile(this.config, configYaml);
+  }
+
+  /** Where the configuration is. */
+  get config(): string {
+    return this.file("config.yaml");
+  }
+
+  /** Where checkpoints are. */
+  get checkpoints(): string {
+    return this.file("checkpoints");
+  }
+
+  /** Where residuals of a lossy codec are. */
+  get residuals(): string {
+    return this.file("residuals");
+  }
+
+  /** Opens `metrics.jsonl` for more lines. */
+  openMetrics(): MetricsWriter {
+    return new MetricsWriter(this.file("metrics.jsonl"));
+  }
+
+  /**
+   * Validation losses by step, from `metrics.jsonl`; none where there is no such file. NaN where nobody has evaluated, and the next
+   * step found losses or gradients that are not finite.
+   */
+  validationLosses(): Map<number, number> {
+    const lines = this.metricsLines()
+      .filter((line) => /"valLoss"|"applied":false/.test(line) && stepOf(line) !== Infinity).map(metricsIn);
+    const losses = new Map<number, number>();
+    // A step that is skipped has tried the state before it, and leaves it as it was.
+    for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);
+    for (const line of lines) if (!isStep(line)) losses.set(line.step, line.valLoss);
+    return losses;
+  }
+
+  /** Writes `summary.json`. */
+  async writeSummary(summary: Summary): Promise<void> {
+    const path = this.file("summary.json");
+    try {
+      await replaceFile(path, stringifyJson(summary, 2) + "\n");
+    } catch (error) {
+      throw new RunError(`The run is complete, but ${path} can't be written: ${errorMessage(error)}`);
+    }
+  }
+
+  /** The lines of `metrics.jsonl`; a run that was killed at its very beginning, and a folder of another machine, have none. */
+  private metricsLines(): string[] {
+    return this.read("metrics.jsonl")?.split("\n").filter((line) => line) ?? [];
+  }
+
+  private read(name: string): string | undefined {
+    try {
+      return Deno.readTextFileSync(this.file(name));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  private file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+}
+
+/** Writes a small file that was not there: all of it or nothing. Throws AlreadyExists. */
+async function createFile(path: string, text: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(`${path}.tmp`, text);
+    await Deno.link(`${path}.tmp`, path); // unlike a rename it replaces nothing
+  } finally {
+    await remove(`${path}.tmp`);
+  }
+}
+
+/** Writes a small file so that a reader finds the old text or the new one, never half of it. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(`${path}.tmp`, text);
+  await Deno.rename(`${path}.tmp`, path);
+}

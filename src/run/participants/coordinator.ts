@@ -1,0 +1,107 @@
+/**
+ * The coordinator of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * (src/run/processes/launch.ts), or wherever a program starts it.
+ *
+ * @module
+ */
+
+import { type Config, runPart, withNewIdentity } from "../../config/config.ts";
+import { type Corpus, loadCorpus } from "../../data/corpus.ts";
+import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
+import { learningRate } from "../../model/schedule.ts";
+import { RunCheckpoints } from "../folder/checkpoints.ts";
+import { type RunListener, RunLog } from "../folder/log.ts";
+import { ResidualFiles } from "../folder/residual_files.ts";
+import { openRun, type StartPoint } from "../folder/resume.ts";
+import { RunFolder, type Summary } from "../folder/run_folder.ts";
+import { beginRun, resumeRun } from "../folder/start.ts";
+import { planOf } from "../replica/run_plan.ts";
+
+/** How a coordinator is started. */
+export interface CoordinatorOptions {
+  /** Address of the NATS server, with its token. */
+  url: string;
+  /** Where the run in `machine.out` is resumed, or begins. Without it the folder of a new run is made. */
+  start?: { step: number; origin: { step: number; samples: number } };
+  /** Continues the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
+  takeOver?: boolean;
+  /** Resumes the run in `machine.out` from the checkpoint of this step, 0 for the beginning, whatever workers have. */
+  fromStep?: number;
+  /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
+  startWorkers?: number;
+  /** Whether the process that has started this one holds the lock of the run's folder. */
+  isLocked?: boolean;
+  /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
+  signal?: AbortSignal;
+  /** Has that be quick: a checkpoint that is in flight stays on the machine that it comes from. */
+  hurry?: AbortSignal;
+  /** Gets what happens. */
+  onEvent?: RunListener;
+  /** Called once workers can join. */
+  onListening?: () => void;
+}
+
+/**
+ * Coordinates a run: waits for workers, averages what they compute, and keeps the run's metrics, checkpoints and summary in
+ * its folder.
+ *
+ * @throws {ConfigError} where the corpus or the folder can't be used
+ * @throws {RunError} where the run can't be continued, with the words of the worker that ended it
+ *
+ * @example
+ * ```ts ignore
+ * await startCoordinator(resolveConfig({ machine: { run: "demo" } }), { url: "nats://TOKEN@127.0.0.1:4222" });
+ * ```
+ */
+export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
+  const { url, takeOver, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
+  const onProgress = (text: string) => onEvent({ kind: "status", text });
+  const onSkipped = options.start ? undefined : onProgress; // else the launcher has said it
+  const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
+  const common = planOf(config, corpus, startWorkers); // finds out whether the corpus is long enough
+  const folder = RunFolder.at(config.machine.out);
+  await using resources = new AsyncDisposableStack();
+  const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
+  const point = await startPointOf(config, corpus, options, onProgress);
+  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  const checkpoints = new RunCheckpoints(folder.checkpoints, {
+    run: id,
+    config: runPart(config),
+    corpus: { bytes: corpus.bytes, sha256: corpus.sha256 },
+    origin,
+    losses: () => folder.validationLosses(),
+  });
+  const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
+  const record = folder.record();
+  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
+  const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
+  resources.defer(() => transport.close());
+  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
+    signal,
+    hurry,
+    onEvent: log.hear,
+    onListening,
+    residuals: new ResidualFiles(folder.residuals),
+    checkpoints,
+    text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
+    takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
+    takeOver: takeOver
+      ? { expected: record.workers, recall: (step) => log.takeOver(step), missing }
+      : undefined,
+  });
+  return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+}
+
+/** Where the run starts: its folder is made, opened, or was so by the process that has started this one. */
+async function startPointOf(
+  config: Config,
+  corpus: Corpus,
+  { start, takeOver, fromStep }: CoordinatorOptions,
+  say: (text: string) => void,
+): Promise<StartPoint> {
+  if (takeOver) return await openRun(config, corpus, say);
+  if (fromStep !== undefined) return await resumeRun(config, corpus, say, fromStep);
+  if (!start) return await beginRun(config);
+  const { id } = config;
+  return { config: id === undefined ? withNewIdentity(config) : { ...config, id }, ...start };
+}

@@ -1,0 +1,66 @@
+/**
+ * A reducer of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * (src/run/processes/launch.ts), or wherever a program starts it.
+ *
+ * @module
+ */
+
+import { connectNats, type ReducerEvent, runReducer } from "../../dist/mod.ts";
+import { ResidualFiles } from "../folder/residual_files.ts";
+import { RunFolder } from "../folder/run_folder.ts";
+import { ALONE, connectionText } from "./status.ts";
+
+/** How a reducer is started. */
+export interface ReducerOptions {
+  /** Address of the NATS server, with its token. */
+  url: string;
+  /** Name of the run. */
+  run: string;
+  /** Name of this machine in the run. */
+  machine: string;
+  /**
+   * The run's folder, on the machine where it was started, and the name under which this reducer keeps residuals there, the same
+   * when the run is resumed.
+   */
+  home?: { folder: string; name: string };
+  /** Leaves the run. */
+  signal?: AbortSignal;
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+}
+
+/**
+ * Averages a share of a run's vectors in place of its coordinator, until the run ends.
+ *
+ * @throws {RunError} where nobody coordinates the run, or it ends with an error
+ *
+ * @example
+ * ```ts ignore
+ * await startReducer({ url: "nats://TOKEN@host:4222", run: "demo", machine: "left" });
+ * ```
+ */
+export async function startReducer(options: ReducerOptions): Promise<void> {
+  const { url, run, machine, home, signal, onStatus } = options;
+  const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
+  const transport = await connectNats(url, reducer, { signal, onStatus });
+  try {
+    const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
+    const onEvent = (event: ReducerEvent) => onStatus?.(reducerText(event));
+    await runReducer(transport, { run, reducer, residuals, signal, onEvent });
+  } finally {
+    await transport.close();
+  }
+}
+
+function reducerText(event: ReducerEvent): string {
+  switch (event.kind) {
+    case "joined":
+      return "averages a share of the vectors";
+    case "alone":
+      return ALONE;
+    case "cut off":
+      return connectionText(event);
+    case "residualsDropped":
+      return `drops its residuals of the mean: ${event.reason}`;
+  }
+}

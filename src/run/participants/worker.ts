@@ -1,0 +1,108 @@
+/**
+ * A worker of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * (src/run/processes/launch.ts), or wherever a program starts it.
+ *
+ * @module
+ */
+
+import { connectNats, fetchRun, runWorker, takeStart } from "../../dist/mod.ts";
+import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
+import { ResidualFiles } from "../folder/residual_files.ts";
+import { RunFolder } from "../folder/run_folder.ts";
+import { mayKeepIn, ownFolder } from "../folder/worker_folder.ts";
+import { openReplica } from "../replica/open_replica.ts";
+import { configOf, knownSourceOf } from "./received_run.ts";
+import { ALONE, connectionText } from "./status.ts";
+import { fetchText } from "./text_cache.ts";
+
+/** How a worker is started. */
+export interface WorkerOptions {
+  /** Address of the NATS server, with its token. */
+  url: string;
+  /** Name of the run. */
+  run: string;
+  /** Name of this worker, another one for each in the run: letters, digits, _ and -. */
+  member: string;
+  /** Where this machine has the text. Without it only a text that flashmob knows by name is found. */
+  source?: string;
+  /** What computes: "tensorflow" (default) or "cpu". */
+  backend?: "tensorflow" | "cpu";
+  /** "gpu" or "cpu"; by default a GPU where there is one. */
+  device?: "cpu" | "gpu";
+  /** Which GPU of this machine. */
+  gpu?: number;
+  /**
+   * The run's folder on the machine where it was started. Elsewhere a folder where this worker keeps the checkpoints that it hands
+   * to the coordinator; without one it keeps only what is its own, in a place named after the run's identity.
+   */
+  folder?: string;
+  /** Whether this is the machine where the run was started: checkpoints are written into the run's folder there. */
+  atHome?: boolean;
+  /** Leaves the run, as soon as nothing is lost with this worker. */
+  signal?: AbortSignal;
+  /** Has that be quick: a state that nobody has saved is kept on this machine. */
+  hurry?: AbortSignal;
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+  /** Called when the run has admitted this worker, to compute at once or after it has taken the state over. */
+  onJoined?: () => void;
+}
+
+/**
+ * Joins a run and computes for it until it ends. The configuration comes from the coordinator.
+ *
+ * @throws {RunError} where the run does not admit this worker, or ends with an error
+ *
+ * @example
+ * ```ts ignore
+ * await startWorker({ url: "nats://TOKEN@host:4222", run: "demo", member: "worker-0", folder: "runs/demo" });
+ * ```
+ */
+export async function startWorker(options: WorkerOptions): Promise<void> {
+  const { url, run, member, signal, onStatus } = options;
+  const transport = await connectNats(url, member, { signal, onStatus });
+  try {
+    const told = await fetchRun(transport, run, member, signal);
+    const { configHash, id, origin, startStep } = told;
+    const config = configOf(told, run);
+    const {
+      atHome = false,
+      source = knownSourceOf(config) ?? await fetchText(transport, { run, member, signal }, onStatus),
+    } = options;
+    const folder = options.folder ?? ownFolder(id);
+    const keepsCheckpoints = !atHome && options.folder !== undefined && await mayKeepIn(options.folder, id);
+    const fetchState = ({ layout: { size } }: RunCheckpoints) => {
+      onStatus?.(`takes the state of step ${startStep} from the coordinator`);
+      const replica = { size, moments: MOMENTS };
+      return takeStart(transport, { run, member, step: startStep, replica, signal });
+    };
+    const replica = await openReplica({ config, id, origin }, {
+      ...options,
+      source,
+      folder,
+      start: (checkpoints) =>
+        startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(checkpoints),
+    });
+    await runWorker(transport, replica, {
+      run,
+      id,
+      member,
+      configHash,
+      atHome,
+      keepsCheckpoints,
+      signal,
+      hurry: options.hurry,
+      residuals: new ResidualFiles(RunFolder.at(folder).residuals),
+      onEvent: (event) => {
+        if (event.kind === "joined") options.onJoined?.();
+        if (event.kind === "alone") onStatus?.(ALONE);
+        if (event.kind === "cut off") onStatus?.(connectionText(event));
+        if (event.kind === "kept") onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
+        if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);
+      },
+    });
+    replica.dispose();
+  } finally {
+    await transport.close();
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * A run on this machine: a NATS server, a coordinator and workers, each a process of its own, started and ended in order.
+ *
+ * @module
+ */
+
+import type { Config } from "../../config/config.ts";
+import { errorMessage, RunError } from "../../errors.ts";
+import type { RunListener } from "../folder/log.ts";
+import { Family } from "./supervisor.ts";
+import type { Summary } from "../folder/run_folder.ts";
+import type { ChildEvent, ChildOrder } from "./protocol.ts";
+import type { CoordinatorOptions } from "../participants/coordinator.ts";
+import type { WorkerOptions } from "../participants/worker.ts";
+import { keepNatsServer } from "../../dist/mod.ts";
+
+/** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
+const CLOSING_TIME = 60_000;
+
+/** Where a run begins. */
+export type LaunchStart = NonNullable<CoordinatorOptions["start"]>;
+
+/** What all launches take. */
+export interface LaunchOptions {
+  /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
+  signal?: AbortSignal;
+  /** Has workers leave quickly: a state that nobody has saved is kept on this machine. */
+  hurry?: AbortSignal;
+  /** Gets what happens. */
+  onEvent: RunListener;
+}
+
+/**
+ * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
+ * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
+ *
+ * @param start where the run begins, in its folder that this process has locked
+ * @throws {RunError} where coordinator or worker fails before the first step, no coordinator can be kept alive, or fewer workers
+ *   than the run needs: with the words of the last that failed, after those that are left have saved
+ * @throws what `onEvent` throws
+ */
+export async function launchRun(
+  config: Config,
+  start: LaunchStart,
+  { signal, onEvent }: LaunchOptions,
+): Promise<Summary> {
+  const say = (text: string) => onEvent({ kind: "status", text });
+  await using server = await keepNatsServer(
+    { signal, onProgress: say },
+    () => say("the NATS server has ended and is started again"),
+  );
+  const launch = new Launch(config, server.url, { signal, onEvent });
+  server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
+  return await launch.run(start);
+}
+
+/** The processes of a run around a NATS server. */
+class Launch {
+  readonly #family = new Family((event) => this.#hear(event));
+  readonly #orders: readonly WorkerOrder[];
+  readonly #listening = Promise.withResolvers<void>();
+  /** After the first step. */
+  #isUnderWay = false;
+  /** Workers that have not left for good. */
+  #left: number;
+  /** Why the run can't go on with those that are left. */
+  #shortage: RunError | undefined;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  #summary: Summary | undefined;
+
+  constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
+    const { machine, data: { source } } = config;
+    this.#orders = workerOrders(machine, { url, source, folder: machine.out, atHome: true });
+    this.#left = this.#orders.length;
+  }
+
+  /** Ends the launch with an error. */
+  fail(error: unknown): void {
+    this.#family.fail(error);
+  }
+
+  async run(start: LaunchStart): Promise<Summary> {
+    const { signal } = this.options;
+    const interrupt = () => this.#interrupt();
+    signal?.addEventListener("abort", interrupt);
+    try {
+      const coordinator = this.#keepCoordinator(start);
+      this.#listening.promise.then(() => {
+        keepReducers(this.#family, this.config.machine, this.url);
+        this.#keepWorkers();
+      });
+      await Promise.race([coordinator, this.#family.failure]);
+    } catch (error) {
+      if (!this.#isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", interrupt);
+      await this.#family.end();
+      clearTimeout(this.#closing);
+    }
+    if (!this.#summary) throw new RunError("the coordinator ended without a summary of the run");
+    if (this.#shortage && this.#summary.interrupted && !signal?.aborted) throw this.#shortage;
+    return this.#summary;
+  }
+
+  #keepCoordinator(start: LaunchStart): Promise<void> {
+    const { config, url } = this;
+    const startWorkers = this.#orders.length;
+    return this.#family.keepAlive("coordinator", {
+      first: { role: "coordinator", config, options: { url, start, startWorkers, isLocked: true } },
+      later: { role: "coordinator", config, options: { url, takeOver: true, isLocked: true } },
+      isWorthIt: () => this.#isUnderWay && this.#left > 0,
+    });
+  }
+
+  #keepWorkers(): void {
+    for (const order of this.#orders) {
+      const { member } = order.options;
+      this.#family.keepAlive(member, { first: order, later: order, isWorthIt: () => this.#isUnderWay })
+        .then(() => this.#miss(new RunError(`${member} has left`)), (error) => this.#miss(error));
+    }
+  }
+
+  /** A worker has left for good. Where too few are left for another step, what they have is saved. */
+  #miss(reason: Error): void {
+    if (this.#family.isEnding) return;
+    this.#left--;
+    const { minWorkers, out } = this.config.machine;
+    const needed = this.#isUnderWay ? minWorkers : this.#orders.length;
+    if (this.#left >= needed) return;
+    this.#shortage ??= new RunError(
+      `${errorMessage(reason)}\n` +
+        `the run needs ${needed} of its workers and has ${this.#left}; go on with deno task train --resume ${out}`,
+    );
+    this.#interrupt();
+    if (this.#left === 0) this.#closing = setTimeout(() => this.fail(this.#shortage), CLOSING_TIME);
+  }
+
+  #interrupt(): void {
+    this.#family.stop("coordinator");
+  }
+
+  #hear(event: ChildEvent): void {
+    if (event.kind === "joined") return;
+    if (event.kind === "listening") {
+      // It may have come while there was no coordinator to be told.
+      if (this.options.signal?.aborted || this.#shortage) this.#interrupt();
+      return this.#listening.resolve();
+    }
+    if (event.kind === "finished") this.#summary = event.summary;
+    this.#isUnderWay ||= event.kind === "step";
+    this.options.onEvent(event);
+  }
+}
+
+/**
+ * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
+ * a member is started again, a few times.
+ *
+ * @param where the address of the run's NATS server, where this machine has the text if not where the run has it, and the folder
+ *   where it keeps checkpoints, if it is to
+ * @throws {RunError} where a worker is refused or fails before any of them was a member; or later, when all have ended: with its
+ *   words
+ */
+export async function launchWorkers(
+  machine: Config["machine"],
+  where: Pick<WorkerOptions, "url" | "source" | "folder">,
+  { signal, hurry, onEvent }: LaunchOptions,
+): Promise<void> {
+  let hasJoined = false;
+  const family = new Family((event) => {
+    if (event.kind === "joined") hasJoined = true;
+    else if (event.kind !== "listening") onEvent(event);
+  });
+  const leave = () => family.letGo(), leaveQuickly = () => family.hurry();
+  try {
+    const workers = workerOrders(machine, where).map((order) =>
+      family.keepAlive(order.options.member, { first: order, later: order, isWorthIt: () => hasJoined })
+    );
+    for (const worker of workers) worker.catch((error) => hasJoined && family.say(errorMessage(error)));
+    signal?.addEventListener("abort", leave);
+    hurry?.addEventListener("abort", leaveQuickly);
+    if (signal?.aborted) leave();
+    await Promise.race([Promise.allSettled(workers), family.failure]);
+    await Promise.all(workers);
+  } finally {
+    signal?.removeEventListener("abort", leave);
+    hurry?.removeEventListener("abort", leaveQuickly);
+    await family.end();
+  }
+}
+
+/** What a worker process is to be. */
+type WorkerOrder = ChildOrder & { role: "worker" };
+
+/**
+ * Keeps `machine.reducers` processes alive that average for a coordinator in this process.
+ *
+ * @returns ends them
+ */
+export function launchReducers(
+  machine: Config["machine"],
+  url: string,
+  onEvent: RunListener,
+): AsyncDisposable {
+  const family = new Family((event) => event.kind === "status" && onEvent(event));
+  keepReducers(family, machine, url);
+  return { [Symbol.asyncDispose]: () => family.end() };
+}
+
+/** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
+function keepReducers(family: Family, { run, name, reducers, out }: Config["machine"], url: string): void {
+  for (let i = 0; i < reducers && reducers > 1; i++) {
+    const home = { folder: out, name: `reducer-${i}` };
+    const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home } };
+    family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
+      .catch((error) => family.say(`${errorMessage(error)}; the run goes on without this reducer`));
+  }
+}
+
+/** Worker i of this machine computes on GPU i where there are GPUs, counted round where there are fewer. */
+function workerOrders(
+  { run, workers, backend, device, name }: Config["machine"],
+  common: Pick<WorkerOptions, "url" | "source" | "folder" | "atHome">,
+): WorkerOrder[] {
+  return Array.from({ length: workers }, (_, gpu) => ({
+    role: "worker",
+    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu },
+  }));
+}

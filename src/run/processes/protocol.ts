@@ -1,0 +1,61 @@
+/**
+ * What a launcher and its child processes say to each other (child.ts says how).
+ *
+ * @module
+ */
+
+import type { Config } from "../../config/config.ts";
+import { ConfigError, errorMessage, RunError, TransientError } from "../../errors.ts";
+import type { RunEvent } from "../folder/log.ts";
+import { type CoordinatorOptions, startCoordinator } from "../participants/coordinator.ts";
+import { type ReducerOptions, startReducer } from "../participants/reducer.ts";
+import { startWorker, type WorkerOptions } from "../participants/worker.ts";
+
+/** What a child process is to be. */
+export type ChildOrder =
+  | {
+    role: "coordinator";
+    config: Config;
+    options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "takeOver" | "isLocked">;
+  }
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined"> }
+  | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
+
+/** What a child process tells its launcher. */
+export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
+
+/** The last that a child process tells its launcher when it fails. */
+export interface ChildFailure {
+  kind: "failed";
+  /** What went wrong. */
+  message: string;
+  /** A crash, a reason that may pass, or one for which it would fail again. */
+  cause: "crash" | "passing" | "verdict";
+}
+
+/** What an error means for the process that it ended. */
+export function failureOf(error: unknown): ChildFailure {
+  const isVerdict = error instanceof RunError || error instanceof ConfigError;
+  const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
+  return { kind: "failed", message: errorMessage(error), cause };
+}
+
+/** Does what a child process was ordered to do; events and status lines go to the launcher. */
+export async function runChild(
+  order: ChildOrder,
+  { signal, hurry, report }: {
+    signal: AbortSignal;
+    hurry: AbortSignal;
+    report: (event: ChildEvent) => void;
+  },
+): Promise<void> {
+  if (order.role === "coordinator") {
+    const onListening = () => report({ kind: "listening" });
+    await startCoordinator(order.config, { ...order.options, signal, hurry, onEvent: report, onListening });
+  } else {
+    const onStatus = (text: string) => report({ kind: "status", text });
+    if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
+    const onJoined = () => report({ kind: "joined" });
+    await startWorker({ ...order.options, signal, hurry, onStatus, onJoined });
+  }
+}

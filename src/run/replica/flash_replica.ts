@@ -1,0 +1,292 @@
+/**
+ * A replica: FLASHTransformer on TensorFlow, its optimizer and its data, as the distribution wants to see them. Here model,
+ * data and distribution meet.
+ *
+ * @module
+ */
+
+import type { RunConfig } from "../../config/config.ts";
+import type { Corpus } from "../../data/corpus.ts";
+import type { MicroBatches } from "../../data/microbatch.ts";
+import type { Layout } from "../../layout.ts";
+import { dropoutSeed } from "../../model/dropout.ts";
+import { resolveTransformer } from "../../model/options.ts";
+import {
+  type OptimizerOptions,
+  type OptimizerState,
+  stateLength,
+  stepScalars,
+} from "../../model/optimizer.ts";
+import { initialParameters } from "../../model/parameters.ts";
+import type { Frequencies } from "../../model/frequencies.ts";
+import { learningRate } from "../../model/schedule.ts";
+import { frequenciesOfVectors, vectorsOfFrequencies } from "../../model/state_dict.ts";
+import { compileSteps, type Steps } from "../../model/steps.ts";
+import { type TransformerModel, transformerModel } from "../../model/training.ts";
+import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
+import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
+import { microBatchesOf } from "./run_plan.ts";
+import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../../tensorflow/mod.ts";
+import { VERSION } from "../../version.ts";
+import {
+  type GradientSum,
+  hashesOf,
+  type LossSum,
+  type Replica,
+  type ReplicaIdentity,
+  type ReplicaState,
+  type StepOutcome,
+} from "../../dist/mod.ts";
+
+/** How a replica is prepared. */
+export interface PrepareOptions {
+  /** Gets lines for people. */
+  onStatus?: (text: string) => void;
+  /** Ends the waiting for another process. */
+  signal?: AbortSignal;
+}
+
+/** One copy of the model with its optimizer and its data. */
+export class FlashReplica implements Replica {
+  #model: TransformerModel;
+  #steps: Steps;
+  readonly #data: MicroBatches;
+  readonly #optimizer: OptimizerOptions;
+  #state: OptimizerState;
+  /** Gradients of the open step that are in use. */
+  #lent: LentVector[] = [];
+  #step = 0;
+  #updates = 0;
+  #tokens = 0;
+
+  /**
+   * A replica at step 0, with parameters from the configuration's seed.
+   *
+   * @param config the run part
+   * @param backend what computes
+   * @param checkpoints where they go
+   * @param member whose moments go beside them, where each member has its own; a single process has no name
+   */
+  constructor(
+    private readonly config: RunConfig,
+    private readonly corpus: Corpus,
+    private readonly backend: BackendInfo,
+    private readonly checkpoints: RunCheckpoints,
+    private readonly member?: string,
+  ) {
+    this.#model = transformerModel(resolveTransformer(config.model));
+    this.#data = microBatchesOf(config, corpus, checkpoints.owner.origin);
+    this.#optimizer = optimizerOptions(config);
+    const { definition } = this.#model;
+    this.#steps = compileSteps(this.#model, this.#optimizer, config.dist.mixed);
+    const zeros = () => this.#upload(new Float32Array());
+    const params = this.#upload(initialParameters(definition, config.train.seed));
+    this.#state = { params, m: zeros(), v: zeros() };
+  }
+
+  get identity(): ReplicaIdentity {
+    const { bytes, sha256 } = this.corpus;
+    return {
+      layout: this.layout.entries.map(({ name, shape }) => [name, shape] as const),
+      layoutFingerprint: this.layout.fingerprint,
+      numericsFingerprint: numericsFingerprint(this.backend, this.#steps.path),
+      corpus: { bytes, sha256 },
+    };
+  }
+
+  /** Where each parameter lies. */
+  get layout(): Layout {
+    return this.#model.definition.layout;
+  }
+
+  get moments(): readonly string[] {
+    return MOMENTS;
+  }
+
+  get size(): number {
+    return this.layout.size;
+  }
+
+  get step(): number {
+    return this.#step;
+  }
+
+  /**
+   * Compiles the functions of a step for all shapes that the run will have, so that no step takes longer than the others. Before
+   * it the identity is not complete.
+   *
+   * @param options who is told, and what ends the waiting for another process
+   */
+  async prepare({ onStatus = () => {}, signal }: PrepareOptions = {}): Promise<void> {
+    const onWait = () => onStatus("waits for another worker here that compiles the step");
+    await compileOnce(() => this.#compile(onStatus), { signal, onWait });
+    const { path, reason } = this.#steps;
+    if (reason !== undefined) onStatus(`runs the step ${path}: ${reason}`);
+  }
+
+  async #compile(onStatus: (text: string) => void): Promise<void> {
+    for (const shape of this.#data.shapes) {
+      onStatus(`compiles the step for ${shape[0]} × ${shape[1]} tokens`);
+      const inputs = tensorsOf(emptyBatch(shape, this.config.data.documents));
+      const seed = this.#dropoutSeed(0, 0);
+      tf.dispose({ ...await this.#steps.gradient(this.#state.params, inputs, seed) });
+      tf.dispose([{ ...inputs }, seed]);
+    }
+    const last = this.#data.perEvaluation - 1; // may have fewer sequences
+    const [one, other] = [0, last].map((index) => this.#data.validation(index).shape.join());
+    await this.evaluate(0);
+    if (other !== one) await this.evaluate(last);
+    const inputs = [
+      this.#upload(new Float32Array()),
+      tf.tensor1d(stepScalars({}, { norm: 1, lr: 0, updates: 1 })),
+    ];
+    const { params, m, v } = this.#state;
+    const copy = { params: params.clone(), m: m.clone(), v: v.clone() };
+    tf.dispose({ ...await this.#steps.apply(copy, inputs[0], inputs[1]) });
+    tf.dispose(inputs);
+  }
+
+  async gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }> {
+    const batch = this.#data.train(step, microBatch);
+    const inputs = tensorsOf(batch);
+    const seed = this.#dropoutSeed(step, microBatch);
+    const running = this.#steps.gradient(this.#state.params, inputs, seed);
+    tf.dispose([{ ...inputs }, seed]);
+    const sums = await running;
+    const [[lossSum], [tokens], lent] = await Promise.all([
+      sums.lossSum.data<"float32">(),
+      sums.tokens.data<"int32">(),
+      LentVector.of(sums.gradient),
+    ]);
+    tf.dispose([sums.lossSum, sums.tokens]);
+    this.#takeBack(this.#lent.filter(({ isReturned }) => isReturned));
+    this.#lent.push(lent);
+    return { lossSum, tokens, gradient: lent.values.subarray(0, this.size), crc: crcOf(batch) };
+  }
+
+  async evaluate(microBatch: number): Promise<LossSum> {
+    const inputs = tensorsOf(this.#data.validation(microBatch));
+    const running = this.#steps.evaluate(this.#state.params, inputs);
+    tf.dispose({ ...inputs });
+    const sums = await running;
+    const [[lossSum], [tokens]] = await Promise.all([
+      sums.lossSum.data<"float32">(),
+      sums.tokens.data<"int32">(),
+    ]);
+    tf.dispose({ ...sums });
+    return { lossSum, tokens };
+  }
+
+  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+    if (apply) {
+      const lr = learningRate(this.config.optimizer, step);
+      const updates = this.#updates + 1;
+      const vector = this.#lent.find((lent) => lent.owns(mean))?.tensor() ?? this.#upload(mean);
+      const inputs = [vector, tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
+      const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
+      tf.dispose(inputs);
+      this.#state = await running;
+      this.#updates = updates;
+    }
+    this.#takeBack();
+    this.#step = step;
+    this.#tokens += tokens;
+  }
+
+  async hashes(): Promise<{ state: string; params: string }> {
+    return hashesOf(await this.state());
+  }
+
+  /** All that this replica has, copied out of TensorFlow. */
+  async state(): Promise<ReplicaState> {
+    const { params, m, v } = this.#state;
+    const read = async (vector: tf.Tensor1D) => (await vector.data<"float32">()).subarray(0, this.size);
+    const [one, two, three] = await Promise.all([params, m, v].map(read));
+    return {
+      step: this.#step,
+      updates: this.#updates,
+      tokens: this.#tokens,
+      vectors: { params: one, m: two, v: three, ...vectorsOfFrequencies(this.#model.frequencies) },
+    };
+  }
+
+  /** Begins with a state instead of the seed's, before {@linkcode FlashReplica.prepare}. */
+  begin(state: ReplicaState): void {
+    this.#takeFrequencies(frequenciesOfVectors(state.vectors));
+    this.#take(state);
+  }
+
+  async restore(state: ReplicaState): Promise<void> {
+    const isNew = this.#takeFrequencies(frequenciesOfVectors(state.vectors));
+    this.#take(state);
+    if (isNew) await this.prepare();
+  }
+
+  /** Computes with these positions from now on: imported weights bring their own. Returns whether they are others. */
+  #takeFrequencies(frequencies: Frequencies): boolean {
+    const text = (some: Frequencies) => JSON.stringify(Object.entries(vectorsOfFrequencies(some)).sort());
+    if (text(frequencies) === text(this.#model.frequencies)) return false;
+    this.#model = transformerModel(this.#model.options, frequencies);
+    this.#steps.dispose();
+    this.#steps = compileSteps(this.#model, this.#optimizer, this.config.dist.mixed);
+    return true;
+  }
+
+  #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
+    const { params, m, v } = { ...vectors, ...own?.vectors };
+    this.#takeBack();
+    tf.dispose({ ...this.#state });
+    this.#state = { params: this.#upload(params), m: this.#upload(m), v: this.#upload(v) };
+    this.#step = step;
+    this.#updates = own?.updates ?? updates;
+    this.#tokens = tokens;
+  }
+
+  save(state: ReplicaState): Promise<string> {
+    return this.checkpoints.save(state);
+  }
+
+  async saveOwn(state: ReplicaState): Promise<string> {
+    if (this.member === undefined) throw new TypeError("A single process has nothing of its own to save.");
+    return await this.checkpoints.saveMoments(this.member, state);
+  }
+
+  /** Frees the state's tensors and the compiled functions. */
+  dispose(): void {
+    this.#steps.dispose();
+    this.#takeBack();
+    tf.dispose({ ...this.#state });
+  }
+
+  /** Takes gradients back, by default all. */
+  #takeBack(over: readonly LentVector[] = this.#lent): void {
+    for (const lent of over) lent[Symbol.dispose]();
+    this.#lent = this.#lent.filter((lent) => !over.includes(lent));
+  }
+
+  /** A vector of the state's length. */
+  #upload(values: Float32Array): tf.Tensor1D {
+    return filledVector(values, stateLength(this.size));
+  }
+
+  /** Decides the dropout: the same whoever computes the micro-batch, another one every step. */
+  #dropoutSeed(step: number, microBatch: number): tf.Tensor1D {
+    return tf.tensor1d(dropoutSeed(this.config.train.seed, `dropout ${step} ${microBatch}`), "int32");
+  }
+}
+
+function optimizerOptions({ optimizer }: RunConfig): OptimizerOptions {
+  const { beta1, beta2, epsilon, weightDecay, clipNorm } = optimizer;
+  return { betas: [beta1, beta2], epsilon, weightDecay, clipNorm };
+}
+
+/** Everything that decides the bits besides configuration and corpus. */
+function numericsFingerprint(
+  { version, device, instructionSet, threads, xlaFlags }: BackendInfo,
+  path: string,
+): string {
+  const flags = xlaFlags === "" ? [] : [xlaFlags];
+  return [`flashmob ${VERSION}`, version, device, instructionSet, `threads ${threads}`, path, ...flags].join(
+    ", ",
+  );
+}

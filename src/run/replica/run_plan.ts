@@ -1,0 +1,73 @@
+/**
+ * What a configuration means for data and distribution.
+ *
+ * @module
+ */
+
+import { type Config, configHash, type RunConfig, runPart } from "../../config/config.ts";
+import type { Corpus } from "../../data/corpus.ts";
+import { type DataOrigin, MicroBatches } from "../../data/microbatch.ts";
+import type { AveragingPlan, CoordinationPlan } from "../../dist/mod.ts";
+
+/** The micro-batches that a configuration makes of a corpus, from an origin on. */
+export function microBatchesOf(
+  { data, train, eval: { windows } }: RunConfig,
+  corpus: Corpus,
+  origin?: DataOrigin,
+): MicroBatches {
+  return new MicroBatches(corpus, {
+    seqLen: data.seqLen,
+    lengths: data.lengths,
+    batch: train.batch,
+    microBatch: train.microBatch,
+    seed: train.seed,
+    evalWindows: windows,
+    origin,
+  });
+}
+
+/** How parameters are averaged; undefined where gradients are. */
+export function averagingOf({ dist }: RunConfig): AveragingPlan | undefined {
+  const { mode, localSteps, warmupSteps, outerRate, outerMomentum } = dist;
+  if (mode === "allreduce") return undefined;
+  return { localSteps, warmupSteps, outer: { rate: outerRate, momentum: outerMomentum } };
+}
+
+/** The plan of a run, without what its folder tells: where it is, and whose. */
+type PlanFromConfig = Omit<CoordinationPlan, "id" | "origin" | "startStep" | "startHash" | "record">;
+
+/**
+ * The plan of a run.
+ *
+ * @param startWorkers workers that it waits for before the first step
+ * @throws {ConfigError} where the corpus is too short
+ */
+export function planOf(
+  config: Config,
+  corpus: Corpus,
+  startWorkers: number = config.machine.minWorkers,
+): PlanFromConfig {
+  const { perStep, perEvaluation } = microBatchesOf(config, corpus);
+  const { train, eval: { every }, checkpoint, dist, machine } = config;
+  return {
+    run: machine.run,
+    config: runPart(config),
+    configHash: configHash(config),
+    steps: train.steps,
+    microBatches: perStep,
+    averaging: averagingOf(config),
+    evaluation: { every, microBatches: perEvaluation },
+    maxSkips: train.maxSkips,
+    saveEvery: checkpoint.every,
+    hashEvery: dist.hashEvery,
+    mixed: dist.mixed,
+    startWorkers,
+    minWorkers: machine.minWorkers,
+    codec: dist.codec,
+    partBytes: dist.partBytes,
+    windowBytes: dist.windowBytes,
+    heartbeatSeconds: dist.heartbeatSeconds,
+    patienceSeconds: dist.patienceSeconds,
+    silenceSeconds: dist.silenceSeconds,
+  };
+}

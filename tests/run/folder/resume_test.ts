@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { train } from "../../../mod.ts";
+import { loadConfig } from "../../../src/config/config.ts";
+import { start } from "../support/commands.ts";
+import { metricsOf, Workplace } from "../support/runs.ts";
+
+/** A run of two steps. */
+async function begun(): Promise<Workplace> {
+  const place = await Workplace.open();
+  await train(place.config("run", { train: { steps: 2 } }));
+  return place;
+}
+
+const resume = (place: Workplace, ...args: string[]) =>
+  start("train", "--resume", place.run("run"), "--workers=0", ...args).ended;
+
+/** All files of a run and when they were written. */
+function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
+    const path = `${folder}/${name}`;
+    return isDirectory ? filesIn(path) : [`${path} ${Deno.statSync(path).mtime!.getTime()}`];
+  }).sort();
+}
+
+Deno.test("--resume with another model names each field, wanted and found, and touches nothing", async () => {
+  await using place = await begun();
+  const before = filesIn(place.run("run"));
+  const { code, stderr } = await resume(place, "--model.dim=32", "--model.normType=layernorm", "--steps=4");
+  assert.equal(code, 2);
+  assert.match(stderr, /model.dim can't change, it is 16 in the checkpoint and 32 here/);
+  assert.match(
+    stderr,
+    /model.normType can't change, it is "scalenorm" in the checkpoint and "layernorm" here/,
+  );
+  assert.equal(stderr.match(/can't change/g)?.length, 2);
+  assert.deepEqual(filesIn(place.run("run")), before);
+});
+
+Deno.test("--resume with another text is refused, the same text at another place is not", async () => {
+  await using place = await begun();
+  const text = await Deno.readTextFile(place.text);
+  const moved = `${place.folder}/moved.txt`, other = `${place.folder}/other.txt`;
+  await Deno.writeTextFile(moved, text);
+  await Deno.writeTextFile(other, text.replace("fox", "cat"));
+  const before = filesIn(place.run("run"));
+  const refused = await resume(place, `--data=${other}`, "--steps=3");
+  assert.equal(refused.code, 2);
+  assert.match(
+    refused.stderr,
+    /data.source: expected the text of the first 2 steps, 20160 bytes with SHA-256 \w+…, found 20160 bytes/,
+  );
+  assert.deepEqual(filesIn(place.run("run")), before);
+  assert.equal((await resume(place, `--data=${moved}`, "--steps=3")).code, 0);
+});
+
+Deno.test("--resume with another learning rate and length goes on, says so, logs it, and keeps it", async () => {
+  await using place = await begun();
+  const { code, stderr } = await resume(place, "--optimizer.learningRate=5e-4", "--steps=4");
+  assert.equal(code, 0);
+  assert.match(stderr, /after step 2 train.steps is 4 instead of 2/);
+  assert.match(stderr, /after step 2 optimizer.learningRate is 0.0005 instead of 0.001/);
+  const logged = await Deno.readTextFile(`${place.run("run")}/changes.jsonl`);
+  assert.deepEqual(JSON.parse(logged), {
+    step: 2,
+    changes: {
+      "train.steps": { from: 2, to: 4 },
+      "optimizer.learningRate": { from: 0.001, to: 0.0005 },
+    },
+  });
+  assert.equal((await resume(place, "--steps=5")).code, 0);
+  const rates = metricsOf(place.run("run")).steps.map(({ lr }) => lr);
+  assert.deepEqual(rates, [0.001, 0.001, 0.0005, 0.0005, 0.0005]);
+});
+
+Deno.test("--resume without a change writes no log, and how a start used the machine is not kept", async () => {
+  await using place = await begun();
+  const config = await Deno.readTextFile(`${place.run("run")}/config.yaml`);
+  assert.equal((await resume(place, "--machine.name=elsewhere")).code, 0);
+  assert.equal(await Deno.readTextFile(`${place.run("run")}/config.yaml`), config);
+  assert.ok(![...Deno.readDirSync(place.run("run"))].some(({ name }) => name === "changes.jsonl"));
+  assert.equal((await resume(place, "--steps=3", "--machine.name=elsewhere")).code, 0);
+  const { machine, train } = await loadConfig(`${place.run("run")}/config.yaml`) as ReturnType<
+    Workplace["config"]
+  >;
+  assert.notEqual(machine?.name, "elsewhere");
+  assert.equal(train?.steps, 3);
+});
+
+Deno.test("a schedule has its own length: a run that is resumed to a later end has the rates and bits of one that was not", async () => {
+  await using place = await Workplace.open();
+  const schedule = { kind: "linear", warmup: 2, steps: 6 } as const;
+  const optimizer = { learningRate: 0.01, weightDecay: 0.1, schedule };
+  const parts = (steps: number) => ({ ...place.config("parts", { train: { steps } }), optimizer });
+  const whole = await train({ ...place.config("whole", { train: { steps: 5 } }), optimizer });
+  await train(parts(3));
+  assert.equal((await train(parts(5), { resume: true })).paramsHash, whole.paramsHash);
+  const rates = metricsOf(place.run("parts")).steps.map(({ lr }) => lr);
+  assert.deepEqual(rates, [0.005, 0.01, 0.0075, 0.005, 0.0025]);
+});
+
+Deno.test("an int8 run with a worker that is resumed has the bits of one that was not: residuals were saved", async () => {
+  await using place = await Workplace.open();
+  const changes = (steps: number) => ({
+    train: { steps, batch: 2 },
+    dist: { codec: "int8" as const },
+    machine: { workers: 1 },
+  });
+  const whole = await train(place.config("whole", changes(4)));
+  await train(place.config("run", changes(2)));
+  const { code, stderr } = await start("train", "--resume", place.run("run"), "--steps=4").ended;
+  assert.equal(code, 0, stderr);
+  const { paramsHash } = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
+  assert.equal(paramsHash, whole.paramsHash);
+  assert.doesNotMatch(stderr, /residuals/);
+  await Deno.remove(`${place.run("run")}/residuals`, { recursive: true });
+  const lossy = await start("train", "--resume", place.run("run"), "--steps=5").ended;
+  assert.match(lossy.stderr, /residuals of coordinator are dropped: none were saved with step 4/);
+  assert.match(lossy.stderr, /-0 drops its residuals: none were saved with step 4/);
+});
+
+Deno.test("a run resumed with batches of another size consumes each sample once, and goes on where they end", async () => {
+  await using place = await Workplace.open();
+  const config = (batch: number, steps: number) =>
+    place.config("run", { train: { steps, batch }, eval: { every: 0 } });
+  await train(config(6, 2));
+  await train(config(3, 4), { resume: true });
+  await train(config(3, 6), { resume: true });
+  const resumed = metricsOf(place.run("run")).steps.flatMap(({ samples }) => samples);
+  await train(
+    place.config("whole", { train: { steps: 4, batch: 6 }, eval: { every: 0 } }),
+  );
+  const whole = metricsOf(place.run("whole")).steps.flatMap(({ samples }) => samples);
+  assert.deepEqual(resumed, whole, "2 · 6 + 4 · 3 samples are those of 4 · 6");
+});
+
+Deno.test("a start that fails before its first step leaves its folder to the next start", async () => {
+  await using place = await Workplace.open();
+  const config = place.config("run", { train: { steps: 2 } });
+  await assert.rejects(
+    train(config, { signal: AbortSignal.abort() }).then(() =>
+      train({
+        ...config,
+        machine: { ...config.machine, workers: 1, name: "no name" },
+      })
+    ),
+  );
+  assert.equal((await train(config)).steps, 2);
+  await assert.rejects(train(config), /holds a run already/);
+});
