@@ -10,7 +10,7 @@ import type { UntoldOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
 import { helpText } from "./help.ts";
-import type { GenerateOptions } from "../model/generation.ts";
+import type { GenerateOptions } from "../model/generation/generate.ts";
 
 /** What `deno task generate` was told to do. */
 export type GenerateOrder =

@@ -5,8 +5,8 @@
  */
 
 import { compile, type CompiledFunction, type Results, tf } from "../tensorflow/mod.ts";
-import { applyOnHost } from "./host_optimizer.ts";
-import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
+import { applyOnHost } from "./optimizer/host_optimizer.ts";
+import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer/optimizer.ts";
 import {
   type Batch,
   evalStep,

@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { type GenerateOptions, generateSamples } from "../model/generation.ts";
+import { type GenerateOptions, generateSamples } from "../model/generation/generate.ts";
 import type { FLASHTransformer } from "../model/mod.ts";
 
 const NEWLINE = 10;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { generateSamples } from "../../src/model/generation.ts";
+import { generateSamples } from "../../src/model/generation/generate.ts";
 import { byteLines, generateText } from "../../src/trained/text.ts";
 import { onBackend } from "../model/backends.ts";
 import { smallTransformer } from "../model/models.ts";

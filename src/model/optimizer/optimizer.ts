@@ -5,7 +5,7 @@
  * @module
  */
 
-import { tf } from "../tensorflow/mod.ts";
+import { tf } from "../../tensorflow/mod.ts";
 
 /** Options of AdamW (Loshchilov and Hutter, 2019); with `weightDecay` 0 it is Adam. */
 export interface OptimizerOptions {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { tf } from "../tensorflow/mod.ts";
+import type { tf } from "../../tensorflow/mod.ts";
 
 /**
  * What a layer keeps of the tokens so far. The open group is in two parts: its last few tokens apart from the others, so
