@@ -16,7 +16,7 @@ import { codecOf } from "./vectors/codecs.ts";
 import { reasonToWait } from "./steps/between_steps.ts";
 import type { CoordinateOptions } from "./coordinator/options.ts";
 import { encodeFrame, type Frame, type Refusal } from "./protocol/frames.ts";
-import { Gate } from "./coordinator/freeze_guard.ts";
+import { FreezeGuard } from "./coordinator/freeze_guard.ts";
 import type { Lease } from "./protocol/lease.ts";
 import { advance, outcomeOf } from "./coordinator/state_machine.ts";
 import { eventOf, type MembershipEvent } from "./state/events.ts";
@@ -26,7 +26,7 @@ import { isSoundReport, workOf } from "./steps/reducer_set.ts";
 import { refuseRival, replaced } from "./coordinator/single_leader.ts";
 import { ResidualKeeper } from "./allreduce/residuals.ts";
 import { initialState, type RunState } from "./state/run_state.ts";
-import { partElementsFor, SumExchange } from "./allreduce/reduce_side.ts";
+import { partElementsFor, ReduceSide } from "./allreduce/reduce_side.ts";
 import { gathering } from "./coordinator/failover.ts";
 import { COORDINATOR, type Message, subjects, type Transport } from "./protocol/transport.ts";
 
@@ -60,11 +60,11 @@ export async function coordinate(
 
 class Coordinator {
   #state: RunState;
-  readonly #vectors: SumExchange;
+  readonly #vectors: ReduceSide;
   readonly #residuals: ResidualKeeper;
   readonly #checkpoints: CheckpointExchange;
   readonly #actions: Actions;
-  readonly #gate: Gate;
+  readonly #gate: FreezeGuard;
   /** Messages that were not taken, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
@@ -77,7 +77,7 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new Gate(
+    this.#gate = new FreezeGuard(
       plan.run,
       lease,
       this.#over.reject,
@@ -99,7 +99,7 @@ class Coordinator {
     });
     const { windowBytes, codec } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
-    this.#vectors = new SumExchange(
+    this.#vectors = new ReduceSide(
       COORDINATOR,
       { partElements, windowBytes, patienceSeconds },
       codecOf(codec),
@@ -195,7 +195,7 @@ class Coordinator {
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
       this.#count("stale");
-      if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
+      if (frame.kind === "status") this.#handle({ kind: "alive", name: frame.sender, term: frame.term });
       return message.respond?.(this.#answerTo(frame));
     }
     if (!this.#fits(frame)) return this.#count("malformed");
@@ -215,7 +215,7 @@ class Coordinator {
     if (["join", "hello", "sum", "reducer"].includes(kind)) return false;
     const { members, candidates, reducers } = this.#state;
     const participant = members.get(sender) ?? candidates.get(sender) ?? reducers.get(sender);
-    return !participant || generation < participant.since;
+    return !participant || generation < participant.joinedGeneration;
   }
 
   /** Whether a report is about the work that its reducer has. */
@@ -235,7 +235,7 @@ class Coordinator {
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
-    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") {
+    if (state.stage.kind !== "computing" && state.stage.kind !== "reducing") {
       this.#vectors.close(state.stage.kind === "committing" && state.stage.commit.apply);
     }
     for (const action of actions) this.#actions.perform(action, message);
@@ -251,7 +251,7 @@ class Coordinator {
     this.#reportConnection();
     if (this.#isConnected) this.#vectors.tick(time);
     else this.#handle({ kind: "deaf", isCutOff: true });
-    this.#handle({ kind: "tick", owing: this.#vectors.owing() });
+    this.#handle({ kind: "tick", blockedSince: this.#vectors.blockedSince() });
   }
 
   /** Without the server nothing goes on, and nobody else can tell. */

@@ -9,7 +9,7 @@
 import { RunError } from "../errors.ts";
 import { now } from "./protocol/timeouts.ts";
 import { codecOf } from "./vectors/codecs.ts";
-import { Contact } from "./protocol/coordinator_link.ts";
+import { CoordinatorLink } from "./protocol/coordinator_link.ts";
 import type { Frame, FrameFields } from "./protocol/frames.ts";
 import { askUntilDecided } from "./worker/join.ts";
 import {
@@ -21,7 +21,7 @@ import {
 } from "./protocol/messages.ts";
 import { decodeOrder, isSoundForReducer } from "./protocol/order_checks.ts";
 import { ResidualKeeper, type ResidualPlace } from "./allreduce/residuals.ts";
-import { SumExchange } from "./allreduce/reduce_side.ts";
+import { ReduceSide } from "./allreduce/reduce_side.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
 
 /** Milliseconds between two looks at the clock. */
@@ -64,23 +64,26 @@ export type ReducerEvent =
 export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
-  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {}, malformedOrders: 0 });
+  const request = encodeControl({ kind: "reducer", run, sender: reducer }, {
+    blockedSeconds: {},
+    malformedOrders: 0,
+  });
   const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"], signal);
   if (answer.kind !== "reduce") return; // the run has ended
   await new Reducer(transport, options, answer).serve();
 }
 
 class Reducer {
-  readonly #contact: Contact;
+  readonly #link: CoordinatorLink;
   readonly #ended = Promise.withResolvers<void>();
   readonly #heartbeatSeconds: number;
   /** The step that the run goes on after, where it was resumed; else 0. */
   readonly #startStep: number;
   /** The parts that travel, anew where another coordinator has taken over. */
-  #vectors: SumExchange;
+  #vectors: ReduceSide;
   #residuals: ResidualKeeper;
   /** The generation in which the coordinator has taken this reducer on. */
-  #since: number;
+  #joinedGeneration: number;
   /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
   readonly #heardAt = new Map<string, number>();
 
@@ -90,9 +93,9 @@ class Reducer {
     welcome: ReceivedOf<"reduce">,
   ) {
     const order = welcome.message;
-    const { heartbeatSeconds, silenceSeconds, since, startStep } = order;
+    const { heartbeatSeconds, silenceSeconds, joinedGeneration, startStep } = order;
     const { run, onEvent } = options;
-    this.#contact = new Contact(welcome, {
+    this.#link = new CoordinatorLink(welcome, {
       run,
       heartbeatSeconds,
       silenceSeconds,
@@ -101,7 +104,7 @@ class Reducer {
       onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
     });
     this.#heartbeatSeconds = heartbeatSeconds;
-    this.#since = since;
+    this.#joinedGeneration = joinedGeneration;
     this.#startStep = startStep;
     this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
@@ -157,20 +160,20 @@ class Reducer {
   /** What all frames of this reducer say. */
   #fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
     const { run, reducer: sender } = this.options;
-    const { term, generation } = this.#contact.place;
+    const { term, generation } = this.#link.place;
     return { kind, run, sender, term, generation };
   }
 
   /** One message from the coordinator. */
   #receive(data: Uint8Array): void {
     const frame = decodeOrder(data, this.options.run, isSoundForReducer);
-    if ("refused" in frame) return this.#contact.refuse(frame);
-    const sender = this.#contact.hear(frame);
+    if ("refused" in frame) return this.#link.refuse(frame);
+    const sender = this.#link.hear(frame);
     if (sender === "stale") return;
     if (frame.kind === "reduce") {
       const order = frame.message;
-      if (sender === "other") this.#contact.move(frame);
-      if (sender === "other" || order.since !== this.#since) this.#beginAnew(order);
+      if (sender === "other") this.#link.move(frame);
+      if (sender === "other" || order.joinedGeneration !== this.#joinedGeneration) this.#beginAnew(order);
       this.#obey(order);
     }
     if (frame.kind === "save" && sender !== "other") { // another coordinator does not know what was applied
@@ -194,12 +197,12 @@ class Reducer {
     const { open } = this.#vectors;
     if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) this.#close(work.appliedStep);
     this.#residuals.open(work.step, work.members);
-    this.#vectors.average(work, time);
+    this.#vectors.reduce(work, time);
   }
 
   /** What is in hand is void, residuals too. */
   #beginAnew(order: Messages["reduce"]): void {
-    this.#since = order.since;
+    this.#joinedGeneration = order.joinedGeneration;
     this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
   }
@@ -209,7 +212,7 @@ class Reducer {
     this.#vectors.close(this.#vectors.open?.step === appliedStep);
   }
 
-  #keeperOf({ encoder }: SumExchange): ResidualKeeper {
+  #keeperOf({ encoder }: ReduceSide): ResidualKeeper {
     const { residuals, onEvent } = this.options;
     return new ResidualKeeper(
       encoder,
@@ -222,7 +225,7 @@ class Reducer {
     const { transport, options: { run, reducer } } = this;
     const patienceSeconds = 2 * heartbeatSeconds;
     const sizes = { partElements, windowBytes, patienceSeconds };
-    return new SumExchange(reducer, sizes, codecOf(codec), {
+    return new ReduceSide(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
       send: (frame, member) => transport.compose(subjects.heardBy(run, member), frame),
       heardAt: (member) => this.#heardAt.get(member) ?? 0,
@@ -250,9 +253,9 @@ class Reducer {
   async #beat(): Promise<void> {
     const { run, reducer } = this.options;
     const time = now();
-    const owing = [...this.#vectors.owing() ?? []].map(([member, since]) => [member, time - since]);
-    const { malformed: malformedOrders } = this.#contact;
-    const message = { owing: Object.fromEntries(owing), malformedOrders };
+    const blocked = [...this.#vectors.blockedSince() ?? []].map(([member, since]) => [member, time - since]);
+    const { malformed: malformedOrders } = this.#link;
+    const message = { blockedSeconds: Object.fromEntries(blocked), malformedOrders };
     const status = encodeControl(this.#fields("reducer"), message);
     const answer = await this.transport.request(
       subjects.from(run, reducer),
@@ -261,7 +264,7 @@ class Reducer {
     );
     this.#guard(() => {
       if (answer instanceof Uint8Array) this.#receive(answer);
-      this.#contact.asked(answer);
+      this.#link.asked(answer);
     });
   }
 }

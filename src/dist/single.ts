@@ -6,7 +6,7 @@
  */
 
 import { errorMessage, RunError } from "../errors.ts";
-import { AveragingReplica } from "./replica/diloco_replica.ts";
+import { DilocoReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
 import {
@@ -170,7 +170,7 @@ async function computeRound(
   steps: number,
   microBatches: number,
 ): Promise<ReportedMean> {
-  const computed = await AveragingReplica.of(replica)
+  const computed = await DilocoReplica.of(replica)
     .localSteps({ steps, share: [0, microBatches], microBatches });
   return { ...computed, norm: await normOfMean(computed.sum) };
 }

@@ -96,7 +96,7 @@ class Worker {
       transport.subscribe(subjects.all(run), receive),
       transport.subscribe(
         subjects.state(run, member),
-        (message) => this.#guard(() => this.#parts.voice.answer(message, this.#parts.bench)),
+        (message) => this.#guard(() => this.#parts.reporter.answer(message, this.#parts.executor)),
       ),
     ];
     const beat = () => this.#beat().catch((error) => this.#fail(error));
@@ -152,22 +152,22 @@ class Worker {
 
   /** Lets the last micro-batch end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#parts.tasks.idle();
+    await this.#parts.queue.idle();
     await this.#parts.checkpoints.idle();
     await this.#parts.residuals.idle();
-    if (!this.#parts.departure.isOverdue) await this.#parts.voice.leave(error);
+    if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
     const frame = decodeOrder(data, this.options.run, (frame) => isSoundForWorker(frame, this.#known));
-    if ("refused" in frame) return this.#parts.contact.refuse(frame);
-    const sender = this.#parts.contact.hear(frame);
+    if ("refused" in frame) return this.#parts.link.refuse(frame);
+    const sender = this.#parts.link.hear(frame);
     if (sender === "stale") return;
     if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
     switch (frame.kind) {
       case "pull":
-        return this.#parts.bench.vectors.pull(frame);
+        return this.#parts.executor.vectors.pull(frame);
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
@@ -181,7 +181,7 @@ class Worker {
       case "assign":
         return this.#assign(frame);
       case "commit":
-        this.#parts.bench.note(frame.step, frame.message);
+        this.#parts.executor.note(frame.step, frame.message);
         return this.#goAlong();
       default:
         return this.#obey(frame);
@@ -192,9 +192,9 @@ class Worker {
   #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
-    if (!this.#parts.bench.vectors.takeMean(frame)) return;
+    if (!this.#parts.executor.vectors.takeMean(frame)) return;
     const { sender, step, lo, hi, part } = frame;
-    this.#parts.voice.transfer(sender, { kind: "ack", step, lo, hi, part });
+    this.#parts.reporter.transfer(sender, { kind: "ack", step, lo, hi, part });
     this.#goAlong(); // a reducer's part may come after the coordinator's commit
   }
 
@@ -212,32 +212,32 @@ class Worker {
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
-    const offer = (range: Range, sum: ReportedSum) => this.#parts.voice.offer(range, sum);
-    this.#start("assign", () => this.#parts.bench.compute(() => this.#wanted, offer, local));
+    const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
+    this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }
 
   /** Ends the steps that are committed and complete. */
   #goAlong(): void {
-    if (this.#standing === "candidate" || this.#standing === "out" || !this.#parts.bench.canApply) return;
+    if (this.#standing === "candidate" || this.#standing === "out" || !this.#parts.executor.canApply) return;
     this.#wanted = [];
     this.#start("commit", async () => {
       this.#begin("updating");
-      const { step, apply, loss } = await this.#parts.bench.apply();
-      this.#parts.voice.setPhase("ready");
-      this.#parts.voice.publish(this.#parts.voice.status());
+      const { step, apply, loss } = await this.#parts.executor.apply();
+      this.#parts.reporter.setPhase("ready");
+      this.#parts.reporter.publish(this.#parts.reporter.status());
       this.options.onEvent?.({ kind: "applied", step, apply, loss });
     });
   }
 
   /** Takes over a member's state. */
   #follow(order: ReceivedOf<"takeover">): void {
-    if (this.#standing === "member" || this.#standing === "out" || this.#parts.following.repeat(order)) {
+    if (this.#standing === "member" || this.#standing === "out" || this.#parts.catchUp.repeat(order)) {
       return;
     }
     this.#standing = "candidate";
-    this.#parts.following.accept(order);
+    this.#parts.catchUp.accept(order);
     const restored = () => this.#standing = "ready";
-    this.#start("takeover", () => this.#parts.following.takeOver(order, () => this.#isEnding, restored));
+    this.#start("takeover", () => this.#parts.catchUp.takeOver(order, () => this.#isEnding, restored));
   }
 
   /** Joins again, since the run goes on without this worker. */
@@ -245,20 +245,20 @@ class Worker {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
     this.#wanted = [];
-    this.#parts.following.forget();
-    this.#parts.bench.vectors.dropResiduals();
+    this.#parts.catchUp.forget();
+    this.#parts.executor.vectors.dropResiduals();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }
 
   async #rejoin(): Promise<void> {
-    await this.#parts.tasks.idle();
+    await this.#parts.queue.idle();
     const { transport, replica, options, nonce } = this;
     const isWanted = () => !this.#isEnding;
-    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#parts.contact, isWanted);
+    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#parts.link, isWanted);
     if (!welcome) return;
-    if (welcome.term > this.#parts.contact.place.term) this.#parts.bench.forgetUnapplied();
-    this.#parts.contact.move(welcome);
+    if (welcome.term > this.#parts.link.place.term) this.#parts.executor.forgetUnapplied();
+    this.#parts.link.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";
     await this.#beat();
   }
@@ -272,7 +272,7 @@ class Worker {
     }
     if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
-    if (this.#parts.tasks.repeat(key) || order.step !== this.replica.step) return;
+    if (this.#parts.queue.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
       key,
       (answer) => carryOut(order, this.#parts, answer),
@@ -280,20 +280,20 @@ class Worker {
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
-    if (!this.#isEnding) this.#parts.tasks.start(key, work);
+    if (!this.#isEnding) this.#parts.queue.start(key, work);
   }
 
   /** Tells that this worker lives; the answer is the order that it still has to carry out. */
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    this.#parts.bench.release(silenceSeconds, this.transport.isConnected);
+    this.#parts.executor.release(silenceSeconds, this.transport.isConnected);
     if (this.#standing === "out") {
       return this.#parts.departure.isOverdue ? await this.#goUnheard() : undefined;
     }
     const answer = await this.transport.request(
       subjects.from(run, member),
-      this.#parts.voice.status(),
+      this.#parts.reporter.status(),
       heartbeatSeconds,
     );
     if (this.#isEnding) return;
@@ -301,7 +301,7 @@ class Worker {
       if (answer instanceof Uint8Array) this.#parts.departure.noteAnswer();
       if (answer instanceof Uint8Array) this.#receive(answer);
       if (this.#parts.departure.isOverdue) return this.#goUnheard();
-      this.#parts.contact.asked(answer);
+      this.#parts.link.asked(answer);
     });
   }
 
@@ -309,7 +309,7 @@ class Worker {
   async #goUnheard(): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    await this.#parts.tasks.idle();
+    await this.#parts.queue.idle();
     const state = await this.replica.state();
     if (this.#standing !== "candidate" && state.step > 0) this.#parts.checkpoints.keep(state.step, state);
     this.#ended.resolve();
@@ -317,6 +317,6 @@ class Worker {
 
   #begin(phase: string): void {
     if (this.#isEnding || this.#standing === "out") throw new Halted();
-    this.#parts.voice.setPhase(phase);
+    this.#parts.reporter.setPhase(phase);
   }
 }

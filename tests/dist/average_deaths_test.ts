@@ -12,7 +12,7 @@ import { Paper } from "./support/paper.ts";
 import { toyPlan } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
 
-const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
+const diloco = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
 
 Deno.test("who dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
   const size = 70_000, partBytes = 256 * 1024; // 2 parts
@@ -23,7 +23,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
   await roundOnPaper([paper[0], paper[2]], assignRanges(8, [1, 1]), 3);
   const expected = await paper[0].hashes();
   const changes = {
-    averaging,
+    diloco,
     partBytes,
     steps: 9,
     startWorkers: 3,
@@ -67,7 +67,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
 
 Deno.test("a round that was sent before its member died counts", async () => {
   using bus = new MemoryBus();
-  const run = new ElasticRun(bus, toyPlan({ averaging, steps: 6, startWorkers: 2 }));
+  const run = new ElasticRun(bus, toyPlan({ diloco, steps: 6, startWorkers: 2 }));
   const dies = (point: string) => {
     if (point === "after-upload") throw new Error("it dies");
   };
@@ -85,8 +85,8 @@ Deno.test("a round that was sent before its member died counts", async () => {
 
 /** A round of four members on paper: a, b and c have a leaf each, four are more than there are micro-batches. */
 function roundOfFour(): Paper {
-  const averaging = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
-  const paper = new Paper({ averaging, steps: 20, microBatches: 3, startWorkers: 4 });
+  const diloco = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
+  const paper = new Paper({ diloco, steps: 20, microBatches: 3, startWorkers: 4 });
   for (const member of "abcd") paper.join(member);
   return paper;
 }
@@ -107,7 +107,7 @@ function offer(paper: Paper, member: string, leaf: number, finite = true) {
 
 /** Whose sums are averaged from now on; undefined where these actions don't begin anything. */
 const averageOf = (paper: Paper, actions: Action[]) =>
-  actions.some((action) => action.do === "average")
+  actions.some((action) => action.do === "reduce")
     ? workOf(paper.state)?.sums.map(({ member }) => member)
     : undefined;
 const droppedIn = (actions: Action[]) =>
@@ -125,7 +125,7 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   offer(paper, "b", 1);
   assert.deepEqual(averageOf(paper, paper.do({ kind: "leave", member: "c" })), ["a", "b"]);
   paper.do({ kind: "leave", member: "d" });
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   const report = paper.averaged().find((action) => action.do === "report");
   assert.ok(report?.event.kind === "step");
   assert.deepEqual(report.event.committed.samples, [0, 1, null]);
@@ -167,7 +167,7 @@ Deno.test("a lossy codec leaves all replicas equal in rounds, too, though member
   const run = new ElasticRun(
     bus,
     toyPlan({
-      averaging,
+      diloco,
       codec: "int8",
       partBytes: 256 * 1024,
       microBatches: 4,

@@ -40,8 +40,8 @@ async function trainOnPaper(
     const norm = normOf(blockSquares(gradient));
     const apply = !bad && Number.isFinite(norm);
     await replica.apply(gradient, { step, apply, norm, tokens });
-    worker.settle(apply);
-    coordinator.settle(apply);
+    worker.endStep(apply);
+    coordinator.endStep(apply);
   }
 }
 

@@ -14,7 +14,7 @@ function sayAs(end: Transport, name: string, kind: Kind & ("join" | "reducer")):
   const stand = "x".repeat(name.length);
   const fields = { run: "toy", sender: stand };
   const bytes = kind === "reducer"
-    ? encodeControl({ ...fields, kind }, { owing: {}, malformedOrders: 0 })
+    ? encodeControl({ ...fields, kind }, { blockedSeconds: {}, malformedOrders: 0 })
     : encodeControl({ ...fields, kind: "join" }, {
       nonce: name,
       id: RUN_ID,

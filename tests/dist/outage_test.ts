@@ -83,7 +83,7 @@ Deno.test("so are all workers, and so is the coordinator", async () => {
 });
 
 Deno.test("rounds of local steps outlive it, too", async () => {
-  const plan = planOf({ averaging: { localSteps: 4, warmupSteps: 4, outer: DILOCO } });
+  const plan = planOf({ diloco: { localSteps: 4, warmupSteps: 4, outer: DILOCO } });
   const train = async (strike: (bus: MemoryBus) => void) => {
     using bus = new MemoryBus();
     let isDue = true;

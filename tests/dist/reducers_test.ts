@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { runReducer } from "../../src/dist/reducer.ts";
-import { isAveraging, workOf } from "../../src/dist/steps/reducer_set.ts";
+import { isReducing, workOf } from "../../src/dist/steps/reducer_set.ts";
 import type { CoordinationPlan, DistEvent } from "../../src/dist/replica/plan.ts";
 import { normOf } from "../../src/dist/vectors/sums.ts";
 import { runSingle } from "../../src/dist/single.ts";
@@ -32,7 +32,7 @@ function begunWith(reducers: string[], changes: Partial<CoordinationPlan> = {}):
 }
 
 function beat(paper: Paper, reducer: string, owing: Record<string, number> = {}) {
-  return paper.do({ kind: "reducer", reducer, term: 1, owing });
+  return paper.do({ kind: "reducer", reducer, term: 1, blockedSeconds: owing });
 }
 
 function offerAll(paper: Paper): void {
@@ -48,7 +48,7 @@ function report(paper: Paper, reducer: string, squares: [number, number[]][], la
 
 /** Who averages the open step. */
 function owners({ state: { stage } }: Paper): readonly string[] {
-  assert.ok(stage.kind === "computing" || stage.kind === "averaging");
+  assert.ok(stage.kind === "computing" || stage.kind === "reducing");
   return stage.owners;
 }
 
@@ -68,12 +68,12 @@ Deno.test("the parts of a vector are dealt out to those who average, each once",
 Deno.test("a step is committed when all who average are done, with the norm over the parts in order", () => {
   const paper = begunWith(["x", "y"]);
   offerAll(paper);
-  assert.ok(isAveraging(paper.state, "x") && !isAveraging(paper.state, "coordinator"));
+  assert.ok(isReducing(paper.state, "x") && !isReducing(paper.state, "coordinator"));
   assert.deepEqual(workOf(paper.state)?.owners, ["x", "y"]);
   report(paper, "y", [[1, [0.1, 1e17]], [3, [1e-3]]]);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   report(paper, "y", [[1, [0.1, 1e17]], [3, [1e-3]]]);
-  assert.equal(paper.stage, "averaging", "the same report twice is one");
+  assert.equal(paper.stage, "reducing", "the same report twice is one");
   report(paper, "x", [[2, [3.3]], [0, [0.2]]]);
   const { stage } = paper.state;
   assert.equal(stage.kind === "committing" && stage.commit.norm, normOf([0.2, 0.1, 1e17, 3.3, 1e-3]));
@@ -85,12 +85,12 @@ Deno.test("a reducer that is lost leaves its parts to the others in the same ste
   report(paper, "x", [[0, [1]]]);
   const { generation } = paper.state;
   const actions = paper.do({ kind: "leave", member: "z", error: "killed" });
-  assert.ok(actions.some((action) => action.do === "average"));
+  assert.ok(actions.some((action) => action.do === "reduce"));
   assert.equal(paper.state.generation, generation + 1, "what it still sends is not taken");
   assert.deepEqual(owners(paper), ["x", "y", "x"]);
-  assert.ok(isAveraging(paper.state, "x"), "it was done, and has more to do now");
+  assert.ok(isReducing(paper.state, "x"), "it was done, and has more to do now");
   report(paper, "x", [[0, [1]]], 1);
-  assert.ok(isAveraging(paper.state, "x"), "it said so before it knew");
+  assert.ok(isReducing(paper.state, "x"), "it said so before it knew");
   paper.do({ kind: "leave", member: "x" });
   assert.deepEqual(owners(paper), ["y", "y", "y"]);
   paper.do({ kind: "leave", member: "y" });
@@ -111,7 +111,7 @@ Deno.test("what a lost reducer had finished is not done again; members that are 
   assert.equal(paper.stage, "computing", "reducers may lack parts of its sums");
   paper.offer("a", 2, 4);
   assert.deepEqual(owners(paper), ["x", "y"]);
-  assert.ok(!isAveraging(paper.state, "x"));
+  assert.ok(!isReducing(paper.state, "x"));
   report(paper, "y", [[1, [5]]]);
   const { stage } = paper.state;
   assert.equal(stage.kind === "committing" && stage.commit.norm, 3);
@@ -141,7 +141,11 @@ Deno.test("a reducer that is silent or whose place is empty is lost; one that co
   paper.do({ kind: "tick" });
   assert.deepEqual(owners(paper), ["coordinator", "coordinator"]);
   beat(paper, "x");
-  assert.equal(paper.state.reducers.get("x")?.since, paper.state.generation, "what it had in hand is void");
+  assert.equal(
+    paper.state.reducers.get("x")?.joinedGeneration,
+    paper.state.generation,
+    "what it had in hand is void",
+  );
   assert.deepEqual(owners(paper), ["coordinator", "coordinator"]);
   paper.averaged();
   paper.beat(1);

@@ -28,10 +28,10 @@ export interface ExchangeEffects {
 }
 
 /** Sums of the open step, and means. */
-export class VectorExchange {
-  /** Averaging payload sent, in bytes; what was sent twice counts twice. */
+export class MemberSide {
+  /** ReduceWindow payload sent, in bytes; what was sent twice counts twice. */
   bytesSent = 0;
-  /** Averaging payload received, in bytes; what came twice counts twice. */
+  /** ReduceWindow payload received, in bytes; what came twice counts twice. */
   bytesReceived = 0;
   readonly #means: Means;
   /** Writes the sums. */
@@ -75,8 +75,8 @@ export class VectorExchange {
   }
 
   /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
-  settle(applied: boolean): void {
-    this.encoder.settle(applied);
+  endStep(applied: boolean): void {
+    this.encoder.endStep(applied);
   }
 
   /** Forgets what encoding earlier sums has lost. */
@@ -144,7 +144,7 @@ export class VectorExchange {
 
   /** Forgets all sums, and what encoding them has lost: nobody has them. */
   forgetSums(): void {
-    this.encoder.settle(false);
+    this.encoder.endStep(false);
     this.#sums.clear();
     this.#handedOut.clear();
   }

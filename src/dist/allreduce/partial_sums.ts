@@ -5,14 +5,14 @@
  * @module
  */
 
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { pathTo, type Range, splitOf } from "../vectors/tree.ts";
 
 /** One part of sums over disjoint subtrees, encoded, by node. */
 export type Sums = ReadonlyMap<string, Uint8Array>;
 
 /** Collects the sums of one step, part by part, until they can be added. */
-export class OpenStep {
+export class PartialSums {
   /** For each part, the sums that wait for others, by node. */
   readonly #waiting = new Map<number, Map<string, Uint8Array>>();
   readonly #complete = new Set<number>();
@@ -29,7 +29,7 @@ export class OpenStep {
   constructor(
     readonly leaves: number,
     readonly absent: ReadonlySet<number> = new Set(),
-    readonly buffers: Buffers = new Buffers(0),
+    readonly buffers: BufferPool = new BufferPool(0),
   ) {}
 
   /** Bytes that wait. */
@@ -57,7 +57,7 @@ export class OpenStep {
    * Takes one part of the sum over [lo, hi).
    *
    * @param bytes copied where they have to wait for others
-   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode OpenStep.release};
+   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode PartialSums.release};
    *   undefined before, and when the part is contained in what came before
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */

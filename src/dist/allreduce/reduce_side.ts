@@ -1,13 +1,13 @@
 /**
  * The side of who averages, coordinator or reducer: it pulls its parts of the sums of the open step from the members and
- * sends them those of the mean, as frames; what is on its way when is decided in `averaging.ts`.
+ * sends them those of the mean, as frames; what is on its way when is decided in `window.ts`.
  *
  * @module
  */
 
 import { RunError } from "../../errors.ts";
-import { Averaging } from "./window.ts";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { ReduceWindow } from "./window.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import {
@@ -48,11 +48,11 @@ export interface SumExchangeEffects {
 }
 
 /** The vectors of one step after the other, as far as they are those of one owner. */
-export class SumExchange {
-  #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
+export class ReduceSide {
+  #open: { of: StepOfVectors; window: ReduceWindow; bytesSent: number; bytesReceived: number } | undefined;
   /** Writes the means. */
   readonly encoder: FeedbackEncoder;
-  readonly #buffers: Buffers;
+  readonly #buffers: BufferPool;
 
   /**
    * Nothing on its way.
@@ -66,7 +66,7 @@ export class SumExchange {
     readonly effects: SumExchangeEffects,
   ) {
     this.encoder = new FeedbackEncoder(codec);
-    this.#buffers = new Buffers(sizes.windowBytes);
+    this.#buffers = new BufferPool(sizes.windowBytes);
   }
 
   /** What is averaged at present. */
@@ -75,30 +75,30 @@ export class SumExchange {
   }
 
   /** Pulls the sums of a step, or goes on with them after somebody was lost; begins again where fewer leaves count than before. */
-  average(of: StepOfVectors, now: number): void {
+  reduce(of: StepOfVectors, now: number): void {
     const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
     if (this.#open && isSameMean(this.#open.of, of)) {
-      return this.#open.averaging.reform(of.sums, of.members, now, parts);
+      return this.#open.window.reconfigure(of.sums, of.members, now, parts);
     }
-    this.encoder.settle(false);
+    this.encoder.endStep(false);
     this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
-    const averaging = this.#averagingOf(of, parts);
-    this.#open = { of, averaging, bytesSent, bytesReceived };
-    averaging.advance(now);
-    if (averaging.isDone) averaging.effects.done(new Map()); // there are more owners than parts
+    const window = this.#dilocoOf(of, parts);
+    this.#open = { of, window, bytesSent, bytesReceived };
+    window.advance(now);
+    if (window.isDone) window.effects.done(new Map()); // there are more owners than parts
   }
 
   /** Goes on with other sums and fewer members. */
-  reform(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
-    this.#open?.averaging.reform(sums, members, now);
+  reconfigure(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
+    this.#open?.window.reconfigure(sums, members, now);
   }
 
   /** The step is over: its mean was applied, or not. */
   close(applied: boolean): void {
-    if (this.#open) this.encoder.settle(applied);
+    if (this.#open) this.encoder.endStep(applied);
     this.#open = undefined;
   }
 
@@ -112,33 +112,33 @@ export class SumExchange {
     if (frame.step !== open?.of.step || frame.generation < open.of.openedIn) return frame.kind !== "sum";
     if (frame.kind === "sum") {
       open.bytesSent += frame.payload.length;
-      return open.averaging.receive(frame, now);
+      return open.window.receive(frame, now);
     }
     if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
-    if (!open.averaging.makes(frame.part)) return false;
-    open.bytesReceived += open.averaging.bytesOf(frame.part);
-    open.averaging.acknowledge(frame.sender, frame.part, now);
+    if (!open.window.makes(frame.part)) return false;
+    open.bytesReceived += open.window.bytesOf(frame.part);
+    open.window.acknowledge(frame.sender, frame.part, now);
     return true;
   }
 
   /** Sends again what got no answer. */
   tick(now: number): void {
-    this.#open?.averaging.tick(now);
+    this.#open?.window.tick(now);
   }
 
   /** Since when each member has kept the others waiting; undefined where nothing is averaged. */
-  owing(): ReadonlyMap<string, number> | undefined {
-    return this.#open?.averaging.owing();
+  blockedSince(): ReadonlyMap<string, number> | undefined {
+    return this.#open?.window.blockedSince();
   }
 
-  #averagingOf(of: StepOfVectors, own: readonly number[]): Averaging {
+  #dilocoOf(of: StepOfVectors, own: readonly number[]): ReduceWindow {
     const { sizes, effects } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
     const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member hears all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
-    return new Averaging(sums, members, tokens, ownSizes, this.encoder, {
+    return new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(
           composeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),

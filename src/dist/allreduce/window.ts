@@ -6,15 +6,15 @@
  * @module
  */
 
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import type { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { OfferedSum } from "../protocol/messages.ts";
-import { OpenStep, type Sums } from "./partial_sums.ts";
+import { PartialSums, type Sums } from "./partial_sums.ts";
 import { writePartOfMean } from "./mean.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
-export interface AveragingSizes {
+export interface WindowSizes {
   /** The step that is averaged. */
   step: number;
   /** Leaves of the tree. */
@@ -32,7 +32,7 @@ export interface AveragingSizes {
 }
 
 /** What an averaging does to the world. */
-export interface AveragingEffects {
+export interface WindowEffects {
   /** Asks a member for one part of a sum. */
   pull(sum: OfferedSum, part: number): void;
   /** Sends a part of the mean to all, or again to one; the payload may be overwritten when it has returned. */
@@ -41,7 +41,7 @@ export interface AveragingEffects {
   heardAt(member: string): number;
   /** All parts of a sum are here. */
   pulled(sum: OfferedSum): void;
-  /** All members have all parts of the mean; of each, the sums of squares of its blocks. Told again after each reform. */
+  /** All members have all parts of the mean; of each, the sums of squares of its blocks. Told again after each reconfigure. */
   done(squares: ReadonlyMap<number, readonly number[]>): void;
 }
 
@@ -67,9 +67,9 @@ interface Published {
 }
 
 /** The averaging of one step, or of some parts of it. Parts go through in order, so that only a window of the vectors is ever held. */
-export class Averaging {
+export class ReduceWindow {
   #parts: readonly number[];
-  readonly #step: OpenStep;
+  readonly #step: PartialSums;
   readonly #squares = new Map<number, readonly number[]>();
   readonly #pulls = new Map<string, Pull>();
   readonly #published = new Map<number, Published>();
@@ -89,7 +89,7 @@ export class Averaging {
   #lastDelivery = -Infinity;
 
   /**
-   * An averaging that begins with the first call of {@linkcode Averaging.advance}.
+   * An averaging that begins with the first call of {@linkcode ReduceWindow.advance}.
    *
    * @param sums of all leaves that count, each once
    * @param members who gets the mean
@@ -101,13 +101,13 @@ export class Averaging {
     sums: readonly OfferedSum[],
     members: Iterable<string>,
     readonly tokens: number,
-    readonly sizes: AveragingSizes,
+    readonly sizes: WindowSizes,
     readonly encoder: FeedbackEncoder,
-    readonly effects: AveragingEffects,
-    readonly buffers: Buffers = new Buffers(0),
+    readonly effects: WindowEffects,
+    readonly buffers: BufferPool = new BufferPool(0),
   ) {
     this.#parts = sizes.parts;
-    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
+    this.#step = new PartialSums(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
     this.#sums = sums;
     this.#members = new Set(members);
   }
@@ -141,7 +141,7 @@ export class Averaging {
    * Goes on with other sums and fewer members, since one was lost, or with more parts. What has arrived is kept; what was asked
    * of a lost member is asked of those who have it now.
    */
-  reform(
+  reconfigure(
     sums: readonly OfferedSum[],
     members: Iterable<string>,
     now: number,
@@ -227,7 +227,7 @@ export class Averaging {
   }
 
   /** Since when each member has kept the averaging waiting, without delivering anything. */
-  owing(): Map<string, number> {
+  blockedSince(): Map<string, number> {
     const since = new Map<string, number>();
     const note = (member: string, askedAt: number) => {
       const waited = Math.max(askedAt, this.#deliveredAt.get(member) ?? 0);

@@ -5,7 +5,7 @@
  */
 
 import type { ResidualKeeper } from "../allreduce/residuals.ts";
-import type { SumExchange } from "../allreduce/reduce_side.ts";
+import type { ReduceSide } from "../allreduce/reduce_side.ts";
 import type { CoordinatorFaultPoint } from "../protocol/fault_points.ts";
 import type { Frame } from "../protocol/frames.ts";
 import { encodeControl } from "../protocol/messages.ts";
@@ -33,7 +33,7 @@ export interface Means {
   /** Values of a part of a vector. */
   readonly partElements: number;
   /** Sums and means, where the coordinator averages. */
-  readonly vectors: SumExchange;
+  readonly vectors: ReduceSide;
   /** What encoding the mean has lost. */
   readonly residuals: ResidualKeeper;
   /** The checkpoints of members on other machines. */
@@ -80,10 +80,10 @@ export class Actions {
         return checkpoints.collect(action);
       case "keep":
         return this.#order(state, state.writing!.member, keepOrder(state));
-      case "average":
-        return this.#average(state);
-      case "reform":
-        return vectors.reform(action.sums, state.members.keys(), now());
+      case "reduce":
+        return this.#reduce(state);
+      case "reconfigure":
+        return vectors.reconfigure(action.sums, state.members.keys(), now());
       case "report":
         return options.onEvent?.(action.event);
       case "end":
@@ -111,7 +111,7 @@ export class Actions {
     if (point) onFaultPoint?.(point, order.step);
   }
 
-  #average(state: RunState): void {
+  #reduce(state: RunState): void {
     const { transport, vectors, partElements } = this.means;
     const work = workOf(state);
     if (!work) return;
@@ -119,7 +119,7 @@ export class Actions {
       const order = encodeReduce(state, name, partElements, now());
       if (order) transport.publish(subjects.to(state.plan.run, name), order);
     }
-    vectors.average(work, now());
+    vectors.reduce(work, now());
   }
 
   #order(state: RunState, name: string, order: Order | undefined): void {

@@ -107,13 +107,23 @@ export function participantOf(
   { member: name, step, request: { nonce, atHome } }: Join,
   now: number,
 ): Participant {
-  const since = state.generation;
-  return { name, nonce, atHome, since, step, phase: "joining", progress: 0, heardAt: now, progressAt: now };
+  const joinedGeneration = state.generation;
+  return {
+    name,
+    nonce,
+    atHome,
+    joinedGeneration,
+    step,
+    phase: "joining",
+    progress: 0,
+    heardAt: now,
+    progressAt: now,
+  };
 }
 
 /** Nobody is left, and one comes back who was there at the last commit, and has carried it out or can do so. */
 function hasTheState(state: RunState, { nonce, step }: Participant): boolean {
-  if (state.members.size > 0 || !state.former.has(nonce)) return false;
+  if (state.members.size > 0 || !state.recentlyLost.has(nonce)) return false;
   return step === state.step || step === committedStep(state);
 }
 

@@ -33,16 +33,16 @@ export function gathering(
   { expected, missing }: { expected: number; missing?: string },
   now: number,
 ): RunState {
-  const stage: Gathering = { kind: "gathering", expected, missing, sighted: new Set(), arrivals: new Map() };
+  const stage: Gathering = { kind: "gathering", expected, missing, alive: new Set(), arrivals: new Map() };
   return { ...state, stage, stageSince: now };
 }
 
 /** What an event means while workers gather. */
 export function gather(state: RunState, stage: Gathering, event: MembershipEvent, now: number): Transition {
   switch (event.kind) {
-    case "sighted": {
-      const sighted = new Set(stage.sighted).add(event.name);
-      return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
+    case "alive": {
+      const alive = new Set(stage.alive).add(event.name);
+      return stay({ ...above(state, event.term), stage: { ...stage, alive } });
     }
     case "reducer":
       return stay(above(state, event.term));
@@ -89,7 +89,7 @@ function decide(state: RunState, now: number): Transition {
   // Who lives and has not joined yet is in the middle of a micro-batch, perhaps a long one.
   // Who may have had no connection either may come later.
   const isQuiet = state.cutOffAt === undefined && waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
-    [...stage.sighted].every((name) => stage.arrivals.has(name));
+    [...stage.alive].every((name) => stage.arrivals.has(name));
   if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
   if (survivors.length === 0 && stage.missing !== undefined) return endRun(state, now, stage.missing);
   const step = Math.max(plan.startStep, ...survivors.map((survivor) => survivor.step));

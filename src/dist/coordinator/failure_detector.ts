@@ -8,7 +8,7 @@
 
 import { isAwaited } from "../state/orders.ts";
 import { longestPace, paced, usualPace } from "../state/pace.ts";
-import { isAveraging } from "../steps/reducer_set.ts";
+import { isReducing } from "../steps/reducer_set.ts";
 import { isAwaitedBack } from "../state/reconnection.ts";
 import type { Member, Participant, Reducer, RunState } from "../state/run_state.ts";
 import { withMember } from "../state/transitions.ts";
@@ -41,13 +41,13 @@ export function withPace(state: RunState, now: number): RunState {
 /**
  * Why a participant counts as lost, in words; undefined where it does not.
  *
- * @param owing since when each member owes parts of a vector or acknowledgements
+ * @param blockedSince since when each member has kept the coordinator waiting for parts of a vector or acknowledgements
  */
 export function reasonLost(
   state: RunState,
   participant: Participant,
   now: number,
-  owing?: ReadonlyMap<string, number>,
+  blockedSince?: ReadonlyMap<string, number>,
 ): string | undefined {
   const { name, phase, step } = participant;
   if (isAwaitedBack(state, participant, now)) return undefined;
@@ -56,7 +56,7 @@ export function reasonLost(
   const member = state.members.get(name);
   if (!member) return undefined;
   const stall = stallAllowed(state);
-  if (now - stillSince(state, member, owing) >= stall) {
+  if (now - stillSince(state, member, blockedSince) >= stall) {
     return `it made no progress for ${inWords(stall)}; it was last seen ${phase} after step ${step}`;
   }
 }
@@ -81,28 +81,28 @@ export function reasonSilent(
  * waiting, or all members seem to: then it is rather what they send that does not reach it.
  */
 export function reasonStuck(state: RunState, reducer: Reducer, now: number): string | undefined {
-  if (!isAveraging(state, reducer.name) || isAwaitedBack(state, reducer, now)) return undefined;
+  if (!isReducing(state, reducer.name) || isAwaitedBack(state, reducer, now)) return undefined;
   const { members, stageSince, deafAt = -Infinity } = state;
-  const owing = [...members.keys()].flatMap((name) => reducer.owing.get(name) ?? []);
-  const isOwedByAll = owing.length === members.size;
-  const since = isOwedByAll
-    ? Math.max(...owing)
-    : owing.length > 0
+  const blocked = [...members.keys()].flatMap((name) => reducer.blockedSince.get(name) ?? []);
+  const isBlockedByAll = blocked.length === members.size;
+  const since = isBlockedByAll
+    ? Math.max(...blocked)
+    : blocked.length > 0
     ? Infinity
     : reducer.idleSince ?? Infinity;
   const stall = stallAllowed(state);
   if (now - Math.max(since, stageSince, deafAt, reducer.returnedAt ?? -Infinity) < stall) return undefined;
-  return isOwedByAll
+  return isBlockedByAll
     ? `nothing that members send has reached it for ${inWords(stall)}`
     : `it has not finished for ${inWords(stall)} though nobody keeps it waiting`;
 }
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */
-function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
+function stillSince(state: RunState, member: Member, blockedSince?: ReadonlyMap<string, number>): number {
   const { stage, stageSince, deafAt = -Infinity } = state;
   const { returnedAt = -Infinity } = member;
-  if (stage.kind === "averaging") {
-    const all = [owing, ...[...state.reducers.values()].map((reducer) => reducer.owing)];
+  if (stage.kind === "reducing") {
+    const all = [blockedSince, ...[...state.reducers.values()].map((reducer) => reducer.blockedSince)];
     return Math.max(Math.min(...all.map((each) => each?.get(member.name) ?? Infinity)), deafAt, returnedAt);
   }
   const isSaving = stage.kind === "saving" || stage.kind === "writing"; // it may take its time
@@ -124,7 +124,7 @@ function stallAllowed(state: RunState): number {
 /** In such a stage; vectors whose travel was not seen yet are assumed to need as long as the slowest of all stages. */
 function paceOf({ stage, pace }: RunState, measure: typeof usualPace): number {
   const own = measure(pace, stage.kind);
-  if (own !== undefined || stage.kind !== "averaging") return own ?? Infinity;
+  if (own !== undefined || stage.kind !== "reducing") return own ?? Infinity;
   const kinds = Object.keys(pace);
   return kinds.length === 0 ? Infinity : Math.max(...kinds.map((kind) => measure(pace, kind) ?? 0));
 }

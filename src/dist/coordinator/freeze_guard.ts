@@ -15,7 +15,7 @@ const HELD_UP_SECONDS = 1;
 const LEASE_PAUSE = 500;
 
 /** The gate of one coordinator. */
-export class Gate {
+export class FreezeGuard {
   #enteredAt: number;
   #isClosed = false;
   /** What waits. */

@@ -6,12 +6,12 @@
 
 import { reasonToWait } from "../steps/between_steps.ts";
 import type { Round } from "../protocol/messages.ts";
-import { anew } from "../steps/reducer_set.ts";
+import { restart } from "../steps/reducer_set.ts";
 import { lacking } from "../state/orders.ts";
 import type { Ranges, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
 import { copied, withSave } from "../steps/checkpointing.ts";
 import { shareOut } from "../steps/work_sharing.ts";
-import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "../steps/step.ts";
+import { closeStep, endWhenHashed, minorityOf, reduceWhenComputed } from "../steps/step.ts";
 import {
   andThen,
   enter,
@@ -81,11 +81,11 @@ function desert(state: RunState, now: number): Transition {
 
 function goOn(state: RunState, lost: string, now: number): Transition {
   const { stage } = state;
-  if (state.members.size === 0) return waitForSomebody(state);
+  if (state.members.size === 0) return waitForMembers(state);
   switch (stage.kind) {
     case "computing":
-    case "averaging":
-      return stage.round ? goOnWithRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
+    case "reducing":
+      return stage.round ? continueRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
     case "committing":
       return closeStep(state, now);
     case "evaluating": {
@@ -116,7 +116,7 @@ function goOn(state: RunState, lost: string, now: number): Transition {
 }
 
 /** Nobody is left. A commit stays: who comes back may have carried it out. An open step is opened anew. */
-function waitForSomebody(state: RunState): Transition {
+function waitForMembers(state: RunState): Transition {
   const { stage, duties } = state;
   if (stage.kind === "evaluating") return settled({ ...state, duties: ["evaluate", ...duties] });
   if (stage.kind === "hashing" && !stage.isLast) {
@@ -141,7 +141,7 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
     orphans.some(([lo, hi]) => lo <= i && i < hi) ? undefined : report
   );
   const ranges = withShares(state, stage.ranges, orphans, reports);
-  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
+  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "reducing";
   const open: StepInProgress = { ...stage, ranges, sums, reports };
   return andThen(withSums(state, kind, sums), (state) => enter(state, { ...open, kind }));
 }
@@ -149,19 +149,19 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
 /** Lets those who average go on with these sums: with all that there are, or with those that are left until others come. */
 function withSums(
   state: RunState,
-  kind: "computing" | "averaging",
+  kind: "computing" | "reducing",
   sums: StepInProgress["sums"],
 ): Transition {
-  return { state, actions: [kind === "averaging" ? { do: "average" } : { do: "reform", sums }] };
+  return { state, actions: [kind === "reducing" ? { do: "reduce" } : { do: "reconfigure", sums }] };
 }
 
 /**
  * Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. A sum
  * over fewer members is made anew, for which those who were lost before can't be asked again.
  */
-function goOnWithRound(
+function continueRound(
   state: RunState,
-  stage: Stage & { kind: "computing" | "averaging" },
+  stage: Stage & { kind: "computing" | "reducing" },
   round: Round,
   lost: string,
   now: number,
@@ -177,7 +177,7 @@ function goOnWithRound(
   );
   const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
   const steps = [state.step + 1, state.step + round.localSteps] as const;
-  let left = averageWhenComputed(state, { ...anew(state, stage), ranges, sums, reports }, now);
+  let left = reduceWhenComputed(state, { ...restart(state, stage), ranges, sums, reports }, now);
   for (const member of gone) {
     if (state.members.has(member)) continue;
     left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);

@@ -6,7 +6,7 @@
 
 import { encodeFrame, type Frame, type FrameFields } from "../protocol/frames.ts";
 import { encodeControl, type ExchangeSizes } from "../protocol/messages.ts";
-import { isAveraging, workOf } from "../steps/reducer_set.ts";
+import { isReducing, workOf } from "../steps/reducer_set.ts";
 import { isAwaited, type Order, orderForCandidate, orderOf } from "../state/orders.ts";
 import type { RunState } from "../state/run_state.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
@@ -46,10 +46,10 @@ export function encodeReduce(
   if (!reducer || state.stage.kind === "ended") return undefined;
   const silent = [...state.members].map(([member, { heardAt }]) => [member, now - heardAt]);
   return encodeControl(fieldsOf(state, "reduce"), {
-    since: reducer.since,
+    joinedGeneration: reducer.joinedGeneration,
     startStep: startStepOf(state),
     silent: Object.fromEntries(silent),
-    work: isAveraging(state, name) ? workOf(state) : undefined,
+    work: isReducing(state, name) ? workOf(state) : undefined,
     ...sizesOf(state, partElements),
   });
 }

@@ -70,7 +70,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   }
   switch (event.kind) {
     case "heard":
-    case "sighted":
+    case "alive":
     case "recalled":
       return stay(state);
     case "status":
@@ -130,7 +130,7 @@ function heard(state: RunState, name: string, now: number): RunState {
 
 /** The step that members' results belong to now. */
 export function openStep({ stage, step }: RunState): number {
-  return ["computing", "averaging", "committing"].includes(stage.kind) ? step + 1 : step;
+  return ["computing", "reducing", "committing"].includes(stage.kind) ? step + 1 : step;
 }
 
 function status(state: RunState, event: MembershipEvent & { kind: "status" }, now: number): Transition {
@@ -210,7 +210,7 @@ function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: n
     if (reason) return loseReducer(state, reducer.name, reason);
   }
   for (const participant of [...state.members.values(), ...state.candidates.values()]) {
-    const reason = reasonLost(state, participant, now, event.owing);
+    const reason = reasonLost(state, participant, now, event.blockedSince);
     if (reason) return lose(state, participant.name, reason, now);
   }
   const dropped = dropLateStep(state, now);
@@ -232,7 +232,7 @@ function isStateLost(state: RunState, now: number): boolean {
 
 /** Parts of a vector have travelled. */
 function withTravelTime(state: RunState, now: number): RunState {
-  return state.stage.kind === "averaging" ? withPace(state, now) : state;
+  return state.stage.kind === "reducing" ? withPace(state, now) : state;
 }
 
 /** The clock starts anew for everybody, but for who is still awaited back: that lasts as long as it does. */

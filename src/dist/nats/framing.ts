@@ -6,7 +6,7 @@
  */
 
 import { printableLine } from "../../printable.ts";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 
 /** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
 const SLAB = 256 * 1024;
@@ -52,7 +52,7 @@ export class WholeMessages {
   #large: LargeMessage | undefined;
   /** The large message that was handed over last. */
   #handedOver: LargeMessage | undefined;
-  readonly #buffers = new Buffers(SPARE);
+  readonly #buffers = new BufferPool(SPARE);
   /** Most bytes of a message's content, as the server says. */
   #maxPayload = 0;
 

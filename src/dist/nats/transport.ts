@@ -6,7 +6,7 @@
 
 import { ErrorCode, type NatsError } from "nats";
 import type { NatsConnectionImpl } from "nats/lib/nats-base-client/internal_mod.js";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { bytesOf, type Composition, compositionOf } from "../protocol/frames.ts";
 import { type ConnectOptions, deniedSubject, NatsConnection } from "./connection.ts";
 import type { NatsSocket } from "./socket.ts";
@@ -42,7 +42,7 @@ class NatsTransport implements Transport {
   readonly maxPayload: number;
   readonly closed: Promise<Error | undefined>;
   readonly #client: NatsConnectionImpl;
-  readonly #buffers = new Buffers(SPARE);
+  readonly #buffers = new BufferPool(SPARE);
 
   constructor(readonly connection: NatsConnection) {
     this.#client = connection.client;

@@ -30,7 +30,7 @@ export interface ContactOptions {
 }
 
 /** The contact of one worker. */
-export class Contact {
+export class CoordinatorLink {
   /** Where the worker belongs, or belonged last. */
   #place: Place;
   /** The latest that was heard of: there may be another coordinator that has not admitted this worker yet. */

@@ -116,7 +116,7 @@ export const FROM_COORDINATOR = {
   /** What a reducer has to know, and to do. */
   reduce: z.strictObject({
     /** The generation in which it was taken on; another one than before: what it has in hand is void. */
-    since: word(),
+    joinedGeneration: word(),
     /** The step that the run has started after, where none has ended since: what was kept then is to be taken up. */
     startStep: word(),
     /** For how many seconds nothing was heard of each member. */

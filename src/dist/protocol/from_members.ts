@@ -119,7 +119,7 @@ export const FROM_MEMBERS = {
   leave: z.strictObject({ error: words().optional(), traffic: traffic.optional() }),
   /** For how many seconds each member has kept a reducer waiting, and what it has dropped. */
   reducer: z.strictObject({
-    owing: z.record(name(), seconds()),
+    blockedSeconds: z.record(name(), seconds()),
     /** Orders that did not hold what they should. */
     malformedOrders: whole(),
   }),

@@ -71,7 +71,7 @@ function isSpan(value: unknown): value is Range {
 /** Something for each member. */
 export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
 
-/** Averaging payload, in bytes. */
+/** ReduceWindow payload, in bytes. */
 export const stepTraffic = {
   /** Sent by members. */
   bytesSent: whole(),

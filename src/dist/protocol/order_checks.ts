@@ -5,7 +5,7 @@
  * @module
  */
 
-import { AveragingReplica } from "../replica/diloco_replica.ts";
+import { DilocoReplica } from "../replica/diloco_replica.ts";
 import type { Refusal } from "./frames.ts";
 import {
   decodeMessage,
@@ -65,7 +65,7 @@ function fitsBatch({ ranges, round }: Messages["assign"], { replica, welcome }: 
   if (!areWithin(ranges, microBatches)) return false;
   if (!round) return true;
   const { shares } = round;
-  return replica instanceof AveragingReplica && Object.entries(ranges).every(([member, leaves]) => {
+  return replica instanceof DilocoReplica && Object.entries(ranges).every(([member, leaves]) => {
     if (leaves.length === 0) return true;
     const [lo, hi] = shares[member] ?? [0, 0];
     return leaves.length === 1 && leaves[0][1] === leaves[0][0] + 1 && lo < hi && hi <= microBatches;
@@ -81,7 +81,7 @@ function isWhole(
   { apply, norm, tokens, crcs, round }: Messages["commit"],
   { replica, welcome: { microBatches } }: KnownRun,
 ): boolean {
-  if (round && !(replica instanceof AveragingReplica)) return false;
+  if (round && !(replica instanceof DilocoReplica)) return false;
   if (crcs.length !== microBatches * (round?.localSteps ?? 1)) return false;
   return !apply || (Number.isFinite(norm) && norm >= 0 && tokens > 0);
 }

@@ -29,7 +29,7 @@ export interface LocalWork {
 }
 
 /** Wraps a replica that only knows steps. Whatever is asked of it between rounds is answered for the run's state. */
-export class AveragingReplica implements Replica {
+export class DilocoReplica implements Replica {
   #step = 0;
   #updates = 0;
   #tokens = 0;
@@ -37,16 +37,16 @@ export class AveragingReplica implements Replica {
   /** What the local steps of the open round have made of the moments. */
   #trained: ReplicaState["own"];
 
-  /** Around a replica at step 0; one that goes on gets its state by {@linkcode AveragingReplica.restore}. */
+  /** Around a replica at step 0; one that goes on gets its state by {@linkcode DilocoReplica.restore}. */
   constructor(readonly inner: Replica, readonly outer: OuterOptions) {
     this.#velocity = new Float32Array(inner.size);
   }
 
   /** A replica, which has to be one of these where the plan has rounds. */
-  static of(replica: Replica): AveragingReplica {
-    if (replica instanceof AveragingReplica) return replica;
+  static of(replica: Replica): DilocoReplica {
+    if (replica instanceof DilocoReplica) return replica;
     throw new TypeError(
-      "The plan averages parameters: an AveragingReplica was expected, found another replica.",
+      "The plan averages parameters: an DilocoReplica was expected, found another replica.",
     );
   }
 

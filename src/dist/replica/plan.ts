@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type AveragingPlan, boundaryBefore } from "./rounds.ts";
+import { boundaryBefore, type DilocoPlan } from "./rounds.ts";
 import type { Range } from "../vectors/tree.ts";
 import type { CodecName } from "../vectors/codec.ts";
 
@@ -47,7 +47,7 @@ export interface RunPlan {
   /** Micro-batches of the global batch of a step. */
   microBatches: number;
   /** How parameters are averaged in rounds of local steps; without it gradients are, every step. */
-  averaging?: AveragingPlan;
+  diloco?: DilocoPlan;
   /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
   evaluation: { every: number; microBatches: number };
   /** A run stops with an error when so many steps in a row were skipped. */
@@ -96,9 +96,9 @@ export interface CommittedStep {
   reason?: string;
   /** From its opening to its commit; in a round, its share of that. */
   seconds: number;
-  /** Averaging payload that came from members, in bytes. */
+  /** ReduceWindow payload that came from members, in bytes. */
   bytesSent: number;
-  /** Averaging payload that members have received, in bytes. */
+  /** ReduceWindow payload that members have received, in bytes. */
   bytesReceived: number;
   /** Members; 0 in a run without workers. */
   workers: number;
@@ -155,9 +155,9 @@ export interface RunOutcome {
   valLoss: number | null;
   /** Counted tokens over all steps. */
   tokens: number;
-  /** Averaging payload that workers sent, summed over all that there were; of one that was killed, until its last sign of life. */
+  /** ReduceWindow payload that workers sent, summed over all that there were; of one that was killed, until its last sign of life. */
   bytesSent: number;
-  /** Averaging payload that they received. */
+  /** ReduceWindow payload that they received. */
   bytesReceived: number;
   /** State that they took over from others. */
   stateBytes: number;

@@ -9,7 +9,7 @@
 import type { OuterOptions } from "./outer_optimizer.ts";
 
 /** How parameters are averaged. */
-export interface AveragingPlan {
+export interface DilocoPlan {
   /** Optimizer steps that each member takes by itself before they are averaged. */
   localSteps: number;
   /** Steps, from the first on, in which gradients are averaged instead. */
@@ -20,7 +20,7 @@ export interface AveragingPlan {
 
 /** What a run says about rounds. */
 interface Rounds {
-  averaging?: AveragingPlan;
+  diloco?: DilocoPlan;
   /** The last step. */
   steps: number;
 }
@@ -31,15 +31,15 @@ interface Rounds {
  * @example
  * ```ts
  * import { localStepsAfter } from "./rounds.ts";
- * const averaging = { localSteps: 20, warmupSteps: 100, outer: { rate: 0.7, momentum: 0.9 } };
- * const plan = { averaging, steps: 150 };
+ * const diloco = { localSteps: 20, warmupSteps: 100, outer: { rate: 0.7, momentum: 0.9 } };
+ * const plan = { diloco, steps: 150 };
  * console.assert(localStepsAfter(plan, 99) === undefined);
  * console.assert(localStepsAfter(plan, 100) === 20 && localStepsAfter(plan, 140) === 10);
  * ```
  */
-export function localStepsAfter({ averaging, steps }: Rounds, step: number): number | undefined {
-  if (!averaging || step < averaging.warmupSteps) return undefined;
-  const { localSteps, warmupSteps } = averaging;
+export function localStepsAfter({ diloco, steps }: Rounds, step: number): number | undefined {
+  if (!diloco || step < diloco.warmupSteps) return undefined;
+  const { localSteps, warmupSteps } = diloco;
   const end = step + localSteps - (step - warmupSteps) % localSteps;
   return Math.min(end, steps) - step;
 }
@@ -50,13 +50,13 @@ export function lastStep(first: number, localSteps = 1): number {
 }
 
 /** Whether members' moments differ after a step: during the warm-up everybody has the same. */
-export function hasOwnMoments({ averaging }: Rounds, step: number): boolean {
-  return averaging !== undefined && step > averaging.warmupSteps;
+export function hasOwnMoments({ diloco }: Rounds, step: number): boolean {
+  return diloco !== undefined && step > diloco.warmupSteps;
 }
 
 /** The boundary before the one at `step`: what was due since then is due now. */
-export function boundaryBefore({ averaging }: Rounds, step: number): number {
-  if (!averaging || step <= averaging.warmupSteps) return step - 1;
-  const { localSteps, warmupSteps } = averaging;
+export function boundaryBefore({ diloco }: Rounds, step: number): number {
+  if (!diloco || step <= diloco.warmupSteps) return step - 1;
+  const { localSteps, warmupSteps } = diloco;
   return step - 1 - (step - 1 - warmupSteps) % localSteps;
 }

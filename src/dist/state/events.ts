@@ -41,7 +41,7 @@ export type MembershipEvent =
   | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
   | { kind: "leave"; member: string; error?: string; traffic?: Traffic }
   /** Somebody lives who is no member, and had this term. */
-  | { kind: "sighted"; name: string; term: number }
+  | { kind: "alive"; name: string; term: number }
   /** What is on record up to a step that a coordinator goes on after. */
   | { kind: "recalled"; step: number; record: RunRecord }
   /** Whether anybody listens at a member's place. */
@@ -53,7 +53,7 @@ export type MembershipEvent =
     kind: "reducer";
     reducer: string;
     term: number;
-    owing: Readonly<Record<string, number>>;
+    blockedSeconds: Readonly<Record<string, number>>;
     malformedOrders?: number;
   }
   /** All members have the parts of the mean of one who averages. */
@@ -71,8 +71,8 @@ export type MembershipEvent =
   | { kind: "failed"; error: string }
   /** The coordinator could not listen for a while, or has no connection: nobody's silence counts. */
   | { kind: "deaf"; isCutOff: boolean }
-  /** Time goes by; since when each member owes a part that was asked for, or the acknowledgement of one of the mean. */
-  | { kind: "tick"; owing?: ReadonlyMap<string, number> };
+  /** Time goes by; since when each member has kept the coordinator waiting for a part or an acknowledgement. */
+  | { kind: "tick"; blockedSince?: ReadonlyMap<string, number> };
 
 /** What a frame from a member means; undefined where it has no meaning for the coordinator. */
 export function eventOf(frame: Received): MembershipEvent | undefined {

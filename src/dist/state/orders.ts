@@ -36,7 +36,7 @@ export function orderOf(state: RunState): Order | undefined {
     case "settled":
     case "waiting":
     case "gathering":
-    case "averaging":
+    case "reducing":
     case "admitting":
       return undefined;
   }
@@ -87,7 +87,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
       return !stage.hashes.has(member.name);
     case "pinning":
       return stage.donor === member.name;
-    case "averaging":
+    case "reducing":
     case "ended":
       return true;
     case "settled":

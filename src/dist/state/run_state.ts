@@ -32,7 +32,7 @@ export interface Participant {
   /** Tells it apart from another of that name. */
   readonly nonce: string;
   /** The generation in which it joined: what it said in an earlier one is void. */
-  readonly since: number;
+  readonly joinedGeneration: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
   /** The last step that it has ended. */
@@ -77,11 +77,11 @@ export interface Reducer {
   /** Of its own for each process. */
   readonly name: string;
   /** The generation in which it was taken on: what it said in an earlier one is void. */
-  readonly since: number;
+  readonly joinedGeneration: number;
   /** When it was last heard of, in seconds. */
   readonly heardAt: number;
   /** Since when each member has kept it waiting, in seconds. */
-  readonly owing: ReadonlyMap<string, number>;
+  readonly blockedSince: ReadonlyMap<string, number>;
   /** Since when nobody has, and it has not finished. */
   readonly idleSince?: number;
   /** Since when nobody listens where it should. */
@@ -141,12 +141,12 @@ export type Stage =
     /** Why the run can't be continued where none of them is left. */
     readonly missing?: string;
     /** Who lives. */
-    readonly sighted: ReadonlySet<string>;
+    readonly alive: ReadonlySet<string>;
     /** Who has joined again. */
     readonly arrivals: ReadonlyMap<string, MembershipEvent & { kind: "join" }>;
   }
   | ({ readonly kind: "computing" } & StepInProgress)
-  | ({ readonly kind: "averaging" } & StepInProgress)
+  | ({ readonly kind: "reducing" } & StepInProgress)
   | { readonly kind: "committing"; readonly commit: Messages["commit"] }
   | {
     readonly kind: "evaluating";
@@ -190,7 +190,7 @@ export interface RunState {
   /** The last step whose mean was applied under this coordinator; 0 for none. */
   readonly appliedStep: number;
   /** Nonces of members that were lost since the last commit: they have the state of the present step, or of the next. */
-  readonly former: ReadonlySet<string>;
+  readonly recentlyLost: ReadonlySet<string>;
   /** What all members have in common, once there is one. */
   readonly credentials?: Credentials;
   /** What is being waited for. */
@@ -258,9 +258,9 @@ export type Action =
   /** Tell the member whose checkpoint is in flight to keep it. */
   | { do: "keep" }
   /** Let all who average pull the sums of the open step and publish their mean, or go on with it. */
-  | { do: "average" }
+  | { do: "reduce" }
   /** A member was lost while its sums were pulled: only these are still there, others will come. */
-  | { do: "reform"; sums: readonly OfferedSum[] }
+  | { do: "reconfigure"; sums: readonly OfferedSum[] }
   | { do: "report"; event: DistEvent }
   /** Nobody is left to be told anything: return. */
   | { do: "end" };
@@ -284,7 +284,7 @@ export function initialState(plan: CoordinationPlan, term: number, handsOut = fa
     candidates: new Map(),
     reducers: new Map(),
     appliedStep: 0,
-    former: new Set(),
+    recentlyLost: new Set(),
     stage: { kind: "waiting" },
     stageSince: 0,
     pace: {},

@@ -155,12 +155,12 @@ export function giveUpWaiting(state: RunState): Transition {
 
 /** Makes a candidate a member. */
 export function admit(state: RunState, participant: Participant, now: number): Transition {
-  const { name, nonce, atHome, since, step, phase, progress, goneSince } = participant;
+  const { name, nonce, atHome, joinedGeneration, step, phase, progress, goneSince } = participant;
   const member: Participant = {
     name,
     nonce,
     atHome,
-    since,
+    joinedGeneration,
     step,
     phase,
     progress,

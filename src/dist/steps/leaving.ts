@@ -37,7 +37,7 @@ export function withoutMember(state: RunState, name: string, error?: string): Tr
     ...withoutWriter(state, name),
     members,
     generation: state.generation + (state.generation > 0 ? 1 : 0),
-    former: new Set(state.former).add(nonce),
+    recentlyLost: new Set(state.recentlyLost).add(nonce),
   }, name);
   if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(left, stay(next));
   const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
@@ -74,7 +74,7 @@ export function withoutMembers(state: RunState): Transition {
 export function dropLateStep(state: RunState, now: number): Transition | undefined {
   const { stage, endingSince } = state;
   if (endingSince === undefined || now - endingSince < ENDING_SECONDS) return undefined;
-  if (!["computing", "averaging", "evaluating"].includes(stage.kind)) return undefined;
+  if (!["computing", "reducing", "evaluating"].includes(stage.kind)) return undefined;
   const generation = state.generation + 1;
   return settled({ ...state, generation, duties: isUnsaved(state) ? withSave([]) : [] });
 }

@@ -32,14 +32,14 @@ export function cut({ members, plan, lastCut }: RunState): Record<string, Range>
   const best = assignRanges(plan.microBatches, speeds);
   const last = names.map((name) => lastCut[name]);
   const isSame = Object.keys(lastCut).length === names.length && last.every((range) => range !== undefined);
-  const isWorthIt = () => {
+  const isBetter = () => {
     // Who had nothing and is trusted again needs no gain: otherwise it would never get any work.
     if (last.some(([lo, hi], i) => lo === hi && best[i][0] < best[i][1])) return true;
     const before = slowest(last, speeds);
     const gain = before - slowest(best, speeds);
     return gain >= LEAST_GAIN * before && gain >= LEAST_GAIN_SECONDS;
   };
-  const ranges = isSame && !isWorthIt() ? last : best;
+  const ranges = isSame && !isBetter() ? last : best;
   return Object.fromEntries(names.map((name, i) => [name, ranges[i]]));
 }
 

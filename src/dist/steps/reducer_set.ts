@@ -28,7 +28,7 @@ export function ownersOf({ reducers }: RunState): string[] {
 export function workOf(
   { stage, step, appliedStep, members, credentials }: RunState,
 ): StepOfVectors | undefined {
-  if (stage.kind !== "averaging") return undefined;
+  if (stage.kind !== "reducing") return undefined;
   const { openedIn, sums, owners, reports: { length: leaves } } = stage;
   return {
     step: step + 1,
@@ -57,8 +57,8 @@ export function isSoundReport(
 }
 
 /** Whether one who averages has not finished its share of the open step. */
-export function isAveraging({ stage }: RunState, name: string): boolean {
-  return stage.kind === "averaging" && stage.owners.includes(name) && !stage.done.has(name);
+export function isReducing({ stage }: RunState, name: string): boolean {
+  return stage.kind === "reducing" && stage.owners.includes(name) && !stage.done.has(name);
 }
 
 /** The state with a reducer that is new or has changed. */
@@ -69,22 +69,22 @@ export function withReducer(state: RunState, reducer: Reducer): RunState {
 /** A reducer is there. One that is new gets its share from the next step on. */
 export function engage(
   state: RunState,
-  { reducer: name, owing, malformedOrders }: MembershipEvent & { kind: "reducer" },
+  { reducer: name, blockedSeconds, malformedOrders }: MembershipEvent & { kind: "reducer" },
   now: number,
 ): Transition {
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
-  const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
+  const isIdle = isReducing(state, name) && Object.keys(blockedSeconds).length === 0;
   const returnedAt = present && heardOf(state, present, now).returnedAt;
   const next = withReducer(withMalformed(state, name, malformedOrders), {
     name,
-    since: present?.since ?? state.generation,
+    joinedGeneration: present?.joinedGeneration ?? state.generation,
     heardAt: now,
     returnedAt,
     idleSince: isIdle ? present?.idleSince ?? now : undefined,
     // By its own clock, which did not stand still while it had no connection.
-    owing: new Map(
-      Object.entries(owing).map((
+    blockedSince: new Map(
+      Object.entries(blockedSeconds).map((
         [member, seconds],
       ) => [member, Math.max(now - seconds, returnedAt ?? -Infinity)]),
     ),
@@ -113,29 +113,29 @@ export function loseReducer(state: RunState, name: string, error?: string): Tran
 
 function handOver(state: RunState, lost: string): Transition {
   const { stage } = state;
-  const isOpen = stage.kind === "computing" || stage.kind === "averaging";
+  const isOpen = stage.kind === "computing" || stage.kind === "reducing";
   if (!isOpen || !stage.owners.includes(lost) || stage.done.has(lost)) return stay(state);
-  const { owners, heirs } = inherited(state, stage.owners, (owner) => owner !== lost);
+  const { owners, successors } = reassigned(state, stage.owners, (owner) => owner !== lost);
   const done = new Map(stage.done);
-  for (const heir of heirs) done.delete(heir);
+  for (const heir of successors) done.delete(heir);
   const handed = withoutFollowers({ ...state, stage: { ...stage, owners, done } });
-  return { state: handed, actions: stage.kind === "averaging" ? [{ do: "average" }] : [] };
+  return { state: handed, actions: stage.kind === "reducing" ? [{ do: "reduce" }] : [] };
 }
 
 /** The open step, all parts of which are averaged anew, by those who are there. */
-export function anew<S extends StepInProgress>(state: RunState, stage: S): S {
+export function restart<S extends StepInProgress>(state: RunState, stage: S): S {
   const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
-  const { owners } = inherited(state, stage.owners, isThere);
+  const { owners } = reassigned(state, stage.owners, isThere);
   return { ...stage, owners, done: new Map(), squares: new Map() };
 }
 
 /** The owners with others, in turn, in the places of those that are not there; and who these others are. */
-function inherited(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
-  const heirs = ownersOf(state);
+function reassigned(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
+  const successors = ownersOf(state);
   let next = 0;
   return {
-    owners: owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]),
-    heirs: heirs.slice(0, next),
+    owners: owners.map((owner) => isThere(owner) ? owner : successors[next++ % successors.length]),
+    successors: successors.slice(0, next),
   };
 }
 

@@ -55,19 +55,19 @@ export function offer(
   for (let leaf = lo; leaf < hi; leaf++) {
     all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);
   }
-  return averageWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
+  return reduceWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
 }
 
 /** Goes on when no member has anything to compute any more. */
-export function averageWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
+export function reduceWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
   if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
     return stay({ ...state, stage: { ...progress, kind: "computing" } });
   }
   const reason = reasonToSkip(sharesOf(progress), totalOf(progress));
   if (reason) return commit(state, progress, NaN, now, { reason });
   return {
-    state: { ...state, stage: { ...progress, kind: "averaging" } },
-    actions: [{ do: "average" }],
+    state: { ...state, stage: { ...progress, kind: "reducing" } },
+    actions: [{ do: "reduce" }],
   };
 }
 
@@ -78,7 +78,7 @@ function sizeOf([lo, hi]: Range): number {
 /** The coordinator has all of a sum: it need not be computed again, whatever happens to its member. */
 export function pulled(state: RunState, lo: number, hi: number): Transition {
   const { stage } = state;
-  if (stage.kind !== "computing" && stage.kind !== "averaging") return stay(state);
+  if (stage.kind !== "computing" && stage.kind !== "reducing") return stay(state);
   if (stage.owners.some((owner) => owner !== COORDINATOR)) return stay(state); // reducers have only parts of it
   const sums = stage.sums.map((sum) =>
     sum.lo === lo && sum.hi === hi ? { ...sum, pulled: true as const } : sum
@@ -92,7 +92,7 @@ export function reduced(
   { reducer, squares, traffic: own }: MembershipEvent & { kind: "reduced" },
   now: number,
 ): Transition {
-  if (state.stage.kind !== "averaging") return stay(state);
+  if (state.stage.kind !== "reducing") return stay(state);
   const done = new Map(state.stage.done).set(reducer, own);
   const all = new Map([...state.stage.squares, ...squares]);
   const stage = { ...state.stage, done, squares: all };
@@ -151,7 +151,7 @@ function commit(
     skipReason: reason,
     lastOwners: done.owners,
     appliedStep: order.apply ? state.step + 1 : state.appliedStep,
-    former: new Set(), // who was lost before may lack the mean
+    recentlyLost: new Set(), // who was lost before may lack the mean
   };
   // On record before anybody can apply it: whoever takes over finds each step that was.
   const events = steps.map((committed): DistEvent => ({ kind: "step", committed }));

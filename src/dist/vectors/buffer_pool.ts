@@ -8,8 +8,8 @@
 /** Lengths are rounded up to this, so that messages that differ by a few bytes share buffers. */
 const GRAIN = 64 * 1024;
 
-/** Buffers of any lengths, which keep those that are given back. */
-export class Buffers {
+/** BufferPool of any lengths, which keep those that are given back. */
+export class BufferPool {
   readonly #spare = new Map<number, ArrayBuffer[]>();
   #spareBytes = 0;
 
@@ -28,7 +28,7 @@ export class Buffers {
     return new Uint8Array(spare ?? new ArrayBuffer(rounded), 0, length);
   }
 
-  /** Takes back what {@linkcode Buffers.take} gave, and nobody looks at any more. */
+  /** Takes back what {@linkcode BufferPool.take} gave, and nobody looks at any more. */
   give({ buffer }: Uint8Array<ArrayBuffer>): void {
     const { byteLength } = buffer;
     if (this.#spareBytes + byteLength > this.mostBytes) return;

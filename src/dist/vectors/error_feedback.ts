@@ -15,7 +15,7 @@ export type Residuals = ReadonlyMap<number, Float32Array>;
 /** What is left of one part of the vector. */
 interface Residual {
   /** By the steps that were applied. */
-  settled: Float32Array;
+  committed: Float32Array;
   /** By the open step, where anything was encoded. */
   pending: Float32Array;
   /** What was encoded in the open step: names, in order, and tokens. */
@@ -49,10 +49,10 @@ export class FeedbackEncoder {
   }
 
   /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
-  settle(applied: boolean): void {
+  endStep(applied: boolean): void {
     for (const residual of this.#residuals.values()) {
-      const { settled, pending, encoded } = residual;
-      if (encoded.size > 0 && applied) Object.assign(residual, { settled: pending, pending: settled });
+      const { committed, pending, encoded } = residual;
+      if (encoded.size > 0 && applied) Object.assign(residual, { committed: pending, pending: committed });
       encoded.clear();
     }
   }
@@ -65,13 +65,13 @@ export class FeedbackEncoder {
 
   /** A copy of what is left by the steps that were applied. */
   residuals(): Residuals {
-    return new Map([...this.#residuals].map(([part, { settled }]) => [part, settled.slice()]));
+    return new Map([...this.#residuals].map(([part, { committed }]) => [part, committed.slice()]));
   }
 
   /** Goes on with residuals, which become its own, before anything is encoded. */
   resume(residuals: Residuals): void {
-    for (const [part, settled] of residuals) {
-      this.#residuals.set(part, residualFrom(settled));
+    for (const [part, committed] of residuals) {
+      this.#residuals.set(part, residualFrom(committed));
     }
   }
 
@@ -82,7 +82,7 @@ export class FeedbackEncoder {
 
   #residualOf(part: number, length: number): Residual {
     let residual = this.#residuals.get(part);
-    if (residual?.settled.length !== length) {
+    if (residual?.committed.length !== length) {
       residual = residualFrom(new Float32Array(length));
       this.#residuals.set(part, residual);
     }
@@ -90,17 +90,17 @@ export class FeedbackEncoder {
   }
 }
 
-function residualFrom(settled: Float32Array): Residual {
-  return { settled, pending: new Float32Array(settled.length), encoded: new Map() };
+function residualFrom(committed: Float32Array): Residual {
+  return { committed, pending: new Float32Array(committed.length), encoded: new Map() };
 }
 
 /** What a sum of the open step carries along, and where what it loses is noted, if that was not done yet. */
-function carriedBy({ settled, pending, encoded }: Residual, tokens: number, name: string): Carried {
+function carriedBy({ committed, pending, encoded }: Residual, tokens: number, name: string): Carried {
   const before = encoded.get(name);
   if (before === undefined) encoded.set(name, tokens);
   const [first] = encoded.keys();
   return {
-    settled: name === first ? settled : undefined,
+    committed: name === first ? committed : undefined,
     pending: before === undefined ? pending : undefined,
     tokens: before ?? tokens,
   };

@@ -23,7 +23,7 @@ export const int8: VectorCodec = {
       codes,
       scales,
       feedback && {
-        settled: within(feedback.settled),
+        committed: within(feedback.committed),
         pending: within(feedback.pending),
         tokens: feedback.tokens,
       },

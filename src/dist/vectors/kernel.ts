@@ -122,8 +122,8 @@ export function storeHalves(slot: number, into: Uint8Array): void {
 /** What encoding values leaves for later, in units of the mean; of as many values as the slot has. */
 export interface Carried {
   /** Added to the values, times the tokens. */
-  settled?: Float32Array;
-  /** Gets what is lost, divided by the tokens; without `settled` it is added to what is there. */
+  committed?: Float32Array;
+  /** Gets what is lost, divided by the tokens; without `committed` it is added to what is there. */
   pending?: Float32Array;
   /** Of the batch that the values are a sum over. */
   tokens: number;
@@ -134,12 +134,12 @@ export function storeCodes(
   slot: number,
   codes: Uint8Array,
   blockScales: Uint8Array,
-  { settled, pending, tokens }: Carried = { tokens: 1 },
+  { committed, pending, tokens }: Carried = { tokens: 1 },
 ): void {
   const blocks = blockScales.length / 4, values = slot * BYTES, count = codes.length;
   slots[slot].fill(0, count, blocks * INT8_BLOCK);
-  if (settled) {
-    lost.set(settled);
+  if (committed) {
+    lost.set(committed);
     lost.fill(0, count, blocks * INT8_BLOCK);
     encodeCarrying(values, SCALES, ENCODED, LOST, tokens, blocks);
   } else {

@@ -5,18 +5,18 @@
  */
 
 import { ResidualKeeper } from "../allreduce/residuals.ts";
-import { Contact } from "../protocol/coordinator_link.ts";
+import { CoordinatorLink } from "../protocol/coordinator_link.ts";
 import { now } from "../protocol/timeouts.ts";
 import type { Transport } from "../protocol/transport.ts";
 import type { Replica } from "../replica/replica.ts";
-import { Following } from "./catch_up.ts";
+import { CatchUp } from "./catch_up.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { Departure } from "./departure.ts";
 import type { Welcome } from "./join.ts";
 import type { WorkerOptions } from "./options.ts";
-import { Voice } from "./reporter.ts";
-import { Workbench } from "./step_executor.ts";
-import { Tasks } from "./task_queue.ts";
+import { Reporter } from "./reporter.ts";
+import { StepExecutor } from "./step_executor.ts";
+import { TaskQueue } from "./task_queue.ts";
 
 /** What parts ask of their worker. */
 export interface WorkerEffects {
@@ -31,21 +31,21 @@ export interface WorkerEffects {
 /** The parts of a worker. */
 export interface WorkerParts {
   /** What is known of the coordinator. */
-  contact: Contact;
+  link: CoordinatorLink;
   /** What the worker says. */
-  voice: Voice;
+  reporter: Reporter;
   /** How it leaves. */
   departure: Departure;
   /** What it does, one after the other. */
-  tasks: Tasks;
+  queue: TaskQueue;
   /** What it does with its replica. */
-  bench: Workbench;
+  executor: StepExecutor;
   /** Its part in checkpoints. */
   checkpoints: CheckpointWriter;
   /** What encoding its sums has lost. */
   residuals: ResidualKeeper;
   /** How it gets the state of the run. */
-  following: Following;
+  catchUp: CatchUp;
 }
 
 /** The parts of a worker that was welcomed. */
@@ -57,7 +57,7 @@ export function assemble(
   effects: WorkerEffects,
 ): WorkerParts {
   const { run, member, onEvent } = options;
-  const contact = new Contact(welcome, {
+  const link = new CoordinatorLink(welcome, {
     run,
     ...welcome,
     transport,
@@ -65,29 +65,29 @@ export function assemble(
     onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
   });
   const departure = new Departure(welcome.heartbeatSeconds, now);
-  const voice = new Voice(transport, run, member, replica, contact, {
-    transferred: () => bench.transferred,
+  const reporter = new Reporter(transport, run, member, replica, link, {
+    transferred: () => executor.transferred,
     isLeaving: () => departure.isAsked,
   });
-  const bench: Workbench = new Workbench(replica, welcome, {
+  const executor: StepExecutor = new StepExecutor(replica, welcome, {
     begin: (phase) => effects.begin(phase),
-    send: (reducer, fields, payload) => voice.transfer(reducer, fields, payload),
+    send: (reducer, fields, payload) => reporter.transfer(reducer, fields, payload),
     reach: (point, step) => options.onFaultPoint?.(point, step),
     fail: (error) => effects.fail(error),
   });
-  const tasks = new Tasks((answer) => voice.publish(answer), (error) => effects.fail(error), () => {
-    voice.setPhase("ready");
+  const queue = new TaskQueue((answer) => reporter.publish(answer), (error) => effects.fail(error), () => {
+    reporter.setPhase("ready");
     effects.goAlong();
   });
   const checkpoints = new CheckpointWriter(replica, {
     ...options,
-    pin: () => bench.pin(),
-    pinned: (step) => bench.pinned(step),
-    tell: (step, result) => voice.saved(step, result),
+    pin: () => executor.pin(),
+    pinned: (step) => executor.pinned(step),
+    tell: (step, result) => reporter.saved(step, result),
     onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
   });
   const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
-  const residuals = new ResidualKeeper(bench.vectors.encoder, options.residuals?.of(member), onLost);
-  const following = new Following(bench, voice, 2 * welcome.heartbeatSeconds);
-  return { contact, voice, departure, tasks, bench, checkpoints, residuals, following };
+  const residuals = new ResidualKeeper(executor.vectors.encoder, options.residuals?.of(member), onLost);
+  const catchUp = new CatchUp(executor, reporter, 2 * welcome.heartbeatSeconds);
+  return { link, reporter, departure, queue, executor, checkpoints, residuals, catchUp };
 }

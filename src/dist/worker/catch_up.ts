@@ -8,14 +8,14 @@
 import { donorOver } from "../transfer/donor_requests.ts";
 import { encodeControl, type ReceivedOf } from "../protocol/messages.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import type { Voice } from "./reporter.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { Reporter } from "./reporter.ts";
+import type { StepExecutor } from "./step_executor.ts";
 
 /** To take a state over. */
 type Order = ReceivedOf<"takeover">;
 
 /** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
-export class Following {
+export class CatchUp {
   #key = "";
   /** The answer to an order that was carried out. */
   #restored: { key: string; frame: Uint8Array } | undefined;
@@ -25,12 +25,16 @@ export class Following {
    *
    * @param patienceSeconds how long a donor may take for an answer before it is asked again
    */
-  constructor(readonly bench: Workbench, readonly voice: Voice, readonly patienceSeconds: number) {}
+  constructor(
+    readonly executor: StepExecutor,
+    readonly reporter: Reporter,
+    readonly patienceSeconds: number,
+  ) {}
 
   /** Sends the answer again where the order was carried out already. */
   repeat(order: Order): boolean {
     if (this.#restored?.key !== keyOf(order)) return false;
-    this.voice.publish(this.#restored.frame);
+    this.reporter.publish(this.#restored.frame);
     return true;
   }
 
@@ -52,26 +56,26 @@ export class Following {
    * @param restored called when the replica has the state
    */
   async takeOver(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
-    const { bench, voice, patienceSeconds } = this;
+    const { executor, reporter, patienceSeconds } = this;
     const { donor } = order.message;
     const key = keyOf(order);
     const isWanted = () => this.#key === key && !isEnding();
-    bench.effects.begin(`taking over the state of ${donor}`);
+    executor.effects.begin(`taking over the state of ${donor}`);
     const asked = {
-      run: voice.run,
-      asker: voice.member,
+      run: reporter.run,
+      asker: reporter.member,
       donor,
       step: order.step,
       patienceSeconds,
-      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, voice.replica),
+      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, reporter.replica),
       isWanted,
     };
-    await bench.takeOver(donorOver(voice.transport, asked));
+    await executor.takeOver(donorOver(reporter.transport, asked));
     if (!isWanted()) return;
     restored();
-    const frame = encodeControl({ ...voice.fields("restored"), step: order.step }, {});
+    const frame = encodeControl({ ...reporter.fields("restored"), step: order.step }, {});
     this.#restored = { key, frame };
-    voice.publish(frame);
+    reporter.publish(frame);
   }
 }
 

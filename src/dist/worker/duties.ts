@@ -7,8 +7,8 @@
 import type { CheckpointWriter } from "./checkpoint_writer.ts";
 import { encodeControl, type Received, type ReceivedOf } from "../protocol/messages.ts";
 import type { ResidualKeeper } from "../allreduce/residuals.ts";
-import type { Voice } from "./reporter.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { Reporter } from "./reporter.ts";
+import type { StepExecutor } from "./step_executor.ts";
 
 /** An order between steps. */
 export type Duty = ReceivedOf<"evaluate" | "save" | "pin" | "hash">;
@@ -31,37 +31,37 @@ export function dutyKey({ kind, step, term, generation }: Duty): string {
  */
 export async function carryOut(
   order: Duty,
-  { bench, checkpoints, residuals, voice }: {
-    bench: Workbench;
+  { executor, checkpoints, residuals, reporter }: {
+    executor: StepExecutor;
     checkpoints: CheckpointWriter;
     residuals: ResidualKeeper;
-    voice: Voice;
+    reporter: Reporter;
   },
   answer: (frame: Uint8Array) => void,
 ): Promise<void> {
-  const { member, replica } = voice;
+  const { member, replica } = reporter;
   switch (order.kind) {
     case "evaluate": {
-      const losses = await bench.evaluate(order.message.ranges[member] ?? []);
-      return answer(encodeControl(voice.fields("evaluated"), { losses }));
+      const losses = await executor.evaluate(order.message.ranges[member] ?? []);
+      return answer(encodeControl(reporter.fields("evaluated"), { losses }));
     }
     case "save": {
       const { copying, members } = order.message;
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
-      voice.setPhase("copying its state for a checkpoint");
+      reporter.setPhase("copying its state for a checkpoint");
       await checkpoints.begin(order.message);
-      return answer(encodeControl(voice.fields("copied"), {}));
+      return answer(encodeControl(reporter.fields("copied"), {}));
     }
     case "pin":
       if (order.message.donor !== member) return;
-      voice.setPhase("copying its state for others");
-      await bench.pin();
-      return answer(encodeControl(voice.fields("pinned"), {}));
+      reporter.setPhase("copying its state for others");
+      await executor.pin();
+      return answer(encodeControl(reporter.fields("pinned"), {}));
     case "hash": {
-      voice.setPhase("hashing");
+      reporter.setPhase("hashing");
       const hashes = await replica.hashes();
-      return answer(encodeControl(voice.fields("hashes"), { ...hashes, traffic: voice.traffic }));
+      return answer(encodeControl(reporter.fields("hashes"), { ...hashes, traffic: reporter.traffic }));
     }
   }
 }

@@ -6,7 +6,7 @@
 
 import { RunError, TransientError } from "../../errors.ts";
 import { now } from "../protocol/timeouts.ts";
-import type { Contact, Place } from "../protocol/coordinator_link.ts";
+import type { CoordinatorLink, Place } from "../protocol/coordinator_link.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "../protocol/frames.ts";
 import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "../protocol/messages.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -87,23 +87,23 @@ export async function joinAgain(
   transport: Transport,
   replica: Replica,
   applicant: Applicant,
-  contact: Contact,
+  link: CoordinatorLink,
   isWanted: () => boolean,
 ): Promise<Welcome | undefined> {
   const { run, member } = applicant;
-  const { heartbeatSeconds } = contact.options;
+  const { heartbeatSeconds } = link.options;
   const request = await requestOf(replica, applicant);
   while (isWanted()) {
     const answer = await transport.request(
       subjects.from(run, member),
-      request(contact.place),
+      request(link.place),
       heartbeatSeconds,
     );
     if (!isWanted()) return;
     const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
-    if (frame && "refused" in frame) contact.refuse(frame);
-    const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
-    contact.asked(answer);
+    if (frame && "refused" in frame) link.refuse(frame);
+    const isCurrent = frame && !("refused" in frame) && link.hear(frame) !== "stale";
+    link.asked(answer);
     if (isCurrent && isOf(frame, "welcome", "refuse")) return welcomeOf(frame, applicant);
     if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
   }

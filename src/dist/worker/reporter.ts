@@ -6,18 +6,18 @@
 
 import { errorMessage } from "../../errors.ts";
 import type { ReportedSum } from "../replica/accumulate.ts";
-import type { Contact } from "../protocol/coordinator_link.ts";
+import type { CoordinatorLink } from "../protocol/coordinator_link.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields } from "../protocol/frames.ts";
 import { askCoordinator } from "./join.ts";
 import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
 import type { Replica, SaveResult } from "../replica/replica.ts";
 import { type Message, subjects, type Transport } from "../protocol/transport.ts";
 import type { VectorFields } from "../allreduce/member_side.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { StepExecutor } from "./step_executor.ts";
 import type { Range } from "../vectors/tree.ts";
 
-/** The voice of one worker. */
-export class Voice {
+/** The reporter of one worker. */
+export class Reporter {
   #phase = "ready";
   /** Rises with everything that the worker does. */
   #progress = 0;
@@ -32,13 +32,13 @@ export class Voice {
     readonly run: string,
     readonly member: string,
     readonly replica: Replica,
-    readonly contact: Contact,
+    readonly link: CoordinatorLink,
     readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
   ) {}
 
   /** What the worker has sent, received and dropped so far. */
   get traffic(): Traffic {
-    const { stale: staleOrders, malformed: malformedOrders } = this.contact;
+    const { stale: staleOrders, malformed: malformedOrders } = this.link;
     return { ...this.about.transferred(), staleOrders, malformedOrders };
   }
 
@@ -50,7 +50,7 @@ export class Voice {
 
   /** What all frames of this worker say. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
-    const { run, member: sender, replica: { step }, contact: { place: { term, generation } } } = this;
+    const { run, member: sender, replica: { step }, link: { place: { term, generation } } } = this;
     return { kind, run, sender, term, generation, step };
   }
 
@@ -79,10 +79,10 @@ export class Voice {
   }
 
   /** Answers a newcomer who asks for the state that this worker has pinned. */
-  answer({ data, respond }: Message, bench: Workbench): void {
+  answer({ data, respond }: Message, executor: StepExecutor): void {
     const question = decodeMessage(data, this.run);
     if ("refused" in question) return;
-    bench.answer(question, { run: this.run, sender: this.member, step: question.step })
+    executor.answer(question, { run: this.run, sender: this.member, step: question.step })
       .then((answer) => answer && respond?.(answer));
   }
 

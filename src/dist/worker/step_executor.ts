@@ -5,7 +5,7 @@
  * @module
  */
 
-import { AveragingReplica, type LocalWork } from "../replica/diloco_replica.ts";
+import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
@@ -14,7 +14,7 @@ import type { Messages, Received, Transferred } from "../protocol/messages.ts";
 import type { Replica, ReplicaState, StepOutcome } from "../replica/replica.ts";
 import { type Donor, PinnedState, takeOver } from "../transfer/state_transfer.ts";
 import { lastStep } from "../replica/rounds.ts";
-import { VectorExchange, type VectorFields } from "../allreduce/member_side.ts";
+import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
 import { Halted } from "../../errors.ts";
 import type { CodecName } from "../vectors/codec.ts";
@@ -44,9 +44,9 @@ export interface WorkbenchSizes {
 }
 
 /** A replica, and what is in hand for the open step. */
-export class Workbench {
+export class StepExecutor {
   /** Sums to hand out, and means. */
-  readonly vectors: VectorExchange;
+  readonly vectors: MemberSide;
   readonly #commits = new Map<number, Messages["commit"]>();
   /** States that others may ask for, by step, and when somebody last did. */
   readonly #pinned = new Map<number, { state: PinnedState; usedAt: number }>();
@@ -57,7 +57,7 @@ export class Workbench {
   /** Nothing in hand. */
   constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
     const { partElements, codec } = sizes;
-    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
+    this.vectors = new MemberSide(replica.size, partElements, codecOf(codec), effects);
   }
 
   /** What was sent and received so far. */
@@ -92,7 +92,7 @@ export class Workbench {
           effects.reach("before-forward", step);
         };
         sum = local
-          ? await AveragingReplica.of(replica).localSteps(local, beforeEach)
+          ? await DilocoReplica.of(replica).localSteps(local, beforeEach)
           : await computeSum(replica, step, range[0], range[1], (microBatch) => beforeEach(step, microBatch));
         vectors.keep(step, range, sum);
       }
@@ -115,7 +115,7 @@ export class Workbench {
   }
 
   /**
-   * Ends the next step, for which {@linkcode Workbench.canApply} holds.
+   * Ends the next step, for which {@linkcode StepExecutor.canApply} holds.
    *
    * @returns what was committed
    */
@@ -129,7 +129,7 @@ export class Workbench {
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
     await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), outcome);
-    vectors.settle(apply);
+    vectors.endStep(apply);
     this.#forgetThrough(last);
     return { step: last, ...commit };
   }

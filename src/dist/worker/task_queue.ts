@@ -16,7 +16,7 @@ interface Task {
 }
 
 /** Carries out one task after the other. */
-export class Tasks {
+export class TaskQueue {
   #task: Task | undefined;
 
   /**

@@ -9,8 +9,8 @@ import { loadCorpus } from "../../data/corpus.ts";
 import type { DataOrigin } from "../../data/microbatch.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
 import { RunFolder } from "../folder/run_folder.ts";
-import { averagingOf } from "./run_plan.ts";
-import { AveragingReplica, hasOwnMoments, type Replica, type ReplicaState } from "../../dist/mod.ts";
+import { dilocoOf } from "./run_plan.ts";
+import { DilocoReplica, hasOwnMoments, type Replica, type ReplicaState } from "../../dist/mod.ts";
 
 /** What all members of a run have in common. */
 export interface RunIdentity {
@@ -64,8 +64,8 @@ export async function openReplica(
   const owner = { run: id, config, corpus: { bytes: corpus.bytes, sha256: corpus.sha256 }, origin, losses };
   const checkpoints = new RunCheckpoints(run.checkpoints, owner);
   const state = await start?.(checkpoints);
-  const averaging = averagingOf(config);
-  if (state && member !== undefined && hasOwnMoments({ averaging, steps: config.train.steps }, state.step)) {
+  const diloco = dilocoOf(config);
+  if (state && member !== undefined && hasOwnMoments({ diloco, steps: config.train.steps }, state.step)) {
     const own = await checkpoints.loadMoments(member, state);
     if (own) state.own = own;
     else {onStatus?.(
@@ -75,8 +75,8 @@ export async function openReplica(
   const flash = new FlashReplica(config, corpus, info, checkpoints, member);
   if (state) flash.begin(state);
   await flash.prepare({ onStatus, signal });
-  if (!averaging) return flash;
-  const replica = new AveragingReplica(flash, averaging.outer);
+  if (!diloco) return flash;
+  const replica = new DilocoReplica(flash, diloco.outer);
   if (state) await replica.restore(state);
   return replica;
 }

@@ -203,7 +203,7 @@ Deno.test("residuals that can't be written are told, and the run goes on", async
   );
   keeper.save(6, ["a"]); // nothing was encoded: there are none
   keeper.encoder.encode(0, noise(10, 1), 1, "a sum", new Uint8Array(14));
-  keeper.encoder.settle(true);
+  keeper.encoder.endStep(true);
   keeper.save(7, ["a"]);
   await keeper.idle();
   assert.deepEqual(reasons, ["those of step 7 can't be saved: the disk is full"]);

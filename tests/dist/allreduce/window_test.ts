@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Averaging } from "../../../src/dist/allreduce/window.ts";
+import { ReduceWindow } from "../../../src/dist/allreduce/window.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
@@ -23,7 +23,7 @@ class Paper {
   /** Sums that were pulled as a whole. */
   readonly pulled: [number, number][] = [];
   norm: number | undefined;
-  readonly averaging: Averaging;
+  readonly averaging: ReduceWindow;
 
   constructor(windowParts: number) {
     const sizes = {
@@ -35,17 +35,24 @@ class Paper {
       windowBytes: windowParts * 4 * BLOCK,
       patienceSeconds: 2,
     };
-    this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, new FeedbackEncoder(codecOf("float32")), {
-      pull: (sum, part) => {
-        this.asked.push({ lo: sum.lo, part });
-        this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
+    this.averaging = new ReduceWindow(
+      SUMS,
+      ["a", "b"],
+      TOKENS,
+      sizes,
+      new FeedbackEncoder(codecOf("float32")),
+      {
+        pull: (sum, part) => {
+          this.asked.push({ lo: sum.lo, part });
+          this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
+        },
+        sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
+        pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
+        heardAt: (member) => this.heard[member],
+        done: (squares) =>
+          this.norm = normOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((part) => squares.get(part)!)),
       },
-      sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
-      pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
-      heardAt: (member) => this.heard[member],
-      done: (squares) =>
-        this.norm = normOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((part) => squares.get(part)!)),
-    });
+    );
     this.averaging.advance(0);
   }
 
@@ -185,11 +192,11 @@ Deno.test("an averaging goes on without a lost member: what it has is kept, the 
   paper.pulls.length = 0;
   const halves = [{ member: "a", lo: 2, hi: 3 }, { member: "a", lo: 3, hi: 4 }];
   paper.averaging.acknowledge("a", 0, 0);
-  paper.averaging.reform([SUMS[0]], ["a"], 1);
+  paper.averaging.reconfigure([SUMS[0]], ["a"], 1);
   assert.ok(!paper.answer(b0, 1), "what was asked of the lost member is not wanted any more");
   const asked = paper.asked.length;
   const ahead = paper.pulls.splice(0);
-  paper.averaging.reform([SUMS[0], ...halves], ["a"], 1);
+  paper.averaging.reconfigure([SUMS[0], ...halves], ["a"], 1);
   for (const pull of ahead) paper.answer(pull, 1); // that gives room
   const after = paper.asked.slice(asked);
   assert.ok(!after.some(({ part }) => part === 0), "part 0 is complete, and a has acknowledged it");
@@ -202,10 +209,14 @@ Deno.test("an averaging goes on without a lost member: what it has is kept, the 
 
 Deno.test("an averaging tells which sums it has as a whole, and who owes what since when", () => {
   const paper = new Paper(100);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0], ["b", 0]]));
+  assert.deepEqual(paper.averaging.blockedSince(), new Map([["a", 0], ["b", 0]]));
   for (const pull of paper.pulls.filter(({ sum }) => sum.member === "b")) paper.answer(pull, 3);
   assert.deepEqual(paper.pulled, [[2, 4]]);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0]]));
+  assert.deepEqual(paper.averaging.blockedSince(), new Map([["a", 0]]));
   paper.answer(paper.pulls[0], 5);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 5], ["b", 5]]), "b has not acknowledged part 0");
+  assert.deepEqual(
+    paper.averaging.blockedSince(),
+    new Map([["a", 5], ["b", 5]]),
+    "b has not acknowledged part 0",
+  );
 });

@@ -137,14 +137,14 @@ Deno.test("who is not expected, or does not come, is waited for as long as the l
 Deno.test("who lives and is in the middle of a long micro-batch is waited for, but not for ever", () => {
   const heir = new Heir(2);
   heir.join("a");
-  heir.do({ kind: "sighted", name: "busy", term: 1 });
+  heir.do({ kind: "alive", name: "busy", term: 1 });
   heir.after(3 * WINDOW);
   assert.equal(heir.state.stage.kind, "gathering");
   heir.join("busy");
   assert.deepEqual(heir.members, ["a", "busy"]);
   const other = new Heir(2);
   other.join("a");
-  other.do({ kind: "sighted", name: "busy", term: 1 });
+  other.do({ kind: "alive", name: "busy", term: 1 });
   other.after(toyPlan().silenceSeconds);
   assert.deepEqual(other.members, ["a"]);
 });
@@ -153,7 +153,7 @@ Deno.test("the term is above the lease's revision and all terms that anybody has
   const heir = new Heir(3, {}, 4);
   heir.join("a", { term: 2 });
   assert.equal(heir.state.term, 5);
-  heir.do({ kind: "sighted", name: "b", term: 7 });
+  heir.do({ kind: "alive", name: "b", term: 7 });
   assert.equal(heir.state.term, 8);
   heir.join("c", { term: 9 });
   assert.equal(heir.state.term, 10);

@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Gate } from "../../../src/dist/coordinator/freeze_guard.ts";
+import { FreezeGuard } from "../../../src/dist/coordinator/freeze_guard.ts";
 import type { Lease } from "../../../src/dist/protocol/lease.ts";
 
 /** A gate of a process that is held up when the test says so, what came through it, and how it failed. */
@@ -10,7 +10,7 @@ function gateWith(isHeld: () => Promise<boolean>) {
   const failed = Promise.withResolvers<unknown>();
   const lease: Lease = { revision: 1, isHeld };
   let now = 0;
-  const gate = new Gate("toy", lease, failed.resolve, () => came.push("held up"), () => now);
+  const gate = new FreezeGuard("toy", lease, failed.resolve, () => came.push("held up"), () => now);
   return {
     gate,
     came,

@@ -107,7 +107,7 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
   assert.ok(!isAwaited(paper.state, paper.state.members.get("b")!));
   assert.ok(isAwaited(paper.state, paper.state.members.get("a")!));
   const [average] = paper.offer("a", 0, 2);
-  assert.deepEqual(average, { do: "average" });
+  assert.deepEqual(average, { do: "reduce" });
   assert.deepEqual(workOf(paper.state), {
     step: 1,
     appliedStep: 0,
@@ -332,10 +332,10 @@ Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   for (paper.now = 1; paper.now < 10; paper.now++) {
     paper.beat(0);
-    const lost = lostNames(paper.do({ kind: "tick", owing: new Map([["b", 1]]) }));
+    const lost = lostNames(paper.do({ kind: "tick", blockedSince: new Map([["b", 1]]) }));
     if (lost) {
       assert.match(lost, /^b: it made no progress for 6 s/);
       break;
@@ -357,7 +357,7 @@ Deno.test("what was owed while the coordinator was held up begins anew, too", ()
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  const tick = { kind: "tick", owing: new Map([["b", 1]]) } as const;
+  const tick = { kind: "tick", blockedSince: new Map([["b", 1]]) } as const;
   paper.now = 100;
   paper.do({ kind: "deaf", isCutOff: false });
   assert.equal(lostNames(paper.do(tick)), "");
@@ -435,7 +435,7 @@ Deno.test("a lost member's sums are computed again, those of the living and thos
   paper.offer("a", 2, 3);
   paper.offer("c", 3, 4);
   paper.offer("c", 4, 6);
-  assert.ok(paper.offer("d", 6, 8).some((action) => action.do === "average"));
+  assert.ok(paper.offer("d", 6, 8).some((action) => action.do === "reduce"));
   assert.deepEqual(workOf(paper.state)?.sums.map(({ member, lo, hi }) => [member, lo, hi]), [
     ["a", 0, 2],
     ["a", 2, 3],
@@ -456,12 +456,12 @@ Deno.test("a member that is lost while its sums are pulled takes with it what wa
   const half = lossAfter(false);
   assert.equal(half.paper.stage, "computing");
   assert.deepEqual(rangesOf(half.paper), { a: [[0, 2], [2, 4]] });
-  assert.deepEqual(half.actions.find(({ do: what }) => what === "reform"), {
-    do: "reform",
+  assert.deepEqual(half.actions.find(({ do: what }) => what === "reconfigure"), {
+    do: "reconfigure",
     sums: [{ member: "a", lo: 0, hi: 2 }],
   });
   const whole = lossAfter(true);
-  assert.equal(whole.paper.stage, "averaging");
+  assert.equal(whole.paper.stage, "reducing");
   const actions = whole.paper.averaged();
   const step = actions.find((action) => action.do === "report" && action.event.kind === "step");
   assert.match(

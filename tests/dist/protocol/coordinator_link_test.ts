@@ -1,13 +1,13 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Contact } from "../../../src/dist/protocol/coordinator_link.ts";
+import { CoordinatorLink } from "../../../src/dist/protocol/coordinator_link.ts";
 
 function contactOf() {
   let lost = 0;
   const transport = { isConnected: true };
   const connections: string[] = [];
-  const contact = new Contact({ term: 2, generation: 3 }, {
+  const contact = new CoordinatorLink({ term: 2, generation: 3 }, {
     run: "toy",
     heartbeatSeconds: 1,
     silenceSeconds: 10,

@@ -138,7 +138,7 @@ Deno.test("whatever malformed or untrue messages come to coordinator, workers, r
 Deno.test("whatever malformed or untrue messages come to a run of local steps: it is the same", async () => {
   const rounds: CoordinationPlan = {
     ...plan,
-    averaging: { localSteps: 2, warmupSteps: 2, outer: DILOCO },
+    diloco: { localSteps: 2, warmupSteps: 2, outer: DILOCO },
   };
   const train = async (weather: Weather) => {
     using bus = new MemoryBus(weather, 2 * 1024 * 1024);

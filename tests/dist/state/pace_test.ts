@@ -79,7 +79,7 @@ Deno.test("the time that it took to notice a death is no pace", () => {
   noticedAfter(paper);
   paper.offer("a", 0, 2);
   paper.offer("a", 2, 4); // the other's share, seconds late
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   assert.ok(longestPace(paper.state.pace, "computing")! < 0.2);
 });
 
@@ -131,6 +131,6 @@ Deno.test("long evaluations between steps change nothing for steps, nor for vect
   }
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   assert.ok(noticedAfter(paper) < 2.2);
 });

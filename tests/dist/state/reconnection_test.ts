@@ -81,14 +81,14 @@ Deno.test("parts of vectors are owed from when each is back", () => {
   const paper = cutOff(0, { patienceSeconds: 10 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   const owing = new Map([["b", paper.now]]);
   paper.now += 1;
   paper.do({ kind: "deaf", isCutOff: true });
   const tick = (...heard: string[]) => {
     paper.now++;
     for (const member of heard) paper.do({ kind: "heard", member });
-    return lostNames(paper.do({ kind: "tick", owing }));
+    return lostNames(paper.do({ kind: "tick", blockedSince: owing }));
   };
   for (let i = 0; i < 40; i++) assert.equal(tick("a"), "");
   for (let i = 0; i < 29; i++) assert.equal(tick("a", "b"), "", "it is back");
@@ -98,7 +98,7 @@ Deno.test("parts of vectors are owed from when each is back", () => {
 Deno.test("a reducer that is back later is not lost, nor taken for stuck", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 60, steps: 1000 });
   const beat = (owing: Record<string, number> = {}) =>
-    paper.do({ kind: "reducer", reducer: "r", term: 1, owing });
+    paper.do({ kind: "reducer", reducer: "r", term: 1, blockedSeconds: owing });
   beat();
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
@@ -106,7 +106,7 @@ Deno.test("a reducer that is back later is not lost, nor taken for stuck", () =>
   paper.beat(1);
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   paper.do({ kind: "deaf", isCutOff: true });
   for (let i = 0; i < 50; i++, paper.now++) {
     paper.beat(paper.state.step, "waiting", i);
@@ -155,7 +155,7 @@ Deno.test("a coordinator that takes over does not decide while it has no connect
   const paper = begun();
   paper.state = {
     ...state,
-    stage: { kind: "gathering", expected: 2, sighted: new Set(), arrivals: new Map() },
+    stage: { kind: "gathering", expected: 2, alive: new Set(), arrivals: new Map() },
   };
   const isDecided = () => paper.do({ kind: "tick" }).some((action) => action.do === "recall");
   for (paper.now = 1; paper.now < 100; paper.now++) {

@@ -22,7 +22,7 @@ Deno.test("a member that asks to leave goes at once where another stays, which c
   askToLeave(paper, "b");
   assert.deepEqual([...paper.state.members.keys()], ["a"]);
   paper.offer("a", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
 });
 
 Deno.test("when all ask to leave the step is ended, saved, and then they go; the run waits for others", () => {

@@ -33,7 +33,7 @@ const PAYLOADS: Record<string, string | Uint8Array> = {
 
 /** Where any number is right, where any that is not negative, and where it need not be whole. */
 const ANY_NUMBER = /\.(lossSum|norm|loss|squares\.0\.1\.0)$/;
-const DURATION = /\.(seconds|silenceSeconds|(owing|silent)\.[^.]+)$/;
+const DURATION = /\.(seconds|silenceSeconds|(blockedSeconds|silent)\.[^.]+)$/;
 const FRACTION = /\.heartbeatSeconds$/;
 /** Where any text is right: people read it. */
 const ANY_TEXT = /\.(phase|place|error|reasons\.0|numericsFingerprint)$/;
@@ -41,7 +41,7 @@ const ANY_TEXT = /\.(phase|place|error|reasons\.0|numericsFingerprint)$/;
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|own|canResume|pulled|(owing|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
+  /\.(error|work|round|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
 /** What may be null, and what is not looked into. */
 const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */

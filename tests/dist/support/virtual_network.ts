@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Averaging } from "../../../src/dist/allreduce/window.ts";
+import { ReduceWindow } from "../../../src/dist/allreduce/window.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import type { Frame } from "../../../src/dist/protocol/frames.ts";
@@ -106,7 +106,7 @@ export function average(network: Network): Passage {
   const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
   const parts = Array.from({ length: Math.ceil(values / partElements) }, (_, part) => part);
   const sizes = { step: 1, leaves: workers, values, parts, partElements, windowBytes, patienceSeconds };
-  const averaging: Averaging = new Averaging(sums, names, 1, sizes, new FeedbackEncoder(codec), {
+  const averaging: ReduceWindow = new ReduceWindow(sums, names, 1, sizes, new FeedbackEncoder(codec), {
     pull: ({ member, lo, hi }, part) =>
       order([member], 0, () => {
         const payload = new Uint8Array(lengthOf(part));

@@ -39,13 +39,13 @@ Deno.test("error feedback telescopes: over the steps, means decoded and means en
     addScaled(wanted, sum, 1 / tokens);
     addScaled(sent, encoded(encoder, sum, tokens), 1 / tokens);
     addScaled(without, encoded(new FeedbackEncoder(INT8), sum, tokens), 1 / tokens);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   // What is left shows in a step of zeros: it carries the residual alone, itself rounded, and leaves the rest.
   const zeros = new Float32Array(SIZE);
   for (let step = 0; step < 5; step++) {
     addScaled(sent, encoded(encoder, zeros, 1), 1);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   assert.ok(largest(sent, wanted) < 1e-5, `off by ${largest(sent, wanted)}`);
   assert.ok(largest(without, wanted) > 0.05, "without feedback the errors add up");
@@ -60,11 +60,11 @@ Deno.test("two sums of a step: the first carries the residual, both leave what t
       addScaled(wanted, sum, 1 / tokens);
       addScaled(sent, encoded(encoder, sum, tokens, `sum ${which}`), 1 / tokens);
     }
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   for (let step = 0; step < 5; step++) {
     addScaled(sent, encoded(encoder, new Float32Array(SIZE), tokens), 1 / tokens);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   assert.ok(largest(sent, wanted) < 1e-6, `off by ${largest(sent, wanted)}`);
 });
@@ -83,8 +83,8 @@ Deno.test("a sum that is encoded again in a step gives the same bytes, and loses
       first.toReversed(),
       "also for other tokens",
     );
-    once.settle(true);
-    again.settle(true);
+    once.endStep(true);
+    again.endStep(true);
     assert.deepEqual(again.residuals(), once.residuals());
   }
 });
@@ -93,13 +93,13 @@ Deno.test("residuals change only at an applied step, and only of the parts that 
   const encoder = new FeedbackEncoder(INT8);
   const sum = normalArray(SIZE, 3, "a", 1), zeros = new Float32Array(SIZE);
   const first = encoded(encoder, sum, 1);
-  encoder.settle(false);
+  encoder.endStep(false);
   assert.deepEqual(encoded(encoder, sum, 1), first, "a skipped step has left nothing");
-  encoder.settle(true);
+  encoder.endStep(true);
   assert.notDeepEqual(encoded(encoder, sum, 1), first);
-  encoder.settle(false);
+  encoder.endStep(false);
   encoded(encoder, sum, 1, "a sum", 7); // a step without part 0
-  encoder.settle(true);
+  encoder.endStep(true);
   const left = sum.map((value, i) => value - first[i]);
   assert.ok(largest(encoded(encoder, zeros, 1), left) < 1e-4, "part 0 still has its own");
   encoder.drop();
@@ -121,6 +121,6 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
       wanted.forEach((read, i) => lost[i] += fround(fround(values[i] - read) / tokens));
     }
     residual = lost;
-    encoder.settle(true);
+    encoder.endStep(true);
   }
 });
