@@ -19,6 +19,18 @@ for (const workers of [0, 2]) {
   });
 }
 
+Deno.test("a run folder of flashmob 0.1 that was rounded stochastically is refused, and stays as it is", async () => {
+  await using place = await Workplace.open();
+  const config = `${place.run("run")}/config.yaml`;
+  await new Deno.Command("cp", { args: ["-r", `${FIXTURE}/run`, place.run("run")] }).output();
+  const text = (await Deno.readTextFile(config)).replace("rounding: nearest", "rounding: stochastic");
+  await Deno.writeTextFile(config, text);
+  const { code, stderr } = await start("train", "--resume", place.run("run")).ended;
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /dist\.rounding: it was removed: int8 always rounds to nearest/);
+  assert.equal(await Deno.readTextFile(config), text);
+});
+
 Deno.test("text is generated from a run folder of flashmob 0.1", async () => {
   const { code, stdout, stderr } = await start(
     "generate",
