@@ -7,6 +7,7 @@
 
 import { BufferPool } from "../vectors/buffer_pool.ts";
 import { pathTo, type Range, splitOf } from "../vectors/tree.ts";
+import type { OfferedSum } from "../protocol/messages.ts";
 
 /** One part of sums over disjoint subtrees, encoded, by node. */
 export type Sums = ReadonlyMap<string, Uint8Array>;
@@ -115,4 +116,10 @@ export class PartialSums {
 /** The name of a node among {@linkcode Sums}. */
 export function keyOf([lo, hi]: Range): string {
   return `${lo}-${hi}`;
+}
+
+/** The leaves that no sum is over: in a round, those of members that were lost. */
+export function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
+  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
+  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }

@@ -10,7 +10,7 @@ import { BufferPool } from "../vectors/buffer_pool.ts";
 import type { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { OfferedSum } from "../protocol/messages.ts";
-import { PartialSums, type Sums } from "./partial_sums.ts";
+import { absentFrom, PartialSums, type Sums } from "./partial_sums.ts";
 import { writePartOfMean } from "./mean.ts";
 
 /** Sizes of the vectors, what may be on its way, and for how long. */
@@ -313,12 +313,6 @@ export class ReduceWindow {
   bytesOf(part: number): number {
     return this.encoder.codec.byteLength(this.#valuesOf(part));
   }
-}
-
-/** The leaves that no sum is over: in a round, those of members that were lost. */
-function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
-  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
-  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }
 
 function postpone(sent: { sentAt: number; patience: number }, now: number): void {
