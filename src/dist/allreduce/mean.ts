@@ -5,7 +5,7 @@
  * @module
  */
 
-import { addSlots, type Carried, CHUNK, divideSlot, squaresOf } from "../vectors/kernel.ts";
+import { addSlots, CHUNK, divideSlot, type Feedback, squaresOf } from "../vectors/kernel.ts";
 import { keyOf, type Sums } from "./partial_sums.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { splitOf } from "../vectors/tree.ts";
@@ -31,7 +31,7 @@ export interface PartOfMean {
  * @param into as many bytes as the codec has for the values
  * @returns sums of squares, in float64, of each block of what the members will read
  */
-export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Carried): number[] {
+export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Feedback): number[] {
   const { codec, values } = part;
   const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
   for (const { from, count } of meanByChunks(part)) {

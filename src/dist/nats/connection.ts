@@ -20,11 +20,11 @@ import { now, within } from "../protocol/timeouts.ts";
 import { parseNatsAddress } from "./address.ts";
 import { CONNECT_SECONDS, NatsSocket, type SocketOptions } from "./socket.ts";
 
-/** Seconds after which it is said that the connection is still being made. */
+/** Seconds after which a line says that the connection is still being made. */
 const PROGRESS_SECONDS = 3;
 /** Seconds for which a server may be away. */
 const OUTAGE_SECONDS = 600;
-/** Seconds that the server has to confirm that it has got everything. */
+/** Seconds that the server has to confirm a flush. */
 const FLUSH_SECONDS = 5;
 /** Milliseconds between two attempts to connect again. */
 const RECONNECT_WAIT = 250;
@@ -148,7 +148,7 @@ export class NatsConnection {
     return this.#reason;
   }
 
-  /** Answers come to an inbox: who may not listen there would wait for them in vain. */
+  /** Replies come to an inbox: a user who may not subscribe to it would wait for them in vain. */
   async #tryInbox(): Promise<void> {
     let refusal: Error | null = null;
     const subscription = this.client.subscribe(createInbox(), { callback: (error) => refusal = error });
@@ -187,7 +187,7 @@ export class NatsConnection {
   }
 }
 
-/** What a promise comes to, unless another one fails before. A connection that comes later is closed. */
+/** The connection, unless another promise fails first: then it is closed when it comes. */
 async function unless(failed: Promise<never>, connecting: Promise<Client>): Promise<Client> {
   try {
     return await Promise.race([connecting, failed]);
@@ -197,7 +197,7 @@ async function unless(failed: Promise<never>, connecting: Promise<Client>): Prom
   }
 }
 
-/** What the server does not let the user do, in words. */
+/** The error for a subject that the server denies the user. */
 export function deniedSubject(
   { permissionContext }: { permissionContext?: { operation: string; subject: string } },
 ): RunError {
@@ -206,7 +206,7 @@ export function deniedSubject(
   return new RunError(`the NATS server does not let this user ${what} "${subject}"; ${SUBJECTS}`);
 }
 
-/** Says what was tried and what to do, without the credentials. */
+/** The error for a connection that failed: what was tried and what to do, without the credentials. */
 function connectError(error: unknown, address: string): Error {
   if (error instanceof RunError) return error;
   const code = error instanceof NatsError ? error.code : "";

@@ -1,6 +1,6 @@
 /**
  * Where a NATS connection reads to, so that the client gets each message in one piece: one that comes in several pieces it
- * copies, and more than once. Parts of vectors go into buffers that are used again.
+ * copies, and more than once. Parts of vectors go into buffers that are reused.
  *
  * @module
  */
@@ -8,18 +8,18 @@
 import { printableLine } from "../../printable.ts";
 import { BufferPool } from "../vectors/buffer_pool.ts";
 
-/** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
+/** What is read goes into slabs of n bytes, one after the other. None is reused: small messages stay in them. */
 const SLAB = 256 * 1024;
 /** A slab with less room than this is left. */
 const LEAST_ROOM = 32 * 1024;
 /** Messages of more bytes get a buffer of their own. */
 const LARGE = 64 * 1024;
-/** How many bytes of those are kept: one at a time is read, while another one is looked at. */
+/** How many bytes of those are kept for reuse: one at a time is read, while another one is decoded. */
 const SPARE = 16 * 1024 * 1024;
 const LINE_FEED = 10;
 /** Of the line break after a message's content. */
 const BREAK_BYTES = 2;
-/** Where the client's requests are answered. It hands answers over later, so their buffers are not used again. */
+/** Where the client's requests are answered. It hands replies over later, so their buffers are not reused. */
 const INBOX = "_INBOX.";
 /** How each message of the protocol begins. */
 const BEGINNING = /^(?:INFO |H?MSG |P[IO]NG|\+OK|-ERR)/i;
@@ -39,7 +39,7 @@ interface LargeMessage {
   isAnswer: boolean;
 }
 
-/** What arrives is no NATS. */
+/** What arrives is not NATS. */
 export class ForeignError extends Error {}
 
 /** What arrives over a connection, cut between messages of the NATS protocol. */
@@ -64,9 +64,9 @@ export class WholeMessages {
   }
 
   /**
-   * So many bytes were read to there.
+   * n bytes were read into it.
    *
-   * @throws {ForeignError} where they are no NATS, or a message is larger than the server's own limit
+   * @throws {ForeignError} where they are not NATS, or a message is larger than the server's own limit
    */
   note(count: number): void {
     if (this.#large) {
@@ -78,7 +78,7 @@ export class WholeMessages {
   }
 
   /**
-   * What is whole and was not handed over yet: some messages, or a large one, whose memory is used again after the next call;
+   * What is whole and was not handed over yet: some messages, or a large one, whose memory is reused after the next call;
    * undefined where there is none.
    */
   take(): Uint8Array | undefined {
@@ -108,7 +108,7 @@ export class WholeMessages {
     }
   }
 
-  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and so many bytes. */
+  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and that many bytes. */
   #nextMessage(): { length: number; isAnswer: boolean } | undefined {
     const rest = this.#slab.subarray(this.#whole, this.#arrived);
     const lineLength = rest.indexOf(LINE_FEED) + 1;
@@ -148,7 +148,7 @@ export class WholeMessages {
     this.#arrived -= here.length;
   }
 
-  /** Goes on in a new slab with what is not whole; all before it was handed over. */
+  /** Continues in a new slab with what is not whole; all before it was handed over. */
   #changeSlab(): void {
     const rest = this.#slab.subarray(this.#taken, this.#arrived);
     this.#slab = new Uint8Array(SLAB);

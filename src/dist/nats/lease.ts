@@ -1,6 +1,7 @@
 /**
  * The lease of a run in JetStream's key-value store: taken by compare-and-set, so that of two coordinators that start at
- * once one is turned away.
+ * once one is rejected. Its revision rises with each, and the coordinator's term with it: frames of an earlier term are dropped, which
+ * makes it a fencing token (Kleppmann, "How to do distributed locking", 2016).
  *
  * @module
  */
@@ -71,7 +72,7 @@ export async function takeNatsLease(
   }
 }
 
-/** Whether nobody else has taken the lease. A server that has lost its store has lost the lease, too: nobody has it. */
+/** Whether no other coordinator has taken the lease. A server that has lost its store has lost the lease, too: none has it. */
 async function isHolder(
   store: KV,
   { client }: NatsConnection,

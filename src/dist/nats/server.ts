@@ -67,12 +67,12 @@ const START_TIMEOUT = 15_000;
 /** How often in a row a server that ends at once is started again, and after how many milliseconds, doubled each time. */
 const RESTARTS = 6;
 const FIRST_PAUSE = 100;
-/** A server that has lived so many milliseconds counts as sound: its earlier ends are forgotten. */
+/** Milliseconds after which a server counts as sound: its earlier ends are forgotten. */
 const SOUND_AFTER = 10_000;
 /** Milliseconds that the server has to end before it is killed. */
 const STOP_TIMEOUT = 5000;
 /**
- * Go collects when the memory in use has grown by so many percent, by default 100. A server whose messages are parts of vectors
+ * Go collects when the memory in use has grown by this percentage, by default 100. A server whose messages are parts of vectors
  * has little in use and much that comes and goes: collecting it all the time makes averaging a twelfth slower.
  */
 const GARBAGE_PERCENT = "500";
@@ -129,7 +129,7 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
 
 /**
  * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
- * everybody connects again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
+ * all processes connect again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
  *
  * @param onRestart gets what the server said when it ended
  * @throws {RunError} where the port is in use or the server does not start

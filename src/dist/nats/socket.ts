@@ -11,7 +11,7 @@ import { printableLine } from "../../printable.ts";
 import { within } from "../protocol/timeouts.ts";
 import { ForeignError, WholeMessages } from "./framing.ts";
 
-/** Seconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
+/** Seconds that a connection may take: both sides may be starting on a busy machine. Where no process listens, that is known at once. */
 export const CONNECT_SECONDS = 20;
 /** Seconds that what was sent last may take to be written when the connection is closed. */
 const CLOSE_SECONDS = 5;
@@ -32,7 +32,7 @@ export interface SocketOptions {
   tls?: object | null;
   /** Ends an attempt to connect. */
   signal?: AbortSignal;
-  /** Called when the connection has ended, with the reason: the client tells nobody while it is not through with connecting. */
+  /** Called when the connection has ended, with the reason: the client reports it only once it is connected. */
   onEnd?: (reason: Error) => void;
 }
 
@@ -70,7 +70,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
    * Opens the connection.
    *
    * @throws {RunError} where no NATS server is there, or one that wants TLS where it is not wanted here, or the other way round
-   * @throws what the system says where nobody listens, the signal's reason, and in words where it takes too long
+   * @throws the system's error where no process listens, the signal's reason, and an error where it takes too long
    */
   async connect(server: Server, { tls, signal, onEnd }: SocketOptions): Promise<void> {
     this.#onEnd = onEnd;
@@ -88,10 +88,10 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
       this.#connection = connection;
       if (this.isClosed) connection.close();
       connection.setNoDelay(true);
-      missing = "somebody who listens there says nothing";
+      missing = "what listens there says nothing";
       const greeting = await this.#read();
       if (!greeting) throw new Error("the server closed the connection");
-      missing = "the server does not go on with TLS";
+      missing = "the server does not continue with TLS";
       await this.#secure(connection, server, infoOf(greeting), Boolean(tls));
       this.#greeting = greeting;
     } catch (error) {
@@ -139,7 +139,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** What arrives, until the connection ends. It ends, too, where the client can't read it and leaves off. */
+  /** What arrives, until the connection ends. It ends, too, where the client can't parse it and stops reading. */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     let error: Error | undefined = new Error("what the server said could not be read");
     try {

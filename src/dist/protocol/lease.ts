@@ -1,5 +1,5 @@
 /**
- * The right to coordinate a run: whoever takes it takes it from the one before. `nats_lease.ts` keeps it on the NATS
+ * The right to coordinate a run: whoever takes it takes it from the one before. `nats/lease.ts` keeps it on the NATS
  * server, the tests have one in memory.
  *
  * @module

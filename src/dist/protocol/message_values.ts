@@ -1,5 +1,5 @@
 /**
- * What the values of messages may be: each schema says what passes the door.
+ * Schemas of the values in messages, checked when a message arrives.
  *
  * @module
  */
@@ -11,9 +11,9 @@ import { isName } from "./frames.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import type { Range } from "../vectors/tree.ts";
 
-/** Leaves of a tree that can be added up (kernel.ts). */
+/** Most leaves of a tree that can be added up (kernel.ts). */
 export const MOST_LEAVES = 2 ** 23;
-/** Values of a vector, and of a part of one. */
+/** Most values of a vector, and of a part of one. */
 const MOST_VALUES = 2 ** 32;
 /** Seconds that a timer can wait for. */
 const LONGEST = 2_147_483;
@@ -31,13 +31,13 @@ export const seconds = () => z.number().min(0);
 /** Seconds between two things that are done by a timer. */
 export const interval = () => z.number().gt(0).max(LONGEST);
 
-/** Any number. JSON has no word for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
+/** Any number. JSON has no notation for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
 export const anyNumber = () =>
   z.union([z.number(), notFiniteSchema.transform((value) => Number(value.notFinite))]);
 
 const notFiniteSchema = z.strictObject({ notFinite: z.enum(["NaN", "Infinity", "-Infinity"]) });
 
-/** A number that JSON has no word for, as it travels. */
+/** A number that JSON has no notation for, as it is sent. */
 export function notFinite(value: number): z.infer<typeof notFiniteSchema> {
   return { notFinite: String(value) as "NaN" };
 }
@@ -52,9 +52,9 @@ export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
 export const id = () => z.string().regex(/^[0-9a-f-]{36}$/);
 /** What a vector or a parameter is called. */
 export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
-/** A line for people, made harmless. */
+/** A line for people, its control characters escaped. */
 export const line = () => z.string().transform(printableLine);
-/** What went wrong, for people, perhaps in several lines; made harmless. */
+/** An error message, perhaps of several lines, its control characters escaped. */
 export const words = () => z.string().transform(printable);
 
 /** A range that holds something. */
@@ -71,7 +71,7 @@ function isSpan(value: unknown): value is Range {
 /** Something for each member. */
 export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
 
-/** ReduceWindow payload, in bytes. */
+/** Payload of the all-reduce, in bytes. */
 export const stepTraffic = {
   /** Sent by members. */
   bytesSent: whole(),
@@ -79,7 +79,7 @@ export const stepTraffic = {
   bytesReceived: whole(),
 };
 
-/** What everybody who sends or takes vectors has to know. */
+/** What every process that sends or receives vectors has to know. */
 export const exchangeSizes = {
   /** Micro-batches of the batch. */
   microBatches: leaves(),
@@ -87,10 +87,10 @@ export const exchangeSizes = {
   partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
   /** How sums and means are written. */
   codec: z.enum(CODEC_NAMES),
-  /** Budget of bytes on their way. */
+  /** Most bytes in flight. */
   windowBytes: z.int().min(1),
-  /** Seconds between two signs of life. */
+  /** Seconds between two heartbeats. */
   heartbeatSeconds: interval(),
-  /** Seconds of silence until nobody is there any more. */
+  /** Seconds of silence until a process is lost. */
   silenceSeconds: z.number().gt(0),
 };

@@ -1,5 +1,5 @@
 /**
- * The arithmetic of averaging, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
+ * The arithmetic of the all-reduce, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
  * are added in the same order in float64.
  *
  * @module
@@ -50,7 +50,7 @@ export function addInto(left: Float32Array, right: Float32Array): void {
 }
 
 /**
- * Gives the memory of a vector that nobody needs any more back at once. V8 collects a small object without haste, and does
+ * Gives the memory of a vector that is no longer needed back at once. V8 collects a small object without haste, and does
  * not see the 50 MB that hang on it.
  */
 export function release(vector: Float32Array): void {

@@ -1,6 +1,6 @@
 /**
  * The reduction tree. The sum over micro-batches [lo, hi) is the sum over its left part plus the sum over its right
- * part, split at the largest power of two below hi − lo. Float32 addition is not associative: because everybody adds in
+ * part, split at the largest power of two below hi − lo. Float32 addition is not associative: because every process adds in
  * this one order, the result does not depend on who computed what.
  *
  * @module

@@ -131,8 +131,8 @@ Deno.test("an attempt that nobody answers ends by itself, says so before, and sa
   await using halting = stranger(saying(INFO.subarray(0, 20)));
   const attempts: [string, RegExp][] = [
     [dropping.url, /\(waited for 20 s, and nothing answers there, as where the address is wrong, a firewall/],
-    [quiet.url, /\(waited for 20 s, and somebody who listens there says nothing\)/],
-    [halting.url, /\(waited for 20 s, and somebody who listens there says nothing\)/],
+    [quiet.url, /\(waited for 20 s, and what listens there says nothing\)/],
+    [halting.url, /\(waited for 20 s, and what listens there says nothing\)/],
     [stopping.url, /\(the server does not answer\)/],
   ];
   await Promise.all(attempts.map(async ([url, words]) => {
