@@ -14,6 +14,7 @@ for (const workers of [0, 2]) {
     const { code, stderr } = await start("train", ...args, `--workers=${workers}`).ended;
     assert.equal(code, 0, stderr);
     assert.match(stderr, /dist\.rounding: dropped, since int8 always rounds to nearest/);
+    assert.doesNotMatch(await Deno.readTextFile(`${place.run("run")}/config.yaml`), /rounding/);
     const summary = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
     assert.equal(summary.paramsHash, AFTER_STEP_8);
   });
@@ -27,7 +28,10 @@ Deno.test("a run folder of flashmob 0.1 that was rounded stochastically is refus
   await Deno.writeTextFile(config, text);
   const { code, stderr } = await start("train", "--resume", place.run("run")).ended;
   assert.equal(code, 2, stderr);
-  assert.match(stderr, /dist\.rounding: it was removed: int8 always rounds to nearest/);
+  assert.match(
+    stderr,
+    /dist\.rounding: found "stochastic", but it was removed: .*; delete it to continue without it/,
+  );
   assert.equal(await Deno.readTextFile(config), text);
 });
 
