@@ -1,6 +1,6 @@
 /**
  * The upper half of each float32, rounded to nearest, ties to even: eight bits of precision, the same range. NaN stays
- * NaN; what is above the largest bfloat16 by half a step or more becomes infinite.
+ * NaN; values that exceed the largest bfloat16 by half a step or more become infinite.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import { CHUNK, loadHalves, storeHalves } from "./kernel.ts";
 import type { VectorCodec } from "./codec.ts";
 
-/** The bytes of the chunk that begins with a value. */
+/** The bytes of the chunk whose first value is number `from`. */
 const chunkOf = (bytes: Uint8Array, from: number) => bytes.subarray(2 * from, 2 * (from + CHUNK));
 
 /** Two bytes a value. */

@@ -12,23 +12,23 @@ export type CodecName = "float32" | "bfloat16" | "int8";
 
 /** A way to write float32 values, a chunk of the kernel at a time. */
 export interface VectorCodec {
-  /** Its name. */
+  /** Name in the configuration. */
   readonly name: CodecName;
-  /** Whether it writes the bytes of the values. */
+  /** Whether it is lossless: it writes the bytes of the values. */
   readonly isExact: boolean;
-  /** Whether what encoding loses is made up for in the next step, see feedback_encoder.ts. */
+  /** Whether its encoding errors are added to the next step (error feedback, error_feedback.ts). */
   readonly hasFeedback: boolean;
-  /** Bytes of so many values. */
+  /** Encoded size of `values` values. */
   byteLength(values: number): number;
   /**
-   * Writes one chunk of values from a slot of the kernel, which may hold others then.
+   * Encodes one chunk of values from a slot of the kernel; the slot's content is undefined afterwards.
    *
-   * @param bytes of all values, {@linkcode VectorCodec.byteLength}; need not be aligned
-   * @param values how many they are
+   * @param bytes encoding of all values, of {@linkcode VectorCodec.byteLength}; need not be aligned
+   * @param values number of values of the vector
    * @param from the first value of the chunk, a multiple of its size
-   * @param feedback what is carried from step to step, where the codec has feedback
+   * @param feedback residuals, where the codec has error feedback
    */
   store(slot: number, bytes: Uint8Array, values: number, from: number, feedback?: Carried): void;
-  /** Reads one chunk of values into a slot of the kernel; parameters as for {@linkcode VectorCodec.store}. */
+  /** Decodes one chunk of values into a slot of the kernel; parameters as for {@linkcode VectorCodec.store}. */
   load(bytes: Uint8Array, values: number, from: number, slot: number): void;
 }

@@ -13,7 +13,7 @@ import { floatBytes } from "./floats.ts";
 /** Names of the codecs. */
 export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
 
-/** Exact: the bytes of the values. */
+/** Lossless: the bytes of the values. */
 const float32: VectorCodec = {
   name: "float32",
   isExact: true,
@@ -23,7 +23,7 @@ const float32: VectorCodec = {
   load: (bytes, _values, from, slot) => loadFloats(bytes.subarray(4 * from, 4 * (from + CHUNK)), slot),
 };
 
-/** Writes values. */
+/** Encodes a vector. */
 export function encode(
   codec: VectorCodec,
   values: Float32Array,
@@ -37,7 +37,7 @@ export function encode(
   }
 }
 
-/** Reads values. */
+/** Decodes a vector. */
 export function decode(codec: VectorCodec, bytes: Uint8Array, into: Float32Array): void {
   if (codec.isExact) return floatBytes(into).set(bytes);
   for (let from = 0; from < into.length; from += CHUNK) {

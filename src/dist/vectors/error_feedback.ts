@@ -1,6 +1,7 @@
 /**
- * Error feedback: what one step's encoding loses is added to what is encoded in the next, so that over the steps nothing is
- * lost. Residuals are in units of the mean, because the next sum may be over other tokens.
+ * Error feedback (Seide et al. 2014, Karimireddy et al. 2019): the error of one step's encoding, the residual, is added to what is
+ * encoded in the next step, so that errors do not accumulate. Residuals are in units of the mean, because the next sum may be over
+ * a different number of tokens.
  *
  * @module
  */
@@ -9,20 +10,20 @@ import type { Carried } from "./kernel.ts";
 import { encode } from "./codecs.ts";
 import type { VectorCodec } from "./codec.ts";
 
-/** What is left by the steps that were applied, by part of the vector. */
+/** Residuals after the last applied step, by part of the vector. */
 export type Residuals = ReadonlyMap<number, Float32Array>;
 
-/** What is left of one part of the vector. */
+/** Residual of one part of the vector. */
 interface Residual {
-  /** By the steps that were applied. */
+  /** After the last applied step. */
   committed: Float32Array;
-  /** By the open step, where anything was encoded. */
+  /** After the open step, if anything was encoded in it. */
   pending: Float32Array;
-  /** What was encoded in the open step: names, in order, and tokens. */
+  /** Sums that were encoded in the open step, in order: name and tokens. */
   encoded: Map<string, number>;
 }
 
-/** Encodes vectors part by part, with the residuals of one sender where the codec has feedback. They change only when a step is applied. */
+/** Encodes vectors part by part, with the residuals of one sender where the codec has error feedback. Residuals change only when a step is applied. */
 export class FeedbackEncoder {
   readonly #residuals = new Map<number, Residual>();
 
@@ -30,25 +31,25 @@ export class FeedbackEncoder {
   constructor(readonly codec: VectorCodec) {}
 
   /**
-   * Encodes one part of a sum. The first that is encoded of a part in a step also carries the residual. Until the step ends the
-   * same sum gives the same bytes, however often it is encoded.
+   * Encodes one part of a sum. The first sum that is encoded of a part in a step includes the residual. Until the step ends, the
+   * same sum gives the same bytes each time.
    *
    * @param values part of a sum
-   * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
-   * @param name tells this sum apart from all others that are encoded in the open step
-   * @param into gets it
+   * @param tokens counted tokens of the whole batch, the divisor of the mean; 1 where `values` is the mean itself
+   * @param name unique among the sums that are encoded in the open step
+   * @param into receives the encoding
    */
   encode(part: number, values: Float32Array, tokens: number, name: string, into: Uint8Array): void {
     encode(this.codec, values, into, this.feedbackOf(part, values.length, tokens, name));
   }
 
-  /** How one part of a sum is to be encoded, which has to be done once then; parameters as in {@linkcode FeedbackEncoder.encode}. */
+  /** The residuals to encode one part of a sum with, which the caller then does exactly once; parameters as in {@linkcode FeedbackEncoder.encode}. */
   feedbackOf(part: number, length: number, tokens: number, name: string): Carried | undefined {
     if (!this.codec.hasFeedback) return undefined;
     return carriedBy(this.#residualOf(part, length), tokens, name);
   }
 
-  /** The open step has ended: it was applied, or skipped and what it would have left is forgotten. */
+  /** Ends the open step; if it was not applied, its residuals are discarded. */
   endStep(applied: boolean): void {
     for (const residual of this.#residuals.values()) {
       const { committed, pending, encoded } = residual;
@@ -57,25 +58,25 @@ export class FeedbackEncoder {
     }
   }
 
-  /** Forgets the residuals of other parts than these: somebody else encodes them now. */
+  /** Discards the residuals of all other parts: another process encodes those from now on. */
   keepOnly(parts: readonly number[]): void {
     const kept = new Set(parts);
     for (const part of this.#residuals.keys()) if (!kept.has(part)) this.#residuals.delete(part);
   }
 
-  /** A copy of what is left by the steps that were applied. */
+  /** A copy of the residuals after the last applied step. */
   residuals(): Residuals {
     return new Map([...this.#residuals].map(([part, { committed }]) => [part, committed.slice()]));
   }
 
-  /** Goes on with residuals, which become its own, before anything is encoded. */
+  /** Restores residuals, which it then owns, before anything is encoded. */
   resume(residuals: Residuals): void {
     for (const [part, committed] of residuals) {
       this.#residuals.set(part, residualFrom(committed));
     }
   }
 
-  /** Forgets all residuals. */
+  /** Discards all residuals. */
   drop(): void {
     this.#residuals.clear();
   }
@@ -94,7 +95,7 @@ function residualFrom(committed: Float32Array): Residual {
   return { committed, pending: new Float32Array(committed.length), encoded: new Map() };
 }
 
-/** What a sum of the open step carries along, and where what it loses is noted, if that was not done yet. */
+/** The residual that is added to a sum of the open step, and where its encoding error is stored if that was not done yet. */
 function carriedBy({ committed, pending, encoded }: Residual, tokens: number, name: string): Carried {
   const before = encoded.get(name);
   if (before === undefined) encoded.set(name, tokens);

@@ -1,6 +1,6 @@
 /**
- * Blocks of 256 values, each with a float32 scale: its largest magnitude / 127, and a value is its code, from −127 to 127,
- * times the scale. Off by at most half a scale. A block with NaN or an infinity becomes NaN as a whole. All scales come
+ * Blocks of 256 values, each with a float32 scale, its largest magnitude / 127; a value is its code, from −127 to 127,
+ * times the scale. The error is at most half a scale. A block with NaN or an infinity becomes NaN as a whole. All scales come
  * first, then all codes.
  *
  * @module
