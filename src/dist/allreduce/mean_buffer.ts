@@ -9,7 +9,7 @@ import type { Frame } from "../protocol/frames.ts";
 import type { Attempt } from "../protocol/messages.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
 
-/** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
+/** A newcomer buffers means during its state transfer: at most this many bytes, but at least this many means. */
 const MOST_BYTES = 64 * 1024 * 1024;
 const LEAST_BUFFERS = 4;
 
@@ -23,7 +23,7 @@ interface MeanBuffer {
 /** Means by step. */
 export class Means {
   readonly #buffers = new Map<number, MeanBuffer>();
-  /** Vectors of steps that are over, to be used again. */
+  /** Vectors of finished steps, to be reused. */
   readonly #spare: Float32Array[] = [];
   readonly #parts: number;
   readonly #most: number;
@@ -33,7 +33,7 @@ export class Means {
    *
    * @param size values of a mean
    * @param partElements values of a part
-   * @param codec how means are written
+   * @param codec encodes the means
    */
   constructor(readonly size: number, readonly partElements: number, readonly codec: VectorCodec) {
     this.#parts = Math.ceil(size / partElements);
@@ -43,7 +43,7 @@ export class Means {
   /**
    * The mean of a step; undefined where parts are missing.
    *
-   * @param attempt the one that counts, where it can be another than the last one here
+   * @param attempt the one that was committed; by default the last one received
    */
   of(step: number, attempt?: Attempt): Float32Array | undefined {
     const buffer = this.#buffers.get(step);

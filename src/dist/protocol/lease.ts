@@ -7,10 +7,10 @@
 
 /** A lease that was taken. */
 export interface Lease {
-  /** Number of the one before it; 0 where there was none. It rises with every new one. */
+  /** Number of the previous lease; 0 where there was none. It rises with every new one. */
   readonly revision: number;
   /**
-   * Whether nobody has taken it since.
+   * Whether no other process has taken it since.
    *
    * @throws where the store does not answer
    */

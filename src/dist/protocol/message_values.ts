@@ -15,20 +15,20 @@ import type { Range } from "../vectors/tree.ts";
 export const MOST_LEAVES = 2 ** 23;
 /** Most values of a vector, and of a part of one. */
 const MOST_VALUES = 2 ** 32;
-/** Seconds that a timer can wait for. */
+/** Most seconds that a timer can wait for. */
 const LONGEST = 2_147_483;
 
 /** A whole number from 0 on. */
 export const whole = () => z.int().min(0);
-/** A whole number that a frame has room for: a step, a generation, a checksum. */
+/** A whole number that fits into 32 bits: a step, a generation, a checksum. */
 export const word = () => z.int().min(0).max(0xffff_ffff);
-/** How many leaves a tree has. */
+/** Number of leaves of a tree. */
 export const leaves = () => z.int().min(1).max(MOST_LEAVES);
-/** How many values a vector has. */
+/** Number of values of a vector. */
 export const values = () => z.int().min(0).max(MOST_VALUES);
-/** Seconds that have gone by. */
+/** Elapsed seconds. */
 export const seconds = () => z.number().min(0);
-/** Seconds between two things that are done by a timer. */
+/** Interval of a timer, in seconds. */
 export const interval = () => z.number().gt(0).max(LONGEST);
 
 /** Any number. JSON has no notation for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
@@ -50,14 +50,14 @@ export const names = () => z.array(name()).refine((all) => new Set(all).size ===
 export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
 /** Identity of a run. */
 export const id = () => z.string().regex(/^[0-9a-f-]{36}$/);
-/** What a vector or a parameter is called. */
+/** Name of a vector or a parameter. */
 export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
 /** A line for people, its control characters escaped. */
 export const line = () => z.string().transform(printableLine);
 /** An error message, perhaps of several lines, its control characters escaped. */
 export const words = () => z.string().transform(printable);
 
-/** A range that holds something. */
+/** A range that is not empty. */
 export const range = () => z.custom<Range>((value) => isSpan(value) && value[0] < value[1]);
 /** A range that may be empty. */
 export const span = () => z.custom<Range>(isSpan);
@@ -68,7 +68,7 @@ function isSpan(value: unknown): value is Range {
   return Number.isInteger(lo) && Number.isInteger(hi) && 0 <= lo && lo <= hi && hi <= MOST_LEAVES;
 }
 
-/** Something for each member. */
+/** A value for each member. */
 export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
 
 /** Payload of the all-reduce, in bytes. */
@@ -85,7 +85,7 @@ export const exchangeSizes = {
   microBatches: leaves(),
   /** Values of a part of a vector. */
   partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
-  /** How sums and means are written. */
+  /** Encoding of sums and means. */
   codec: z.enum(CODEC_NAMES),
   /** Most bytes in flight. */
   windowBytes: z.int().min(1),

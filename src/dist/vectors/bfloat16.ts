@@ -9,7 +9,7 @@
 import { CHUNK, loadHalves, storeHalves } from "./kernel.ts";
 import type { VectorCodec } from "./codec.ts";
 
-/** The bytes of the chunk that begins with a value. */
+/** The bytes of the chunk whose first value is number `from`. */
 const chunkOf = (bytes: Uint8Array, from: number) => bytes.subarray(2 * from, 2 * (from + CHUNK));
 
 /** Two bytes per value. */

@@ -1,6 +1,5 @@
 /**
- * Memory that is used again: new memory costs more than what is done with it here, being cleared, mapped page by page and
- * collected.
+ * Reused memory: a new buffer is cleared, mapped page by page and garbage-collected, which costs more than the work done in it here.
  *
  * @module
  */

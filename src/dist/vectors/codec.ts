@@ -12,9 +12,9 @@ export type CodecName = "float32" | "bfloat16" | "int8";
 
 /** A way to write float32 values, a chunk of the kernel at a time. */
 export interface VectorCodec {
-  /** Its name. */
+  /** Name in the configuration. */
   readonly name: CodecName;
-  /** Whether it writes the bytes of the values. */
+  /** Whether it is lossless: it writes the bytes of the values. */
   readonly isExact: boolean;
   /** Whether it takes error feedback, see error_feedback.ts. */
   readonly hasFeedback: boolean;

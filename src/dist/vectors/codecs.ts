@@ -13,7 +13,7 @@ import { floatBytes } from "./floats.ts";
 /** Names of the codecs. */
 export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
 
-/** Exact: the bytes of the values. */
+/** Lossless: the bytes of the values. */
 const float32: VectorCodec = {
   name: "float32",
   isExact: true,

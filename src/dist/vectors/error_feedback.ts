@@ -38,9 +38,9 @@ export class FeedbackEncoder {
    * the same sum gives the same bytes, however often it is encoded.
    *
    * @param values part of a sum
-   * @param tokens of the whole batch, by which the mean is divided; 1 where `values` is the mean itself
-   * @param name tells this sum apart from all others that are encoded in the open step
-   * @param into gets it
+   * @param tokens counted tokens of the whole batch, the divisor of the mean; 1 where `values` is the mean itself
+   * @param name unique among the sums that are encoded in the open step
+   * @param into receives the encoding
    */
   encode(part: number, values: Float32Array, tokens: number, name: string, into: Uint8Array): void {
     encode(this.codec, values, into, this.feedbackOf(part, values.length, tokens, name));

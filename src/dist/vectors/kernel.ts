@@ -25,7 +25,7 @@ export const CHUNK = 32_768;
 /** Values that share a scale in int8. */
 export const INT8_BLOCK = 256;
 
-/** Chunks that can be held at once: a tree over 2 ** 23 micro-batches is not higher. */
+/** Chunks that can be held at once; enough for the levels of a tree over 2 ** 23 micro-batches. */
 const SLOTS = 24;
 const BYTES = 4 * CHUNK;
 const slots = Array.from(
@@ -85,23 +85,23 @@ export function areFiniteIn(slot: number, count: number): boolean {
   return areFinite(slot * BYTES, paddedLengthOf(slot, count)) === 1;
 }
 
-/** Puts values into a slot. */
+/** Copies values into a slot. */
 export function loadValues(values: Float32Array, slot: number): void {
   slots[slot].set(values);
 }
 
-/** Puts values into a slot, from their bytes. */
+/** Copies values into a slot, from their bytes. */
 export function loadFloats(bytes: Uint8Array, slot: number): void {
   new Uint8Array(memory.buffer, slot * BYTES, BYTES).set(bytes);
 }
 
-/** Puts values into a slot, from their upper halves. */
+/** Decodes values into a slot, from their upper halves. */
 export function loadHalves(bytes: Uint8Array, slot: number): void {
   encoded.set(bytes);
   widen(ENCODED, slot * BYTES, lengthOf(bytes.length / 2));
 }
 
-/** Puts values into a slot, from codes and the scales of their blocks. */
+/** Decodes values into a slot, from codes and the scales of their blocks. */
 export function loadCodes(codes: Uint8Array, blockScales: Uint8Array, slot: number): void {
   encoded.set(codes);
   scales.set(blockScales);
@@ -125,7 +125,7 @@ export interface Feedback {
   committed?: Float32Array;
   /** Set to the quantization error, divided by the tokens; without `committed` the error is added to it. */
   pending?: Float32Array;
-  /** Of the batch that the values are a sum over. */
+  /** Counted tokens of the batch that the values are a sum over. */
   tokens: number;
 }
 

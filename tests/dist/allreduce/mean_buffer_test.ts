@@ -39,7 +39,7 @@ Deno.test("a mean is complete with all parts of one attempt, never with parts of
   }
 });
 
-Deno.test("means of steps far ahead, which may be none of the run's, leave room for the next ones", () => {
+Deno.test("means of steps far ahead, which may not belong to the run, give way to the next ones", () => {
   const size = 2 ** 23, part = 2 ** 16; // so large that there is room for four
   const buffer = new Means(size, part, codecOf("float32"));
   const payload = new Uint8Array(4 * part);
