@@ -55,7 +55,7 @@ export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
 /** A line for people, its control characters escaped. */
 export const line = () => z.string().transform(printableLine);
 /** An error message, perhaps of several lines, its control characters escaped. */
-export const words = () => z.string().transform(printable);
+export const text = () => z.string().transform(printable);
 
 /** A range that is not empty. */
 export const range = () => z.custom<Range>((value) => isSpan(value) && value[0] < value[1]);
