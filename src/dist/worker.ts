@@ -15,7 +15,7 @@ import { decodeOrder, isSoundForWorker, type KnownRun } from "./protocol/order_c
 import type { Replica } from "./replica/replica.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
-import type { WorkerOptions } from "./worker/options.ts";
+import type { ServeWorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
 
 /**
@@ -34,7 +34,7 @@ import type { Range } from "./vectors/tree.ts";
 export async function runWorker(
   transport: Transport,
   replica: Replica,
-  options: WorkerOptions,
+  options: ServeWorkerOptions,
 ): Promise<void> {
   const { signal } = options;
   if (signal?.aborted) return;
@@ -73,7 +73,7 @@ class Worker {
   constructor(
     readonly transport: Transport,
     readonly replica: Replica,
-    readonly options: WorkerOptions,
+    readonly options: ServeWorkerOptions,
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {

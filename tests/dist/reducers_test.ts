@@ -235,7 +235,7 @@ Deno.test("with error feedback it is told whose residuals are lost, and candidat
   paper.do({ kind: "pinned", member: "b", step: 2 });
   assert.deepEqual(told(paper).filter(({ kind }) => kind === "residualsDropped"), [
     { kind: "residualsDropped", holder: "y", reason: "it left" },
-    { kind: "residualsDropped", holder: "the mean", reason: "its parts are shared out among x, z" },
+    { kind: "residualsDropped", holder: "the mean", reason: "its parts are assigned to x, z" },
   ]);
 });
 

@@ -13,7 +13,7 @@ import { CatchUp } from "./catch_up.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { Departure } from "./departure.ts";
 import type { Welcome } from "./join.ts";
-import type { WorkerOptions } from "./options.ts";
+import type { ServeWorkerOptions } from "./options.ts";
 import { Reporter } from "./reporter.ts";
 import { StepExecutor } from "./step_executor.ts";
 import { TaskQueue } from "./task_queue.ts";
@@ -52,7 +52,7 @@ export interface WorkerParts {
 export function assemble(
   transport: Transport,
   replica: Replica,
-  options: WorkerOptions,
+  options: ServeWorkerOptions,
   welcome: Welcome,
   effects: WorkerEffects,
 ): WorkerParts {

@@ -23,7 +23,7 @@ export type WorkerEvent =
   | { kind: "applied"; step: number; apply: boolean; loss: number };
 
 /** How a worker takes part. */
-export interface WorkerOptions {
+export interface ServeWorkerOptions {
   /** Name of the run. */
   run: string;
   /** Name of this worker, another one for each: 1 to 64 letters, digits, _ and -. */

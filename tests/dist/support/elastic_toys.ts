@@ -16,7 +16,7 @@ import type { CheckpointStore, Replica, ReplicaState } from "../../../src/dist/r
 import { runReducer } from "../../../src/dist/reducer.ts";
 import type { Transport } from "../../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../../src/dist/worker.ts";
-import type { WorkerOptions } from "../../../src/dist/worker/options.ts";
+import type { ServeWorkerOptions } from "../../../src/dist/worker/options.ts";
 import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyOptions } from "./toy.ts";
@@ -87,7 +87,7 @@ export class ElasticRun {
   async start(
     member: string,
     replica: Replica,
-    changes: Partial<WorkerOptions> = {},
+    changes: Partial<ServeWorkerOptions> = {},
   ): Promise<ElasticWorker> {
     await Promise.race([this.#listening.promise, this.outcome]);
     this.#newcomers.add(member);
