@@ -213,7 +213,7 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
   await run.start("new", new ToyReplica());
   await assert.rejects(
     run.outcome,
-    /all workers that had the state of step \d+ are gone; the run can go on from its newest checkpoint/,
+    /all workers with the state of step \d+ are lost; the run can be resumed from its newest checkpoint/,
   );
 });
 

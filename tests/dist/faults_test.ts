@@ -138,19 +138,19 @@ Deno.test("while the bus is away nobody counts as silent; when it is back, the o
   assert.deepEqual(events.filter((event) => event.kind === "left" && event.error), []);
   const reasons = events.flatMap((event) => event.kind === "waiting" ? [event.reason] : []);
   assert.deepEqual(reasons.slice(-2), [
-    "waiting for the NATS server to be there again",
+    "waiting for the NATS server to be reachable again",
     "connected to the NATS server again",
   ]);
   const waited = events.find((event) => event.kind === "step" && event.committed.step === 11);
   assert.ok(waited?.kind === "step" && waited.committed.seconds > 1, "it was away in mid-step");
 });
 
-Deno.test("nobody coordinates: a worker says so at once", async () => {
+Deno.test("without a coordinator a worker says so at once", async () => {
   using bus = new MemoryBus();
   const started = performance.now();
   await assert.rejects(
     fetchRun(bus.connect(), "toy", "worker-0"),
-    /nobody coordinates a run "toy" on this server/,
+    /no coordinator serves a run "toy" on this server/,
   );
   assert.ok(performance.now() - started < 5000, "it does not ask again, for 13 s");
 });
@@ -214,7 +214,7 @@ Deno.test("a worker that differs is refused by name, and the run goes on without
   await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(
     join(new ToyReplica({ seed: 2, identity: { numericsFingerprint: "toy on a GPU" } }), "odd"),
-    /does not admit odd:\n {2}numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
+    /rejected odd at join:\n {2}numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
   );
   await assert.rejects(join(new ToyReplica({ seed: 2 }), "odd"), /hash of the state at step 0/);
   await Promise.all([join(new ToyReplica(), "second"), first]);

@@ -53,7 +53,7 @@ Deno.test("a worker that was frozen finds itself out, takes over what it missed,
   });
   assert.equal(outcome.paramsHash, expected.paramsHash);
   const left = events.find((event) => event.kind === "left");
-  assert.match(left!.error!, /nothing was heard of it for \d/);
+  assert.match(left!.error!, /no heartbeat came from it for \d/);
   assert.ok(events.some((event) => event.kind === "joining" && event.member === "frozen"));
   const last = events.findLast((event) => event.kind === "step")!.committed;
   assert.ok(last.workers === 2 && last.generation >= 3, "it is a member again");

@@ -151,7 +151,7 @@ Deno.test("a reducer that is silent or whose place is empty is lost; one that co
   paper.beat(1);
   assert.deepEqual(owners(paper), ["x"]);
   assert.deepEqual(told(paper).slice(2), [
-    { kind: "reducerLeft", reducer: "x", reducers: 1, error: "nothing was heard of it for 1 s" },
+    { kind: "reducerLeft", reducer: "x", reducers: 1, error: "no heartbeat came from it for 1 s" },
     {
       kind: "reducerLeft",
       reducer: "y",
@@ -192,12 +192,12 @@ Deno.test("a reducer that lives and does not get on is lost, and not those who s
   };
   assert.deepEqual(stuck({}), [
     "x",
-    "it has not finished for 100 s though nobody keeps it waiting",
+    "it has not finished for 100 s though no member keeps it waiting",
     "a",
     "b",
   ]);
   assert.deepEqual(stuck({ a: 350, b: 340 }), [
-    ...["x", "nothing that members send has reached it for 100 s"],
+    ...["x", "no message from a member has reached it for 100 s"],
     ...["a", "b"],
   ]);
   assert.deepEqual(stuck({ a: 10, b: 340 }), ["a"], "what a sends reaches it");

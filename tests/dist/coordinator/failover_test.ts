@@ -176,7 +176,7 @@ Deno.test("where nobody is left, or all have an older state than the checkpoint,
   assert.deepEqual(reported(actions), [{
     kind: "waiting",
     reason:
-      `nobody has a newer state than that of step ${nobody.state.step}, waiting for workers: 0 of 1 are here`,
+      `no worker has a newer state than that of step ${nobody.state.step}, waiting for workers: 0 of 1 are here`,
   }]);
   assert.deepEqual([nobody.state.stage.kind, nobody.state.generation], ["waiting", 0]);
   const older = new Heir(1, { startStep: 6 });

@@ -55,12 +55,12 @@ Deno.test("who is back later than the coordinator is not lost, though nobody lis
 Deno.test("who does not come back is lost after the whole silence; who was back and goes again, as quickly as ever", () => {
   const paper = cutOff(300);
   assert.equal(pass(paper, 58, ["a"]), "");
-  assert.match(pass(paper, 3, ["a"]), /^b: nothing was heard of it for/);
+  assert.match(pass(paper, 3, ["a"]), /^b: no heartbeat came from it for/);
   const again = cutOff(300);
   pass(again, 5, ["a", "b"]);
   assert.match(
     pass(again, GONE_SECONDS + 1, ["a"], ["b"]),
-    /^b: (nothing was heard of it|its connection has ended)/,
+    /^b: (no heartbeat came from it|its connection has ended)/,
   );
 });
 
@@ -74,7 +74,7 @@ Deno.test("a lack of progress counts from when each is back", () => {
     return lostNames(paper.do({ kind: "tick" }));
   };
   for (let i = 0; i < 14; i++) assert.equal(still(), "");
-  assert.match(still() + still(), /^b: it made no progress for 15 s/); // 30 times half a second
+  assert.match(still() + still(), /^b: it has stalled for 15 s/); // 30 times half a second
 });
 
 Deno.test("parts of vectors are owed from when each is back", () => {
@@ -92,7 +92,7 @@ Deno.test("parts of vectors are owed from when each is back", () => {
   };
   for (let i = 0; i < 40; i++) assert.equal(tick("a"), "");
   for (let i = 0; i < 29; i++) assert.equal(tick("a", "b"), "", "it is back");
-  assert.match(tick("a", "b") + tick("a", "b"), /^b: it made no progress for 30 s/);
+  assert.match(tick("a", "b") + tick("a", "b"), /^b: it has stalled for 30 s/);
 });
 
 Deno.test("a reducer that is back later is not lost, nor taken for stuck", () => {
@@ -119,7 +119,7 @@ Deno.test("a reducer that is back later is not lost, nor taken for stuck", () =>
     paper.beat(paper.state.step);
     beat({ a: 50 + i, b: 50 + i });
   }
-  assert.match(lostNames(paper.do({ kind: "tick" })), /^r: nothing that members send has reached it for 6 s/);
+  assert.match(lostNames(paper.do({ kind: "tick" })), /^r: no message from a member has reached it for 6 s/);
 });
 
 Deno.test("a coordinator that is frozen just after it is back still waits for those who are not", () => {
