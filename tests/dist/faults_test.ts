@@ -42,7 +42,7 @@ Deno.test("a run gives the same bits when messages are lost, doubled, delayed an
   assert.ok(dropped.damaged > 0 && dropped.stale > 0, JSON.stringify(dropped));
 });
 
-Deno.test("a vector larger than the window passes through it, and no more than the window is ever on its way", async () => {
+Deno.test("a vector larger than the window passes through it, and no more than the window is ever in flight", async () => {
   const size = 1_500_000; // 6 MB, in a window of 1 MiB
   const plan = toyPlan({ steps: 2, microBatches: 4, windowBytes: 1024 * 1024, partBytes: 256 * 1024 });
   const expected = await runSingle(new ToyReplica({ size }), plan);
@@ -94,7 +94,7 @@ Deno.test("a worker that fails while it applies a commit takes nothing from the 
   assert.equal(outcome.paramsHash, (await runSingle(new ToyReplica(), plan)).paramsHash);
 });
 
-Deno.test("a worker that dies without a word is noticed within seconds, and the run goes on without it", async () => {
+Deno.test("a worker that dies silently is noticed within seconds, and the run continues without it", async () => {
   using bus = new MemoryBus();
   const ends = [bus.connect(), bus.connect(), bus.connect()];
   const hanging = new ToyReplica({
@@ -123,7 +123,7 @@ Deno.test("a worker that dies without a word is noticed within seconds, and the 
   assert.match(left!.error!, /its connection has ended, its process is probably dead; it was last seen/);
 });
 
-Deno.test("while the bus is away nobody counts as silent; when it is back, the open step goes on", async () => {
+Deno.test("while the bus is unreachable no member counts as silent; when it is back, the open step continues", async () => {
   using bus = new MemoryBus();
   const plan = toyPlan({ steps: 20, startWorkers: 2, patienceSeconds: 0.5, silenceSeconds: 30 });
   let wasAway = false;
@@ -155,7 +155,7 @@ Deno.test("without a coordinator a worker says so at once", async () => {
   assert.ok(performance.now() - started < 5000, "it does not ask again, for 13 s");
 });
 
-Deno.test("a worker gets the configuration of the run, and a coordinator of the same run is refused", async () => {
+Deno.test("a worker gets the configuration of the run, and a second coordinator of the same run is refused", async () => {
   using bus = new MemoryBus();
   const abort = new AbortController();
   const coordination = coordinate(bus.connect(), toyPlan(), { signal: abort.signal });
@@ -172,7 +172,7 @@ Deno.test("a worker gets the configuration of the run, and a coordinator of the 
   assert.ok((await coordination).interrupted);
 });
 
-Deno.test("a refusal that may pass is told from one that would come again", async () => {
+Deno.test("a temporary rejection is distinguished from a permanent one", async () => {
   using bus = new MemoryBus();
   const abort = new AbortController();
   const coordination = coordinate(bus.connect(), toyPlan({ startStep: 2 }), { signal: abort.signal });
@@ -197,7 +197,7 @@ Deno.test("a refusal that may pass is told from one that would come again", asyn
   await coordination;
 });
 
-Deno.test("a worker that differs is refused by name, and the run goes on without it", async () => {
+Deno.test("a worker that differs is rejected with the field that differs, and the run continues without it", async () => {
   using bus = new MemoryBus();
   const plan = toyPlan({ minWorkers: 2, steps: 1 });
   const coordination = coordinate(bus.connect(), plan);
@@ -297,7 +297,7 @@ Deno.test("replicas that drift apart fail the run at its end", async () => {
   );
 });
 
-Deno.test("messages of strangers, and of members that are none, change nothing", async () => {
+Deno.test("messages of unknown senders, and of workers that are not members, change nothing", async () => {
   using bus = new MemoryBus();
   const expected = await runSingle(new ToyReplica(), toyPlan());
   const stranger = bus.connect();

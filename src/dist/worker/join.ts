@@ -126,8 +126,9 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
     return { ...answer.message, term: answer.term, generation: answer.generation };
   }
   const { reasons } = answer.message;
-  const message = `the run "${run}" rejected ${member} at join:
-${reasons.map((reason) => `  ${reason}`).join("\n")}`;
+  const message = `the run "${run}" rejected ${member} at join:\n${
+    reasons.map((reason) => `  ${reason}`).join("\n")
+  }`;
   throw mayPass(reasons) ? new TransientError(message) : new RunError(message);
 }
 

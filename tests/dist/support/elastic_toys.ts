@@ -1,5 +1,5 @@
 /**
- * A run of toys whose workers come and go while it goes on.
+ * A run of toys whose workers join and leave during training.
  *
  * @module
  */
@@ -80,7 +80,7 @@ export class ElasticRun {
       },
     });
     this.outcome = bounded("the end of the run", outcome, () => this.events);
-    this.outcome.catch(() => {}); // seen by who awaits it
+    this.outcome.catch(() => {}); // seen where it is awaited
   }
 
   /** Starts a worker once the coordinator listens. */
