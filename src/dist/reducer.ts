@@ -28,7 +28,7 @@ import { type Message, subjects, type Transport } from "./protocol/transport.ts"
 const TICK = 100;
 
 /** Options of a reducer. */
-export interface ReducerOptions {
+export interface ServeReducerOptions {
   /** Name of the run. */
   run: string;
   /** Name of this process, unique in the run: 1 to 64 letters, digits, _ and -. */
@@ -61,7 +61,7 @@ export type ReducerEvent =
  * await runReducer(await connectNats(url, "reducer"), { run: "demo", reducer: "reducer-7f3a" });
  * ```
  */
-export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
+export async function runReducer(transport: Transport, options: ServeReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
   const request = encodeControl({ kind: "reducer", run, sender: reducer }, {
@@ -89,7 +89,7 @@ class Reducer {
 
   constructor(
     readonly transport: Transport,
-    readonly options: ReducerOptions,
+    readonly options: ServeReducerOptions,
     welcome: ReceivedOf<"reduce">,
   ) {
     const order = welcome.message;

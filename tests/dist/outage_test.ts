@@ -1,4 +1,4 @@
-/** The server is away for longer than anybody's silence is borne, over a bus in memory: nobody is lost, nothing is. @module */
+/** An outage of the server longer than the silence allowed, over a bus in memory: no member is lost, and no work. @module */
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";

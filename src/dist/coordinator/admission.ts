@@ -1,5 +1,5 @@
 /**
- * Who asks to be a member: admitted at once before training begins, a candidate afterwards, or refused. Pure functions.
+ * Joins: a worker is admitted at once before training begins, becomes a candidate afterwards, or is rejected. Pure functions.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import {
 
 type Join = MembershipEvent & { kind: "join" };
 
-/** A member of that name which was heard of within so many heartbeats is no dead one whose place is free. */
+/** A member whose last message is at most this many heartbeats old is alive: its name is taken. */
 const LIVELY_HEARTBEATS = 2;
 
 /** Answers a join. */
@@ -42,13 +42,13 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
     const refused = { kind: "refused", member: name, reasons } as const;
     return { state, actions: [{ do: "refuse", reasons }, { do: "report", event: refused }] };
   }
-  // Perhaps the process of that name is dead, and nobody has noticed yet. Without an answer the other asks again.
+  // Perhaps the process of that name is dead, which is not detected yet. Without an answer the newcomer asks again.
   if (present) return stay(state);
   const actions: Action[] = [{ do: "welcome", member: name }, ...otherNumerics(state, event)];
   return andThen({ state, actions }, (state) => take(state, event, now));
 }
 
-/** The log says so, since the number of workers now decides the result. */
+/** Reports that numerics are mixed: the result now depends on which worker computes what. */
 function otherNumerics({ credentials }: RunState, { member, request: { identity } }: Join): Action[] {
   const runsNumerics = credentials?.identity.numericsFingerprint, numerics = identity.numericsFingerprint;
   if (runsNumerics === undefined || runsNumerics === numerics) return [];
@@ -78,7 +78,7 @@ function reasonsToRefuse(
       ? { run: Math.max(last, step), candidate: Math.max(last, step) }
       : { run: last, candidate: step },
   );
-  // One that was there before may have carried out a commit of an earlier coordinator that nobody else got.
+  // One that was a member before may have applied a commit of an earlier coordinator that no other member got.
   if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
     reasons.push(
@@ -121,7 +121,7 @@ export function participantOf(
   };
 }
 
-/** Nobody is left, and one comes back who was there at the last commit, and has carried it out or can do so. */
+/** No member is left, and one comes back that was a member at the last commit, and has applied it or can do so. */
 function hasTheState(state: RunState, { nonce, step }: Participant): boolean {
   if (state.members.size > 0 || !state.recentlyLost.has(nonce)) return false;
   return step === state.step || step === committedStep(state);

@@ -1,5 +1,5 @@
 /**
- * Who may be a member: replicas that would not end with the same bits are turned away, with what differs by name.
+ * Which workers may join: replicas that would not end with the same bits are rejected at join, with the fields that differ.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { ReplicaIdentity } from "../replica/replica.ts";
 import type { Credentials } from "../state/run_state.ts";
 
 /**
- * Everything in which a candidate differs.
+ * All differences between a candidate and the run.
  *
  * @param wanted what the run has: all of it once a member was admitted, before that only the configuration; where it is
  *   `mixed`, numerics may differ
@@ -35,7 +35,7 @@ export function refusalReasons(
     if (!wanted.mixed) compare("numerics", run, yours);
   }
   compare("step", steps.run, steps.candidate);
-  // Different parameters, corpora or steps have different states anyway: say so only where nothing else explains it.
+  // Different parameters, corpora or steps imply different states: reported only where nothing else explains it.
   if (wanted.stateHash && reasons.length === 0) {
     compare(`hash of the state at step ${steps.run}`, wanted.stateHash, candidate.stateHash);
   }
