@@ -245,7 +245,7 @@ export interface RunState {
 export type Action =
   /** Answer the join that is being handled. */
   | { do: "welcome"; member: string }
-  | { do: "refuse"; reasons: string[] }
+  | { do: "refuse"; reasons: string[]; retry?: true }
   | { do: "postpone" }
   /** Look up what is on record of the run up to a step, and put later records aside. */
   | { do: "recall"; step: number }

@@ -125,11 +125,11 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
   if (answer.kind === "welcome") {
     return { ...answer.message, term: answer.term, generation: answer.generation };
   }
-  const { reasons } = answer.message;
+  const { reasons, retry } = answer.message;
   const words = `the run "${run}" does not admit ${member}:\n${
     reasons.map((reason) => `  ${reason}`).join("\n")
   }`;
-  throw mayPass(reasons) ? new TransientError(words) : new RunError(words);
+  throw retry ? new TransientError(words) : new RunError(words);
 }
 
 /**
@@ -205,12 +205,4 @@ export async function askCoordinator<K extends Kind>(
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/**
- * Whether a refusal may pass: the run goes on from another step than the one that the candidate was told before it made itself
- * ready, or a process that is dead still has its name.
- */
-export function mayPass(reasons: readonly string[]): boolean {
-  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
 }
