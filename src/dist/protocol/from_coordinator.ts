@@ -145,10 +145,10 @@ export const FROM_COORDINATOR = {
     round: z.strictObject({
       localSteps: leaves(),
       /**
-       * The mean of a round may be computed again, where the round was opened again, or over fewer leaves, without a lost member:
-       * `lo` is the generation in which the round was opened, `hi` the number of leaves that count.
+       * The mean of a round may be computed again, where the round was opened again, or over fewer leaves, without a lost member: `openedIn`
+       * is the generation in which the round was opened, `leaves` how many count.
        */
-      attempt: z.strictObject({ lo: word(), hi: word() }),
+      attempt: z.strictObject({ openedIn: word(), leaves: word() }),
     }).optional(),
   }),
   /** Validation micro-batches of each member. */
