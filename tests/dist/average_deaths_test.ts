@@ -132,7 +132,7 @@ Deno.test("a round does not wait for lost members, and does not ask them for the
   assert.deepEqual(report.event.committed.round, [1, 2]);
   const commit = orderOf(paper.state);
   assert.ok(commit?.kind === "commit");
-  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { lo: 1, hi: 2 } });
+  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { openedIn: 1, leaves: 2 } });
   paper.beat(1);
   assert.equal(paper.stage, "committing", "local steps are no end of the round");
   paper.beat(2);

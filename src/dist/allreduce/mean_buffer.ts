@@ -48,8 +48,10 @@ export class Means {
   of(step: number, attempt?: Attempt): Float32Array | undefined {
     const buffer = this.#buffers.get(step);
     if (buffer?.have.size !== this.#parts) return undefined;
-    const { lo, hi } = attempt ?? buffer.attempt;
-    return buffer.attempt.lo === lo && buffer.attempt.hi === hi ? buffer.values : undefined;
+    const { openedIn, leaves } = attempt ?? buffer.attempt;
+    return buffer.attempt.openedIn === openedIn && buffer.attempt.leaves === leaves
+      ? buffer.values
+      : undefined;
   }
 
   /**
@@ -65,7 +67,7 @@ export class Means {
     const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
     if (!buffer || isLater(buffer.attempt, frame)) return false;
     if (isLater(frame, buffer.attempt)) buffer.have.clear();
-    buffer.attempt = { lo: frame.lo, hi: frame.hi };
+    buffer.attempt = { openedIn: frame.openedIn, leaves: frame.leaves };
     decode(this.codec, frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
@@ -91,12 +93,12 @@ export class Means {
   #begin(step: number): MeanBuffer | undefined {
     if (this.#buffers.size >= this.#most && !this.#makeRoom(step)) return undefined;
     const values = this.#spare.pop() ?? new Float32Array(this.size);
-    const buffer = { values, have: new Set<number>(), attempt: { lo: 0, hi: Infinity } };
+    const buffer = { values, have: new Set<number>(), attempt: { openedIn: 0, leaves: Infinity } };
     this.#buffers.set(step, buffer);
     return buffer;
   }
 }
 
 function isLater(one: Attempt, other: Attempt): boolean {
-  return one.lo > other.lo || (one.lo === other.lo && one.hi < other.hi);
+  return one.openedIn > other.openedIn || (one.openedIn === other.openedIn && one.leaves < other.leaves);
 }

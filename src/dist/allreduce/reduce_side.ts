@@ -114,7 +114,7 @@ export class ReduceSide {
       open.bytesSent += frame.payload.length;
       return open.window.receive(frame, now);
     }
-    if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
+    if (frame.openedIn !== open.of.openedIn || frame.leaves !== countOf(open.of)) return false; // of an earlier attempt
     if (!open.window.makes(frame.part)) return false;
     open.bytesReceived += open.window.bytesOf(frame.part);
     open.window.acknowledge(frame.sender, frame.part, now);
@@ -135,7 +135,7 @@ export class ReduceSide {
     const { sizes, effects } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
+    const whole = { step, parts, openedIn: of.openedIn, leaves: countOf(of), tokens, lossSum, finite: true };
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member receives from all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
     return new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {

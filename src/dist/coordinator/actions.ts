@@ -64,8 +64,10 @@ export class Actions {
     switch (action.do) {
       case "welcome":
         return message?.respond?.(encodeWelcome(state, action.member, partElements));
-      case "refuse":
-        return message?.respond?.(encodeControl(fieldsOf(state, "refuse"), { reasons: action.reasons }));
+      case "refuse": {
+        const { do: _, ...refusal } = action;
+        return message?.respond?.(encodeControl(fieldsOf(state, "refuse"), refusal));
+      }
       case "postpone":
         return message?.respond?.(encodeAlive(state));
       case "recall":

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { refusalReasons } from "./compatibility.ts";
+import { type Reason, refusalFor, refusalReasons } from "./compatibility.ts";
 import { admit, isWaitingForWorkers, reasonToWait } from "../steps/between_steps.ts";
 import type { MembershipEvent } from "../state/events.ts";
 import {
@@ -39,8 +39,9 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
   }
   const reasons = reasonsToRefuse(state, event, present, now);
   if (reasons.length > 0) {
-    const refused = { kind: "refused", member: name, reasons } as const;
-    return { state, actions: [{ do: "refuse", reasons }, { do: "report", event: refused }] };
+    const refusal = refusalFor(reasons);
+    const refused = { kind: "refused", member: name, reasons: refusal.reasons } as const;
+    return { state, actions: [refusal, { do: "report", event: refused }] };
   }
   // Perhaps the process of that name is dead, which is not detected yet. Without an answer the newcomer asks again.
   if (present) return stay(state);
@@ -60,9 +61,9 @@ function reasonsToRefuse(
   { member: name, request, step, term }: Join,
   present: Participant | undefined,
   now: number,
-): string[] {
+): Reason[] {
   const { plan, credentials, stage, generation } = state;
-  if (stage.kind === "ended") return ["members: the run has ended"];
+  if (stage.kind === "ended") return [{ text: "members: the run has ended", mayPass: false }];
   const hasBegun = generation > 0;
   const last = committedStep(state);
   const reasons = refusalReasons(
@@ -81,9 +82,10 @@ function reasonsToRefuse(
   // One that was a member before may have applied a commit of an earlier coordinator that no other member got.
   if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
-    reasons.push(
-      `name: there is a member ${name} already; another machine needs another name: --machine.name`,
-    );
+    reasons.push({
+      text: `name: there is a member ${name} already; another machine needs another name: --machine.name`,
+      mayPass: true, // a process that is dead still has its name for a while
+    });
   }
   return reasons;
 }

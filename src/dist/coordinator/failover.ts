@@ -6,7 +6,7 @@
  * @module
  */
 
-import { refusalReasons } from "./compatibility.ts";
+import { refusalFor, refusalReasons } from "./compatibility.ts";
 import { reasonToWait } from "../steps/between_steps.ts";
 import type { MembershipEvent } from "../state/events.ts";
 import type { RunRecord } from "../replica/plan.ts";
@@ -52,7 +52,7 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
         run: event.step,
         candidate: event.step,
       });
-      if (reasons.length > 0) return { state, actions: [{ do: "refuse", reasons }] };
+      if (reasons.length > 0) return { state, actions: [refusalFor(reasons)] };
       const arrivals = new Map(stage.arrivals).set(event.member, event);
       const next = { ...above(state, event.term), stage: { ...stage, arrivals } };
       return andThen({ state: next, actions: [{ do: "postpone" }] }, (state) => decide(state, now));

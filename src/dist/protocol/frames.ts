@@ -21,12 +21,14 @@
  * | 56 | u8 | | length of `run` in bytes |
  * | 57 | u8 | | length of `sender` in bytes |
  * | 58 | u16 | | 0 |
- * | 60 | text | run | name of the run |
+ * | 60 | u32 | openedIn | in a mean and its acknowledgement: the generation in which the step was opened |
+ * | 64 | u32 | leaves | in a mean and its acknowledgement: how many leaves count |
+ * | 68 | u32 | vector | in `fetch` and `piece`: number of the vector of a state |
+ * | 72 | text | run | name of the run |
  * | … | text | sender | name of the member or reducer, or "coordinator" |
  * | … | bytes | payload | |
  *
- * In a mean and its acknowledgement `lo` is the generation in which the step was opened and `hi` how many leaves count: a
- * round's mean may be computed again, without a member that was lost.
+ * `openedIn` and `leaves` tell apart the attempts at the mean of a round, which may be computed again without a lost member.
  *
  * A sum is identified by (run, step, lo, hi, part): its bytes don't depend on the member that computed it. Term and generation are
  * the fencing tokens of orders.
@@ -79,7 +81,7 @@ export const KINDS = {
   // between members, about a pinned state
   inspect: 64, //   requests its description; answered with `manifest`
   manifest: 65, //  its vectors and its hash
-  fetch: 66, //     requests part `part` of its vector number `lo`; answered with `piece`
+  fetch: 66, //     requests part `part` of vector `vector`; answered with `piece`
   piece: 67, //     one part of a vector, or of a text
   // to the coordinator, about the run's text
   text: 68, //      requests its description; answered with `contents`
@@ -114,6 +116,12 @@ export interface Frame {
   lo: number;
   /** One past its last micro-batch. */
   hi: number;
+  /** The generation in which the step of a mean was opened. */
+  openedIn: number;
+  /** Leaves that count in a mean. */
+  leaves: number;
+  /** Number of the vector of a state, from 0. */
+  vector: number;
   /** Which part of the vector the payload is, from 0. */
   part: number;
   /** Number of parts of the vector. */
@@ -143,7 +151,7 @@ export type Refusal =
 
 const MAGIC = 0x424f4d46; // "FMOB"
 const CHECKED_FROM = 8;
-const NAMES_FROM = 60;
+const NAMES_FROM = 72;
 const NAME_BYTES = 64;
 
 /** The most bytes of a frame that are not payload. */
@@ -208,6 +216,9 @@ export function composeFrame(
       view.setUint8(56, fields.run.length);
       view.setUint8(57, fields.sender.length);
       view.setUint16(58, 0);
+      view.setUint32(60, fields.openedIn ?? 0, true);
+      view.setUint32(64, fields.leaves ?? 0, true);
+      view.setUint32(68, fields.vector ?? 0, true);
       bytes.set(names, NAMES_FROM);
       payload.write(bytes.subarray(payloadFrom));
       view.setUint32(4, crc32(bytes.subarray(CHECKED_FROM)), true);
@@ -281,6 +292,9 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
     parts: view.getUint32(36, true),
     tokens: view.getFloat64(40, true),
     lossSum: view.getFloat64(48, true),
+    openedIn: view.getUint32(60, true),
+    leaves: view.getUint32(64, true),
+    vector: view.getUint32(68, true),
     payload: WITH_PART.has(kind) ? bytes.subarray(payloadFrom) : bytes.slice(payloadFrom),
   };
 }

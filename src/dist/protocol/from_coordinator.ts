@@ -125,8 +125,12 @@ export const FROM_COORDINATOR = {
     work: stepOfVectors.optional(),
     ...exchangeSizes,
   }),
-  /** What differs, one line each. */
-  refuse: z.strictObject({ reasons: z.array(line()).min(1).max(100) }),
+  refuse: z.strictObject({
+    /** What differs, one line each. */
+    reasons: z.array(line()).min(1).max(100),
+    /** Whether all of it may be gone when the worker asks again. */
+    retry: z.literal(true).optional(),
+  }),
   /** Subtrees of each member, in a round its leaf. A process that is not named is not a member. */
   assign: z.strictObject({ ranges, round: round.optional() }),
   /** How all members end the step. */
@@ -141,10 +145,10 @@ export const FROM_COORDINATOR = {
     round: z.strictObject({
       localSteps: leaves(),
       /**
-       * The mean of a round may be computed again, where the round was opened again, or over fewer leaves, without a lost member:
-       * `lo` is the generation in which the round was opened, `hi` the number of leaves that count.
+       * The mean of a round may be computed again, where the round was opened again, or over fewer leaves, without a lost member: `openedIn`
+       * is the generation in which the round was opened, `leaves` how many count.
        */
-      attempt: z.strictObject({ lo: word(), hi: word() }),
+      attempt: z.strictObject({ openedIn: word(), leaves: word() }),
     }).optional(),
   }),
   /** Validation micro-batches of each member. */

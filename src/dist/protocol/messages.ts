@@ -101,7 +101,9 @@ function read(schema: z.ZodType, payload: Uint8Array): unknown {
 }
 
 /** Whether the numbers of a frame are valid for its kind. */
-function hasSoundNumbers({ kind, lo, hi, part, parts, tokens, generation }: Frame): boolean {
+function hasSoundNumbers(
+  { kind, lo, hi, part, parts, tokens, generation, openedIn, leaves }: Frame,
+): boolean {
   switch (kind) {
     case "offer":
       return lo < hi;
@@ -110,7 +112,7 @@ function hasSoundNumbers({ kind, lo, hi, part, parts, tokens, generation }: Fram
     case "sum":
       return lo < hi && part < parts;
     case "mean": // of an attempt that was opened in an earlier generation, or this one
-      return lo <= generation && hi > 0 && part < parts;
+      return openedIn <= generation && leaves > 0 && part < parts;
     default:
       return true;
   }

@@ -53,7 +53,7 @@ export function isSoundForWorker(frame: Received, known: KnownRun): boolean {
     case "pull":
       return frame.parts === Math.ceil(replica.size / partElements);
     case "mean":
-      return frame.hi <= microBatches; // of a round are members with work, each at least a micro-batch
+      return frame.leaves <= microBatches; // of a round are members with work, each at least a micro-batch
     default:
       return true;
   }

@@ -245,7 +245,7 @@ export interface RunState {
 export type Action =
   /** Answer the join that is being handled. */
   | { do: "welcome"; member: string }
-  | { do: "refuse"; reasons: string[] }
+  | { do: "refuse"; reasons: string[]; retry?: true }
   | { do: "postpone" }
   /** Look up the record of the run up to a step, and set later records aside. */
   | { do: "recall"; step: number }

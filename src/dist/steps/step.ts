@@ -140,7 +140,7 @@ function commit(
     loss,
     tokens,
     crcs: steps.flatMap(({ samples }) => samples),
-    ...(round ? { round: { localSteps: round.localSteps, attempt: { lo: openedIn, hi: sums.length } } } : {}),
+    ...(round ? { round: { localSteps: round.localSteps, attempt: { openedIn, leaves: sums.length } } } : {}),
   };
   const next: RunState = {
     ...state,

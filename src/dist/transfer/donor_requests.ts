@@ -50,10 +50,10 @@ export function donorOver(transport: Transport, requests: DonorRequests): Donor 
     inspect: () => ask({ kind: "inspect" }, "manifest", isSound),
     fetch: (vector, part, bytes) =>
       ask(
-        { kind: "fetch", lo: vector, part },
+        { kind: "fetch", vector, part },
         "piece",
         (piece) =>
-          piece.step === step && piece.lo === vector && piece.part === part &&
+          piece.step === step && piece.vector === vector && piece.part === part &&
           piece.codec === "float32" && piece.payload.length === bytes,
       ),
   };

@@ -60,12 +60,12 @@ export class PinnedState {
 
   /** The answer to a request about this state; undefined where there is none. */
   async answer(
-    { kind, lo, part }: Pick<Frame, "kind" | "lo" | "part">,
+    { kind, vector, part }: Pick<Frame, "kind" | "vector" | "part">,
     from: Pick<Frame, "run" | "sender" | "step">,
   ): Promise<Uint8Array | undefined> {
     if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, await this.manifest());
-    const payload = kind === "fetch" ? this.part(lo, part) : undefined;
-    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+    const payload = kind === "fetch" ? this.part(vector, part) : undefined;
+    return payload && encodeFrame({ ...from, kind: "piece", vector, part, codec: "float32", payload });
   }
 }
 

@@ -85,6 +85,16 @@ Deno.test("a rejected join names the fields that differ", () => {
   );
 });
 
+Deno.test("a rejected worker may ask again where all reasons may pass", () => {
+  const paper = new Paper();
+  const isRetried = (...args: Parameters<Paper["join"]>) =>
+    paper.join(...args).some((action) => action.do === "refuse" && action.retry === true);
+  assert.ok(isRetried("a", {}, 3)); // the step
+  paper.join("a");
+  assert.ok(isRetried("a", { nonce: "another a" })); // the name
+  assert.ok(!isRetried("a", { nonce: "another a", configHash: "b".repeat(64) }));
+});
+
 Deno.test("a mixed run admits other numerics, and says so; everything else must agree as ever", () => {
   const paper = new Paper({ mixed: true });
   paper.join("a");

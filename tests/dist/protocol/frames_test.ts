@@ -32,6 +32,9 @@ function randomFrame(seed: number): Frame {
     hi: word(7),
     part: word(8),
     parts: word(9),
+    openedIn: word(200),
+    leaves: word(201),
+    vector: word(202),
     tokens: word(10) * 2 ** 20,
     lossSum: pick([uniform(11) * 1e300, -0, 5e-324, NaN, Infinity], 12),
     finite: word(13) % 2 === 0,
@@ -116,7 +119,7 @@ Deno.test("an invalid name is rejected, wherever it comes from", () => {
   const from = (name: string) => {
     const wanted = new TextEncoder().encode(name);
     const bytes = encodeFrame({ kind: "ack", run: "r", sender: "x".repeat(wanted.length) });
-    bytes.set(wanted, 61);
+    bytes.set(wanted, 73);
     return decodeFrame(sealed(bytes), "r");
   };
   assert.ok("kind" in from("worker-0"));
