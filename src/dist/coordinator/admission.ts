@@ -80,7 +80,9 @@ function reasonsToRefuse(
       : { run: last, candidate: step },
   );
   // One that was a member before may have applied a commit of an earlier coordinator that no other member got.
-  if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
+  if (hasBegun && term === 0 && step > last) {
+    reasons.push({ text: `step: the run has ${last}, you have ${step}`, mayPass: true });
+  }
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
     reasons.push({
       text: `name: there is a member ${name} already; another machine needs another name: --machine.name`,

@@ -48,7 +48,7 @@ export function refusalReasons(
     compareIdentities(wanted.identity, candidate.identity, reasons, compare);
     if (!wanted.mixed) compare("numerics", run, yours);
   }
-  compare("step", steps.run, steps.candidate);
+  compare("step", steps.run, steps.candidate, true); // the run may have continued while the worker prepared itself
   // Different parameters, corpora or steps imply different states: reported only where nothing else explains it.
   if (wanted.stateHash && reasons.length === 0) {
     compare(`hash of the state at step ${steps.run}`, wanted.stateHash, candidate.stateHash);

@@ -125,11 +125,11 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
   if (answer.kind === "welcome") {
     return { ...answer.message, term: answer.term, generation: answer.generation };
   }
-  const { reasons } = answer.message;
+  const { reasons, retry } = answer.message;
   const message = `the run "${run}" rejected ${member} at join:\n${
     reasons.map((reason) => `  ${reason}`).join("\n")
   }`;
-  throw mayPass(reasons) ? new TransientError(message) : new RunError(message);
+  throw retry ? new TransientError(message) : new RunError(message);
 }
 
 /**
@@ -205,12 +205,4 @@ export async function askCoordinator<K extends Kind>(
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/**
- * Whether a rejection is temporary: the run has moved on from the step that the candidate was told while it prepared, or a dead
- * process still has its name.
- */
-export function mayPass(reasons: readonly string[]): boolean {
-  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
 }
