@@ -1,7 +1,7 @@
 /**
- * The coordinator: it tells workers who computes what, averages what they computed, and ends each step. It holds no
- * model. What it decides is in `coordinator/state_machine.ts` and `steps/`, how vectors travel in `allreduce/`; here both
- * meet the message bus, the clock and the caller.
+ * The coordinator: it assigns micro-batches to workers, reduces their gradient sums, and commits each step. It holds no model.
+ * Decisions are made in `coordinator/state_machine.ts` and `steps/`, vectors are reduced in `allreduce/`; this file connects both
+ * to the message bus, the clock and the caller.
  *
  * @module
  */
@@ -30,16 +30,16 @@ import { partElementsFor, ReduceSide } from "./allreduce/reduce_side.ts";
 import { gathering } from "./coordinator/failover.ts";
 import { COORDINATOR, type Message, subjects, type Transport } from "./protocol/transport.ts";
 
-/** Milliseconds between two looks at the clock. */
+/** Milliseconds between two ticks of the clock. */
 const TICK = 100;
 
 /**
  * Coordinates a run until its last step, or until the signal.
  *
  * @returns how it ended
- * @throws {RunError} where another coordinator serves the run or takes it over, the server's messages are too small, members
- *   end with different states, or nobody is left who has the run's state
- * @throws {RangeError} where the name of the run is not one
+ * @throws {RunError} where another coordinator serves the run or takes it over, the server's message size is too small, members
+ *   end with different states, or no worker is left that has the run's state
+ * @throws {RangeError} where the name of the run is invalid
  *
  * @example
  * ```ts ignore
@@ -65,7 +65,7 @@ class Coordinator {
   readonly #checkpoints: CheckpointExchange;
   readonly #actions: Actions;
   readonly #gate: FreezeGuard;
-  /** Messages that were not taken, by reason. */
+  /** Dropped messages, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
   #isConnected = true;
@@ -132,7 +132,7 @@ class Coordinator {
     });
   }
 
-  /** Listens until nobody is left. */
+  /** Serves the run until all have left. */
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
@@ -155,7 +155,7 @@ class Coordinator {
     options.signal?.addEventListener("abort", interrupt);
     options.hurry?.addEventListener("abort", hurry);
     transport.closed.then((error) => this.#gate.close(connectionLost(error)));
-    this.#over.promise.catch(() => {}); // it may end before it is awaited
+    this.#over.promise.catch(() => {}); // it may reject before it is awaited
     try {
       await transport.flush();
       options.onListening?.();
@@ -178,7 +178,7 @@ class Coordinator {
     return outcomeOf(this.#state, this.#dropped);
   }
 
-  /** Nobody has the residuals of a coordinator that is gone. */
+  /** The residuals of the previous coordinator are lost. */
   #reportLostResiduals(): void {
     const { plan, options: { takeOver, onEvent } } = this;
     if (!takeOver || !codecOf(plan.codec).hasFeedback) return;
@@ -189,7 +189,7 @@ class Coordinator {
   #receive(message: Message, from: (member: string) => string): void {
     const frame = decodeMessage(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
-    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // that is how another one asks
+    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // `hello` is how another coordinator asks
     if (isMine || message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
@@ -210,7 +210,7 @@ class Coordinator {
     return answerTo(this.#state, frame, this.partElements, now());
   }
 
-  /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */
+  /** From a process that is not a member, or before it became one. A sum is the same, whichever member computed it. */
   #isStale({ kind, sender, generation }: Frame): boolean {
     if (["join", "hello", "sum", "reducer"].includes(kind)) return false;
     const { members, candidates, reducers } = this.#state;
@@ -225,7 +225,7 @@ class Coordinator {
     return isSoundReport(frame, work, this.partElements);
   }
 
-  /** Answers of another version of the protocol tell the sender which one is spoken here. */
+  /** Answers a message of another protocol version with the version of this one. */
   #refuse(refusal: Refusal, message: Message): void {
     this.#count(refusal.refused);
     if (refusal.refused !== "version") return;
@@ -254,18 +254,18 @@ class Coordinator {
     this.#handle({ kind: "tick", blockedSince: this.#vectors.blockedSince() });
   }
 
-  /** Without the server nothing goes on, and nobody else can tell. */
+  /** Without the server the run is paused, and only the coordinator can report that. */
   #reportConnection(): void {
     const { transport: { isConnected }, options } = this;
     if (isConnected === this.#isConnected) return;
     this.#isConnected = isConnected;
     const reason = isConnected
       ? "connected to the NATS server again"
-      : "waiting for the NATS server to be there again";
+      : "waiting for the NATS server to be reachable again";
     options.onEvent?.({ kind: "waiting", reason });
   }
 
-  /** A process that died has nobody listening in its place, which the server knows at once. */
+  /** A dead process no longer listens on its subject, which the server knows at once. */
   #probe(): void {
     const { run, heartbeatSeconds } = this.plan;
     const { members, candidates, reducers } = this.#state;
@@ -285,5 +285,5 @@ class Coordinator {
 }
 
 function connectionLost(error: Error | undefined): Error {
-  return error ?? new RunError("the connection to the NATS server was closed while the run went on");
+  return error ?? new RunError("the connection to the NATS server was closed during the run");
 }

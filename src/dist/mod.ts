@@ -1,5 +1,5 @@
 /**
- * The distribution's door: what the rest of `src` uses of it. Nothing outside imports past it.
+ * The interface of the distributed runtime: what the rest of `src` uses of it. Nothing outside imports its other files.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * A worker: serves a replica to a run. It joins, carries out the coordinator's orders one after the other, hands out its
- * sums when they are pulled, collects the mean, and leaves when the run ends. One that finds itself out, because it was
- * frozen or cut off for a while or because another coordinator has taken over, joins again.
+ * A worker serves a replica to a run. It joins, carries out the coordinator's orders one after the other, sends its sums when they
+ * are pulled, collects the mean, and leaves when the run ends. A worker that is no longer a member, because it was paused or
+ * disconnected for a while or after a failover, joins again.
  *
  * @module
  */
@@ -15,15 +15,14 @@ import { decodeOrder, isSoundForWorker, type KnownRun } from "./protocol/order_c
 import type { Replica } from "./replica/replica.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
-import type { WorkerOptions } from "./worker/options.ts";
+import type { ServeWorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.
  *
  * @throws what the replica throws, after the coordinator was told
- * @throws {RunError} where nobody coordinates the run and nobody takes it over, the replica is refused, or the run ends with an
- *   error
+ * @throws {RunError} where no coordinator serves the run, the replica is rejected at join, or the run ends with an error
  *
  * @example
  * ```ts ignore
@@ -34,7 +33,7 @@ import type { Range } from "./vectors/tree.ts";
 export async function runWorker(
   transport: Transport,
   replica: Replica,
-  options: WorkerOptions,
+  options: ServeWorkerOptions,
 ): Promise<void> {
   const { signal } = options;
   if (signal?.aborted) return;
@@ -54,8 +53,8 @@ export async function runWorker(
 }
 
 /**
- * A candidate has no state of the run yet; one that is ready has it and goes along; a member computes, too. Who is out was a
- * member, or a candidate, and does not know yet whether it will be one again.
+ * A candidate has no state of the run yet; a ready one has it and follows the steps; a member also computes. A worker that is out was
+ * removed from the run and is joining again.
  */
 type Standing = "candidate" | "ready" | "member" | "out";
 
@@ -73,7 +72,7 @@ class Worker {
   constructor(
     readonly transport: Transport,
     readonly replica: Replica,
-    readonly options: WorkerOptions,
+    readonly options: ServeWorkerOptions,
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {
@@ -82,7 +81,7 @@ class Worker {
     this.#parts = assemble(transport, replica, options, welcome, {
       begin: (phase) => this.#begin(phase),
       fail: (error) => this.#fail(error),
-      goAlong: () => this.#goAlong(),
+      applyNext: () => this.#applyNext(),
     });
   }
 
@@ -118,13 +117,13 @@ class Worker {
     }
   }
 
-  /** Asks to leave: others go on, and the last one stays until its state is saved. */
+  /** Asks to leave: the other members continue, and the last one stays until its state is saved. */
   askToLeave(): void {
     this.#parts.departure.ask();
     this.#beat();
   }
 
-  /** Leaves at once. A checkpoint that is in flight is kept here. */
+  /** Leaves at once. A checkpoint in flight is kept on this machine. */
   hurry(): void {
     this.#parts.checkpoints.keep();
     this.#stop();
@@ -150,7 +149,7 @@ class Worker {
     }
   }
 
-  /** Lets the last micro-batch end, and tells the coordinator. */
+  /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
     await this.#parts.queue.idle();
     await this.#parts.checkpoints.idle();
@@ -164,7 +163,7 @@ class Worker {
     if ("refused" in frame) return this.#parts.link.refuse(frame);
     const sender = this.#parts.link.hear(frame);
     if (sender === "stale") return;
-    if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
+    if (sender === "other" && frame.kind !== "finish") return this.#joinAgain();
     switch (frame.kind) {
       case "pull":
         return this.#parts.executor.vectors.pull(frame);
@@ -174,15 +173,15 @@ class Worker {
         const error = errorOf(frame.message);
         return error ? this.#fail(error) : this.#stop();
       }
-      case "out": // who wants to leave may go: another coordinator would not know of it
-        return this.#parts.departure.isAsked ? this.#stop() : this.#comeBack();
+      case "out": // a worker that wants to leave may do so: a new coordinator would not know of it
+        return this.#parts.departure.isAsked ? this.#stop() : this.#joinAgain();
       case "takeover":
         return this.#follow(frame);
       case "assign":
         return this.#assign(frame);
       case "commit":
         this.#parts.executor.note(frame.step, frame.message);
-        return this.#goAlong();
+        return this.#applyNext();
       default:
         return this.#obey(frame);
     }
@@ -195,15 +194,15 @@ class Worker {
     if (!this.#parts.executor.vectors.takeMean(frame)) return;
     const { sender, step, lo, hi, part } = frame;
     this.#parts.reporter.transfer(sender, { kind: "ack", step, lo, hi, part });
-    this.#goAlong(); // a reducer's part may come after the coordinator's commit
+    this.#applyNext(); // a reducer's part may come after the coordinator's commit
   }
 
-  /** Computes what is assigned. Who is not named is no member. */
+  /** Computes the assigned subtrees. A worker that is not named is no member. */
   #assign(order: ReceivedOf<"assign">): void {
     const { ranges: all, round } = order.message;
     const { member } = this.options;
     const ranges = all[member];
-    if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
+    if (!ranges) return this.#standing === "member" ? this.#joinAgain() : undefined;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
@@ -216,8 +215,8 @@ class Worker {
     this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }
 
-  /** Ends the steps that are committed and complete. */
-  #goAlong(): void {
+  /** Applies a step that is committed and complete. */
+  #applyNext(): void {
     if (this.#standing === "candidate" || this.#standing === "out" || !this.#parts.executor.canApply) return;
     this.#wanted = [];
     this.#start("commit", async () => {
@@ -229,7 +228,7 @@ class Worker {
     });
   }
 
-  /** Takes over a member's state. */
+  /** Gets a member's state by state transfer. */
   #follow(order: ReceivedOf<"takeover">): void {
     if (this.#standing === "member" || this.#standing === "out" || this.#parts.catchUp.repeat(order)) {
       return;
@@ -240,8 +239,8 @@ class Worker {
     this.#start("takeover", () => this.#parts.catchUp.takeOver(order, () => this.#isEnding, restored));
   }
 
-  /** Joins again, since the run goes on without this worker. */
-  #comeBack(): void {
+  /** Joins again, since the run continues without this worker. */
+  #joinAgain(): void {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
     this.#wanted = [];
@@ -263,7 +262,7 @@ class Worker {
     await this.#beat();
   }
 
-  /** Carries out an order between steps, once however often it comes. */
+  /** Carries out an order between steps, once, however often it is repeated. */
   #obey(order: Received): void {
     if (!isDuty(order)) return;
     if (order.kind === "save") this.#parts.checkpoints.repeat(order.step);
@@ -283,7 +282,7 @@ class Worker {
     if (!this.#isEnding) this.#parts.queue.start(key, work);
   }
 
-  /** Tells that this worker lives; the answer is the order that it still has to carry out. */
+  /** Sends a heartbeat; the answer is the order that this worker still has to carry out. */
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
@@ -305,7 +304,7 @@ class Worker {
     });
   }
 
-  /** Nobody answers a worker that wants to leave: perhaps nobody else has its state. */
+  /** Leaves without an answer, and keeps the state, which perhaps no other worker has. */
   async #goUnheard(): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;

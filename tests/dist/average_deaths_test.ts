@@ -14,7 +14,7 @@ import { storm } from "./support/weather.ts";
 
 const diloco = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
 
-Deno.test("who dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
+Deno.test("a member that dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
   const size = 70_000, partBytes = 256 * 1024; // 2 parts
   const paper = [averagingToy({ size }), averagingToy({ size }), averagingToy({ size })];
   const [a, b, c] = assignRanges(8, [1, 1, 1]);
@@ -115,7 +115,7 @@ const droppedIn = (actions: Action[]) =>
     action.do === "report" && action.event.kind === "dropped" ? [action.event.member] : []
   );
 
-Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for its sum again", () => {
+Deno.test("a round does not wait for lost members, and does not ask them for their sums again", () => {
   const paper = roundOfFour();
   const round = { localSteps: 2, shares: { a: [0, 1], b: [1, 2], c: [2, 3], d: [3, 3] } };
   const ranges = { a: [[0, 1]], b: [[1, 2]], c: [[2, 3]], d: [] };
@@ -132,7 +132,7 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   assert.deepEqual(report.event.committed.round, [1, 2]);
   const commit = orderOf(paper.state);
   assert.ok(commit?.kind === "commit");
-  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { lo: 1, hi: 2 } });
+  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { openedIn: 1, leaves: 2 } });
   paper.beat(1);
   assert.equal(paper.stage, "committing", "local steps are no end of the round");
   paper.beat(2);
@@ -148,7 +148,7 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   assert.deepEqual(averageOf(again, without), ["c"]);
 });
 
-Deno.test("a round that nobody is left of is skipped, and one with a bad number names its micro-batch", () => {
+Deno.test("a round without any member left is skipped, and one with a bad number names its micro-batch", () => {
   const paper = roundOfFour();
   for (const member of "abc") paper.do({ kind: "leave", member });
   assert.equal(paper.stage, "committing");

@@ -59,7 +59,7 @@ async function runWithLoss(url: string, point: FaultPoint, way: WayToDie) {
   return { outcome, steps, dropped };
 }
 
-Deno.test("a worker process that is killed or frozen in a round is left out of it, and the others go on", async () => {
+Deno.test("a worker process that is killed or frozen in a round is left out of it, and the others continue", async () => {
   await using server = await startNatsServer();
   const cases: [FaultPoint, WayToDie][] = [
     ["before-forward", "SIGKILL"],

@@ -66,7 +66,7 @@ Deno.test("two rounds of two members, computed by hand: they go downhill, weight
   }
 });
 
-Deno.test("one local step of plain SGD, averaged plainly, trains as averaged gradients do", async () => {
+Deno.test("one local step of plain SGD, averaged plainly, trains as all-reduced gradients do", async () => {
   const diloco = { localSteps: 1, warmupSteps: 0, outer: PLAIN };
   for (const count of [1, 3]) {
     using bus = new MemoryBus();
@@ -126,7 +126,7 @@ Deno.test("a round sends as much as a step does, whatever its length", async () 
   assert.deepEqual(steps.map((step) => step.bytesReceived), steps.map((step) => step.bytesSent));
 });
 
-Deno.test("a coordinator that dies in a round is replaced: the round is the same, and nobody takes its steps again", async () => {
+Deno.test("a coordinator that dies in a round is replaced: the round is the same, and no member takes its steps again", async () => {
   const diloco = { localSteps: 3, warmupSteps: 1, outer: DILOCO };
   const changes = {
     diloco,
@@ -158,7 +158,7 @@ Deno.test("a coordinator that dies in a round is replaced: the round is the same
   }
 });
 
-Deno.test("a run that goes on with the same members ends as if it had not stopped; a newcomer has the first one's moments", async () => {
+Deno.test("a run that resumes with the same members ends as if it had not stopped; a newcomer has the first one's moments", async () => {
   const diloco = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
   const changes = { diloco, steps: 11, startWorkers: 2, minWorkers: 2 };
   using bus = new MemoryBus();
@@ -186,7 +186,7 @@ Deno.test("a run that goes on with the same members ends as if it had not stoppe
   assert.deepEqual(await others[0].hashes(), await others[1].hashes());
 });
 
-Deno.test("every member copies its moments for a checkpoint; one that can't write them is told of", async () => {
+Deno.test("every member copies its moments for a checkpoint; one that can't write them is reported", async () => {
   using bus = new MemoryBus();
   const replicas = [averagingToy(), averagingToy(), averagingToy()];
   toyOf(replicas[2]).saveOwn = () => Promise.reject(new Error("no space"));
@@ -203,7 +203,7 @@ Deno.test("every member copies its moments for a checkpoint; one that can't writ
   assert.deepEqual(told[0], { kind: "unkept", member: "worker-2", step: 5, error: "no space" });
 });
 
-Deno.test("a bad number in anybody's local steps skips the round for all, moments and all", async () => {
+Deno.test("a bad number in any member's local steps skips the round for all, moments and all", async () => {
   const diloco = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
   const bad: ToyOptions = {
     alter: ({ gradient }, step, microBatch) => {
@@ -226,7 +226,7 @@ Deno.test("a bad number in anybody's local steps skips the round for all, moment
   assert.equal(toyOf(replicas[1]).updates, 6, "the local steps of the skipped round left nothing");
 });
 
-Deno.test("who joins takes over the run's state and its donor's moments, and computes from the next round on", async () => {
+Deno.test("a newcomer gets the run's state and its donor's moments, and computes from the next round on", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, { ...plan, steps: 60, startWorkers: 2 });
   const stays = averagingToy(run.patient),

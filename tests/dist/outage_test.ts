@@ -1,4 +1,4 @@
-/** The server is away for longer than anybody's silence is borne, over a bus in memory: nobody is lost, nothing is. @module */
+/** An outage of the server longer than the silence allowed, over a bus in memory: no member is lost, and no work. @module */
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
@@ -127,7 +127,7 @@ Deno.test("reducers outlive it", async () => {
 Deno.test("a state that was on its way to a newcomer goes on from where it was", async () => {
   using bus = new MemoryBus();
   const size = 500_000, small = { partBytes: 256 * 1024, windowBytes: 256 * 1024 };
-  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 60, ...small }));
+  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 30, ...small }));
   const replicas = [0, 1].map(() => new ToyReplica({ size, ...run.patient }));
   await run.start("first", replicas[0]);
   await run.step(2);

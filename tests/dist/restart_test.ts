@@ -84,7 +84,7 @@ function onlyFirst(step: number): Weather {
   };
 }
 
-Deno.test("a commit that one member only has seen is final: the others take its state over", async () => {
+Deno.test("a commit that one member only has seen is final: the others get its state", async () => {
   using bus = new MemoryBus(onlyFirst(4));
   const replicas = toys();
   const run = await runWithRestarts(bus, replicas, patientPlan, [{ point: "after-commit", step: 4 }]);
@@ -224,7 +224,7 @@ Deno.test("workers whose coordinator does not come back say so, and end after th
   assert.equal(events.filter(({ kind }) => kind === "alone").length, 1);
 });
 
-Deno.test("a second coordinator is turned away, whether the first one answers or is only slow", async () => {
+Deno.test("a second coordinator is refused, whether the first one answers or is only slow", async () => {
   using bus = new MemoryBus();
   const first = bus.connect();
   first.subscribe(subjects.from("toy", "*"), () => {}); // hears, and does not answer

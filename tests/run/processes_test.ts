@@ -212,7 +212,7 @@ Deno.test("a text of another content at the door is refused by name", async () =
   await until("the first has joined", () => hub.stderr().includes("first-0 joined"));
   const second = await start("train", ...join, "--machine.name=second", `--data=${other}`).ended;
   assert.equal(second.code, 1);
-  assert.match(second.stderr, /second-0.*does not admit.*\n.*SHA-256 of the corpus/);
+  assert.match(second.stderr, /rejected second-0 at join.*\n.*SHA-256 of the corpus/);
   first.kill("SIGINT");
   assert.equal((await first.ended).code, 130);
   hub.kill("SIGINT");

@@ -1,5 +1,5 @@
 /**
- * What the coordinator's actions do: they answer, order, collect and report. Decisions are made by then (`state_machine.ts`).
+ * Carries out the coordinator's actions: answers, orders, collects and reports. `state_machine.ts` has made the decisions.
  *
  * @module
  */
@@ -26,37 +26,37 @@ const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
   pin: "pinning",
 };
 
-/** What actions are done with. */
+/** What actions need. */
 export interface Means {
   /** To members, candidates and reducers. */
   readonly transport: Transport;
-  /** Values of a part of a vector. */
+  /** Values per part of a vector. */
   readonly partElements: number;
-  /** Sums and means, where the coordinator averages. */
+  /** Sums and means, where the coordinator is the reducer. */
   readonly vectors: ReduceSide;
-  /** What encoding the mean has lost. */
+  /** Error feedback of the mean's encoding. */
   readonly residuals: ResidualKeeper;
   /** The checkpoints of members on other machines. */
   readonly checkpoints: CheckpointExchange;
-  /** Who watches. */
+  /** The caller's callbacks. */
   readonly options: CoordinateOptions;
-  /** The state at present: what is done may already have changed it. */
+  /** The present state: an earlier action may have changed it. */
   readonly state: () => RunState;
-  /** Looks up what is on record up to a step, and goes on with it. */
+  /** Looks up the record up to a step, and continues from it. */
   readonly recall: (step: number) => void;
-  /** Nobody is left. */
+  /** No process is left: the coordination ends. */
   readonly end: () => void;
 }
 
-/** Does one action after the other. */
+/** Carries out one action after the other. */
 export class Actions {
   /** With these means. */
   constructor(readonly means: Means) {}
 
   /**
-   * Does one.
+   * Carries out one action.
    *
-   * @param message what it may answer
+   * @param message the request that it may answer
    */
   perform(action: Action, message?: Message): void {
     const { vectors, checkpoints, options, partElements } = this.means;
@@ -64,8 +64,10 @@ export class Actions {
     switch (action.do) {
       case "welcome":
         return message?.respond?.(encodeWelcome(state, action.member, partElements));
-      case "refuse":
-        return message?.respond?.(encodeControl(fieldsOf(state, "refuse"), { reasons: action.reasons }));
+      case "refuse": {
+        const { do: _, ...refusal } = action;
+        return message?.respond?.(encodeControl(fieldsOf(state, "refuse"), refusal));
+      }
       case "postpone":
         return message?.respond?.(encodeAlive(state));
       case "recall":
@@ -91,7 +93,7 @@ export class Actions {
     }
   }
 
-  /** Publishes the order of the stage to all, and lets residuals follow. */
+  /** Publishes the order of the stage to all, and opens or saves residuals with it. */
   #announce(state: RunState): void {
     const order = orderOf(state);
     if (!order) return;
@@ -100,7 +102,7 @@ export class Actions {
     if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
       residuals.open(order.step, Object.keys(order.message.ranges));
     }
-    const isToKeep = order.kind === "save" && order.step === step; // later they are those of another step
+    const isToKeep = order.kind === "save" && order.step === step; // later the residuals are those of another step
     if (isToKeep) residuals.save(step, order.message.members);
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
     const frame = encodeOrder(state, order);

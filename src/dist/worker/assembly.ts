@@ -1,5 +1,5 @@
 /**
- * What a worker is made of, each part connected with those that it needs.
+ * Creates the parts of a worker and connects each with those that it needs.
  *
  * @module
  */
@@ -13,38 +13,38 @@ import { CatchUp } from "./catch_up.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { Departure } from "./departure.ts";
 import type { Welcome } from "./join.ts";
-import type { WorkerOptions } from "./options.ts";
+import type { ServeWorkerOptions } from "./options.ts";
 import { Reporter } from "./reporter.ts";
 import { StepExecutor } from "./step_executor.ts";
 import { TaskQueue } from "./task_queue.ts";
 
-/** What parts ask of their worker. */
+/** Callbacks of the parts to their worker. */
 export interface WorkerEffects {
-  /** Something begins; throws where the worker is to do nothing any more. */
+  /** An activity begins; throws where the worker has ended. */
   begin(phase: string): void;
-  /** The worker can't go on. */
+  /** The worker can't continue. */
   fail(error: unknown): void;
-  /** A task has ended: a step that is committed may be ended next. */
-  goAlong(): void;
+  /** A task has ended: a committed step may be applied next. */
+  applyNext(): void;
 }
 
 /** The parts of a worker. */
 export interface WorkerParts {
   /** What is known of the coordinator. */
   link: CoordinatorLink;
-  /** What the worker says. */
+  /** The worker's messages. */
   reporter: Reporter;
   /** How it leaves. */
   departure: Departure;
-  /** What it does, one after the other. */
+  /** Its tasks, one at a time. */
   queue: TaskQueue;
-  /** What it does with its replica. */
+  /** The work on its replica. */
   executor: StepExecutor;
   /** Its part in checkpoints. */
   checkpoints: CheckpointWriter;
-  /** What encoding its sums has lost. */
+  /** Error feedback of its sums' encoding. */
   residuals: ResidualKeeper;
-  /** How it gets the state of the run. */
+  /** How it gets the state of the run by state transfer. */
   catchUp: CatchUp;
 }
 
@@ -52,7 +52,7 @@ export interface WorkerParts {
 export function assemble(
   transport: Transport,
   replica: Replica,
-  options: WorkerOptions,
+  options: ServeWorkerOptions,
   welcome: Welcome,
   effects: WorkerEffects,
 ): WorkerParts {
@@ -77,7 +77,7 @@ export function assemble(
   });
   const queue = new TaskQueue((answer) => reporter.publish(answer), (error) => effects.fail(error), () => {
     reporter.setPhase("ready");
-    effects.goAlong();
+    effects.applyNext();
   });
   const checkpoints = new CheckpointWriter(replica, {
     ...options,

@@ -1,6 +1,6 @@
 /**
- * How a candidate gets the state of the run: it follows the order to take it over from a member, and answers the order
- * again when it is repeated.
+ * How a candidate gets the state of the run: it carries out the order to get it from a member by state transfer, and answers the
+ * order again when it is repeated.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { isSoundManifest } from "../protocol/order_checks.ts";
 import type { Reporter } from "./reporter.ts";
 import type { StepExecutor } from "./step_executor.ts";
 
-/** To take a state over. */
+/** An order to get a state from a donor. */
 type Order = ReceivedOf<"takeover">;
 
-/** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
+/** Carries out orders for a state transfer. A later order ends an earlier one, whose donor is lost or whose state is too old. */
 export class CatchUp {
   #key = "";
   /** The answer to an order that was carried out. */
   #restored: { key: string; frame: Uint8Array } | undefined;
 
   /**
-   * Nothing was ordered.
+   * Nothing is ordered yet.
    *
    * @param patienceSeconds how long a donor may take for an answer before it is asked again
    */
@@ -38,7 +38,7 @@ export class CatchUp {
     return true;
   }
 
-  /** Takes note of an order: earlier ones are void. */
+  /** Accepts an order: earlier ones are void. */
   accept(order: Order): void {
     this.#key = keyOf(order);
   }
@@ -60,7 +60,7 @@ export class CatchUp {
     const { donor } = order.message;
     const key = keyOf(order);
     const isWanted = () => this.#key === key && !isEnding();
-    executor.effects.begin(`taking over the state of ${donor}`);
+    executor.effects.begin(`restoring the state of ${donor}`);
     const asked = {
       run: reporter.run,
       asker: reporter.member,

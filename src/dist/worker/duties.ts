@@ -1,5 +1,5 @@
 /**
- * What a worker does between two steps when it is told to, and what it answers.
+ * A worker's orders between two steps, and its answers.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export function isDuty(frame: Received): frame is Received & Duty {
   return kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
 }
 
-/** Which of all orders between steps one is. */
+/** Identifies an order between steps. */
 export function dutyKey({ kind, step, term, generation }: Duty): string {
   return `${kind} ${step} ${term} ${generation}`;
 }
@@ -55,7 +55,7 @@ export async function carryOut(
     }
     case "pin":
       if (order.message.donor !== member) return;
-      reporter.setPhase("copying its state for others");
+      reporter.setPhase("copying its state for newcomers");
       await executor.pin();
       return answer(encodeControl(reporter.fields("pinned"), {}));
     case "hash": {

@@ -1,5 +1,5 @@
 /**
- * What a worker says: each frame with its place in the run, and signs of life that tell what it does and that it moves on.
+ * The worker's messages: each frame with its place in the run (term, generation), and heartbeats that carry its phase and progress.
  *
  * @module
  */
@@ -19,13 +19,13 @@ import type { Range } from "../vectors/tree.ts";
 /** The reporter of one worker. */
 export class Reporter {
   #phase = "ready";
-  /** Rises with everything that the worker does. */
+  /** A counter that rises with everything that the worker does. */
   #progress = 0;
 
   /**
-   * A worker of a run that has not done anything.
+   * For a worker that has not done anything yet.
    *
-   * @param about what heartbeats tell of it: what it has sent and received so far, and whether it wants to leave
+   * @param about what heartbeats report: its traffic so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
@@ -42,13 +42,13 @@ export class Reporter {
     return { ...this.about.transferred(), staleOrders, malformedOrders };
   }
 
-  /** The worker does something else now. */
+  /** The worker's activity has changed. */
   setPhase(phase: string): void {
     this.#phase = phase;
     this.#progress++;
   }
 
-  /** What all frames of this worker say. */
+  /** The fields that all frames of this worker have. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
     const { run, member: sender, replica: { step }, link: { place: { term, generation } } } = this;
     return { kind, run, sender, term, generation, step };
@@ -59,7 +59,7 @@ export class Reporter {
     this.transport.publish(subjects.from(this.run, this.member), frame);
   }
 
-  /** Sends a part of a vector, or that one has come, to who averages it. */
+  /** Sends a part of a vector, or the acknowledgement of one, to its reducer. */
   transfer(reducer: string, fields: VectorFields, payload?: Composition): void {
     this.#progress++;
     const frame = composeFrame({ ...this.fields(fields.kind), ...fields }, payload);
@@ -73,12 +73,12 @@ export class Reporter {
     this.publish(encodeControl(named, { microBatches: reports, seconds }));
   }
 
-  /** Tells what became of a checkpoint. */
+  /** Reports the result of a checkpoint. */
   saved(step: number, result: SaveResult): void {
     this.publish(encodeControl({ ...this.fields("saved"), step }, result));
   }
 
-  /** Answers a newcomer who asks for the state that this worker has pinned. */
+  /** Answers a newcomer's request for the state that this worker has pinned. */
   answer({ data, respond }: Message, executor: StepExecutor): void {
     const question = decodeMessage(data, this.run);
     if ("refused" in question) return;
@@ -86,15 +86,15 @@ export class Reporter {
       .then((answer) => answer && respond?.(answer));
   }
 
-  /** Tells the coordinator that this worker leaves, and the error where that is why. */
+  /** Tells the coordinator that this worker leaves, with the error if that is why. */
   async leave(error?: unknown): Promise<void> {
     const why = error === undefined ? {} : { error: errorMessage(error) };
     const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
     const asked = askCoordinator(this.transport, this.run, this.member, leave, ["alive"]);
-    await asked.catch(() => {}); // nobody is left to be told
+    await asked.catch(() => {}); // no coordinator is left to be told
   }
 
-  /** A sign of life. */
+  /** A heartbeat. */
   status(): Uint8Array {
     const { traffic } = this;
     const leaving = this.about.isLeaving() ? { isLeaving: true } as const : {};

@@ -14,7 +14,7 @@ const SUMS = [{ member: "a", lo: 0, hi: 2 }, { member: "b", lo: 2, hi: 4 }];
 const VECTORS = [noise(VALUES, 1), noise(VALUES, 2)];
 const TOKENS = 7;
 
-/** An averaging on paper: what it asks for and sends is kept. */
+/** A reduction on paper: what it pulls and sends is recorded. */
 class Paper {
   readonly pulls: { sum: (typeof SUMS)[number]; part: number }[] = [];
   readonly asked: { lo: number; part: number }[] = [];
@@ -80,7 +80,7 @@ function decode(bytes: Uint8Array): Frame {
   return frame;
 }
 
-Deno.test("an averaging gives the weighted mean and its norm, in any order of answers", () => {
+Deno.test("a reduction gives the weighted mean and its norm, in any order of answers", () => {
   for (const takeLast of [false, true]) {
     const paper = new Paper(6);
     while (paper.norm === undefined) {
@@ -100,7 +100,7 @@ Deno.test("an averaging gives the weighted mean and its norm, in any order of an
   }
 });
 
-Deno.test("an averaging asks for no more than its window, in the order of the parts", () => {
+Deno.test("a reduction pulls no more than its window, in the order of the parts", () => {
   const paper = new Paper(4);
   assert.deepEqual(paper.pulls.map(({ sum, part }) => [sum.member, part]), [["a", 0], ["b", 0], ["a", 1], [
     "b",
@@ -110,7 +110,7 @@ Deno.test("an averaging asks for no more than its window, in the order of the pa
   assert.deepEqual(paper.pulls.slice(4).map(({ sum, part }) => [sum.member, part]), [["a", 2]]);
 });
 
-Deno.test("an averaging stands still until the mean is acknowledged, holding about three windows at most", () => {
+Deno.test("a reduction pauses until the mean is acknowledged, holding about three windows at most", () => {
   const paper = new Paper(4);
   let most = 0;
   for (let pull = paper.pulls.shift(); pull; pull = paper.pulls.shift()) {
@@ -152,7 +152,7 @@ Deno.test("a pull without an answer is repeated when its member was heard of sin
   assert.equal(asked(), 3);
 });
 
-Deno.test("a part of the mean without an acknowledgement is sent again, only to whom it misses", () => {
+Deno.test("a part of the mean without an acknowledgement is sent again, only to the members that lack it", () => {
   const paper = new Paper(2);
   paper.answer(paper.pulls[0]);
   paper.answer(paper.pulls[1]);
@@ -164,7 +164,7 @@ Deno.test("a part of the mean without an acknowledgement is sent again, only to 
   assert.deepEqual(paper.sent.map(({ part, member }) => [part, member]), [[0, undefined], [0, "b"]]);
 });
 
-Deno.test("an averaging takes each part once, and only what it asked for", () => {
+Deno.test("a reduction accepts each part once, and only what it pulled", () => {
   const paper = new Paper(2);
   assert.ok(!paper.answer({ sum: SUMS[0], part: 7 }), "not asked for");
   const { lo, hi } = SUMS[0];
@@ -182,13 +182,13 @@ Deno.test("an averaging takes each part once, and only what it asked for", () =>
   assert.ok(!paper.answer(paper.pulls[0]), "doubled");
 });
 
-Deno.test("an averaging goes on without a lost member: what it has is kept, the rest comes from others", () => {
+Deno.test("a reduction continues without a lost member: what has arrived is kept, the rest comes from others", () => {
   const paper = new Paper(4);
   const [a0, b0, a1] = paper.pulls.splice(0);
   paper.answer(a0);
   paper.answer(b0);
   paper.answer(a1);
-  // b is lost with part 1 of its sum [2, 4) on its way: a has [2, 3) now, and c [3, 4).
+  // b is lost with part 1 of its sum [2, 4) in flight: a has [2, 3) now, and c [3, 4).
   paper.pulls.length = 0;
   const halves = [{ member: "a", lo: 2, hi: 3 }, { member: "a", lo: 3, hi: 4 }];
   paper.averaging.acknowledge("a", 0, 0);
@@ -197,7 +197,7 @@ Deno.test("an averaging goes on without a lost member: what it has is kept, the 
   const asked = paper.asked.length;
   const ahead = paper.pulls.splice(0);
   paper.averaging.reconfigure([SUMS[0], ...halves], ["a"], 1);
-  for (const pull of ahead) paper.answer(pull, 1); // that gives room
+  for (const pull of ahead) paper.answer(pull, 1); // that frees space
   const after = paper.asked.slice(asked);
   assert.ok(!after.some(({ part }) => part === 0), "part 0 is complete, and a has acknowledged it");
   assert.ok(!after.some(({ lo, part }) => lo === 0 && part === 1), "part 1 of the other sum is kept");
@@ -207,7 +207,7 @@ Deno.test("an averaging goes on without a lost member: what it has is kept, the 
   );
 });
 
-Deno.test("an averaging tells which sums it has as a whole, and who owes what since when", () => {
+Deno.test("a reduction reports which sums are complete, and since when each member is blocking", () => {
   const paper = new Paper(100);
   assert.deepEqual(paper.averaging.blockedSince(), new Map([["a", 0], ["b", 0]]));
   for (const pull of paper.pulls.filter(({ sum }) => sum.member === "b")) paper.answer(pull, 3);

@@ -20,7 +20,7 @@ Deno.test("rounds begin after the warm-up, lie on a grid, and the last one ends 
   assert.equal(localStepsAfter({ ...plan, diloco: undefined }, 7), undefined);
 });
 
-Deno.test("what is due within a round is done at its end, once", () => {
+Deno.test("what becomes due within a round is done at its end, once", () => {
   const due = { ...plan, evaluation: { every: 5, microBatches: 1 }, saveEvery: 2 };
   const duties = [1, 2, 3, 7, 11, 13].map((step) => dutiesAfter(due, step, false));
   assert.deepEqual(duties, [[], ["save"], [], ["evaluate", "save"], ["evaluate", "save"], [

@@ -33,7 +33,7 @@ function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Ui
   };
 }
 
-Deno.test("a state is taken over bit for bit, every part once", async () => {
+Deno.test("a state is transferred bit for bit, every part once", async () => {
   const asked: string[] = [];
   const pinned = new PinnedState(STATE, PART);
   const taken = await takeOver(donorOf(pinned, asked), {
@@ -45,7 +45,7 @@ Deno.test("a state is taken over bit for bit, every part once", async () => {
   assert.equal(asked.length, 4 + 4 + 1);
 });
 
-Deno.test("who has the state already takes nothing over; at another step it does", async () => {
+Deno.test("a receiver that has the state already transfers nothing; at another step it does", async () => {
   const pinned = new PinnedState(STATE, PART);
   const asked: string[] = [];
   const stateHash = hashesOf(STATE).state;
@@ -57,7 +57,7 @@ Deno.test("who has the state already takes nothing over; at another step it does
   assert.ok(await takeOver(donorOf(pinned), { windowBytes: 4 * 3 * PART, own: { step: 6, stateHash } }));
 });
 
-Deno.test("a state that arrives with another hash is refused", async () => {
+Deno.test("a state that arrives with another hash is rejected", async () => {
   const flip = (payload: Uint8Array) => {
     payload[3] ^= 1;
     return payload;

@@ -27,7 +27,7 @@ const gradientOf = (microBatch: number) =>
     gradient: noise(SIZE, microBatch).map((value, i) => value * 10 ** ((microBatch * 3 + i) % 9 - 4)),
   });
 
-/** Adds a sum to the step; the whole sum, once it is complete. */
+/** Adds a sum to the step; returns the whole sum once it is complete. */
 function addTo(step: PartialSums, lo: number, hi: number, part: number, sum: Float32Array) {
   const { leaves } = step;
   const sums = step.add(lo, hi, part, floatBytes(sum));
@@ -43,7 +43,7 @@ function shuffled<T>(values: T[], seed: number): T[] {
   );
 }
 
-Deno.test("the sum is defined by the tree, not by who adds which subtree nor by the order of arrival", async () => {
+Deno.test("the sum is defined by the tree, not by which process adds which subtree nor by the order of arrival", async () => {
   for (const count of [1, 2, 3, 5, 8, 13]) {
     const whole = await sumSubtree(gradientOf, 0, count);
     for (let seed = 0; seed < 40; seed++) {
@@ -95,7 +95,7 @@ Deno.test("losses and tokens are added in the order of the vectors", async () =>
   assert.deepEqual(addLosses([]), { lossSum: 0, tokens: 0 });
 });
 
-Deno.test("PartialSums takes doubled, contained and larger sums without adding anything twice", async () => {
+Deno.test("PartialSums accepts duplicate, contained and larger sums without adding anything twice", async () => {
   const sum = async (lo: number, hi: number) => (await sumSubtree(gradientOf, lo, hi)).gradient;
   const step = new PartialSums(8);
   assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined);
@@ -120,7 +120,7 @@ Deno.test("PartialSums keeps parts apart", async () => {
   assert.deepEqual(addTo(step, 1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
 });
 
-Deno.test("PartialSums refuses a sum that is not a node of the tree", () => {
+Deno.test("PartialSums rejects a sum that is not a node of the tree", () => {
   assert.throws(() => new PartialSums(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
 });
 

@@ -23,7 +23,7 @@ function benchOf(replica: ToyReplica): StepExecutor {
   });
 }
 
-Deno.test("a mean and a commit that were not applied are forgotten when another coordinator takes over; sums stay", async () => {
+Deno.test("a mean and a commit that were not applied are forgotten at a failover; sums stay", async () => {
   const executor = benchOf(new ToyReplica({ size: SIZE }));
   await executor.compute(() => [[0, 2]], () => {});
   const mean = { kind: "mean", run: "toy", sender: "coordinator", step: 1, part: 0, parts: 1 } as const;
@@ -39,7 +39,7 @@ Deno.test("a mean and a commit that were not applied are forgotten when another 
   assert.ok(executor.vectors.sumOf(1, [0, 2]), "the sum is what it was");
 });
 
-Deno.test("a pinned state is kept while nobody can ask for it, and let go when nobody does", async () => {
+Deno.test("a pinned state is kept while it can't be requested, and released when it is not", async () => {
   const replica = new ToyReplica({ size: SIZE });
   const executor = benchOf(replica);
   await executor.pin();
@@ -49,7 +49,7 @@ Deno.test("a pinned state is kept while nobody can ask for it, and let go when n
   );
   const isThere = async () =>
     await executor.answer(question as Received, { run: "toy", sender: "donor", step: 0 }) !== undefined;
-  replica.step = 1; // the run goes on
+  replica.step = 1; // the run continues
   await new Promise((resolve) => setTimeout(resolve, 60));
   executor.release(0.05, false);
   assert.ok(await isThere());
