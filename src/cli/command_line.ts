@@ -5,12 +5,11 @@
  * @module
  */
 
-import { parse as parseYaml } from "@std/yaml";
-import { configOptions, overrideProblems, type Overrides } from "../config/config.ts";
-import type { ConfigOption } from "../config/options.ts";
+import { configOptions, type Overrides } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import { HELP_FLAG, parseArguments, type ParsedArguments } from "./arguments.ts";
-import { type CommandHelp, type FlagHelp, helpText } from "./help.ts";
+import { HELP_FLAG } from "./arguments.ts";
+import { type ConfigArguments, flagOf, readConfigArguments, SHORT } from "./config_arguments.ts";
+import { type CommandHelp, type FlagHelp, type HelpOrder, helpText } from "./help.ts";
 import { parseNatsAddress } from "../dist/mod.ts";
 
 /** What `deno task train` was told to do. */
@@ -43,27 +42,6 @@ export type CoordinatorOrder =
   }
   /** Average a share of the vectors for a coordinator elsewhere; `overrides` concern this machine only. */
   | { action: "reduce"; url: string; overrides: Overrides };
-
-/** Show a text. */
-export interface HelpOrder {
-  /** Tells it from other orders. */
-  action: "help";
-  /** Lists everything. */
-  text: string;
-}
-
-/** A flag that is short for an option of the configuration. */
-const SHORT: Record<string, string> = {
-  workers: "machine.workers",
-  reducers: "machine.reducers",
-  steps: "train.steps",
-  data: "data.source",
-  out: "machine.out",
-  seed: "train.seed",
-  backend: "machine.backend",
-  run: "machine.run",
-  "min-workers": "machine.minWorkers",
-};
 
 const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
 
@@ -143,7 +121,7 @@ const COORDINATOR: CommandHelp = {
  * ```
  */
 export function parseTrain(args: string[]): TrainOrder {
-  const parsed = readArguments(args, TRAIN);
+  const parsed = readConfigArguments(args, TRAIN);
   const { flags, overrides, configPath, json, help, problems } = parsed;
   if (help) return { action: "help", text: helpText(TRAIN, configOptions) };
   const { resume, join } = flags;
@@ -172,7 +150,7 @@ export function parseTrain(args: string[]): TrainOrder {
 
 /** What `deno task coordinator` is to do; throws as {@linkcode parseTrain}. */
 export function parseCoordinator(args: string[]): CoordinatorOrder {
-  const parsed = readArguments(args, COORDINATOR);
+  const parsed = readConfigArguments(args, COORDINATOR);
   const { flags, overrides, configPath, json, reducer, help, problems } = parsed;
   if (help) return { action: "help", text: helpText(COORDINATOR, configOptions) };
   const listen = flags.listen === undefined ? undefined : parseAddress(flags.listen);
@@ -193,7 +171,7 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
 }
 
 /** The step that a run is to be resumed from, where one is named. */
-function fromOf({ flags, isFromStart, problems }: Arguments): { fromStep?: number } {
+function fromOf({ flags, isFromStart, problems }: ConfigArguments): { fromStep?: number } {
   const { resume, "from-step": text } = flags;
   if (text === undefined && !isFromStart) return {};
   if (resume === undefined) problems.push("--from-step and --from-start: expected with --resume only");
@@ -226,7 +204,7 @@ function resumeProblems(configPath: string | undefined, overrides: Overrides): s
 }
 
 function reducerProblems(
-  { nats, listen, resume }: Arguments["flags"],
+  { nats, listen, resume }: ConfigArguments["flags"],
   configPath: string | undefined,
   overrides: Overrides,
 ): string[] {
@@ -243,71 +221,6 @@ function reducerProblems(
       `--reducer with ${other}: the coordinator tells a reducer all that it has to know`
     ),
   ];
-}
-
-/** Arguments taken apart. */
-interface Arguments {
-  /** The command's own flags that take a value. */
-  flags: Record<string, string | undefined>;
-  overrides: Overrides;
-  configPath: string | undefined;
-  json: boolean;
-  reducer: boolean;
-  isFromStart: boolean;
-  help: boolean;
-  problems: string[];
-}
-
-function readArguments(args: string[], command: CommandHelp): Arguments {
-  const problems: string[] = [];
-  const options = [
-    ...Object.keys(command.short).map((name) => ({ name, value: "VALUE", text: "" })),
-    ...configOptions.map(({ path: name, isSwitch }) => ({ name, value: "VALUE", text: "", isSwitch })),
-  ];
-  const { switches, values, positional } = parseArguments(args, [...command.flags, ...options], problems);
-  const overrides = readOverrides(values, command, problems);
-  const [configPath, ...more] = positional;
-  if (more.length > 0) {
-    problems.push(`expected one CONFIG.yaml at most, found ${positional.join(", ")}`);
-  }
-  const { json, reducer = false, "from-start": isFromStart, help } = switches;
-  return { flags: values, overrides, configPath, json, reducer, isFromStart, help, problems };
-}
-
-/** The options of the configuration that were given, under their short names or their own. */
-function readOverrides(
-  values: ParsedArguments["values"],
-  command: CommandHelp,
-  problems: string[],
-): Overrides {
-  const overrides: Overrides = {};
-  const read = (flag: string, { path, isText }: ConfigOption) => {
-    const text = values[flag];
-    if (text === undefined) return;
-    if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
-    overrides[path] = isText ? text : scalarOf(text);
-  };
-  for (const option of configOptions) {
-    for (const [flag, path] of Object.entries(command.short)) if (path === option.path) read(flag, option);
-    read(option.path, option);
-  }
-  problems.push(...overrideProblems(overrides));
-  return overrides;
-}
-
-/** A number, a truth value or a list from its text in YAML; what is no YAML stays text, and the schema says what was expected. */
-function scalarOf(text: string): unknown {
-  try {
-    return parseYaml(text);
-  } catch {
-    return text;
-  }
-}
-
-/** The shortest flag for an option. */
-function flagOf(path: string): string {
-  const short = Object.keys(SHORT).find((flag) => SHORT[flag] === path);
-  return `--${short ?? path}`;
 }
 
 /** "127.0.0.1:4222", "[::1]:4222" or "localhost:0" in its two parts. */

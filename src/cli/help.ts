@@ -31,6 +31,14 @@ export interface CommandHelp {
   short: Record<string, string>;
 }
 
+/** A command line that asks for help. */
+export interface HelpOrder {
+  /** Tells it from other orders. */
+  action: "help";
+  /** The help, all of it. */
+  text: string;
+}
+
 /** Characters of a line. */
 const WIDTH = 100;
 

@@ -5,11 +5,10 @@
  * @module
  */
 
-import type { HelpOrder } from "./command_line.ts";
 import type { UntoldOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
-import { helpText } from "./help.ts";
+import { type HelpOrder, helpText } from "./help.ts";
 import type { GenerateOptions } from "../model/generation/generate.ts";
 
 /** What `deno task generate` was told to do. */

@@ -6,8 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments } from "./arguments.ts";
-import type { HelpOrder } from "./command_line.ts";
-import { helpText } from "./help.ts";
+import { type HelpOrder, helpText } from "./help.ts";
 
 /** What `deno task setup` was told to do: fetch what the device needs, the machine's own where it is undefined. */
 export type SetupOrder = HelpOrder | { action: "setup"; device?: "cpu" | "gpu" };

@@ -1,5 +1,5 @@
 /**
- * What a causal transformer keeps of the tokens before, so that one more costs the same at every position.
+ * The cache of a causal transformer: what it keeps of earlier tokens, so that one more costs the same at every position.
  *
  * Legend: b batch, c tokens in a group, r recent tokens, d model, s query/key, e hidden.
  *
@@ -9,43 +9,44 @@
 import type { tf } from "../../tensorflow/mod.ts";
 
 /**
- * What a layer keeps of the tokens so far. The open group is in two parts: its last few tokens apart from the others, so
- * that a token copies a few rows and not a group. Rows that no token has filled yet hold anything finite.
+ * The cache of one layer. Quadratic attention needs keys and values of the open group, to which the next token belongs; linear
+ * attention needs one matrix for all closed groups, its context Σ kᵀ v / c. The last few tokens of the open group are stored
+ * apart, so that a new token copies a few rows and not the whole group. Rows not filled yet hold finite values of no meaning.
  *
- * The rows of all sequences are one matrix: XLA multiplies by a matrix that it is given as it lies in memory, one that is
- * reshaped first it reads column by column, six times slower.
+ * The rows of all sequences form one matrix: XLA reads a matrix that is an input in memory order, but one that is reshaped
+ * first column by column, six times slower.
  */
 export interface LayerCache {
-  /** The half of the last token's normed features that the next token receives [b, 1, d / 2]. */
+  /** The half of the last token's normalized features that token shift hands to the next token [b, 1, d / 2]. */
   before: tf.Tensor;
-  /** Quadratic keys of the last tokens [b · r, s]. */
+  /** Quadratic keys of the recent tokens [b · r, s]. */
   recentQuadKeys: tf.Tensor;
-  /** Linear keys of the last tokens [b · r, s]. */
+  /** Linear keys of the recent tokens [b · r, s]. */
   recentLinKeys: tf.Tensor;
-  /** Values of the last tokens [b · r, e]. */
+  /** Values of the recent tokens [b · r, e]. */
   recentValues: tf.Tensor;
-  /** Quadratic keys of the open group before them [b · c, s]. */
+  /** Quadratic keys of the open group, up to the recent tokens [b · c, s]. */
   quadKeys: tf.Tensor;
-  /** Values of the open group before them [b · c, e]. */
+  /** Values of the open group, up to the recent tokens [b · c, e]. */
   values: tf.Tensor;
-  /** Sum over the open group before them of linear keysᵀ · values / c [b · s, e]. */
-  open: tf.Tensor;
-  /** The same sum over the closed groups [b · s, e]. */
-  past: tf.Tensor;
+  /** Linear attention's context of the open group, up to the recent tokens [b · s, e]. */
+  openContext: tf.Tensor;
+  /** Linear attention's context of the closed groups [b · s, e]. */
+  closedContext: tf.Tensor;
 }
 
-/** What {@linkcode decodeToken} changes of a cache. */
+/** The fields of a cache that {@linkcode decodeToken} changes. */
 export const CHANGED_BY_TOKEN = ["before", "recentQuadKeys", "recentLinKeys", "recentValues"] as const;
 
-/** What {@linkcode settle} changes of it. */
-export const CHANGED_BY_SETTLING = ["quadKeys", "values", "open", "past"] as const;
+/** The fields that {@linkcode flushRecent} changes. */
+export const CHANGED_BY_FLUSH = ["quadKeys", "values", "openContext", "closedContext"] as const;
 
-/** A cache that has been settled, as far as that changes it. */
-export type Settled = Pick<LayerCache, typeof CHANGED_BY_SETTLING[number]>;
+/** The fields of a cache that were changed by flushing its recent tokens. */
+export type Flushed = Pick<LayerCache, typeof CHANGED_BY_FLUSH[number]>;
 
-const KEYS = [...CHANGED_BY_TOKEN, ...CHANGED_BY_SETTLING];
+const KEYS = [...CHANGED_BY_TOKEN, ...CHANGED_BY_FLUSH];
 
-/** Caches one after the other, as recorded functions take and return them. */
+/** The tensors of all layers' caches as one list, as compiled functions take and return them. */
 export function flattenCaches(caches: readonly LayerCache[]): tf.Tensor[] {
   return caches.flatMap((cache) => KEYS.map((key) => cache[key]));
 }
@@ -58,13 +59,13 @@ export function unflattenCaches(tensors: readonly tf.Tensor[]): LayerCache[] {
   });
 }
 
-/** How many of the last tokens are kept apart: more are copied at each token, fewer are settled more often. */
+/** Number of recent tokens stored apart: with more, each token copies more; with fewer, they are flushed more often. */
 const RECENT = 32;
 
-/** r: how many of the last tokens are kept apart, in groups of c tokens. */
+/** r: the number of recent tokens stored apart, with groups of c tokens. */
 export const recentOf = (c: number) => Math.min(RECENT, c);
 
-/** Whether the recent tokens have to be settled once there is a token at this row of its group. */
+/** Whether the recent tokens have to be flushed after the token at this row of its group. */
 export function isFull(row: number, c: number): boolean {
   return (row + 1) % recentOf(c) === 0 || row + 1 === c;
 }

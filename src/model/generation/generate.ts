@@ -1,5 +1,5 @@
 /**
- * Text out of a causal transformer, token by token.
+ * Text generation with a causal transformer, token by token.
  *
  * Legend: b batch, v vocabulary.
  *
@@ -10,7 +10,7 @@ import { setImmediate } from "node:timers/promises";
 import { randomStream } from "../../prng.ts";
 import { compile, type CompiledFunction, tf } from "../../tensorflow/mod.ts";
 import {
-  CHANGED_BY_SETTLING,
+  CHANGED_BY_FLUSH,
   CHANGED_BY_TOKEN,
   flattenCaches,
   isFull,
@@ -18,9 +18,18 @@ import {
   unflattenCaches,
 } from "./cache.ts";
 import { checkSampling, sampleToken, type Sampling } from "./sampling.ts";
-import { type Decoded, decodeToken, distanceBiases, type Place, placeOf, prefill, settle } from "./step.ts";
+import {
+  type Decoded,
+  decodeToken,
+  distanceBiases,
+  flushRecent,
+  prefill,
+  type TokenPosition,
+  tokenPosition,
+} from "./decoding.ts";
 import { idsTensor } from "../inputs.ts";
 import type { FLASHTransformer } from "../models.ts";
+import { pack, unpack } from "../named_inputs.ts";
 import { type TransformerModel, transformerModel } from "../training.ts";
 
 /** How a text is continued. */
@@ -29,17 +38,17 @@ export interface GenerateOptions extends Sampling {
   tokens?: number;
   /** Decides what is drawn; the same seed gives the same tokens. A whole number, default 0. */
   seed?: number;
-  /** The text ends before this token, which is not given out. One in the prompt does not count. Default: none. */
+  /** The text ends before this token, which is not yielded. One in the prompt does not count. Default: none. */
   endToken?: number;
 }
 
 /**
- * Goes on with a prompt: the tokens after it, each as soon as it is known.
+ * Continues a prompt: yields the tokens after it, each as soon as it is drawn.
  *
  * The prompt is read in one pass; then a token costs the same at every position. The second token of a model's first
- * text takes a second more: what one token takes is compiled then.
+ * text takes a second more, to compile the decoding of one token.
  *
- * @param prompt token ids, at least one: a model predicts from what is before
+ * @param prompt token ids, at least one
  * @throws {RangeError} when an option or an id is out of range, the prompt is empty, or the model is not causal
  *
  * @example
@@ -61,8 +70,8 @@ export async function* generate(
 }
 
 /**
- * Goes on with a prompt several times at once: per position the token of each sample, undefined for those that have ended.
- * Sample i draws numbers of its own, the same ones however many there are. Otherwise as {@linkcode generate}.
+ * Continues a prompt several times at once: yields for each position the token of each sample, undefined for those that have
+ * ended. Sample i has a random stream of its own, which does not depend on their number. Otherwise as {@linkcode generate}.
  *
  * @param samples how many
  */
@@ -78,7 +87,7 @@ export async function* generateSamples(
   const ended = new Set<number>();
   using decoder = await Decoder.start(model, prompt, samples);
   for (let index = 0; index < tokens; index++) {
-    await setImmediate(); // a token takes milliseconds, and timers and signals get their turn between two
+    await setImmediate(); // a token takes milliseconds: lets timers and signals run between two
     const logits = await decoder.logits();
     const chosen = streams.map(({ uniform }, row) => sampleToken(logits[row], options, uniform(index)));
     chosen.forEach((token, row) => token === endToken && ended.add(row));
@@ -88,7 +97,7 @@ export async function* generateSamples(
   }
 }
 
-/** Throws a RangeError that names the first thing that is wrong. */
+/** Throws a RangeError for the first argument that is wrong. */
 function check(
   { options: { causal, numTokens } }: FLASHTransformer,
   prompt: readonly number[],
@@ -112,19 +121,30 @@ function wholeNumber(name: string, value: number, low: number, high = Number.MAX
   throw new RangeError(`${name} is ${value}; it must be a whole number ${range}.`);
 }
 
-/** What decodes the tokens of a text. */
-interface Compiled {
-  /** Parameters, biases, ids, place, caches → logits, and per layer what a token changes of its cache. */
-  token: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
-  /** Row, caches → per layer what settling changes of its cache. */
-  settle: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
+/** Inputs of the decoding of one token, by name, besides parameters and caches. */
+interface TokenInputs extends TokenPosition {
+  /** Of {@linkcode distanceBiases}. */
+  biases: tf.Tensor;
+  /** The token of each sample [b, 1], int32. */
+  ids: tf.Tensor;
 }
 
-/** What is compiled for each model, from its first text on: parameters and positions are inputs, so it stays valid. */
+/** Their order. */
+const TOKEN_INPUTS = ["biases", "ids", "sinusoid", "cos", "sin", "row"] as const;
+
+/** The compiled functions that decode a text. */
+interface Compiled {
+  /** Parameters, {@linkcode TOKEN_INPUTS}, caches → logits, and of each layer's cache the fields that a token changes. */
+  token: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
+  /** Row, caches → of each layer's cache the fields that flushing changes. */
+  flush: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
+}
+
+/** The compiled functions of each model, made for its first text. Parameters and positions are inputs, so they stay valid. */
 const compiled = new WeakMap<FLASHTransformer, Compiled>();
-const collected = new FinalizationRegistry<Compiled>(({ token, settle }) => {
+const collected = new FinalizationRegistry<Compiled>(({ token, flush }) => {
   token.dispose();
-  settle.dispose();
+  flush.dispose();
 });
 
 function compiledFor(model: FLASHTransformer): Compiled {
@@ -141,21 +161,21 @@ function compileFor(model: TransformerModel): Compiled {
   const { definition, options: { groupSize } } = model;
   const count = definition.specs.length;
   const token = (...inputs: tf.Tensor[]) => {
-    const [biases, ids, sinusoid, cos, sin, row, ...flat] = inputs.slice(count);
-    const place = { sinusoid, cos, sin, row } as Place;
-    const tree = definition.tree(inputs.slice(0, count));
-    const { logits, caches } = decodeToken(model, tree, biases, ids, place, unflattenCaches(flat));
+    const tree = definition.tree(inputs.slice(0, count)), rest = inputs.slice(count);
+    const { biases, ids, ...position } = unpack<TokenInputs>(TOKEN_INPUTS, rest);
+    const before = unflattenCaches(rest.slice(TOKEN_INPUTS.length));
+    const { logits, caches } = decodeToken(model, tree, biases, ids, position, before);
     return [logits, ...caches.flatMap((cache) => CHANGED_BY_TOKEN.map((key) => cache[key]))];
   };
-  const settleAll = (...[row, ...flat]: tf.Tensor[]) =>
+  const flush = (...[row, ...flat]: tf.Tensor[]) =>
     unflattenCaches(flat).flatMap((cache) => {
-      const settled = settle(cache, row as tf.Tensor1D, groupSize);
-      return CHANGED_BY_SETTLING.map((key) => settled[key]);
+      const flushed = flushRecent(cache, row as tf.Tensor1D, groupSize);
+      return CHANGED_BY_FLUSH.map((key) => flushed[key]);
     });
-  return { token: compile(token, { blocking: true }), settle: compile(settleAll, { blocking: true }) };
+  return { token: compile(token, { blocking: true }), flush: compile(flush, { blocking: true }) };
 }
 
-/** Reads a prompt: logits and caches for each sample. It runs once for this length: compiling would take longer. */
+/** Reads a prompt: logits and caches for each sample. Not compiled, which would take longer, since a length comes only once. */
 async function readPrompt(
   model: TransformerModel,
   parameters: tf.Tensor[],
@@ -177,7 +197,7 @@ async function readPrompt(
   }
 }
 
-/** A text as far as it is, for some samples at once. */
+/** The state of decoding: caches and next logits of all samples. */
 class Decoder implements Disposable {
   readonly #model: TransformerModel;
   readonly #parameters: tf.Tensor[];
@@ -210,23 +230,24 @@ class Decoder implements Disposable {
     this.#caches = caches;
   }
 
-  /** For the next token of each sample [b][v]. */
+  /** The logits for the next token of each sample [b][v]. */
   async logits(): Promise<Float32Array[]> {
     const [b, v] = this.#logits.shape;
     const flat = await this.#logits.data<"float32">();
     return Array.from({ length: b }, (_, row) => flat.subarray(row * v, (row + 1) * v));
   }
 
-  /** Takes the next token of each sample. */
+  /** Appends the next token of each sample. */
   async advance(tokens: readonly number[]): Promise<void> {
     const ids = tf.tensor2d([...tokens], [tokens.length, 1], "int32");
-    const { sinusoid, cos, sin, row } = placeOf(this.#model, this.#position);
+    const position = tokenPosition(this.#model, this.#position);
+    const { row, ...others } = position;
     const running = this.#compiled.token(
       ...this.#parameters,
-      ...[this.#biases, ids, sinusoid, cos, sin, row],
+      ...pack<TokenInputs>(TOKEN_INPUTS, { biases: this.#biases, ids, ...position }),
       ...flattenCaches(this.#caches),
     );
-    tf.dispose([ids, sinusoid, cos, sin]);
+    tf.dispose([ids, others]);
     const [logits, ...next] = await running;
     this.#logits.dispose();
     this.#logits = logits as tf.Tensor2D;
@@ -234,15 +255,15 @@ class Decoder implements Disposable {
     const { groupSize } = this.#model.options;
     if (isFull(this.#position % groupSize, groupSize)) {
       this.#replace(
-        CHANGED_BY_SETTLING,
-        await this.#compiled.settle(row, ...flattenCaches(this.#caches)),
+        CHANGED_BY_FLUSH,
+        await this.#compiled.flush(row, ...flattenCaches(this.#caches)),
       );
     }
     row.dispose();
     this.#position++;
   }
 
-  /** Puts new tensors, the same ones of each layer, into the caches and frees those that were there. */
+  /** Replaces the same fields in each layer's cache, and frees the old tensors. */
   #replace(keys: readonly (keyof LayerCache)[], tensors: readonly tf.Tensor[]): void {
     this.#caches.forEach((cache, layer) =>
       keys.forEach((key, i) => {

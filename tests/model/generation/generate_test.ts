@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { generate, type GenerateOptions, generateSamples } from "../../../src/model/generation/generate.ts";
 import { isFull } from "../../../src/model/generation/cache.ts";
-import { decodeToken, distanceBiases, placeOf, prefill, settle } from "../../../src/model/generation/step.ts";
+import {
+  decodeToken,
+  distanceBiases,
+  flushRecent,
+  prefill,
+  tokenPosition,
+} from "../../../src/model/generation/decoding.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../../src/model/mod.ts";
 import { transformerModel } from "../../../src/model/training.ts";
 import { tf } from "../../../src/tensorflow/mod.ts";
@@ -39,7 +45,7 @@ const VARIANTS: Partial<FLASHTransformerOptions>[] = [
   { groupSize: 1 },
 ];
 
-/** A group of more tokens than are kept apart as recent, and no multiple of them. */
+/** A group of more tokens than are stored apart as recent, and no multiple of them. */
 const LARGE_GROUP = { groupSize: 40 };
 
 eachBackend(
@@ -83,9 +89,11 @@ onBackend(
           assert.ok(error < 1e-5, `${JSON.stringify(options)}: ${length} tokens, then to ${n}: ${error}`);
           if (n === ids.length) break;
           const token = tf.tensor2d([[ids[n]]], undefined, "int32");
-          ({ logits, caches } = decodeToken(inner, tree, biases, token, placeOf(inner, n), caches));
+          ({ logits, caches } = decodeToken(inner, tree, biases, token, tokenPosition(inner, n), caches));
           const c = model.options.groupSize, row = n % c;
-          if (isFull(row, c)) caches = caches.map((cache) => ({ ...cache, ...settle(cache, rowOf(row), c) }));
+          if (isFull(row, c)) {
+            caches = caches.map((cache) => ({ ...cache, ...flushRecent(cache, rowOf(row), c) }));
+          }
         }
       }
     }
@@ -165,7 +173,7 @@ onBackend("tensorflow", "a text of which every token would be the end token is e
   assert.deepEqual(await collect(generateSamples(model, [0, 0], 2, { tokens: 9, endToken: 0 })), []);
 });
 
-onBackend("tensorflow", "generating leaves no tensor behind, left early or refused too", async () => {
+onBackend("tensorflow", "generating leaves no tensor behind, left early or rejected too", async () => {
   const model = smallTransformer();
   await collect(generate(model, [1], { tokens: 1 })); // constants that are made once
   const before = tf.memory().numTensors;
@@ -177,17 +185,17 @@ onBackend("tensorflow", "generating leaves no tensor behind, left early or refus
 
 onBackend("tensorflow", "what can't be generated is rejected with its name", async () => {
   const model = smallTransformer();
-  const refuses = (words: RegExp, prompt: number[], options = {}, samples = 1) =>
+  const rejects = (words: RegExp, prompt: number[], options = {}, samples = 1) =>
     assert.rejects(collect(generateSamples(model, prompt, samples, options)), words);
-  await refuses(/prompt is empty/, []);
-  await refuses(/\[0\]\[1\] is 19; it must be a whole number from 0 to 18/, [0, 19]);
-  await refuses(/tokens is -1/, [0], { tokens: -1 });
-  await refuses(/temperature is -1; it must be a number from 0 up/, [0], { temperature: -1 });
-  await refuses(/topK is 0; it must be a whole number from 1 up/, [0], { topK: 0 });
-  await refuses(/topP is 0; it must be a number above 0, at most 1/, [0], { topP: 0 });
-  await refuses(/endToken is 19; it must be a whole number from 0 to 18/, [0], { endToken: 19 });
-  await refuses(/seed is 0.5/, [0], { seed: 0.5 });
-  await refuses(/samples is 0/, [0], {}, 0);
+  await rejects(/prompt is empty/, []);
+  await rejects(/\[0\]\[1\] is 19; it must be a whole number from 0 to 18/, [0, 19]);
+  await rejects(/tokens is -1/, [0], { tokens: -1 });
+  await rejects(/temperature is -1; it must be a number from 0 up/, [0], { temperature: -1 });
+  await rejects(/topK is 0; it must be a whole number from 1 up/, [0], { topK: 0 });
+  await rejects(/topP is 0; it must be a number above 0, at most 1/, [0], { topP: 0 });
+  await rejects(/endToken is 19; it must be a whole number from 0 to 18/, [0], { endToken: 19 });
+  await rejects(/seed is 0.5/, [0], { seed: 0.5 });
+  await rejects(/samples is 0/, [0], {}, 0);
   assert.deepEqual(await collect(generate(model, [0], { tokens: 0 })), []);
   const both = new FLASHTransformer({ numTokens: 5, dim: 8, depth: 1, causal: false });
   await assert.rejects(collect(generate(both, [0])), /Only a causal model generates/);
@@ -200,7 +208,7 @@ onBackend("tensorflow", "weights that are not finite are an error and no text", 
   await assert.rejects(collect(generate(model, [0])), /logit of token 0 is NaN/);
 });
 
-onBackend("tensorflow", "timers get their turn between two tokens", async () => {
+onBackend("tensorflow", "timers run between two tokens", async () => {
   const tokens = generate(smallTransformer({}), [1, 2], { tokens: 60 });
   await tokens.next();
   await tokens.next(); // compiles

@@ -1,5 +1,5 @@
 /**
- * Decoding one token at a time: how a prompt fills the caches in one pass, and what one more token does.
+ * Decoding: a prompt fills the caches in one pass, then each token is one step on them.
  *
  * Legend: b batch, n sequence, c tokens in a group, r recent tokens, d model, s query/key, e hidden, v vocabulary.
  *
@@ -9,7 +9,7 @@
 import { gatherRows, tf } from "../../tensorflow/mod.ts";
 import { attentionFunction } from "../attention.ts";
 import { attend, flashConstants, project, type Projections } from "../flash.ts";
-import { type LayerCache, recentOf, type Settled } from "./cache.ts";
+import { type Flushed, type LayerCache, recentOf } from "./cache.ts";
 import { linear } from "../layers.ts";
 import { type FLASHOptions, hiddenDim, layerOptions } from "../options.ts";
 import { BUCKETS, type LayerParameters, type TransformerParameters } from "../parameters.ts";
@@ -23,16 +23,19 @@ import {
 import type { TransformerModel } from "../training.ts";
 import { embed, logitsOf } from "../transformer.ts";
 
-/** Where a token stands: its rotary position [1, pairs], and the others. */
-export interface Place extends RotaryTables {
-  /** Its sinusoidal position [1, d]. */
+/** The position of one token, in each form that the model uses: rotary [1, pairs], sinusoidal, and within its group. */
+export interface TokenPosition extends RotaryTables {
+  /** Sinusoidal position [1, d]. */
   sinusoid: tf.Tensor2D;
-  /** Its row in its group [1], int32. */
+  /** Index within its group [1], int32. */
   row: tf.Tensor1D;
 }
 
-/** The place of the token at a position, from the tables that training uses: exact however far it is. */
-export function placeOf({ options, frequencies }: TransformerModel, position: number): Place {
+/** The position of token number `position`, from the same tables as in training, so that it is exact at any distance. */
+export function tokenPosition(
+  { options, frequencies }: TransformerModel,
+  position: number,
+): TokenPosition {
   return tf.tidy(() => ({
     ...rotaryTables(1, frequencies.rotary!, position),
     sinusoid: sinusoidalPositions(1, frequencies.sinusoidal!, position),
@@ -40,14 +43,14 @@ export function placeOf({ options, frequencies }: TransformerModel, position: nu
   }));
 }
 
-/** Logits for the next token [b, v], and what is kept. */
+/** Logits for the next token [b, v], and the cache of each layer. */
 export interface Decoded {
   logits: tf.Tensor2D;
   caches: LayerCache[];
 }
 
 /**
- * All tokens of a prompt at once.
+ * Runs the whole prompt through the model in one pass.
  *
  * @param ids [b, n], int32
  */
@@ -69,7 +72,7 @@ export function prefill(
   return { logits: nextLogits(parameters, last), caches };
 }
 
-/** Bias of a key by its distance from the query in each layer [layers, 2c], in the order of `bucketRows`. */
+/** Relative position bias by the distance of key and query, for each layer [layers, 2c], in the order of `bucketRows`. */
 export function distanceBiases(
   { options: { groupSize, causal, queryKeyDim } }: TransformerModel,
   { layers }: TransformerParameters<tf.Tensor>,
@@ -82,7 +85,8 @@ export function distanceBiases(
 }
 
 /**
- * One token more. Where {@linkcode isFull} says so after it, the caches have to be settled.
+ * Runs one token of each sequence through the model. Afterwards the recent tokens have to be flushed where
+ * {@linkcode isFull} says so.
  *
  * @param biases of {@linkcode distanceBiases}
  * @param ids the token of each sequence [b, 1], int32
@@ -92,15 +96,15 @@ export function decodeToken(
   parameters: TransformerParameters<tf.Tensor>,
   biases: tf.Tensor,
   ids: tf.Tensor,
-  place: Place,
+  position: TokenPosition,
   caches: readonly LayerCache[],
 ): Decoded {
   const layer = layerOptions(options);
-  const group = openGroup(layer.groupSize, place.row);
-  let x = embed(parameters, ids, place.sinusoid); // [b, 1, d]
+  const group = openGroup(layer.groupSize, position.row);
+  let x = embed(parameters, ids, position.sinusoid); // [b, 1, d]
   const next = parameters.layers.map((own, index) => {
     const bias = tf.reshape(tf.slice(biases, [index, 0], [1, -1]), [-1, 1]); // [2c, 1]
-    const step = layerStep(own, x, layer, place, { ...group, bias }, caches[index]);
+    const step = layerStep(own, x, layer, position, { ...group, bias }, caches[index]);
     x = step.x;
     return step.cache;
   });
@@ -108,15 +112,16 @@ export function decodeToken(
 }
 
 /**
- * Moves the recent tokens to the others of the open group; a group that is full is closed.
+ * Moves the recent tokens to the rest of the open group, and closes the group if it is full: its context is added to that of
+ * the closed groups.
  *
  * @param row of the last token in its group [1], int32
  */
-export function settle(
-  { recentQuadKeys, recentLinKeys, recentValues, quadKeys, values, open, past }: LayerCache,
+export function flushRecent(
+  { recentQuadKeys, recentLinKeys, recentValues, quadKeys, values, openContext, closedContext }: LayerCache,
   row: tf.Tensor1D,
   c: number,
-): Settled {
+): Flushed {
   const r = recentOf(c);
   const { start, slot } = slotOf(row, c);
   const b = quadKeys.shape[0] / c;
@@ -139,13 +144,16 @@ export function settle(
   };
   const filled = tf.lessEqual(tf.range(0, r, 1, "int32"), slot); // [r]
   const linKeys = tf.mul(grouped(recentLinKeys, r), tf.reshape(tf.cast(filled, "float32"), [1, r, 1]));
-  const sum = tf.add(open, tf.reshape(contextOf(linKeys, grouped(recentValues, r), c), open.shape));
+  const sum = tf.add(
+    openContext,
+    tf.reshape(contextOf(linKeys, grouped(recentValues, r), c), openContext.shape),
+  );
   const closes = tf.cast(tf.equal(row, scalar(c - 1)), "float32"); // [1]
   return {
     quadKeys: moved(quadKeys, recentQuadKeys),
     values: moved(values, recentValues),
-    open: tf.mul(sum, tf.sub(1, closes)),
-    past: tf.add(past, tf.mul(sum, closes)),
+    openContext: tf.mul(sum, tf.sub(1, closes)),
+    closedContext: tf.add(closedContext, tf.mul(sum, closes)),
   };
 }
 
@@ -154,7 +162,7 @@ const grouped = (x: tf.Tensor, n: number) => tf.reshape(x, [-1, n, x.shape[1]!])
 
 const scalar = (value: number) => tf.scalar(value, "int32");
 
-/** Row of the first recent token, and the place among them of the one at a row of its group: [1] each. */
+/** For the token at a row of its group: the row of the first recent token, and its own index among the recent ones; [1] each. */
 function slotOf(row: tf.Tensor1D, c: number): { start: tf.Tensor; slot: tf.Tensor } {
   const slot = tf.mod(row, scalar(recentOf(c)));
   return { start: tf.sub(row, slot), slot };
@@ -165,12 +173,12 @@ function contextOf(linKeys: tf.Tensor, values: tf.Tensor, c: number): tf.Tensor 
   return tf.div(tf.matMul(linKeys, values, true), c);
 }
 
-/** Logits [b, v] from what the layers gave for one token of each sequence [b, 1, d]. */
+/** Logits [b, v] from the last layer's output for one token of each sequence [b, 1, d]. */
 function nextLogits(parameters: TransformerParameters<tf.Tensor>, x: tf.Tensor): tf.Tensor2D {
   return tf.squeeze(logitsOf(parameters, x), [1]);
 }
 
-/** What a layer keeps of the tokens of a prompt. */
+/** The cache of a layer after the tokens of a prompt. */
 function cacheOf(
   { normed, value, queriesAndKeys }: Projections,
   options: Required<FLASHOptions>,
@@ -199,27 +207,27 @@ function cacheOf(
     recentValues: padded(value, recent, n!, r),
     quadKeys: padded(quadKey, closed, recent, c),
     values: padded(value, closed, recent, c),
-    open: context(closed, recent),
-    past: context(0, closed),
+    openContext: context(closed, recent),
+    closedContext: context(0, closed),
   };
 }
 
-/** Some keys of the open group as the token sees them, n of them. */
+/** How the new token attends to n keys of the open group. */
 interface Seen {
-  /** Ones for those that it sees, then zeros [1, 1, n]. */
+  /** 1 for keys that it may see, then 0 [1, 1, n]. */
   visible: tf.Tensor;
-  /** Which bias is for each one's distance from the token [n], int32. */
+  /** Index of the relative position bias for each key [n], int32. */
   distances: tf.Tensor;
 }
 
-/** The open group as the token at one of its rows sees it. */
+/** The open group, as the token at one of its rows attends to it. */
 interface OpenGroup {
-  /** Those before the recent tokens, c of them. */
+  /** The c rows up to the recent tokens. */
   others: Seen;
-  /** The recent tokens and itself, r of them. */
+  /** The r rows of the recent tokens, with the new one. */
   recent: Seen;
-  /** True where the token goes among the recent ones [1, r, 1]. */
-  here: tf.Tensor;
+  /** True in the row where the new token is stored [1, r, 1]. */
+  isNew: tf.Tensor;
 }
 
 function openGroup(c: number, row: tf.Tensor1D): OpenGroup {
@@ -234,11 +242,14 @@ function openGroup(c: number, row: tf.Tensor1D): OpenGroup {
   return {
     others: seen(tf.range(0, c, 1, "int32"), start),
     recent: seen(tf.add(places, start), tf.add(row, scalar(1))),
-    here: tf.reshape(tf.equal(places, slot), [1, r, 1]),
+    isNew: tf.reshape(tf.equal(places, slot), [1, r, 1]),
   };
 }
 
-/** One layer for one token: x is [b, 1, d]. */
+/**
+ * One layer for one token: x is [b, 1, d]. Plain: the formulas of `flash.ts` for the last token, with the cached keys and values;
+ * quadratic attention is the sum over two parts of the open group, those up to the recent tokens and the recent ones.
+ */
 function layerStep(
   parameters: LayerParameters<tf.Tensor>,
   x: tf.Tensor,
@@ -251,7 +262,7 @@ function layerStep(
   const { normed, gate, value, queriesAndKeys } = project(parameters, x, options, rotary, cache.before);
   const [quadQuery, linQuery, quadKey, linKey] = tf.unstack(queriesAndKeys); // [b, 1, s] each
   const put = (recent: tf.Tensor, row: tf.Tensor) =>
-    tf.reshape(tf.where(group.here, row, grouped(recent, recentOf(groupSize))), recent.shape);
+    tf.reshape(tf.where(group.isNew, row, grouped(recent, recentOf(groupSize))), recent.shape);
   const next: LayerCache = {
     ...cache,
     before: tf.slice(normed, [0, 0, 0], [normed.shape[0], 1, dim / 2]),
@@ -264,20 +275,20 @@ function layerStep(
     const bias = tf.reshape(gatherRows(group.bias, distances), [1, 1, -1]);
     return attentionFunction(laplaceAttnFn)(tf.add(tf.div(products, groupSize), bias));
   };
-  const attendTo = (keys: tf.Tensor, values: tf.Tensor, { distances, visible }: Seen) =>
+  const quadraticAttention = (keys: tf.Tensor, values: tf.Tensor, { distances, visible }: Seen) =>
     times(tf.mul(weigh(times(quadQuery, keys, true), distances), visible), values);
-  const near = [
-    attendTo(cache.quadKeys, cache.values, group.others),
-    attendTo(next.recentQuadKeys, next.recentValues, group.recent),
-  ]; // [b, 1, e] each
-  const far = times(linQuery, cache.past); // [b, 1, e]
-  const out = linear(tf.mul(gate, tf.addN([...near, far])), parameters.toOut);
+  const attended = tf.addN([
+    quadraticAttention(cache.quadKeys, cache.values, group.others),
+    quadraticAttention(next.recentQuadKeys, next.recentValues, group.recent),
+    times(linQuery, cache.closedContext), // linear attention
+  ]); // [b, 1, e]
+  const out = linear(tf.mul(gate, attended), parameters.toOut);
   return { x: tf.add(out, x), cache: next };
 }
 
 /**
- * Products with what is cached: x [b, 1, k] by the rows of each sequence [b · k, m], or by their transpose [b · m, k], gives
- * [b, 1, m].
+ * The product of x [b, 1, k] with a cached matrix of each sequence [b · k, m], or with its transpose where that is
+ * [b · m, k]: [b, 1, m].
  */
 function times(x: tf.Tensor, cached: tf.Tensor, transposed = false): tf.Tensor {
   const [b, , k] = x.shape;
