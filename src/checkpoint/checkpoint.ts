@@ -7,11 +7,11 @@
  */
 
 import {
-  appear,
   checkpointSteps,
   exists,
   placeOf,
   prune,
+  putInPlace,
   remove,
   STAGING,
   STATE_FILE,
@@ -38,21 +38,21 @@ export { type CheckpointConfig, checkpointSteps, findCheckpoint, newestCheckpoin
 
 export type { ReplicaState };
 
-/** What belongs in a checkpoint besides the state. */
+/** The content of a checkpoint besides the state. */
 export interface CheckpointContext {
-  /** Of the parameters. */
+  /** Layout of the parameters. */
   layout: Layout;
-  /** Entries of the state dict that are not trained. */
+  /** Buffers of the state dict. */
   buffers: Record<string, FlatTensor>;
   /** The run part of the configuration. */
   config: CheckpointConfig;
   /** The text trained on. */
   corpus?: StateFile["corpus"];
-  /** Identity of the run: what is another run's is never replaced. */
+  /** Identity of the run: a checkpoint of another run is never replaced. */
   run?: string;
-  /** Of the state. */
+  /** Hash of the state. */
   stateHash?: string;
-  /** That the steps so far have consumed. */
+  /** Number of samples that the steps so far have consumed. */
   samples?: number;
 }
 
@@ -64,11 +64,11 @@ interface File {
 
 /**
  * Writes the checkpoint of a state into `folder`, then deletes all but the newest `keepLast` and the best. Values go from
- * the state's arrays to the files without a copy. A checkpoint that is there already with the same content stays.
+ * the state's arrays to the files without a copy. An existing checkpoint with the same content is kept.
  *
- * @param losses validation loss by step, as far as it is known: the lowest one tells the best checkpoint
+ * @param losses validation loss by step, as far as known: the lowest one decides which checkpoint is the best
  * @returns the new checkpoint's path
- * @throws {RunError} where it can't be written, with the system's words; the checkpoints before it are untouched then
+ * @throws {RunError} where it can't be written, with the system's message; earlier checkpoints are untouched then
  */
 export async function saveCheckpoint(
   folder: string,
@@ -91,12 +91,12 @@ export async function saveCheckpoint(
       }
       await Deno.writeTextFile(`${staging}/${STATE_FILE}`, JSON.stringify(about, null, 2) + "\n");
       await sync(`${staging}/${STATE_FILE}`);
-      await appear(folder, staging, place);
+      await putInPlace(folder, staging, place);
     }
     await prune(folder, state.step, keepLast, losses, await othersIn(folder, context.run));
     return place;
   } catch (error) {
-    await remove(staging).catch(() => {}); // a rest that stays does no harm
+    await remove(staging).catch(() => {}); // leftovers do no harm
     throw new RunError(
       `The checkpoint ${place} can't be written: ${errorMessage(error)}. Those before it are untouched.`,
     );
@@ -111,7 +111,7 @@ function filesOf(
   return {
     "model.safetensors": {
       tensors: { ...unflatten(layout, params), ...buffers },
-      metadata: { ...metadata, model: JSON.stringify(config.model) }, // so that the file can stand alone
+      metadata: { ...metadata, model: JSON.stringify(config.model) }, // so that the file can be used alone
     },
     "optimizer.safetensors": { tensors: mapValues({ ...others, ...own?.vectors }, flatTensor), metadata },
   };
@@ -143,7 +143,7 @@ async function stateFileOf(
   };
 }
 
-/** Which folders hold checkpoints of another run, or of another step than their name says: a person has put them there. */
+/** Folders with a checkpoint of another run, or of another step than their name says: somebody copied them there. */
 async function othersIn(folder: string, run: string | undefined): Promise<Set<number>> {
   const all = await namedCheckpoints(folder);
   const others = all.filter(({ named, about }) =>
@@ -161,7 +161,7 @@ async function refuseToReplace(place: string, run: string | undefined): Promise<
   );
 }
 
-/** Whether a place has this checkpoint already, undamaged. */
+/** Whether this checkpoint exists already, undamaged. */
 async function holds(place: string, about: StateFile): Promise<boolean> {
   if (!await exists(place)) return false;
   try {
@@ -173,22 +173,22 @@ async function holds(place: string, about: StateFile): Promise<boolean> {
   }
 }
 
-/** A checkpoint that was read. */
+/** A loaded checkpoint. */
 export interface LoadedCheckpoint {
-  /** All that a replica has. */
+  /** The replica's state. */
   state: ReplicaState;
-  /** Entries of the state dict that are not trained. */
+  /** Buffers of the state dict. */
   buffers: Record<string, FlatTensor>;
-  /** What it says of itself. */
+  /** Its `state.json`. */
   about: StateFile;
   /** Its folder. */
   path: string;
 }
 
 /**
- * Reads the checkpoint of a step. The state's vectors are views of what was read: it takes one copy of the state.
+ * Reads the checkpoint of a step. The state's vectors are views of the bytes read, so it needs the memory of one state.
  *
- * @param layout of the model that is to be trained on
+ * @param layout of the configuration's model
  * @throws {SyntaxError} when it is damaged, or of another model
  * @throws {RunError} when it is of another format
  */
@@ -226,7 +226,7 @@ export function unflatten(layout: Layout, vector: Float32Array): Record<string, 
   );
 }
 
-/** The flat vector of the parameters, and what else is in the file: views of it, in which the parameters lie in order. */
+/** The flat vector of the parameters, and the buffers: views of the file, in which the parameters lie in order. */
 function flatten(layout: Layout, tensors: Record<string, FlatTensor>) {
   const first = tensors[layout.entries[0].name].values;
   const params = new Float32Array(first.buffer as ArrayBuffer, first.byteOffset, layout.size);

@@ -1,5 +1,5 @@
 /**
- * The files of a checkpoint, read with care: nothing is believed before its checksum is found right.
+ * Reads the files of a checkpoint. Nothing is used before its checksum has been verified.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { STATE_FILE } from "./folder.ts";
 import { errorMessage, RunError } from "../errors.ts";
 import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 
-/** The version of this format; another one is refused. */
+/** Version of this format; others are refused. */
 export const FORMAT = 1;
 
-/** The run part of a configuration, as far as a checkpoint looks into it. */
+/** The run part of a configuration, as far as checkpoints need it. */
 export interface CheckpointConfig {
   /** Options of the transformer. */
   model: object;
@@ -25,7 +25,7 @@ export interface CheckpointConfig {
   dist?: { mode: string };
 }
 
-/** What `state.json` holds. */
+/** Content of `state.json`. */
 export interface StateFile {
   /** Version of this format. */
   format: number;
@@ -35,11 +35,11 @@ export interface StateFile {
   updates: number;
   /** As in `ReplicaState`. */
   tokens: number;
-  /** Where members have moments of their own, those of the member that wrote this: their names among the optimizer's vectors. */
+  /** Where each member has its own moments, those of the member that wrote this: their names among the optimizer's vectors. */
   own?: { updates: number; vectors: string[] };
-  /** Identity of the run; those of flashmob 0.1 have none, and are taken for the run's in whose folder they are. */
+  /** Identity of the run. Checkpoints of flashmob 0.1 have none, and belong to the run in whose folder they are. */
   run?: string;
-  /** SHA-256 of all that replicas had in common, in hexadecimal; those of flashmob 0.1 don't say. */
+  /** SHA-256 of the state that all replicas share, in hexadecimal; missing in checkpoints of flashmob 0.1. */
   stateHash?: string;
   /** Samples that the steps so far have consumed: the place in the data. In flashmob 0.1 it was step · train.batch. */
   samples?: number;
@@ -85,7 +85,7 @@ export async function readStateFile(path: string): Promise<StateFile> {
 
 const count = () => z.int().min(0);
 
-/** What is relied on; later versions may say more. */
+/** The fields that this version relies on; later versions may add more. */
 const schema = z.looseObject({
   format: z.literal(FORMAT),
   step: count(),
@@ -102,7 +102,7 @@ const schema = z.looseObject({
 });
 
 /**
- * A safetensors file of a checkpoint, its checksum found right.
+ * Reads a safetensors file of a checkpoint and verifies its checksum.
  *
  * @throws {SyntaxError} when it is missing or damaged
  */
@@ -110,7 +110,7 @@ export async function readTensors(path: string, name: string, about: StateFile):
   return parseSafetensors(await readChecked(path, name, about), `${path}/${name}`);
 }
 
-/** Throws a SyntaxError for the first file that is missing or damaged. Takes no memory to speak of. */
+/** Throws a SyntaxError for the first file that is missing or damaged. Reads in pieces, with little memory. */
 export async function checkFiles(path: string, about: StateFile): Promise<void> {
   const piece = new Uint8Array(PIECE);
   for (const name of ["model.safetensors", "optimizer.safetensors"]) {
@@ -122,13 +122,13 @@ export async function checkFiles(path: string, about: StateFile): Promise<void> 
   }
 }
 
-/** Reads a whole file once, into memory of just its size. */
+/** Reads a whole file into a buffer of its size. */
 function readChecked(path: string, name: string, about: StateFile): Promise<Uint8Array<ArrayBuffer>> {
   return withChecksum(path, name, about, async (file, see) => {
     const bytes = new Uint8Array((await file.stat()).size);
     for (let at = 0; at < bytes.length;) {
       const read = await file.read(bytes.subarray(at, at + PIECE));
-      if (read === null) break; // it was cut meanwhile: the checksum tells
+      if (read === null) break; // it was truncated meanwhile: the checksum will differ
       see(bytes.subarray(at, at + read));
       at += read;
     }
@@ -139,7 +139,7 @@ function readChecked(path: string, name: string, about: StateFile): Promise<Uint
 /** Bytes that are read at once. */
 const PIECE = 4 * 1024 * 1024;
 
-/** Opens a file of a checkpoint, and compares the checksum of what `read` has seen. */
+/** Opens a file of a checkpoint, and verifies the checksum of the bytes that `read` passes to `see`. */
 async function withChecksum<T>(
   path: string,
   name: string,

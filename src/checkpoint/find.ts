@@ -1,6 +1,5 @@
 /**
- * Which checkpoints there are in a folder, and which of them can be used. What `state.json` says counts, not the name of the
- * folder that it is in.
+ * Finds the checkpoints in a folder, and which of them are usable. The step is that in `state.json`, not in the folder's name.
  *
  * @module
  */
@@ -10,12 +9,12 @@ import { checkpointSteps, placeOf } from "./folder.ts";
 import { errorMessage, RunError } from "../errors.ts";
 
 /**
- * The step of the newest checkpoint in a folder that is whole. What `state.json` says counts, not the folder's name.
+ * The step of the newest undamaged checkpoint in a folder, by its `state.json`.
  *
- * @param say told of each one that was passed over, or is of another step than its name says
+ * @param say called for each checkpoint that is skipped, or is of another step than its name says
  * @param run identity of the run whose checkpoints count; all do where it is not given
  * @returns undefined when there is none
- * @throws {RunError} at one of another format: going on from an older one would in time replace it
+ * @throws {RunError} at one of another format: a run resumed from an older one would eventually replace it
  */
 export async function newestCheckpoint(
   folder: string,
@@ -40,7 +39,7 @@ export async function newestCheckpoint(
 }
 
 /**
- * Where the checkpoint of a step is: in the folder named after it, or one with another name that says that it is of this step.
+ * The folder of the checkpoint of a step: the one named after it, or another one whose `state.json` has this step.
  *
  * @returns undefined where there is none
  */
@@ -49,14 +48,14 @@ export async function findCheckpoint(folder: string, step: number): Promise<stri
   return all.find(({ about }) => !(about instanceof Error) && about.step === step)?.path;
 }
 
-/** A folder that is named as a checkpoint, the step in its name, and what it says of itself, or why it can't be read. */
+/** A folder with a checkpoint's name: the step in its name, and its `state.json` or why that can't be read. */
 export interface NamedCheckpoint {
   path: string;
   named: number;
   about: StateFile | Error;
 }
 
-/** All that are named as checkpoints, the newest by what they say first, and of two of one step the one named after it. */
+/** All folders with a checkpoint's name, newest first by their `state.json`; of two of one step, the one named after it first. */
 export async function namedCheckpoints(folder: string): Promise<NamedCheckpoint[]> {
   const all = await Promise.all((await checkpointSteps(folder)).map(async (named) => {
     const path = placeOf(folder, named);

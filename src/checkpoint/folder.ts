@@ -1,6 +1,6 @@
 /**
- * The folder of a run's checkpoints: their names, which there are, and how one appears and disappears so that none is ever
- * half there and believed. A checkpoint counts from the moment its folder has its name and a `state.json` in it.
+ * The folder of a run's checkpoints: their names, and how they are put in place and deleted so that an incomplete one is never
+ * taken for a whole one. A checkpoint is complete once its folder has its final name and contains `state.json`.
  *
  * @module
  */
@@ -8,23 +8,23 @@
 /** Name of the file that holds the checksums of the others. */
 export const STATE_FILE = "state.json";
 
-/** Where the checkpoint of a step is. */
+/** Path of the checkpoint of a step. */
 export function placeOf(folder: string, step: number): string {
   return `${folder}/step-${String(step).padStart(8, "0")}`;
 }
 
-/** The steps of the checkpoints in a folder, newest first; a folder that is not there has none. */
+/** The steps of the checkpoints in a folder, newest first; none where the folder does not exist. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
   const names = await namesIn(folder);
   return names.flatMap((name) => stepOf(name, "") ?? []).sort((a, b) => b - a);
 }
 
 /**
- * Puts a finished folder in its place. One that is there already is moved aside first and deleted after.
+ * Renames a finished folder to its final name. An existing one is moved aside first and deleted afterwards.
  *
- * @param staging the finished folder, its files on the disk
+ * @param staging the finished folder, its files synced to the disk
  */
-export async function appear(folder: string, staging: string, place: string): Promise<void> {
+export async function putInPlace(folder: string, staging: string, place: string): Promise<void> {
   const aside = `${place}${ASIDE}`;
   await sync(staging);
   await remove(aside);
@@ -35,12 +35,12 @@ export async function appear(folder: string, staging: string, place: string): Pr
 }
 
 /**
- * Deletes checkpoints: all but the newest `keepLast` and the best. One whose loss is not finite pushes none out that is sound: it
- * counts after them. What was left behind by a process that was killed goes too. `state.json` is deleted first.
+ * Deletes all checkpoints but the newest `keepLast` and the best. Those whose loss is not finite count as older than the others.
+ * Leftovers of killed processes are deleted too. `state.json` is deleted first.
  *
- * @param newest the step of a complete checkpoint, which stays
- * @param losses validation loss by step, as far as it is known
- * @param spared steps in the names of folders that are not the run's: they neither count nor go
+ * @param newest the step of a complete checkpoint, which is kept
+ * @param losses validation loss by step, as far as known
+ * @param spared steps in the names of folders that are not the run's: they are neither counted nor deleted
  */
 export async function prune(
   folder: string,
@@ -61,7 +61,7 @@ export async function prune(
   for (const step of complete) {
     if (kept.has(step)) continue;
     const place = placeOf(folder, step);
-    if (!(await Deno.lstat(place)).isSymlink) { // of a link only itself goes
+    if (!(await Deno.lstat(place)).isSymlink) { // of a link only the link is deleted
       await remove(`${place}/${STATE_FILE}`);
       await sync(place);
     }
@@ -79,7 +79,7 @@ export const STAGING = ".tmp";
 /** Ending of a checkpoint that another one of the same step replaces. */
 const ASIDE = ".old";
 
-/** Moves checkpoints of later steps than this one to the folder beside, `checkpoints.discarded`: another attempt follows. */
+/** Moves checkpoints of later steps to `checkpoints.discarded` beside the folder, before these steps are trained again. */
 export async function setAside(folder: string, step: number): Promise<void> {
   for (const later of (await checkpointSteps(folder)).filter((other) => other > step)) {
     const aside = placeOf(`${folder}.discarded`, later);
@@ -89,13 +89,13 @@ export async function setAside(folder: string, step: number): Promise<void> {
   }
 }
 
-/** The step with the lowest loss, the latest of equals; undefined where no loss is a number. */
+/** The step with the lowest loss, the latest of equals; undefined where no loss is finite. */
 function bestOf(steps: readonly number[], losses: ReadonlyMap<number, number>): number | undefined {
   const known = steps.filter((step) => Number.isFinite(losses.get(step))).sort((a, b) => b - a);
   return known.toSorted((a, b) => losses.get(a)! - losses.get(b)!)[0];
 }
 
-/** The step that a name is for, of names with a certain ending. */
+/** The step in a name with a certain ending. */
 function stepOf(name: string, ending: string): number | undefined {
   const digits = name.endsWith(ending)
     ? name.slice(0, name.length - ending.length).match(/^step-(\d+)$/)?.[1]
@@ -112,12 +112,12 @@ async function namesIn(folder: string): Promise<string[]> {
   return names;
 }
 
-/** Whether a path, or what it links to, is a folder. A link may lead nowhere, or in a circle. */
+/** Whether a path, or what it links to, is a folder. A link may be broken or circular. */
 async function isFolder(path: string): Promise<boolean> {
   return await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false);
 }
 
-/** What is in a folder; in one that is not there, nothing. */
+/** The entries of a folder; none where it does not exist. */
 export async function entriesIn(folder: string): Promise<Deno.DirEntry[]> {
   try {
     return await Array.fromAsync(Deno.readDir(folder));
@@ -127,20 +127,20 @@ export async function entriesIn(folder: string): Promise<Deno.DirEntry[]> {
   }
 }
 
-/** Waits until a file or folder is on the disk. */
+/** Syncs a file or folder to the disk. */
 export async function sync(path: string): Promise<void> {
   using file = await Deno.open(path);
   await file.sync();
 }
 
-/** Deletes a file or a folder with all in it, if it is there. */
+/** Deletes a file, or a folder with its content, if it exists. */
 export async function remove(path: string): Promise<void> {
   await Deno.remove(path, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   });
 }
 
-/** Whether a file or folder is there. */
+/** Whether a file or folder exists. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);

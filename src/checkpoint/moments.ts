@@ -1,5 +1,5 @@
 /**
- * The moments of one member, where each has its own: a file beside the checkpoints, `moments/NAME-step-00000100.safetensors`, in
+ * The optimizer's moments of one member, where each has its own (DiLoCo): a file beside the checkpoints, `moments/NAME-step-00000100.safetensors`, in
  * the folder of the member's machine. The checkpoint itself holds those of the member that wrote it, for members without
  * a file of their own.
  *
@@ -11,11 +11,11 @@ import { VectorFiles } from "./vector_files.ts";
 import { errorMessage, RunError } from "../errors.ts";
 import type { ReplicaState } from "../dist/mod.ts";
 
-/** What is only one member's in a state. */
+/** The part of a state that each member has for itself. */
 type Own = NonNullable<ReplicaState["own"]>;
 
 /**
- * Writes a member's moments, all or nothing, then deletes its older ones whose checkpoint is gone.
+ * Writes a member's moments atomically, then deletes its older ones whose checkpoint was deleted.
  *
  * @param folder of the checkpoints
  * @param stateHash of the state that they belong to

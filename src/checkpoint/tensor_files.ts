@@ -28,7 +28,7 @@ export async function readSafetensors(
   return { tensors: toTensors(tensors, path), metadata };
 }
 
-/** Tensors of what a file holds; `where` is its name for error messages. Throws as {@linkcode readSafetensors}. */
+/** Tensors of what a file holds; `where` names it in error messages. Throws as {@linkcode readSafetensors}. */
 export function toTensors(
   tensors: Readonly<Record<string, FlatTensor>>,
   where: string,

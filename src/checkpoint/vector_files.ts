@@ -1,5 +1,5 @@
 /**
- * Vectors that one member keeps beside the checkpoints, step after step: a safetensors file each, `PREFIX00000100.safetensors`,
+ * Vectors that one member keeps beside the checkpoints: for each step a safetensors file, `PREFIX00000100.safetensors`,
  * written atomically (temporary name, then rename).
  *
  * @module
@@ -9,9 +9,9 @@ import { entriesIn, remove, sync } from "./folder.ts";
 import { mapValues } from "../records.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
 
-/** Vectors by name, and what else stands in their file. */
+/** The content of a file. */
 export interface SavedVectors {
-  /** Of float32. */
+  /** Vectors of float32 by name. */
   vectors: Record<string, Float32Array>;
   /** The file's metadata. */
   metadata: Record<string, string>;
@@ -25,7 +25,7 @@ export function flatTensor(values: Float32Array): FlatTensor {
 /** The files of one holder. */
 export class VectorFiles {
   /**
-   * Makes nothing yet.
+   * Writes nothing yet.
    *
    * @param folder in which the files are, made when the first is saved
    * @param prefix what their names begin with, before the step
@@ -42,7 +42,7 @@ export class VectorFiles {
     return `${this.folder}/${this.nameOf(step)}`;
   }
 
-  /** Writes the file of a step, all or nothing. */
+  /** Writes the file of a step atomically. */
   async save(step: number, { vectors, metadata }: SavedVectors): Promise<void> {
     const path = this.pathOf(step);
     await Deno.mkdir(this.folder, { recursive: true });
@@ -70,7 +70,7 @@ export class VectorFiles {
     return { vectors: mapValues(tensors, ({ values }) => values as Float32Array), metadata };
   }
 
-  /** The steps that there are files of, newest first. */
+  /** The steps that have files, newest first. */
   async steps(): Promise<number[]> {
     return (await entriesIn(this.folder))
       .filter(({ name }) => name.startsWith(this.prefix))

@@ -1,5 +1,5 @@
 /**
- * Command lines taken apart by the flags that a command documents: all that is wrong is found at once, and nothing is passed over.
+ * Parses command lines by the flags that a command documents. All problems are found at once, and nothing is ignored.
  *
  * @module
  */
@@ -12,17 +12,17 @@ import type { CommandHelp, FlagHelp } from "./help.ts";
 
 /** Arguments by their flags. */
 export interface ParsedArguments {
-  /** Whether each flag without a value was given. */
+  /** For each flag without a value whether it was given. */
   switches: Record<string, boolean>;
-  /** The text given for a flag with a value. */
+  /** The text of each flag with a value. */
   values: Record<string, string | undefined>;
-  /** What stands without a flag, in order. */
+  /** The arguments without a flag, in order. */
   positional: string[];
 }
 
-/** A flag with what its value has to be. */
+/** A flag with the rule for its value. */
 export interface Flag extends FlagHelp {
-  /** Text where undefined. */
+  /** Undefined where the value is text. */
   number?: { wanted: string; holds: (value: number) => boolean };
 }
 
@@ -30,7 +30,7 @@ export interface Flag extends FlagHelp {
 export interface Command extends CommandHelp {
   /** Its flags. */
   flags: Flag[];
-  /** What stands on the command line without a flag, in order. */
+  /** Names of the arguments without a flag, in order. */
   positional: string[];
 }
 
@@ -52,7 +52,7 @@ export function wholeFrom(low: number, high: number = Number.MAX_SAFE_INTEGER): 
   };
 }
 
-/** What stands in an argument for bytes that are no UTF-8. */
+/** Replaces bytes of an argument that are not UTF-8. */
 const REPLACEMENT = "\ufffd";
 const NO_TEXT =
   "an argument holds bytes that are no UTF-8, which get lost on the way (or U+FFFD, which stands for them): " +
@@ -62,10 +62,10 @@ const NO_TEXT =
 export const HELP_FLAG: FlagHelp = { name: "help", text: "Show this." };
 
 /**
- * Takes arguments apart: `--flag VALUE`, `--flag=VALUE`, `--switch`, `-h` for `--help`, and after `--` no flags. A value may
+ * Parses arguments: `--flag VALUE`, `--flag=VALUE`, `--switch`, `-h` for `--help`, and after `--` no flags. A value may
  * begin with a dash where it can't be a flag: a number, or a free text that is no flag of the command.
  *
- * @param problems gets what is wrong, a line each
+ * @param problems to which problems are added, one line each
  */
 export function parseArguments(
   args: string[],
@@ -105,8 +105,8 @@ export function parseArguments(
 /**
  * Reads the arguments of a command.
  *
- * @param required flags that have to be given
- * @throws {ConfigError} with all that is wrong, unless help is asked for
+ * @param required flags that must be given
+ * @throws {ConfigError} with all problems, unless help is requested
  *
  * @example
  * ```ts
@@ -148,8 +148,8 @@ function readValue(
 }
 
 /**
- * Arguments in which each value stands in one with its flag, since the parser takes all that begins with a dash for a flag, and
- * flags have colons for dots: it would nest them, where --data and --data.source collide.
+ * Joins each value with its flag in one argument, since the parser takes everything that begins with a dash for a flag. Dots in
+ * flags become colons: the parser would nest them, and --data would collide with --data.source.
  */
 function joined(args: readonly string[], flags: readonly FlagHelp[], problems: string[]): string[] {
   const byName = new Map(flags.map((flag) => [`--${flag.name}`, flag]));

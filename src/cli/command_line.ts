@@ -1,5 +1,5 @@
 /**
- * What the arguments of `deno task train` and `deno task coordinator` mean: a pure function from arguments to an order.
+ * The command lines of `deno task train` and `deno task coordinator`: a pure function from arguments to an order.
  * Every option of the configuration is a flag of the same name; the most used have a short one.
  *
  * @module
@@ -12,32 +12,32 @@ import { type ConfigArguments, flagOf, readConfigArguments, SHORT } from "./conf
 import { type CommandHelp, type FlagHelp, type HelpOrder, helpText } from "./help.ts";
 import { parseNatsAddress } from "../dist/mod.ts";
 
-/** What `deno task train` was told to do. */
+/** An order to `deno task train`. */
 export type TrainOrder =
   | HelpOrder
   /** Start a run. */
   | { action: "train"; configPath?: string; overrides: Overrides; json: boolean }
-  /** Go on with the run in a folder, with its configuration. */
+  /** Resume the run in a folder, with its configuration. */
   | { action: "resume"; folder: string; fromStep?: number; overrides: Overrides; json: boolean }
   /** Run workers for a coordinator elsewhere; `overrides` concern this machine only. */
   | { action: "join"; url: string; overrides: Overrides; json: boolean };
 
-/** What `deno task coordinator` was told to do. */
+/** An order to `deno task coordinator`. */
 export type CoordinatorOrder =
   | HelpOrder
-  /** Coordinate a run, on a NATS server of its own or on one that is there. */
+  /** Coordinate a run, on a NATS server of its own or on an existing one. */
   | {
     action: "coordinate";
     configPath?: string;
     overrides: Overrides;
     json: boolean;
-    /** Where the server of its own listens. */
+    /** Address of its own server. */
     listen?: { hostname: string; port: number };
-    /** URL of a server that is there. */
+    /** URL of an existing server. */
     nats?: string;
     /** Resume the run in this folder. */
     resume?: string;
-    /** From the checkpoint of this step, 0 for the beginning, whatever the run's record tells. */
+    /** Resume from the checkpoint of this step, 0 for the beginning, even if the run's record has later ones. */
     fromStep?: number;
   }
   /** Average a share of the vectors for a coordinator elsewhere; `overrides` concern this machine only. */
@@ -45,7 +45,7 @@ export type CoordinatorOrder =
 
 const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
 
-/** For who knows that a run's record tells of more than its folder holds. */
+/** Resuming from an earlier step than the run's record has. */
 const INSISTING_FLAGS: FlagHelp[] = [
   {
     name: "from-step",
@@ -63,7 +63,7 @@ const TRAIN: CommandHelp = {
     "deno task train --join URL --run NAME [options] run workers for a coordinator elsewhere",
   ],
   flags: [
-    { name: "resume", value: "DIR", text: "Go on with the run in this folder, with its configuration." },
+    { name: "resume", value: "DIR", text: "Resume the run in this folder, with its configuration." },
     ...INSISTING_FLAGS,
     { name: "join", value: "URL", text: "The coordinator's NATS server, as its first line says." },
     JSON_FLAG,
@@ -82,7 +82,7 @@ const COORDINATOR: CommandHelp = {
     {
       name: "resume",
       value: "DIR",
-      text: "Go on with the run in this folder: with its workers that live, or from its newest checkpoint.",
+      text: "Resume the run in this folder: with its running workers, or from its newest checkpoint.",
     },
     ...INSISTING_FLAGS,
     {
@@ -108,10 +108,10 @@ const COORDINATOR: CommandHelp = {
 };
 
 /**
- * What `deno task train` is to do.
+ * Parses the arguments of `deno task train`.
  *
- * @throws {ConfigError} with all that is wrong with the arguments by themselves; what is wrong together with a
- * configuration file comes from `resolveConfig`
+ * @throws {ConfigError} with all problems of the arguments themselves; problems with the values of the configuration come from
+ * `resolveConfig`
  *
  * @example
  * ```ts
@@ -148,7 +148,7 @@ export function parseTrain(args: string[]): TrainOrder {
   return { action: "train", configPath, overrides, json };
 }
 
-/** What `deno task coordinator` is to do; throws as {@linkcode parseTrain}. */
+/** Parses the arguments of `deno task coordinator`; throws as {@linkcode parseTrain}. */
 export function parseCoordinator(args: string[]): CoordinatorOrder {
   const parsed = readConfigArguments(args, COORDINATOR);
   const { flags, overrides, configPath, json, reducer, help, problems } = parsed;
@@ -170,7 +170,7 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
   return { action: "coordinate", configPath, overrides, json, listen, nats, resume, ...from };
 }
 
-/** The step that a run is to be resumed from, where one is named. */
+/** The step to resume from, where one is given. */
 function fromOf({ flags, isFromStart, problems }: ConfigArguments): { fromStep?: number } {
   const { resume, "from-step": text } = flags;
   if (text === undefined && !isFromStart) return {};
@@ -183,7 +183,7 @@ function fromOf({ flags, isFromStart, problems }: ConfigArguments): { fromStep?:
   return { fromStep: Number(text) };
 }
 
-/** What keeps the address of a NATS server from being read. */
+/** Problems with the address of a NATS server. */
 function addressProblems(flag: string, address: string): string[] {
   try {
     parseNatsAddress(address);

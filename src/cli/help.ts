@@ -7,23 +7,23 @@
 
 import type { ConfigOption } from "../config/options.ts";
 
-/** A flag that is no option of the configuration. */
+/** A flag that is not an option of the configuration. */
 export interface FlagHelp {
   /** Without the dashes. */
   name: string;
-  /** What its value is; none for a switch. */
+  /** Placeholder of its value; undefined for a switch. */
   value?: string;
   /** What it is for. */
   text: string;
-  /** Whether the value is any text, dashes at its beginning included. */
+  /** Whether the value is any text, which may begin with a dash. */
   isFreeText?: boolean;
-  /** Whether it is true or false, and true where it is left away. */
+  /** Whether its value is true or false, and true where it is omitted. */
   isSwitch?: boolean;
 }
 
-/** What a command takes. */
+/** The help of a command. */
 export interface CommandHelp {
-  /** How it is called, a line for each way. */
+  /** Its usage, one line for each form. */
   usage: string[];
   /** Its own flags. */
   flags: FlagHelp[];
@@ -39,7 +39,7 @@ export interface HelpOrder {
   text: string;
 }
 
-/** Characters of a line. */
+/** Characters per line. */
 const WIDTH = 100;
 
 /**
@@ -87,7 +87,7 @@ function describe({ path, type, default: value, description }: ConfigOption): st
   return entry(flag, type === "text" ? description : `${description} Takes ${type}.`);
 }
 
-/** A flag, and from column 34 on what it is for, in lines of at most `WIDTH` characters. */
+/** A flag, and from column 34 on its description, in lines of at most `WIDTH` characters. */
 function entry(flag: string, text: string): string {
   const indent = 34;
   const lines: string[] = [];

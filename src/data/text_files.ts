@@ -1,46 +1,46 @@
 /**
- * Reads the files of a text. Only regular files count: what else lies in a folder is left out and told, since a pipe never
- * ends, and a link may lead nowhere or round in a circle.
+ * Reads the files of a text. Only regular files are read; others in a folder are skipped and reported, since a pipe may never
+ * end, and a link may be broken or circular.
  *
  * @module
  */
 
 import { ConfigError, errorMessage } from "../errors.ts";
 import { NotText } from "./formats.ts";
-import { freeMemory, inGib, Room } from "./room.ts";
+import { freeMemory, inGib, MemoryBudget } from "./memory_budget.ts";
 import { textsIn } from "./unpack.ts";
 
 /** How files are read. */
 export interface ReadOptions {
-  /** Files are the bytes that they have: nothing is unpacked, and no format refused. */
+  /** Files are read as raw bytes: nothing is unpacked, and no format refused. */
   raw?: boolean;
-  /** Gets a line for people where something in a folder or archive is left out. */
+  /** Called with a message where something in a folder or archive is skipped. */
   onSkipped?: (line: string) => void;
 }
 
-/** What a path can lead to. */
+/** What a path can refer to. */
 export type Kind = "file" | "folder" | "pipe" | "socket" | "device" | "link to nothing" | "link in a circle";
 
-/** Something that is there. */
+/** A file or another entry of the file system. */
 export interface Found {
-  /** As it was asked for. */
+  /** The path as given. */
   path: string;
-  /** What it is, links followed. */
+  /** Its kind, with links followed. */
   kind: Kind;
   /** Bytes of a file. */
   size: number;
 }
 
-/** Paths that mean something else in each process. */
+/** Paths that refer to something else in each process. */
 const OF_ONE_PROCESS = /^\/dev\/(stdin|fd\/)|^\/proc\/(self|thread-self)\//;
-/** As many are named of those that are left out; the others are counted. */
+/** How many skipped entries are named; the rest are counted. */
 const MOST_NAMED = 8;
 
 /**
  * The texts of a file, of an archive or of a folder: all files in it, sorted by path, without those whose names begin with a dot.
  *
- * @returns undefined where there is nothing of this name
- * @throws {ConfigError} where something can't be read, or is no text
+ * @returns undefined where the path does not exist
+ * @throws {ConfigError} where something can't be read, or is not a text
  */
 export async function readTexts(path: string, options: ReadOptions): Promise<Uint8Array[] | undefined> {
   const source = OF_ONE_PROCESS.test(path) ? { path, kind: "pipe" as const, size: 0 } : await find(path);
@@ -49,9 +49,9 @@ export async function readTexts(path: string, options: ReadOptions): Promise<Uin
   const files = source.kind === "folder" ? await filesIn(path, skipped) : [source];
   if (source.kind !== "folder" && source.kind !== "file") throw unreadable(path, reasonFor(source.kind));
   refuseTooMuch(path, files);
-  const context = { room: Room.ofMachine(), onSkipped: (what: string) => skipped.push(what) };
+  const context = { budget: MemoryBudget.ofMachine(), onSkipped: (what: string) => skipped.push(what) };
   const texts: Uint8Array[][] = [];
-  for (const file of files) { // one after the other, as they share the room
+  for (const file of files) { // one after the other, since they share the memory budget
     const bytes = await readFile(file.path);
     texts.push(options.raw ? [bytes] : await unpacked(file.path, bytes, context));
   }
@@ -74,16 +74,16 @@ async function readFile(path: string): Promise<Uint8Array> {
 async function unpacked(
   path: string,
   bytes: Uint8Array,
-  { room, onSkipped }: Parameters<typeof textsIn>[2],
+  { budget, onSkipped }: Parameters<typeof textsIn>[2],
 ): Promise<Uint8Array[]> {
   try {
-    return await textsIn(path, bytes, { room, onSkipped: (what) => onSkipped(`${what} in ${path}`) });
+    return await textsIn(path, bytes, { budget, onSkipped: (what) => onSkipped(`${what} in ${path}`) });
   } catch (error) {
     throw error instanceof NotText ? unreadable(path, error.message) : error;
   }
 }
 
-/** All files below a folder, sorted by path. What is neither file nor folder goes to `skipped`, as text. */
+/** All files below a folder, sorted by path. Messages about what is neither file nor folder go to `skipped`. */
 async function filesIn(folder: string, skipped: string[], above: readonly string[] = []): Promise<Found[]> {
   const here = await asked(folder, () => Deno.realPath(folder));
   if (above.includes(here)) {
@@ -94,7 +94,7 @@ async function filesIn(folder: string, skipped: string[], above: readonly string
   const files: Found[][] = [];
   for (const name of names.filter((name) => !name.startsWith("."))) {
     const path = `${folder}/${name}`;
-    const found = await find(path) ?? { path, kind: "file", size: 0 }; // just gone: reading it will say so
+    const found = await find(path) ?? { path, kind: "file", size: 0 }; // just deleted: reading it will fail with the reason
     if (found.kind === "folder") files.push(await filesIn(path, skipped, [...above, here]));
     else if (found.kind === "file") files.push([found]);
     else skipped.push(`${path} (a ${found.kind})`);
@@ -102,7 +102,7 @@ async function filesIn(folder: string, skipped: string[], above: readonly string
   return files.flat().sort((a, b) => a.path < b.path ? -1 : 1);
 }
 
-/** What a path leads to; undefined where nothing is. */
+/** What a path refers to; undefined where it does not exist. */
 export async function find(path: string): Promise<Found | undefined> {
   try {
     const info = await Deno.stat(path);

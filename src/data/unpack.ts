@@ -1,5 +1,5 @@
 /**
- * Unpacks what is packed, by its first bytes and not by its name; what can't be read here is refused by the name of its format.
+ * Unpacks files, by their first bytes and not by their names; other packed or binary formats are refused, with the format's name.
  *
  * @module
  */
@@ -7,48 +7,48 @@
 import { createGunzip, createZstdDecompress, type Gunzip, type ZlibOptions } from "node:zlib";
 import { errorMessage } from "../errors.ts";
 import { type Format, formatByName, formatOf, NotText, RAW_HINT, refusal } from "./formats.ts";
-import type { Room } from "./room.ts";
+import type { MemoryBudget } from "./memory_budget.ts";
 import { zstdFrames } from "./zstd.ts";
 
-/** What is left out of an archive is told, one entry each. */
+/** Called for each entry of an archive that is skipped. */
 export type OnSkipped = (what: string) => void;
 
-/** Reads one packed file: the contents in it. */
+/** Reads one packed file and returns its contents. */
 type Opener = (bytes: Uint8Array, context: Context) => Promise<Uint8Array[]>;
 
 interface Context {
-  room: Room;
+  budget: MemoryBudget;
   onSkipped: OnSkipped;
-  /** How many archives a content is packed in. */
+  /** Number of archives around the content. */
   layers: number;
 }
 
-/** An archive may be in an archive, as a `.gz` in a `.zip` is; some hold themselves. */
+/** Limit of nesting: archives may be nested, as a `.gz` in a `.zip`; some even contain themselves. */
 const MOST_LAYERS = 3;
-/** Bytes that are unpacked at once: node's own 16 KiB take three times as long. */
+/** Bytes that are unpacked at once: node's default of 16 KiB takes three times as long. */
 const CHUNK_BYTES = 2 ** 20;
 
-/** A stream of node's that unpacks, and says how many bytes of what was written to it belong together. */
+/** A decompression stream of node, which also says how many of the bytes written to it it has used. */
 type Inflating = Pick<Gunzip, "end" | "bytesWritten" | typeof Symbol.asyncIterator>;
 
 const OPENERS: Record<string, Opener> = {
   gzip: async (bytes, context) =>
-    await contentsOf(await inflate([bytes], createGunzip, context.room), context),
+    await contentsOf(await inflate([bytes], createGunzip, context.budget), context),
   zstd: async (bytes, context) =>
-    await contentsOf(await inflate([...zstdFrames(bytes)], createZstdDecompress, context.room), context),
+    await contentsOf(await inflate([...zstdFrames(bytes)], createZstdDecompress, context.budget), context),
   zip: openZip,
 };
 
 /**
  * The texts in a file: the file itself, what it was packed from, or the files of an archive as those of a folder.
  *
- * @param name its path; one that promises another format than the file has is refused, as a download that failed is
+ * @param name its path; a file that does not have the format of its name, as after a failed download, is refused
  * @throws {NotText}
  */
 export async function textsIn(
   name: string,
   bytes: Uint8Array,
-  context: { room: Room; onSkipped: OnSkipped; layers?: number },
+  context: { budget: MemoryBudget; onSkipped: OnSkipped; layers?: number },
 ): Promise<Uint8Array[]> {
   const promised = formatByName(name);
   if (promised && !formatOf(bytes)) {
@@ -84,7 +84,7 @@ function damaged({ command }: Format, error: unknown): NotText {
 async function openZip(bytes: Uint8Array, context: Context): Promise<Uint8Array[]> {
   const { unzip } = await import("./zip.ts"); // zip.js takes 40 ms, in each process
   const contents: Uint8Array[][] = [];
-  for (const { name, bytes: content } of await unzip(bytes, context.room)) {
+  for (const { name, bytes: content } of await unzip(bytes, context.budget)) {
     if (content) contents.push(await textsOfEntry(name, content, context));
     else context.onSkipped(`${name} (a link)`);
   }
@@ -101,17 +101,17 @@ async function textsOfEntry(name: string, bytes: Uint8Array, context: Context): 
 }
 
 /**
- * Unpacks streams one after the other, and all of it twice: the first time only to see how much it is. So memory is taken once,
- * and not at all for what doesn't fit.
+ * Unpacks streams one after the other, in two passes: the first only measures the size, so that memory is allocated once, and not
+ * at all for what doesn't fit.
  */
 async function inflate(
   streams: readonly Uint8Array[],
   open: (options: ZlibOptions) => Inflating,
-  room: Room,
+  budget: MemoryBudget,
 ): Promise<Uint8Array> {
   let size = 0;
   for await (const chunk of chunksOf(streams, open)) {
-    room.take(chunk.length);
+    budget.take(chunk.length);
     size += chunk.length;
   }
   const content = new Uint8Array(size);
@@ -123,7 +123,7 @@ async function inflate(
   return content;
 }
 
-/** What is in the streams, in pieces. Zeros after a stream are padding. */
+/** The content of the streams, in chunks. Zeros after a stream are padding. */
 async function* chunksOf(
   streams: readonly Uint8Array[],
   open: (options: ZlibOptions) => Inflating,

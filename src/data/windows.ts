@@ -1,6 +1,6 @@
 /**
- * Which stretches of a text are trained on, and when: pure functions of (seed, place), so that any worker can compute
- * any sample and nothing has to be saved or told.
+ * The order of training samples: pure functions of (seed, index), so that any worker can compute any sample and no state has to
+ * be saved or sent.
  *
  * @module
  */
@@ -8,23 +8,23 @@
 import { randomStream } from "../prng.ts";
 import { permutation } from "./permutation.ts";
 
-/** A stretch of tokens. */
+/** A range of tokens. */
 export interface Sample {
   /** Index of its first token. */
   start: number;
-  /** Number of inputs; one token more is read, the label of the last. */
+  /** Number of inputs; one more token is read, the label of the last. */
   length: number;
 }
 
 /** The samples of one epoch in the order of the text. */
 export interface Epoch {
-  /** How many there are, at least 1. */
+  /** Their number, at least 1. */
   size: number;
   /** Sample number `index` of the text, from 0 on. */
   at(index: number): Sample;
 }
 
-/** Where a document lies. */
+/** The range of a document. */
 export interface Span {
   /** Index of its first byte. */
   start: number;
@@ -48,7 +48,7 @@ export function windows(textLength: number, seqLen: number, offset: number): Epo
 
 /**
  * Where the first window of an epoch starts: uniform in [0, min(seqLen, textLength − seqLen)), so that over the epochs a token
- * is seen with more and with less text before it, and epochs differ in size by one window at most.
+ * has contexts of different lengths, and epochs differ in size by one window at most.
  */
 export function windowOffset(textLength: number, seqLen: number, seed: number, epoch: number): number {
   const choices = Math.min(seqLen, textLength - seqLen);
@@ -84,8 +84,8 @@ export function documentSamples(documents: readonly Span[], seqLen: number): Epo
  * ```
  */
 export function endlessEpochs(epochOf: (epoch: number) => Epoch, seed: number): (place: number) => Sample {
-  const starts = [0]; // the place of the first sample of each epoch: grows as far as it is asked for
-  let held = -1, samples: Epoch, order: (index: number) => number; // the epoch last asked for
+  const starts = [0]; // the place of the first sample of each epoch, extended on demand
+  let held = -1, samples: Epoch, order: (index: number) => number; // the epoch used last
 
   return (place) => {
     while (place >= starts[starts.length - 1]) {
@@ -101,12 +101,12 @@ export function endlessEpochs(epochOf: (epoch: number) => Epoch, seed: number): 
   };
 }
 
-/** The index of the last of rising numbers that is at most `value`. */
-function lastAtMost(rising: readonly number[], value: number): number {
-  let low = 0, high = rising.length; // rising[low] ≤ value < rising[high]
+/** The index of the last of increasing numbers that is at most `value` (binary search). */
+function lastAtMost(increasing: readonly number[], value: number): number {
+  let low = 0, high = increasing.length; // increasing[low] ≤ value < increasing[high]
   while (high - low > 1) {
     const middle = (low + high) >>> 1;
-    if (rising[middle] <= value) low = middle;
+    if (increasing[middle] <= value) low = middle;
     else high = middle;
   }
   return low;

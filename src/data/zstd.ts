@@ -1,14 +1,14 @@
 /**
- * The frames of a zstd file (RFC 8878, 3.1). The runtime decompresses one frame and ignores what comes after it, and takes a
- * frame that is cut short for its end; so the frames, and whether they are whole, are found here.
+ * The frames of a zstd file (RFC 8878, 3.1). The runtime decompresses one frame, ignores what follows, and accepts a truncated
+ * frame; so the frames are located, and checked for completeness, here.
  *
  * @module
  */
 
 const MAGIC = 0xfd2fb528;
-/** A skippable frame's magic number, its lowest four bits left out: data of other programs, no content. */
+/** A skippable frame's magic number, without its lowest four bits: metadata, not content. */
 const SKIPPABLE = 0x184d2a5;
-/** Bytes of a dictionary's number and of the content's size, by the frame header's flags for them. */
+/** Bytes of the dictionary ID and of the content size, by the frame header's flags for them. */
 const DICTIONARY_BYTES = [0, 1, 2, 4], SIZE_BYTES = [0, 2, 4, 8];
 const RLE = 1, RESERVED = 3;
 
@@ -32,7 +32,7 @@ function frameAt(view: DataView, start: number): { end: number; isSkippable: boo
     const end = isSkippable ? start + 8 + view.getUint32(start + 4, true) : frameEnd(view, start);
     if (end <= view.byteLength) return { end, isSkippable };
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // that of a view means: behind its end
+    if (!(error instanceof RangeError)) throw error; // a DataView throws it beyond its end
   }
   throw new SyntaxError("it is cut short");
 }

@@ -1,5 +1,5 @@
 /**
- * Dropout whose mask is a function of a seed.
+ * Dropout with a mask that is a function of a seed.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { randomStream } from "../prng.ts";
 import { statelessUniform, tf } from "../tensorflow/mod.ts";
 
 /**
- * Sets a share `rate` of the values to zero and scales the others by 1 / (1 − rate), so that the mean stays. Without a seed
- * nothing is dropped: that is evaluation.
+ * Sets each value to zero with probability `rate` and scales the others by 1 / (1 − rate). Without a seed, in evaluation,
+ * nothing is dropped.
  *
  * @param seed two int32 numbers [2]: equal seeds and shapes drop the same places
  */
@@ -19,13 +19,13 @@ export function dropout(x: tf.Tensor, rate: number, seed: tf.Tensor1D | undefine
   return tf.mul(x, tf.mul(kept, 1 / (1 - rate)));
 }
 
-/** The two numbers that seed the dropout of one pass, from a seed and what the pass is for, e.g. "dropout 12 0". */
+/** The seed tensor's two numbers for one forward pass, from a seed and the purpose of the pass, e.g. "dropout 12 0". */
 export function dropoutSeed(seed: number, purpose = "dropout"): Int32Array {
   const { word } = randomStream(seed, purpose);
   return Int32Array.of(word(0), word(1));
 }
 
-/** The seed for a layer of a model, and for a place within it, from the seed for all of it. */
+/** The seed for one place where a layer drops, from the seed of the whole pass. */
 export function seedAt(seed: tf.Tensor1D | undefined, layer: number, place = 0): tf.Tensor1D | undefined {
   return seed && tf.add(seed, tf.tensor1d([place, layer], "int32"));
 }

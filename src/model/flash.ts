@@ -1,5 +1,5 @@
 /**
- * The FLASH layer: a gated attention unit whose attention is quadratic within groups of tokens and linear between them, so
+ * The FLASH layer: a gated attention unit with quadratic attention within groups of tokens and linear attention between them, so
  * that its cost grows linearly with the length (Hua et al., "Transformer Quality in Linear Time", 2022, section 3.2;
  * FLASH-pytorch's `FLASH`). Where speed forced another way to compute it, the plain formula stands above as "Plain:".
  *
@@ -19,7 +19,7 @@ import type { FLASHOptions } from "./options.ts";
 import { BUCKETS, type LayerParameters } from "./parameters.ts";
 import { bucketRows, relativeBias, type RotaryTables, rotaryTables, rotate } from "./positions.ts";
 
-/** What depends on the length and not on the values: computed once for all layers. */
+/** What depends on the sequence length only: computed once for all layers. */
 export interface FLASHConstants {
   /** Tokens in a group: the group size, or the length where that is shorter. */
   c: number;
@@ -31,7 +31,7 @@ export interface FLASHConstants {
   rotary?: RotaryTables;
 }
 
-/** The constants for sequences of n tokens. A single group that n does not fill needs no padding: it is made shorter. */
+/** The constants for sequences of n tokens. Where n is below the group size, the only group has n tokens and no padding. */
 export function flashConstants(
   options: Required<FLASHOptions>,
   n: number,
@@ -71,7 +71,7 @@ export function flash(
   return attend(parameters, x, projections, options, constants, { mask, seed });
 }
 
-/** What a layer computes from each token alone, or from it and the one before where tokens shift. */
+/** What a layer computes for each token by itself, or with token shift from it and the token before. */
 export interface Projections {
   /** The normalized input, before any shift [b, n, d]. */
   normed: tf.Tensor;
@@ -88,7 +88,7 @@ export interface Projections {
  *
  * @param x [b, n, d]
  * @param rotary tables for the positions of x
- * @param before features of the token before x that its first one takes where tokens shift [b, 1, d / 2]; zeros by default
+ * @param before features of the token before x, which token shift hands to the first one [b, 1, d / 2]; zeros by default
  */
 export function project(
   parameters: LayerParameters<tf.Tensor>,

@@ -1,13 +1,13 @@
 /**
- * Angles per position of the sinusoidal positions and the rotary embedding. They are part of a state dict and not trained. Loads
+ * Frequencies of the sinusoidal positions and the rotary embedding. They are buffers of a state dict, not parameters. Imports
  * nothing of TensorFlow, so that a coordinator can write checkpoints.
  *
  * @module
  */
 
 /**
- * Angles per position, in radians: part of FLASH-pytorch's state dict, not trained. A loaded model keeps the ones it was
- * saved with.
+ * Angles per position, in radians: buffers of FLASH-pytorch's state dict, not trained. A loaded model keeps the ones of its
+ * state dict.
  */
 export interface Frequencies {
   /** Of the sinusoidal positions [d / 2]. */
@@ -16,7 +16,7 @@ export interface Frequencies {
   readonly rotary?: Float32Array;
 }
 
-/** `10000^(-2i / dim)` for each pair i of `dim` features, from one radian per position down. */
+/** `10000^(-2i / dim)` for each pair i of `dim` features: one radian per position for the first, then decreasing. */
 export function inverseFrequencies(dim: number): Float32Array {
   return Float32Array.from({ length: dim / 2 }, (_, i) => 10000 ** (-2 * i / dim));
 }

@@ -26,12 +26,13 @@ export function withGradient(f: (x: tf.Tensor) => ValueAndGradient): (x: tf.Tens
   });
 }
 
-/** Groups whose running sums are one product with a triangular matrix. More are summed block by block. */
+/** Up to this many groups, the running sums are one product with a triangular matrix; more are summed block by block. */
 const BLOCK = 64;
 
 /**
  * Running sums over the groups: entry i holds the sum of the entries up to and with it. Plain: cumsum(x, 1). Here: products
- * with a triangular matrix of ones, because XLA's running sum takes ten times as long, and tfjs's own gradient of `cumsum` is right for the last axis only.
+ * with a triangular matrix of ones, because XLA's running sum takes ten times as long, and tfjs's own gradient of `cumsum` is
+ * right for the last axis only.
  *
  * @param x [b, g, s, e]
  * @returns [b, g, s, e]
@@ -47,8 +48,8 @@ export function sumUpTo(x: tf.Tensor): tf.Tensor {
 /**
  * Sums over the second axis of x [b, g, …].
  *
- * @param counts whether an entry counts in the sum of another: `tf.less` for those before it, `tf.lessEqual` with itself
- * @param backwards sums the entries after each one instead
+ * @param counts which entries a sum includes: `tf.less` for an exclusive sum, `tf.lessEqual` for an inclusive one
+ * @param backwards sums over the entries after each one instead of those before it
  */
 function runningSums(
   x: tf.Tensor,

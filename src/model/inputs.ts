@@ -31,9 +31,9 @@ export function labelsTensor(labels: Ids, ids: tf.Tensor, numTokens: number): tf
 
 /** What a mask may hide besides padding at the end of a sequence. */
 interface MaskRules {
-  /** Whether each token hands features to the next, so that only the end can be hidden. */
+  /** Whether token shift hands features of each token to the next, so that only the end can be masked. */
   shiftTokens: boolean;
-  /** Whether it was asked for to hide any tokens. */
+  /** Whether the caller allows masking any token. */
   maskAnywhere?: boolean;
 }
 
@@ -107,7 +107,7 @@ function rows<T>(what: string, given: readonly (readonly T[])[]): T[][] {
   if (odd > 0) {
     throw new RangeError(
       `${what}[${odd}] has ${given[odd].length} entries, ${what}[0] has ${given[0].length}; ` +
-        `fill shorter sequences up and mask what you added.`,
+        `pad shorter sequences and mask the padding.`,
     );
   }
   return given as T[][];

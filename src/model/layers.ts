@@ -16,16 +16,18 @@ export function linear(x: tf.Tensor, { weight, bias }: Linear<tf.Tensor>): tf.Te
   return tf.reshape(mapped, [...x.shape.slice(0, -1), outputs]);
 }
 
-/** A linear map as two, each with half of the outputs: so their gradients need not be joined. */
+/** Splits a linear map into two, each with half of the outputs. */
 export function halves({ weight, bias }: Linear<tf.Tensor>): Linear<tf.Tensor>[] {
   const [weights, biases] = [tf.split(weight, 2), tf.split(bias, 2)];
   return weights.map((weight, i) => ({ weight, bias: biases[i] }));
 }
 
 /**
- * SiLU. Plain: x · sigmoid(x). Here: a quotient, which XLA computes once however many use it; a product it would compute again for each.
- * Its gradient, dy · sigmoid(x) · (1 + x · sigmoid(−x)), computes the sigmoid again, from another exponential, so that XLA
- * neither keeps it from the forward pass nor splits that in two: memory is slower than arithmetic.
+ * SiLU. Plain: x · sigmoid(x), with gradient dy · sigmoid(x) · (1 + x · sigmoid(−x)).
+ *
+ * Here: the quotient x / (1 + exp(−x)), which XLA computes once; a product it would fuse into, and repeat in, each operation that
+ * uses it. The gradient recomputes the sigmoid from another exponential, so that XLA neither stores it in the forward pass
+ * nor splits that in two: memory traffic costs more than arithmetic.
  */
 export const silu: (x: tf.Tensor) => tf.Tensor = withGradient((x) => ({
   value: timesSigmoid(x, x),
@@ -36,7 +38,7 @@ export const silu: (x: tf.Tensor) => tf.Tensor = withGradient((x) => ({
   },
 }));
 
-/** One scaled and shifted copy of x [b, n, s] per head: [heads, b, n, s]. */
+/** Queries and keys from their shared projection x [b, n, s]: γ x + β with γ and β of each head, [heads, b, n, s]. */
 export function heads(x: tf.Tensor, { gamma, beta }: OffsetScale<tf.Tensor>): tf.Tensor {
   const [count, s] = gamma.shape;
   const perHead = [count, 1, 1, s];
@@ -44,9 +46,9 @@ export function heads(x: tf.Tensor, { gamma, beta }: OffsetScale<tf.Tensor>): tf
 }
 
 /**
- * Takes the first half of the features of x [b, n, d] from the token before.
+ * Token shift: the first half of the features of x [b, n, d] comes from the token before.
  *
- * @param before what the first token takes [b, 1, d / 2]; zeros by default
+ * @param before the features that the first token receives [b, 1, d / 2]; zeros by default
  */
 export function shiftTokens(x: tf.Tensor, before?: tf.Tensor): tf.Tensor {
   const [b, n, d] = x.shape;
@@ -57,8 +59,8 @@ export function shiftTokens(x: tf.Tensor, before?: tf.Tensor): tf.Tensor {
 }
 
 /**
- * Ones where a query may see a key, itself and the ones before, else zeros: [n, n]. Built of two ranges, so that a recorded
- * function holds 2n numbers and not n².
+ * The causal mask [n, n]: 1 where a query may see a key (its own and those before), else 0. Made from two ranges, so that a
+ * recorded function holds 2n constants and not n².
  */
 export function causalMask(n: number): tf.Tensor2D {
   const position = tf.tensor1d(Float32Array.from({ length: n }, (_, i) => i));
@@ -68,13 +70,13 @@ export function causalMask(n: number): tf.Tensor2D {
 
 /**
  * Sets the values of masked tokens to zero: x [b, n, e], mask [b, n] with ones or true for tokens that count. A token whose
- * value is zero adds nothing to any sum over keys, in the quadratic part as in the linear one.
+ * value is zero adds nothing to any sum over keys, in quadratic as in linear attention.
  */
 export function maskValues(x: tf.Tensor, mask: tf.Tensor | undefined): tf.Tensor {
   return mask ? tf.mul(x, tf.expandDims(tf.cast(mask, "float32"), -1)) : x;
 }
 
-/** How many tokens the mask leaves in each sequence, at least 1: [b, 1, 1]. */
+/** Number of unmasked tokens of each sequence, at least 1: [b, 1, 1]. */
 export function maskedLength(mask: tf.Tensor): tf.Tensor {
   return tf.expandDims(tf.maximum(tf.sum(tf.cast(mask, "float32"), 1, true), 1), -1);
 }

@@ -8,7 +8,7 @@
 import { tf } from "../tensorflow/mod.ts";
 import { withGradient } from "./gradients.ts";
 
-/** Label of a token that is not counted. */
+/** Label of a token that is not counted (PyTorch's `ignore_index`). */
 export const NOT_COUNTED: number = -1;
 
 /** How many labels count: scalar, int32. labels is [b, n]. */

@@ -29,17 +29,17 @@ import {
 import { lossSumAndGradients, transformerModel } from "./training.ts";
 import { transformer } from "./transformer.ts";
 
-/** How a model begins. */
+/** How a model is initialized. */
 export interface InitOptions {
-  /** Decides the values of the parameters; equal seeds give equal models. Default 0. */
+  /** Seed of the initial parameters. Default 0. */
   seed?: number;
 }
 
-/** What `forward` takes besides its input. */
+/** Arguments of `forward` besides its input. */
 export interface ForwardOptions {
   /**
-   * True for the tokens that others may see [b, n]; false for padding, which belongs at the end of a sequence: positions and
-   * groups count it, so that before a sequence or within it it would change what the others get.
+   * True for the tokens that others may see [b, n], false for padding. Padding belongs at the end of a sequence: positions and
+   * groups count it, so that elsewhere it would change the results for the other tokens.
    */
   mask?: Mask;
   /**
@@ -47,11 +47,11 @@ export interface ForwardOptions {
    * each token hands half of its features to the next. Default false.
    */
   maskAnywhere?: boolean;
-  /** Turns dropout on and decides what is dropped. Without it the model evaluates. */
+  /** Seed of dropout, which it turns on. Without it the model runs in evaluation mode. */
   seed?: number;
 }
 
-/** A GAU has no positions but distances, and no groups. */
+/** A GAU uses only distances between tokens and has no groups, so that any token may be masked. */
 const ANY_MASK = { shiftTokens: false, maskAnywhere: true };
 
 const seedTensor = (seed: number | undefined) =>
@@ -108,8 +108,8 @@ export class GAU extends Module<LayerParameters<tf.Tensor>> {
 }
 
 /**
- * A FLASH layer ("Transformer Quality in Linear Time", section 3): attention within groups of tokens and linear attention
- * between them. Its cost grows linearly with the length; any length will do.
+ * A FLASH layer ("Transformer Quality in Linear Time", section 3): quadratic attention within groups of tokens and linear
+ * attention between them. Its cost grows linearly with the length, which may be any.
  *
  * @example
  * ```ts
@@ -222,8 +222,8 @@ export class FLASHTransformer extends Module<TransformerParameters<tf.Tensor>> {
   }
 
   /**
-   * Mean loss and its gradients. Which tokens count is said by the labels alone: the mask hides tokens from each other, so give
-   * padding the label −1 too.
+   * Mean loss and its gradients. Only the labels say which tokens count: the mask hides tokens from each other, so padding
+   * needs the label −1 too.
    *
    * @param ids [b, n]
    * @param labels [b, n]: the token after each one, −1 where none is to be counted

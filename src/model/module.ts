@@ -1,5 +1,5 @@
 /**
- * What the public classes have in common: parameters by name, loading, saving, disposing.
+ * The base class of the public classes: parameters by name, state dicts, disposing.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const DTYPES: Record<string, Dtype> = { float32: "F32", int32: "I32", bool: "BOO
 /** Tensors by their names in the state dict. */
 export type NamedTensors = Record<string, tf.Tensor>;
 
-/** A model with values for its parameters. It owns their tensors until `dispose`. */
+/** A model with its parameters, whose tensors it owns until `dispose`. */
 export abstract class Module<Tree> {
   readonly #definition: Definition<Tree>;
   #tensors: tf.Tensor[] = [];
@@ -44,7 +44,7 @@ export abstract class Module<Tree> {
 
   /**
    * The parameters by name. They are the model's own tensors: gradients can be taken for them
-   * (`tf.grads(() => loss)(Object.values(model.parameters))`), and `dispose` ends them.
+   * (`tf.grads(() => loss)(Object.values(model.parameters))`), and `dispose` frees them.
    */
   get parameters(): NamedTensors {
     return Object.fromEntries(this.layout.entries.map(({ name }, i) => [name, this.tensors[i]]));
@@ -62,7 +62,7 @@ export abstract class Module<Tree> {
   /**
    * Takes all values from a state dict, ours or FLASH-pytorch's. The tensors given stay the caller's.
    *
-   * @throws {TypeError} when it doesn't fit, with all that is missing, unexpected or of another shape; nothing is changed then
+   * @throws {TypeError} when it doesn't fit, with all that is missing, unexpected or of another shape; the model is unchanged then
    */
   loadStateDict(state: Readonly<NamedTensors>): void {
     const flat = Object.entries(state).map(([name, tensor]): [string, FlatTensor] => [
@@ -91,12 +91,12 @@ export abstract class Module<Tree> {
     return this.#definition.tree(this.tensors);
   }
 
-  /** The positions that the model computes with: those of the state dict it took last, else a new model's. */
+  /** The frequencies that the model computes with: those of the last loaded state dict, else a new model's. */
   get frequencies(): Frequencies {
     return this.#frequencies;
   }
 
-  /** Cuts a flat vector into tensors that outlive any `tf.tidy` around the model. */
+  /** Splits a flat vector into tensors that outlive any `tf.tidy` around the model. */
   #assign(flat: Float32Array): void {
     tf.dispose(this.#tensors);
     this.#tensors = this.layout.entries.map(({ shape, offset, size }) =>

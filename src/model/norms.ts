@@ -1,5 +1,5 @@
 /**
- * The norms before the layers and before the logits. Their gradients are finite everywhere, at rows of zeros too.
+ * The norms before the layers and before the logits. Their gradients are finite everywhere, also for rows of zeros.
  *
  * @module
  */
@@ -10,22 +10,25 @@ import type { Norm } from "./parameters.ts";
 
 const EPSILON = 1e-5;
 
-/** Mean over the features, kept as a dimension of 1. */
+/** Mean over the features, with that dimension kept. */
 const meanOf = (x: tf.Tensor) => tf.mean(x, -1, true);
 
-/** Every row of x [..., d] with mean 0 and variance 1. Multiplied, not divided: that XLA does not vectorize. */
+/**
+ * Normalizes each row of x [..., d] to mean 0 and variance 1. Plain: (x − mean(x)) / √(var(x) + ε). Here: a product with the
+ * reciprocal of the root, because XLA does not vectorize the division.
+ */
 const standardize = withGradient((x) => {
   const centred = tf.sub(x, meanOf(x));
   const scale = tf.div(1, tf.sqrt(tf.add(meanOf(tf.square(centred)), EPSILON))); // [..., 1]
   const value = tf.mul(centred, scale);
   const gradient = (dy: tf.Tensor, [value, scale]: tf.Tensor[]) => {
-    const along = tf.mul(value, meanOf(tf.mul(dy, value))); // what would change the variance
+    const along = tf.mul(value, meanOf(tf.mul(dy, value))); // the component that would change the variance
     return tf.mul(tf.sub(tf.sub(dy, meanOf(dy)), along), scale);
   };
   return { value, saved: [value, scale], gradient };
 });
 
-/** Every row of x [..., d] divided by its root mean square, at least 1e-5. */
+/** Divides each row of x [..., d] by its root mean square. Plain: x / max(rms(x), ε). Here: a product with the reciprocal. */
 const byRootMeanSquare = withGradient((x) => {
   const root = tf.sqrt(meanOf(tf.square(x))); // [..., 1]
   const value = tf.mul(x, tf.div(1, tf.maximum(root, EPSILON)));
@@ -47,7 +50,7 @@ export function scaleNorm(x: tf.Tensor, g: tf.Tensor): tf.Tensor {
   return tf.mul(byRootMeanSquare(x), g);
 }
 
-/** The norm that the parameters are for. x is [..., d]. */
+/** LayerNorm or ScaleNorm of x [..., d], by the parameters given. */
 export function normalize(x: tf.Tensor, norm: Norm<tf.Tensor>): tf.Tensor {
   return "g" in norm ? scaleNorm(x, norm.g) : layerNorm(x, norm.weight, norm.bias);
 }

@@ -1,6 +1,6 @@
 /**
  * The options of GAU, FLASH and FLASHTransformer: FLASH-pytorch's, in camelCase, with its defaults. They are checked once,
- * here; everything behind is typed and trusted.
+ * here; the code behind relies on it.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export interface CommonOptions {
   normType?: NormType;
   /**
    * Where FLASH-pytorch divides by the sequence's length, padding included, divide by the number of tokens that the mask
-   * leaves: then more padding doesn't change what the real tokens get. Default false, as in FLASH-pytorch. It concerns GAU
+   * leaves: then the amount of padding doesn't change the results for the real tokens. Default false, as in FLASH-pytorch. It concerns GAU
    * and bidirectional FLASH; causal FLASH divides by the group size only.
    */
   divideByMaskedLength?: boolean;
@@ -34,7 +34,7 @@ export interface CommonOptions {
 
 /** Options of one gated attention unit. */
 export interface GAUOptions extends CommonOptions {
-  /** Share of the attention weights and of the output that training drops. Default 0. */
+  /** Dropout rate of the attention weights and of the output. Default 0. */
   dropout?: number;
   /** Whether the input is added to the output. Default true. */
   addResidual?: boolean;
@@ -44,9 +44,9 @@ export interface GAUOptions extends CommonOptions {
 
 /** What a FLASH layer and the transformer have in common. */
 export interface GroupedOptions extends CommonOptions {
-  /** Tokens per group: attention is quadratic within one and linear between them. Default 256. */
+  /** Tokens per group: quadratic attention within a group, linear attention between groups. Default 256. */
   groupSize?: number;
-  /** Whether half of the features come from the token before. Default false, in the transformer true. */
+  /** Token shift: whether half of the features come from the token before. Default false, in the transformer true. */
   shiftTokens?: boolean;
   /** Without `causal`: one linear context for all groups instead of one per group. Default true. */
   reduceGroupNonCausalAttn?: boolean;
@@ -54,7 +54,7 @@ export interface GroupedOptions extends CommonOptions {
 
 /** Options of one FLASH layer. The input is always added to the output. */
 export interface FLASHOptions extends GroupedOptions {
-  /** Share of the attention weights that training drops. Default 0. */
+  /** Dropout rate of the attention weights. Default 0. */
   dropout?: number;
   /** Rotary embedding on the first min(32, queryKeyDim) features of queries and keys. Default false. */
   rotary?: boolean;
@@ -66,7 +66,7 @@ export interface FLASHTransformerOptions extends GroupedOptions {
   numTokens: number;
   /** Number of FLASH layers. */
   depth: number;
-  /** Share of the attention weights that training drops. Default 0. */
+  /** Dropout rate of the attention weights. Default 0. */
   attnDropout?: number;
 }
 
@@ -88,15 +88,15 @@ const TRANSFORMER_DEFAULTS = {
   attnDropout: 0,
 };
 
-/** How many features the rotary embedding turns at most: a partial embedding, as in GPT-J. */
+/** The rotary embedding rotates at most this many features: a partial embedding, as in GPT-J. */
 const MAX_ROTARY_DIM = 32;
 
-/** Width of the hidden layer: what `to_hidden` gives twice, as values and as gate. */
+/** Width of the hidden layer e; `to_hidden` has 2e outputs, values and gate. */
 export function hiddenDim({ dim, expansionFactor }: Required<CommonOptions>): number {
   return Math.trunc(dim * expansionFactor);
 }
 
-/** How many features of queries and keys the rotary embedding turns. */
+/** How many features of queries and keys the rotary embedding rotates. */
 export function rotaryDim({ queryKeyDim }: Required<CommonOptions>): number {
   return Math.min(MAX_ROTARY_DIM, queryKeyDim);
 }
@@ -141,7 +141,7 @@ export function layerOptions(
   return { ...shared, dropout: attnDropout, rotary: true };
 }
 
-/** What an option's value has to be. */
+/** What an option's value must be. */
 interface Rule {
   /** Any value of the right kind. */
   like: unknown;
@@ -205,7 +205,7 @@ function given<T extends object>(
     if (options[name] === undefined) throw new TypeError(`${what}: the option ${name} is missing.`);
   }
   const isKnown = (name: string) => Object.hasOwn(defaults, name) || required.some((key) => key === name);
-  // An unknown option that is off asks for nothing: one record of options can serve GAU and FLASH, rotary: false.
+  // An unknown option that is false is ignored, so that one object of options, with rotary: false, serves GAU and FLASH.
   const entries = Object.entries(options)
     .filter(([name, value]) => value !== undefined && (isKnown(name) || value !== false));
   for (const [name, value] of entries) {

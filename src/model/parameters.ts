@@ -1,6 +1,6 @@
 /**
  * The one file that owns the parameters: their names and shapes in FLASH-pytorch's state dict, their order in the flat vector
- * (that of PyTorch's `parameters()`), the distributions they start from, and how they form a tree for the model's functions.
+ * (that of PyTorch's `parameters()`), their initial distributions, and the tree of them that the model's functions take.
  *
  * ```text
  * FLASHTransformer                            FLASH layer                                    GAU layer
@@ -57,15 +57,15 @@ export interface OffsetScale<T> {
 export interface LayerParameters<T> {
   /** Norm of the input. */
   norm: Norm<T>;
-  /** Bias by bucket of distances [32, 1]; undefined where a GAU has none. */
+  /** T5 relative position bias by bucket of distances [32, 1]; undefined where a GAU has none. */
   relPosBias?: T;
-  /** To values and gate [2e, d]. */
+  /** Projection to values and gate [2e, d]. */
   toHidden: Linear<T>;
-  /** To what queries and keys share [s, d]. */
+  /** The projection that queries and keys share [s, d]. */
   toQk: Linear<T>;
-  /** Makes queries and keys of it: two heads in a GAU, four in a FLASH layer. */
+  /** Scales and offsets that make queries and keys of it: two heads in a GAU, four in a FLASH layer. */
   offsetScale: OffsetScale<T>;
-  /** Back to the model's width [d, e]. */
+  /** Output projection [d, e]. */
   toOut: Linear<T>;
 }
 
@@ -79,23 +79,23 @@ export interface TransformerParameters<T> {
   layers: LayerParameters<T>[];
   /** The last norm, always LayerNorm. */
   finalNorm: Norm<T>;
-  /** To the vocabulary [v, d]. */
+  /** Projection to the vocabulary [v, d]. */
   toLogits: Linear<T>;
 }
 
-/** One parameter as it is declared. */
+/** The declaration of one parameter. */
 export interface ParameterSpec {
   /** Its name in the state dict. */
   readonly name: string;
   /** Its shape there. */
   readonly shape: readonly number[];
-  /** Its values at the start. */
+  /** Draws its initial values. */
   readonly init: (size: number, seed: number, purpose: string) => Float32Array;
-  /** Whether weight decay concerns it: the weights of linear maps, nothing else. */
+  /** Whether weight decay applies: only to the weights of linear maps. */
   readonly decays: boolean;
 }
 
-/** A value of the state dict that is not trained, and which of the frequencies it is. Every layer repeats the rotary ones. */
+/** A buffer of the state dict, which is not trained, and which of the frequencies it holds. Every layer repeats the rotary ones. */
 export interface FrozenSpec {
   /** Its name in the state dict. */
   readonly name: string;
@@ -103,21 +103,21 @@ export interface FrozenSpec {
   readonly holds: keyof Frequencies;
 }
 
-/** All there is to know about the parameters of a model; `Tree` is what its function takes. */
+/** Declares all parameters and buffers of a model; `Tree` is the form in which its function takes them. */
 export interface Definition<Tree> {
   /** The parameters in order. */
   readonly specs: readonly ParameterSpec[];
   /** Where each lies in the flat vector. */
   readonly layout: Layout;
-  /** What else the state dict holds. */
+  /** The buffers of the state dict. */
   readonly frozen: readonly FrozenSpec[];
-  /** The frequencies that a new model has. */
+  /** The frequencies of a new model. */
   readonly frequencies: Frequencies;
   /** The tree over one tensor per parameter, given in order. */
   tree(tensors: readonly tf.Tensor[]): Tree;
 }
 
-/** Gives the value for one parameter of the tree: declares it, or takes the next of a list. */
+/** Visits one parameter of the tree and returns its value: declares it, or takes the next tensor of a list. */
 type Visit<T> = (spec: ParameterSpec) => T;
 
 type Init = ParameterSpec["init"];
@@ -260,8 +260,8 @@ export function defineTransformer(
 }
 
 /**
- * The parameters that a model starts from, as one flat vector in Layout order: PyTorch's default distributions, drawn by name
- * from the seed.
+ * Initial parameters as one flat vector in Layout order: PyTorch's default distributions, with a random stream for each
+ * parameter's name.
  *
  * @example
  * ```ts

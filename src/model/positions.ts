@@ -27,7 +27,7 @@ export function sinusoidalPositions(n: number, frequencies: Float32Array, first 
   return tf.tensor2d(values, [n, 2 * half]);
 }
 
-/** Cosine and sine of the angle by which the rotary embedding turns each pair, each [n, pairs]. */
+/** Cosine and sine of the angle by which the rotary embedding rotates each pair, each [n, pairs]. */
 export interface RotaryTables {
   /** [n, pairs] */
   cos: tf.Tensor2D;
@@ -43,21 +43,21 @@ export function rotaryTables(n: number, frequencies: Float32Array, first = 0): R
 }
 
 /**
- * Turns the pairs of features (0, 1), (2, 3), … of queries or keys by their position's angles, as many pairs as the tables
- * have; the other features pass.
+ * Rotary embedding: rotates the pairs of features (0, 1), (2, 3), … of queries or keys by the angles of their position, as many
+ * pairs as the tables have; the other features stay.
  *
  * @param x [..., n, s]
  */
 export function rotate(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
   const pairs = cos.shape[1];
   const others = x.shape.at(-1)! - 2 * pairs;
-  if (others === 0) return turnPairs(x, { cos, sin });
-  const [turning, passing] = tf.split(x, [2 * pairs, others], -1);
-  return tf.concat([turnPairs(turning, { cos, sin }), passing], -1);
+  if (others === 0) return rotatePairs(x, { cos, sin });
+  const [rotary, rest] = tf.split(x, [2 * pairs, others], -1);
+  return tf.concat([rotatePairs(rotary, { cos, sin }), rest], -1);
 }
 
-/** Turns every pair of features of x [..., n, 2 pairs]. */
-function turnPairs(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
+/** Rotates every pair of features of x [..., n, 2 pairs]. */
+function rotatePairs(x: tf.Tensor, { cos, sin }: RotaryTables): tf.Tensor {
   const paired = tf.reshape(x, [...x.shape.slice(0, -1), cos.shape[1], 2]);
   const [first, second] = tf.unstack(paired, -1); // [..., n, pairs] each
   const turned = tf.stack([
@@ -88,8 +88,8 @@ export function distanceBucket(distance: number, causal: boolean, buckets: numbe
 }
 
 /**
- * Which bucket each distance has, as rows of zeros and a one [2c, buckets]. Row k is for distance k where k < c, and for
- * distance k − 2c where k > c; row c is for none.
+ * The bucket of each distance, one-hot [2c, buckets]. Row k is for distance k where k < c, and for distance k − 2c where k > c;
+ * row c is unused.
  */
 export function bucketRows(c: number, causal: boolean, buckets: number): tf.Tensor2D {
   const rows = new Float32Array(2 * c * buckets);
@@ -100,7 +100,8 @@ export function bucketRows(c: number, causal: boolean, buckets: number): tf.Tens
 }
 
 /**
- * Bias of a key by its distance from the query [2c, 1], from one learned value per bucket; in the order of the rows.
+ * Relative position bias by the distance of key and query [2c, 1], in the order of the rows. Plain: table[bucket] · scale, a
+ * gather; here a product with one-hot rows, whose gradient is a product too.
  *
  * @param table [buckets, 1]
  * @param rows of {@linkcode bucketRows} [2c, buckets]
@@ -110,7 +111,7 @@ export function biasByDistance(table: tf.Tensor, rows: tf.Tensor2D, scale: numbe
 }
 
 /**
- * Bias of every query for every key [c, c]. Plain: bias[i, j] = byDistance[j − i], a gather. Here: the 2c values by distance,
+ * Relative position bias of every query and key [c, c]. Plain: bias[i, j] = byDistance[j − i], a gather. Here: the 2c values by distance,
  * repeated row after row and cut into rows one shorter, shift by one from row to row. Parameters as in {@linkcode biasByDistance}.
  */
 export function relativeBias(table: tf.Tensor, rows: tf.Tensor2D, scale: number): tf.Tensor2D {

@@ -1,5 +1,5 @@
 /**
- * State dicts: the parameters by FLASH-pytorch's names, with what is not trained (positions), as PyTorch loads them strictly.
+ * State dicts: parameters and buffers (frequencies) under FLASH-pytorch's names, so that PyTorch loads them with `strict=True`.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import { type FlatTensor, toFloat32 } from "../safetensors.ts";
 import type { Definition } from "./parameters.ts";
 import type { Frequencies } from "./frequencies.ts";
 
-/** What a state dict holds, in the form that the model computes with. */
+/** The content of a state dict, in the form that the model computes with. */
 export interface LoadedState {
   /** The flat parameter vector. */
   params: Float32Array;
-  /** Angles per position of the positions. */
+  /** Its buffers. */
   frequencies: Frequencies;
 }
 
@@ -38,7 +38,7 @@ export function fromStateDict(
 }
 
 /**
- * Reads the part of a state dict that is not trained.
+ * Reads the buffers of a state dict.
  *
  * @throws {TypeError} as {@linkcode fromStateDict}
  */
@@ -49,7 +49,7 @@ export function frequenciesIn(
   return read(definition, buffers, [], () => {});
 }
 
-/** Reads parameters, each handed to `use`, and frequencies, and nothing else may be there. */
+/** Reads parameters, each passed to `use`, and frequencies. Nothing else may be in the state dict. */
 function read(
   { frozen, frequencies }: Pick<Definition<unknown>, "frozen" | "frequencies">,
   state: Readonly<Record<string, FlatTensor>>,
@@ -90,7 +90,7 @@ function read(
   return loaded;
 }
 
-/** The values of a state dict that are not trained, under all their names. */
+/** The buffers of a state dict, under all their names. */
 export function buffersOf(
   { frozen }: Pick<Definition<unknown>, "frozen">,
   frequencies: Frequencies,
@@ -101,7 +101,7 @@ export function buffersOf(
   }));
 }
 
-/** Name of a vector of frequencies among those of a replica's state begins with it. */
+/** Prefix of the names of frequencies among the vectors of a replica's state. */
 const FREQUENCIES = "frequencies.";
 
 /** Frequencies as vectors of a replica's state. */

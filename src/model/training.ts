@@ -1,6 +1,6 @@
 /**
- * What a replica computes with a transformer: functions of one flat parameter vector and a micro-batch. They read no values,
- * so that each can be recorded once and compiled.
+ * Gradient and evaluation of a transformer: functions of one flat parameter vector and a micro-batch. They read no values of
+ * tensors, so that each can be recorded once and compiled.
  *
  * Legend: b batch, n sequence, P parameters.
  *
@@ -15,7 +15,7 @@ import { defineTransformer, type Definition, type TransformerParameters } from "
 import type { Frequencies } from "./frequencies.ts";
 import { transformer } from "./transformer.ts";
 
-/** A transformer as the functions of this file see it: everything but the parameters' values. */
+/** A transformer without its parameters' values. */
 export interface TransformerModel {
   /** Its options, resolved. */
   readonly options: Required<FLASHTransformerOptions>;
@@ -34,7 +34,7 @@ export function transformerModel(
   return { options, definition, frequencies: frequencies ?? definition.frequencies };
 }
 
-/** Some sequences and what is to be predicted. */
+/** Sequences and the labels to predict. */
 export interface Batch {
   /** [b, n], int32 */
   ids: tf.Tensor;
@@ -52,12 +52,12 @@ export interface LossSums {
   tokens: tf.Scalar;
 }
 
-/** Values of the largest parameter that counts as small: biases, scales and the like do, the weights of linear maps don't. */
+/** Size of the largest parameter that counts as small: biases, scales and the like do, the weights of linear maps don't. */
 const SMALL = 4096;
 
 /**
- * The small parameters, cut out of the flat vector. With these as inputs of its own a compiled function is the same code in
- * every layer, which XLA compiles once; code that reads them where they lie holds their places, other ones in each layer.
+ * The small parameters, cut out of the flat vector. With these as separate inputs, the code of all layers is the same and XLA
+ * compiles it once; code that reads them from the flat vector contains their offsets, which differ from layer to layer.
  *
  * @param params [P]
  */
@@ -65,12 +65,12 @@ export function smallParameters(layout: Layout, params: tf.Tensor1D): tf.Tensor[
   return layout.entries.filter(isSmall).map((entry) => cut(params, entry));
 }
 
-/** Whether a parameter is among them. */
+/** Whether a parameter is small. */
 export function isSmall({ size }: LayoutEntry): boolean {
   return size <= SMALL;
 }
 
-/** The parameters as the flat vector holds them, one tensor each, the small ones as they are given. */
+/** One tensor per parameter, cut out of the flat vector; the small ones as given. */
 function unflatten(
   layout: Layout,
   params: tf.Tensor1D,
@@ -114,12 +114,12 @@ export function lossSumAndGradients(
  * Loss sum of a micro-batch and its gradient for the flat vector, of the same length: sums over counted tokens, which add up
  * over micro-batches.
  *
- * The vector is cut outside the tape and the gradients are joined after it: the gradient of a cut would be a vector of full
- * length for every parameter.
+ * Plain: grad(lossSum ∘ unflatten)(params). Here: the vector is cut before differentiation and the gradients are joined after
+ * it, because the gradient of each cut would be a vector of full length.
  *
- * @param params [P], and zeros after it where there are more
+ * @param params [P], possibly padded with zeros
  * @param seed of the dropout [2], int32; without it nothing is dropped
- * @param small of {@linkcode smallParameters}, where they have been cut already
+ * @param small of {@linkcode smallParameters}; cut here where not given
  */
 export function gradStep(
   model: TransformerModel,
@@ -140,8 +140,8 @@ export function gradStep(
 /**
  * Loss sum of a micro-batch without dropout.
  *
- * @param params [P], and zeros after it where there are more
- * @param small of {@linkcode smallParameters}, where they have been cut already
+ * @param params [P], possibly padded with zeros
+ * @param small of {@linkcode smallParameters}; cut here where not given
  */
 export function evalStep(
   model: TransformerModel,

@@ -40,7 +40,7 @@ export function transformer(
   return logitsOf(parameters, x); // [b, n, v]
 }
 
-/** Token ids [b, n] at their positions [n, d], as the layers take them: [b, n, d]. */
+/** Embeddings of token ids [b, n] with their positions [n, d]: [b, n, d]. */
 export function embed(
   { tokenEmb, positionScale }: TransformerParameters<tf.Tensor>,
   ids: tf.Tensor,
@@ -49,7 +49,7 @@ export function embed(
   return tf.add(gatherRows(tokenEmb, ids), tf.mul(positions, positionScale));
 }
 
-/** Logits [b, n, v] from what the layers gave [b, n, d]. */
+/** Logits [b, n, v] from the last layer's output [b, n, d]. */
 export function logitsOf({ finalNorm, toLogits }: TransformerParameters<tf.Tensor>, x: tf.Tensor): tf.Tensor {
   return linear(normalize(x, finalNorm), toLogits);
 }

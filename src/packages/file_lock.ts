@@ -1,19 +1,19 @@
 /**
- * A lock between processes: a file that one of them holds. The kernel drops the lock of a process that dies.
+ * A lock between processes, on a file. The kernel releases the lock of a process that dies.
  *
  * @module
  */
 
-/** Milliseconds between two looks at a lock that another process holds. */
+/** Milliseconds between two attempts to take a lock that another process holds. */
 const POLL = 200;
 
-/** A held lock; disposing of it lets the next one in. */
+/** A held lock; disposing releases it. */
 export interface FileLock extends Disposable {
   /** Whether another process held it before. */
   readonly waited: boolean;
 }
 
-/** How a lock is waited for. */
+/** Options of waiting for a lock. */
 export interface LockOptions {
   /** Ends the waiting. */
   signal?: AbortSignal;
@@ -21,14 +21,14 @@ export interface LockOptions {
   onWait?: () => void;
 }
 
-/** Takes the lock at once, or gives undefined where another process holds it. The file's folder has to be there. */
+/** Takes the lock, or returns undefined where another process holds it. The file's folder has to exist. */
 export async function tryLock(path: string): Promise<FileLock | undefined> {
   const file = await Deno.open(path, { create: true, write: true });
   if (await file.tryLock(true)) return { waited: false, [Symbol.dispose]: () => file.close() };
   file.close();
 }
 
-/** Waits for the lock. It polls, because a blocking wait could not be ended by the signal. */
+/** Waits for the lock. It polls, because the signal could not end a blocking wait. */
 export async function waitForLock(path: string, { signal, onWait }: LockOptions = {}): Promise<FileLock> {
   const atOnce = await tryLock(path);
   if (atOnce) return atOnce;

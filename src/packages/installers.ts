@@ -1,5 +1,5 @@
 /**
- * The two tools that fetch packages from the Python package index, pip and uv: which one this machine has, and how each is asked.
+ * The two tools that download packages from the Python package index, pip and uv: which of them is installed, and its arguments.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface WheelTags {
   platforms: readonly string[];
 }
 
-/** Commands that can install a package, the likeliest to be there first. */
+/** Commands that can install a package, the most common first. */
 const INSTALLERS = [
   ["python3", "-m", "pip"],
   ["python", "-m", "pip"],
@@ -56,7 +56,7 @@ function pipTags({ python, platforms }: WheelTags): string[] {
   return [...tags, ...platforms.flatMap((platform) => ["--platform", platform])];
 }
 
-/** uv's name of a platform, and of none below glibc 2.28: "manylinux_2_27_x86_64" is "x86_64-manylinux_2_28". */
+/** uv's name of a platform, with glibc 2.28 as the lowest: "manylinux_2_27_x86_64" is "x86_64-manylinux_2_28". */
 function uvPlatform(tag: string): string {
   const [, minor, machine] = /^manylinux_2_(\d+)_(.+)$/.exec(tag) ?? [];
   if (!machine) throw new TypeError(`a platform tag like manylinux_2_28_x86_64 was expected, found ${tag}`);
@@ -64,7 +64,7 @@ function uvPlatform(tag: string): string {
 }
 
 /**
- * The first of the installers that answers.
+ * The first installer that runs.
  *
  * @param label what is to be fetched, as text
  * @throws {RunError} where there is none
@@ -81,7 +81,7 @@ export async function findInstaller(label: string): Promise<readonly string[]> {
   );
 }
 
-/** Whether a command is there and ends with exit code 0. */
+/** Whether a command exists and ends with exit code 0. */
 async function runs(command: string, args: string[]): Promise<boolean> {
   try {
     const child = new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr: "null" });

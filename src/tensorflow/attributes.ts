@@ -1,6 +1,6 @@
 /**
- * Attributes of operations: tfjs's kernels name a type and a value, TensorFlow has one function per type, in two sets:
- * for an operation that runs at once, and for one of a graph.
+ * Attributes of operations: tfjs's kernels pass a type and a value; TensorFlow has one function per type, in two sets: for
+ * eager operations and for operations of a graph.
  *
  * @module
  */
@@ -38,7 +38,7 @@ export interface AttributeSetters {
   shape(op: Deno.PointerValue, name: BufferSource, dimensions: BufferSource, rank: number): void;
 }
 
-/** Setters for operations that run at once. */
+/** Setters for eager operations. */
 export function eagerSetters(api: TensorFlowApi, status: Status): AttributeSetters {
   return {
     string: api.TFE_OpSetAttrString,

@@ -13,44 +13,44 @@ import { CompileCache } from "./compile_cache.ts";
 import { newContext } from "./context.ts";
 import { type Device, findLibrary, gpuNames, LIBRARY_FILE } from "./library.ts";
 import { instructionSet, processorFlags, processorName } from "./machine.ts";
-import { settleMemory } from "./memory.ts";
+import { trimMemory } from "./memory.ts";
 import { RecordingError } from "./recording.ts";
 import { openTensorFlow } from "./symbols.ts";
 import { flagsIn, xlaFlag } from "./xla_flags.ts";
 
 tf.enableProdMode(); // else tfjs prints a banner that advises tfjs-node
 
-/** What {@linkcode initBackend} can be told. */
+/** Options of {@linkcode initBackend}. */
 export interface BackendOptions {
-  /** "tensorflow", the default, or "cpu": tfjs in plain JavaScript, which fetches nothing and is slow. */
+  /** "tensorflow", the default, or "cpu": tfjs in plain JavaScript, which needs no download and is slow. */
   backend?: "tensorflow" | "cpu";
-  /** Threads that one TensorFlow operation may use, 1 by default. Another number gives other bits. */
+  /** Threads that one TensorFlow operation may use, 1 by default. The bits of results depend on it. */
   threads?: number;
-  /** Where to compute. By default on a GPU where `nvidia-smi` answers. */
+  /** Device. By default a GPU where `nvidia-smi` finds one. */
   device?: "cpu" | "gpu";
-  /** Which of the machine's GPUs, 0 by default; those with a number too high share, counted round. */
+  /** Which of the machine's GPUs, 0 by default; taken modulo their number. */
   gpu?: number;
-  /** Gets lines for people while the library is fetched. */
+  /** Called with progress messages while the library is downloaded. */
   onProgress?: (line: string) => void;
-  /** Ends a fetch. */
+  /** Aborts a download. */
   signal?: AbortSignal;
 }
 
-/** What computes, and all that its bits depend on besides the program. */
+/** The backend, and everything that the bits of results depend on besides the program. */
 export interface BackendInfo {
-  /** As asked for. */
+  /** As requested. */
   backend: "tensorflow" | "cpu";
-  /** In words: "TensorFlow 2.21.0" or "tfjs 4.22.0 on V8 15.0". */
+  /** "TensorFlow 2.21.0" or "tfjs 4.22.0 on V8 15.0". */
   version: string;
-  /** Where it computes. */
+  /** The kind of device. */
   device: "cpu" | "gpu";
-  /** Name of the processor or the GPU, for people; other names can give equal bits. */
+  /** Name of the processor or the GPU, for display; different names can give equal bits. */
   deviceName: string;
   /** Threads that one operation may use. */
   threads: number;
-  /** Instructions that the bits of a sum depend on: "avx2 fma"; a GPU's name stands for them. */
+  /** Instruction sets that the bits of a sum depend on: "avx2 fma"; on a GPU its name. */
   instructionSet: string;
-  /** Flags for TensorFlow's compiler in the environment, which can change bits. */
+  /** The user's `XLA_FLAGS`, which can change bits. */
   xlaFlags: string;
 }
 
@@ -72,7 +72,7 @@ let known: BackendInfo | undefined;
  * Makes tfjs ready, once for the whole process: TensorFlow's threads and devices can't be changed later. Called again
  * with the same options it does nothing.
  *
- * @throws {RangeError} for a number of threads that is none
+ * @throws {RangeError} for an invalid number of threads
  * @throws {RunError} where TensorFlow is not found and can't be fetched, or was started with other options
  *
  * @example
@@ -107,7 +107,7 @@ export async function initBackend(options: BackendOptions = {}): Promise<Backend
 }
 
 /**
- * What computes.
+ * The running backend.
  *
  * @throws {Error} before {@linkcode initBackend}
  */
@@ -116,12 +116,12 @@ export function backendInfo(): BackendInfo {
   return known;
 }
 
-/** The backend if it is TensorFlow, for operations that tfjs lacks and for recording. */
+/** The TensorFlow backend, for operations that tfjs lacks and for recording; undefined on another one. */
 export function tensorFlowBackend(): TensorFlowBackend | undefined {
   return tf.getBackend() === "tensorflow" ? tf.backend() as TensorFlowBackend : undefined;
 }
 
-/** Members of the kernels' backend that only TypeScript calls private. Nothing public gives what they give. */
+/** Members of the kernels' backend that are private in TypeScript only, with no public counterpart. */
 interface BackendInternals {
   getInputTensorIds(tensors: readonly tf.TensorInfo[]): number[];
   createOutputTensor(metadata: TensorMetadata): tf.Tensor;
@@ -130,12 +130,12 @@ interface BackendInternals {
   };
 }
 
-/** The binding's ids of tensors, which are uploaded first where only tfjs has their values yet. */
+/** The binding's ids of tensors. Tensors whose values are still in JavaScript are uploaded first. */
 export function inputIds(tensors: readonly tf.TensorInfo[]): number[] {
   return (tensorFlowBackend() as unknown as BackendInternals).getInputTensorIds(tensors);
 }
 
-/** tfjs's tensor for one of the binding. */
+/** The tfjs tensor for a tensor of the binding. */
 export function createOutputTensor(metadata: TensorMetadata): tf.Tensor {
   return (tensorFlowBackend() as unknown as BackendInternals).createOutputTensor(metadata);
 }
@@ -157,7 +157,7 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
   const gpus = options.device === "cpu" ? [] : await gpuNames();
   const device = options.device ?? (gpus.length > 0 ? "gpu" : "cpu");
   const { folder } = await findLibrary(device, options);
-  const xlaFlags = flagsIn("XLA_FLAGS"); // the user's, without ours, which name a folder of this machine
+  const xlaFlags = flagsIn("XLA_FLAGS"); // the user's only: ours contain a path of this machine
   setEnvironment(device, folder, xlaFlags);
   const gpu = device === "gpu" ? (options.gpu ?? 0) % Math.max(gpus.length, 1) : undefined;
   await openCompileCache(folder, gpu === undefined ? processorFlags() : `${processorFlags()} ${gpus[gpu]}`);
@@ -180,18 +180,18 @@ async function startTensorFlow(options: BackendOptions & { threads: number }): P
   };
 }
 
-/** Variables that TensorFlow reads as its library is opened. What the user set stays, or follows ours, which it overrides. */
+/** Environment variables that TensorFlow reads when its library is opened. The user's settings override ours. */
 function setEnvironment(device: Device, folder: string, xlaFlags: readonly string[]): void {
   const defaults: Record<string, string> = {
-    TF_CPP_MIN_LOG_LEVEL: "3", // what goes wrong comes back as an error; XLA warns at each start of its own file format
+    TF_CPP_MIN_LOG_LEVEL: "3", // errors are returned anyway, and XLA warns about its own file format at each start
   };
   if (device === "gpu") {
     defaults.NVIDIA_TF32_OVERRIDE = "0"; // float32 products are rounded to 10 bits otherwise
     defaults.TF_DETERMINISTIC_OPS = "1";
     const flags = [
       "--xla_gpu_deterministic_ops=true",
-      "--xla_gpu_autotune_level=0", // what is fastest is another thing in each process
-      "--xla_gpu_enable_triton_gemm=false", // it would round to 10 bits, too
+      "--xla_gpu_autotune_level=0", // autotuning may choose another kernel in each process
+      "--xla_gpu_enable_triton_gemm=false", // it rounds to 10 bits, too
       xlaFlag("xla_gpu_cuda_data_dir", `${folder}/../nvidia/cuda_nvcc`),
       ...xlaFlags,
     ];
@@ -204,7 +204,7 @@ function setEnvironment(device: Device, folder: string, xlaFlags: readonly strin
 
 let compileCache: CompileCache | undefined;
 
-/** XLA keeps what it compiles. Its folder depends on the library, the processors and the flags. */
+/** The cache of compiled code. Its folder depends on the library, the processor and the flags. */
 async function openCompileCache(folder: string, processors: string): Promise<void> {
   const { size, mtime } = await Deno.stat(`${folder}/${LIBRARY_FILE}`);
   const flags = flagsIn("XLA_FLAGS").join(" ");
@@ -214,8 +214,8 @@ async function openCompileCache(folder: string, processors: string): Promise<voi
 }
 
 /**
- * Runs what compiles functions for the first time: one process of this machine compiles, others that come meanwhile load what it
- * has compiled. Elsewhere than on TensorFlow it just runs.
+ * Runs `compile`, which calls functions for the first time: one process of this machine compiles, and others that start meanwhile
+ * wait and load its results. Without TensorFlow it just runs.
  */
 export async function compileOnce(
   compile: () => Promise<void>,
@@ -223,7 +223,7 @@ export async function compileOnce(
 ): Promise<void> {
   if (!compileCache) return await compile();
   await compileCache.compileOnce(compile, options);
-  settleMemory();
+  trimMemory();
 }
 
 /** Registers tfjs-node-gpu's kernels on our binding. Its index is not imported: that would load its native addon. */
@@ -231,7 +231,7 @@ async function register(binding: TensorFlowBinding): Promise<void> {
   restoreNodeUtil();
   await import("@tensorflow/tfjs-node-gpu/dist/register_all_kernels.js");
   const { NodeJSKernelBackend } = await import("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js");
-  /** Knows which values a recorded function may read: those of constants that it made itself. */
+  /** Lets a recorded function read only the values of constants that it made itself. */
   class Backend extends NodeJSKernelBackend {
     #readable = new WeakSet<object>();
 

@@ -15,9 +15,9 @@ import { Status } from "./status.ts";
 import { cString, textAt } from "./symbols.ts";
 import { byteSizeOf, DataType, type InputValues, newTensor, type OutputValues, valuesOf } from "./tensor.ts";
 
-/** What tfjs is told about a tensor: the binding's id of it, its shape, and the number of its type. */
+/** A tensor as tfjs sees it: the binding's id, shape, and data type. */
 export class TensorMetadata {
-  /** What the binding calls the tensor. Never used twice. */
+  /** The binding's id of the tensor. Never reused. */
   id: number;
   /** Its dimensions. */
   shape: number[];
@@ -32,14 +32,14 @@ export class TensorMetadata {
   }
 }
 
-/** An attribute of an operation, only there because the interface names the class. */
+/** An attribute of an operation; only here because tfjs-node's interface requires the class. */
 class OperationAttribute {
   name = "";
   type = 0;
   value: TFEOpAttr["value"] = 0;
 }
 
-/** TensorFlow, as tfjs-node's kernels call it. */
+/** The interface to TensorFlow that tfjs-node's kernels call. */
 export class TensorFlowBinding implements TFJSBinding {
   readonly TF_FLOAT = DataType.float32;
   readonly TF_INT32 = DataType.int32;
@@ -73,7 +73,7 @@ export class TensorFlowBinding implements TFJSBinding {
     this.TF_Version = textAt(context.api.TF_Version());
   }
 
-  /** What the tensors live in. */
+  /** TensorFlow's context, which holds the tensors. */
   get context(): Context {
     return this.#context;
   }
@@ -83,7 +83,7 @@ export class TensorFlowBinding implements TFJSBinding {
     return this.#recording !== undefined;
   }
 
-  /** How many tensors there are, with a value or recorded. */
+  /** Number of tensors, with a value or recorded. */
   getNumOfTensors(): number {
     return this.#tensors.size;
   }
@@ -117,12 +117,12 @@ export class TensorFlowBinding implements TFJSBinding {
     return this.#takeValues(this.#resolve(pointer), dtype);
   }
 
-  /** The same, without holding up the event loop until a GPU has computed them. */
+  /** The same, without blocking the event loop until a GPU has computed them. */
   async tensorData(id: number): Promise<Float32Array | Int32Array | Uint8Array> {
     if (!this.#context.hasGpu) return this.tensorDataSync(id);
     const { pointer, dtype } = this.#readable(id);
     const { api } = this.#context;
-    using status = new Status(api); // of its own, because others run meanwhile
+    using status = new Status(api); // its own, because other calls run meanwhile
     const kept = api.TFE_TensorHandleCopySharingTensor(pointer, status.pointer); // the tensor may be freed meanwhile
     status.check("reading a tensor");
     try {
@@ -134,7 +134,7 @@ export class TensorFlowBinding implements TFJSBinding {
     }
   }
 
-  /** The values of a tensor of float32 where they lie, as long as it lives; undefined where they are on a GPU. */
+  /** The values of a float32 tensor without a copy, valid as long as it lives; undefined where they are on a GPU. */
   sharedValues(id: number): Float32Array<ArrayBuffer> | undefined {
     if (this.#context.hasGpu) return undefined;
     const { pointer, shape } = this.#readable(id);
@@ -168,7 +168,7 @@ export class TensorFlowBinding implements TFJSBinding {
     }
   }
 
-  /** A tensor for an input of the recording under way. */
+  /** A tensor for an input of the current recording. */
   addInput(input: GraphOutput): TensorMetadata {
     return this.#addRecorded(input);
   }
@@ -178,7 +178,7 @@ export class TensorFlowBinding implements TFJSBinding {
     return this.#get(id);
   }
 
-  /** Takes over a `TFE_TensorHandle`. */
+  /** Takes ownership of a `TFE_TensorHandle`. */
   adopt(pointer: Deno.PointerValue, shape: readonly number[], dtype: number): TensorMetadata {
     return new TensorMetadata(this.#add({ shape: [...shape], dtype, pointer }), [...shape], dtype);
   }

@@ -1,9 +1,9 @@
 /**
  * `compile(fn)`: a function of tfjs operations is recorded once for each shape of its inputs, compiled by TensorFlow's
- * XLA, and from then on runs as one call beside the event loop.
+ * XLA, and from then on runs as one call that does not block the event loop.
  *
- * Three paths, the first that works is taken: *compiled* by XLA; *recorded*, the same TensorFlow function without XLA;
- * *eager*, operation by operation, on any tfjs backend. Each gives bits of its own.
+ * There are three execution paths, of which the first that works is taken: *compiled* by XLA; *recorded*, the same TensorFlow
+ * function without XLA; *eager*, operation by operation, on any tfjs backend. The bits of results depend on the path.
  *
  * @module
  */
@@ -18,49 +18,50 @@ import { TensorFlowError } from "./status.ts";
 /** How a function runs. */
 export type ExecutionPath = "compiled" | "recorded" | "eager";
 
-/** What {@linkcode compile} can be told. */
+/** Options of {@linkcode compile}. */
 export interface CompileOptions {
   /** The first path to try, "compiled" by default: to compare the paths, or where compiling takes longer than it saves. */
   path?: ExecutionPath;
   /**
-   * Numbers of inputs that are given up at each call: they are disposed, and the first result of the same shape and type
-   * takes their memory, where nothing else holds it. For a state that is large and replaced at every call.
+   * Indices of inputs that are donated at each call: they are disposed, and the first result of the same shape and type
+   * reuses their memory, where nothing else holds it. For a large state that is replaced at every call (JAX's
+   * `donate_argnums`).
    */
   donate?: readonly number[];
   /**
-   * Whether calls run on this thread, and the event loop waits. For what takes a few milliseconds and comes often: a call on
-   * another thread takes some tenths of one longer. The first call, which compiles, runs on another thread anyway.
+   * Whether calls run on this thread and block the event loop. For frequent calls of a few milliseconds: a call on another thread
+   * takes some tenths of a millisecond longer. The first call, which compiles, runs on another thread anyway.
    */
   blocking?: boolean;
 }
 
-/** What {@linkcode compile} makes of a function. */
+/** A compiled function. */
 export interface CompiledFunction<Inputs extends tf.Tensor[], Result extends Results> {
   /**
-   * Runs it. The results belong to the caller, who disposes them; the inputs may be disposed as soon as this has returned.
+   * Runs it. The caller disposes the results; the inputs may be disposed as soon as this has returned.
    *
-   * @throws {TypeError} for inputs that are no tensors
-   * @throws {RecordingError} where the function does what a recorded one may not, such as reading a value
+   * @throws {TypeError} for inputs that are not tensors
+   * @throws {RecordingError} where the function does something that can't be recorded, such as reading a value
    */
   (...inputs: Inputs): Promise<Result>;
-  /** The path taken, the slowest one where inputs of several shapes came; undefined before the first call. */
+  /** The path taken, the slowest one if it differs between shapes of inputs; undefined before the first call. */
   readonly path: ExecutionPath | undefined;
-  /** Why that is not the path asked for, as text. */
+  /** Why that is not the requested path. */
   readonly reason: string | undefined;
-  /** Frees everything recorded, captured and compiled, once the calls under way have ended. It can't be called then. */
+  /** Frees everything recorded, captured and compiled, once running calls have ended. It can't be called afterwards. */
   dispose(): void;
 }
 
 const PATHS: readonly ExecutionPath[] = ["compiled", "recorded", "eager"];
 
 /**
- * Makes one TensorFlow function of a function of tfjs operations, its gradients included. It has to do the same at every
- * call: it is run once to record it, and its JavaScript never again. Inside it
+ * Makes one TensorFlow function of a function of tfjs operations, its gradients included. Its JavaScript runs only once, to record
+ * the operations, so it has to do the same at every call (as under JAX's `jit`). Inside it
  * - no value can be read (`dataSync`, `array`, `tf.gather`, which reads its indices): there is none yet;
- * - nothing random can be made by tfjs, which takes it from `Math.random`: use {@linkcode statelessUniform} with the seed
+ * - tfjs's random operations can't be used, since they call `Math.random`: use {@linkcode statelessUniform} with the seed
  *   as an input;
- * - tensors from outside are used by their value at the first call, variables by their value at each call; variables can't
- *   be assigned: return the new value, and assign that.
+ * - tensors from outside keep the value that they had at the first call, variables are read at each call; variables can't be
+ *   assigned: return the new value, and assign it outside.
  *
  * Shapes of inputs may differ from call to call; each is recorded and compiled at its first call, which takes seconds for
  * a large model. Numbers and texts are passed as tensors.
@@ -92,7 +93,7 @@ export function compile<Inputs extends tf.Tensor[], Result extends Results>(
   }) as CompiledFunction<Inputs, Result>;
 }
 
-/** What is known about inputs of certain shapes and types. */
+/** The function recorded for inputs of certain shapes and types. */
 interface Recorded<Result extends Results> {
   /** Undefined where it runs eagerly. */
   readonly function?: RecordedFunction<Result>;
@@ -165,7 +166,7 @@ class Compiler<Inputs extends tf.Tensor[], Result extends Results> {
     return result;
   }
 
-  /** Runs it with XLA, and where that fails without; what fails without too is not XLA's doing, and thrown. */
+  /** Runs it with XLA, and without where that fails; an error that comes without XLA too is thrown. */
   async #tryXla(fn: RecordedFunction<Result>, state: Recorded<Result>, inputs: Inputs): Promise<Result> {
     const kept = inputs.map((input) => input.clone()); // the caller may dispose the inputs before the second run
     const again = kept.map((input) => input.clone()); // donated ones are disposed by each run

@@ -1,7 +1,7 @@
 /**
- * What XLA compiled, kept on the disk: the second start, and all workers of a machine but the first, load it. XLA writes and
- * reads the files itself and takes what it finds there for granted, so a list of checksums says which files are as they were
- * written; others are deleted, and compiled again.
+ * A persistent cache of XLA's compiled code: later starts, and all workers of a machine but the first, load it. XLA writes and
+ * reads the files itself without checking them, so a list of checksums says which files are as they were written; others are
+ * deleted, and compiled again.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import { type LockOptions, tryLock, waitForLock } from "../packages/file_lock.ts
 import { cacheFolder } from "../packages/packages.ts";
 import { xlaFlag } from "./xla_flags.ts";
 
-/** CRC-32 by file name: the files are guarded against accidents, and there may be hundreds of megabytes to look at at a start. */
+/** CRC-32 by file name: enough against accidents, and fast for the hundreds of megabytes that are checked at a start. */
 type Checksums = Record<string, number>;
 
-/** Bytes that are kept; of more, the oldest files go. The step of a model takes ten million. */
+/** Limit in bytes, above which the oldest files are deleted. The step of a model takes ten million. */
 const LIMIT = 500_000_000;
 
 const FOLDER_FLAG = "tf_xla_persistent_cache_directory";
@@ -25,13 +25,13 @@ const FOLDER_FLAG = "tf_xla_persistent_cache_directory";
 export class CompileCache {
   /** Where the files are. */
   readonly folder: string;
-  /** Checksums that this process has computed, by name, size and time of the file: it looks three times, and there may be many. */
+  /** Checksums that this process has computed, by name, size and time of the file: each is needed three times. */
   readonly #computed = new Map<string, number>();
   readonly #limit: number;
 
   /**
-   * @param identity all that compiled code depends on besides the function: versions, instruction set, flags
-   * @param limit how many bytes are kept
+   * @param identity everything that compiled code depends on besides the function: versions, instruction set, flags
+   * @param limit in bytes
    */
   constructor(identity: string, limit: number = LIMIT) {
     this.#limit = limit;
@@ -71,8 +71,8 @@ export class CompileCache {
   }
 
   /**
-   * Runs what compiles. The first process on this machine compiles alone; those that come meanwhile wait, and then load what it
-   * has compiled, all at once.
+   * Runs `compile`. The first process on this machine compiles alone; those that start meanwhile wait, and then load its results,
+   * all at once.
    */
   async compileOnce(compile: () => Promise<void>, options: LockOptions = {}): Promise<void> {
     let waited: boolean;
@@ -113,7 +113,7 @@ export class CompileCache {
     }
   }
 
-  /** Deletes the oldest files where there are more bytes than are kept. Who needs one again compiles it again. */
+  /** Deletes the oldest files above the limit. A deleted function is compiled again when it is needed. */
   async #deleteOldest(): Promise<void> {
     const files = await this.#files();
     let bytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -124,7 +124,7 @@ export class CompileCache {
     }
   }
 
-  /** The checksums of the files that are there. */
+  /** The checksums of the present files. */
   async #checksums(): Promise<Checksums> {
     const checksums: Checksums = {};
     for (const { name, size, time } of await this.#files()) {
@@ -136,7 +136,7 @@ export class CompileCache {
     return checksums;
   }
 
-  /** What XLA has written. */
+  /** The files that XLA has written. */
   async #files(): Promise<{ name: string; size: number; time: number }[]> {
     const files = [];
     for await (const { name } of Deno.readDir(this.folder)) {

@@ -7,9 +7,9 @@
 import { Status } from "./status.ts";
 import { type TensorFlowApi, textAt } from "./symbols.ts";
 
-/** What a context is made for. */
+/** Configuration of a context. */
 export interface ContextConfig {
-  /** Threads that one operation may use. Other numbers give other bits, because sums are split differently. */
+  /** Threads that one operation may use. The bits of results depend on it, because sums are split differently. */
   threads: number;
   /** Which of the machine's GPUs to use; without it, none. */
   gpu?: number;
@@ -19,17 +19,17 @@ export interface ContextConfig {
 export interface Context {
   /** The C API. */
   readonly api: TensorFlowApi;
-  /** What is passed to it. */
+  /** The `TFE_Context`. */
   readonly pointer: Deno.PointerValue;
   /** For calls on the main thread: one at a time. */
   readonly status: Status;
   /** Whether TensorFlow sees a GPU. */
   readonly hasGpu: boolean;
-  /** Where recorded functions run, by TensorFlow's name. An operation by itself goes where TensorFlow has a kernel for it. */
+  /** TensorFlow's name of the device that runs recorded functions. A single operation runs where TensorFlow has a kernel for it. */
   readonly device: string;
 }
 
-/** Makes the context. It lives as long as the process. */
+/** Makes the context, which lives as long as the process. */
 export function newContext(api: TensorFlowApi, config: ContextConfig): Context {
   const status = new Status(api);
   const options = api.TFE_NewContextOptions();

@@ -1,6 +1,6 @@
 /**
- * Memory that goes from an input of a recorded function to one of its results, so that a large state is updated where it
- * lies. For the call the value is put into a resource variable of TensorFlow's: XLA writes a variable's new value over the
+ * Buffer donation: a result of a recorded function reuses the memory of an input, so that a large state is updated in place.
+ * For the call the value is put into a resource variable of TensorFlow's: XLA writes a variable's new value over the
  * old one where nothing else holds it.
  *
  * @module
@@ -11,16 +11,16 @@ import type { TensorFlowBinding, TensorMetadata } from "./binding.ts";
 import type { GraphOutput } from "./graph.ts";
 import type { EagerTensor } from "./recording.ts";
 
-/** `ResourceHandle::ANONYMOUS_NAME` of TensorFlow: each variable made under it is another one. */
+/** `ResourceHandle::ANONYMOUS_NAME` of TensorFlow: each variable with this name is a new one. */
 const ANONYMOUS = "cd2c89b7-88b7-44c8-ad83-06c2a9158347";
 
-/** A variable for one call. */
+/** A donated input: a variable for one call. */
 export class DonatedValue implements Disposable {
   readonly #binding: TensorFlowBinding;
   readonly #dtype: number;
   readonly #handle: TensorMetadata;
 
-  /** One with the value of a tensor, of which it keeps no copy. */
+  /** A variable with the value of a tensor, not copied. */
   constructor(binding: TensorFlowBinding, id: number) {
     const { shape, dtype } = binding.tensor(id);
     this.#binding = binding;
@@ -34,12 +34,12 @@ export class DonatedValue implements Disposable {
     this.#run("AssignVariableOp", [this.#handle.id, id], 0);
   }
 
-  /** What stands for the variable among the inputs of a call. */
+  /** The variable's handle, an input of the call. */
   get pointer(): Deno.PointerValue {
     return (this.#binding.tensor(this.#handle.id) as EagerTensor).pointer;
   }
 
-  /** The value that the function has left. */
+  /** The value after the call. */
   read(): TensorMetadata {
     return this.#run("ReadVariableOp", [this.#handle.id], 1)[0];
   }
@@ -56,8 +56,8 @@ export class DonatedValue implements Disposable {
 }
 
 /**
- * Which result takes the memory of which donated input: for each input in turn the first result of the same shape and type
- * that is still free. Gives input numbers by result number.
+ * Which result reuses the memory of which donated input: for each input in turn the first result of the same shape and type
+ * that is still free. Returns input indices by result index.
  *
  * @throws {TypeError} where there is none
  */
@@ -74,7 +74,7 @@ export function matchDonations(
     );
     if (found < 0) {
       throw new TypeError(
-        `input ${input} is donated, and no result of shape [${shape}] and its type is there to take its memory`,
+        `input ${input} is donated, but no result has its shape [${shape}] and type to reuse its memory`,
       );
     }
     inputOf.set(found, input);

@@ -1,6 +1,6 @@
 /**
- * A TensorFlow graph under construction: operations are noted instead of run, and TensorFlow's own shape inference says
- * what comes out of each.
+ * A TensorFlow graph under construction: operations are recorded instead of run, and TensorFlow's shape inference gives the
+ * shapes of their results.
  *
  * @module
  */
@@ -30,7 +30,7 @@ export class DynamicShapeError extends Error {
 const OUTPUT_BYTES = 16;
 
 /**
- * Operations whose first inputs are one list of any length. A graph wants to be told; tfjs's kernels pass them one by one,
+ * Operations whose first inputs are one list of any length. A graph takes them as a list; tfjs's kernels pass them one by one,
  * with their number as attribute N. The value is how many inputs follow the list.
  */
 const INPUTS_AFTER_LIST: Record<string, number> = { AddN: 0, ConcatV2: 1, Einsum: 0, Pack: 0 };
@@ -41,7 +41,7 @@ export class Graph implements Disposable {
   readonly #pointer: Deno.PointerValue;
   readonly #setters: AttributeSetters;
   #operations = 0;
-  /** Operations that are there for what they do. */
+  /** Operations with side effects. */
   readonly #effects: Deno.PointerValue[] = [];
 
   /** An empty one. */
@@ -56,7 +56,7 @@ export class Graph implements Disposable {
     return this.#operations;
   }
 
-  /** What becomes an input of the function. */
+  /** A placeholder, which becomes an input of the function. */
   placeholder(shape: readonly number[], dtype: number): GraphOutput {
     const { api } = this.#context;
     const operation = this.#begin("Placeholder");
@@ -97,7 +97,7 @@ export class Graph implements Disposable {
   }
 
   /**
-   * Any operation, as tfjs's kernels ask for it.
+   * Any operation, as tfjs's kernels request it.
    *
    * @throws {TensorFlowError} where TensorFlow refuses it, for example for its shapes
    * @throws {DynamicShapeError} where the shape of a result depends on values
@@ -118,7 +118,7 @@ export class Graph implements Disposable {
     return this.#finish(name, operation, outputs);
   }
 
-  /** Turns all of it into a `TF_Function` of the name given. */
+  /** Makes a `TF_Function` of the whole graph. */
   toFunction(
     name: string,
     inputs: readonly GraphOutput[],
@@ -139,7 +139,7 @@ export class Graph implements Disposable {
     return made;
   }
 
-  /** Frees it. A function made of it stays. */
+  /** Frees it. A function made of it remains valid. */
   [Symbol.dispose](): void {
     this.#context.api.TF_DeleteGraph(this.#pointer);
   }
@@ -198,7 +198,7 @@ function packed(outputs: readonly GraphOutput[]): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Like `cString`, for names that never come again. */
+/** Like `cString`, for names that are used only once. */
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
 }

@@ -1,6 +1,5 @@
 /**
- * Large vectors that both TensorFlow and JavaScript work on, without a copy from one to the
- * other.
+ * Large vectors whose memory TensorFlow and JavaScript share, instead of copying them.
  *
  * @module
  */
@@ -9,11 +8,11 @@ import type * as tf from "@tensorflow/tfjs";
 import { inputIds, tensorFlowBackend } from "./backend.ts";
 import { filledVector } from "./ops.ts";
 
-/** A vector of TensorFlow's, lent to JavaScript until it is disposed. */
+/** A TensorFlow vector whose memory JavaScript may read and write until this is disposed. */
 export class LentVector implements Disposable {
-  /** Its values: what is written here is the tensor's. Empty once the vector is disposed, and so are all views of them. */
+  /** The tensor's values, which can be changed. Empty once the vector is disposed, as are all views of them. */
   readonly values: Float32Array<ArrayBuffer>;
-  /** What owns the memory; undefined where the values are a copy. */
+  /** The tensor that owns the memory; undefined where the values are a copy. */
   readonly #owner: tf.Tensor1D | undefined;
 
   private constructor(values: Float32Array<ArrayBuffer>, owner?: tf.Tensor1D) {
@@ -42,7 +41,7 @@ export class LentVector implements Disposable {
     return new LentVector(copy);
   }
 
-  /** Whether a part of the values is lent by this. */
+  /** Whether an array is a view of these values. */
   owns(part: Float32Array): boolean {
     return part.buffer === this.values.buffer;
   }
@@ -52,12 +51,12 @@ export class LentVector implements Disposable {
     return this.values.buffer.detached;
   }
 
-  /** The values as they are now, as a tensor of the caller's. It shares the memory where there is no copy. */
+  /** The current values as a tensor, which the caller disposes. It shares the memory unless the values are a copy. */
   tensor(): tf.Tensor1D {
     return this.#owner?.clone() ?? filledVector(this.values, this.values.length);
   }
 
-  /** Takes the vector back. */
+  /** Ends the sharing. */
   [Symbol.dispose](): void {
     if (!this.isReturned) this.values.buffer.transfer(0); // a view that is still held becomes empty, and shows no other tensor's values
     this.#owner?.dispose();

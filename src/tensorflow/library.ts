@@ -1,6 +1,6 @@
 /**
- * Finds TensorFlow's two shared libraries, or fetches them. Python's wheels carry them whole, with the C API that
- * TensorFlow supports for other languages, so no compiler and no Python is needed to use them.
+ * Finds TensorFlow's two shared libraries, or downloads them. Python's wheels contain them, with the C API that TensorFlow
+ * supports for other languages, so neither a compiler nor Python is needed to use them.
  *
  * @module
  */
@@ -13,16 +13,16 @@ import {
   type PinnedPackage,
 } from "../packages/packages.ts";
 
-/** A processor that TensorFlow computes on. */
+/** Kinds of devices. */
 export type Device = "cpu" | "gpu";
 
 /** The library with the C API; its companion lies beside it. */
 export const LIBRARY_FILE = "libtensorflow_cc.so.2";
-/** The companion, which has to be opened first. */
+/** Its companion, which has to be opened first. */
 export const FRAMEWORK_FILE = "libtensorflow_framework.so.2";
 /**
- * NVIDIA's solver, from the folder of the others. TensorFlow finds the rest of CUDA by itself; this one it only finds where
- * it is open already, and without it sees no GPU.
+ * NVIDIA's solver, relative to the other libraries. TensorFlow finds the rest of CUDA by itself, but this one only if it is
+ * already open; without it TensorFlow sees no GPU.
  */
 export const SOLVER_FILE = "../nvidia/cusolver/lib/libcusolver.so.11";
 
@@ -36,7 +36,7 @@ const WHEEL = {
   ],
 };
 
-/** TensorFlow for Linux on x86-64 without a GPU: 274 MB to fetch, 854 MB of which the cache keeps. */
+/** TensorFlow for Linux on x86-64 without a GPU: a download of 274 MB, 854 MB in the cache. */
 export const TENSORFLOW_CPU: PinnedPackage = {
   name: "tensorflow-cpu",
   version: "2.21.0",
@@ -71,20 +71,20 @@ export const TENSORFLOW_GPU: PinnedPackage = {
   ].map(([library, version, sha256]) => ({ name: `nvidia-${library}-cu12`, version, sha256 })),
 };
 
-/** What {@linkcode findLibrary} found. */
+/** Result of {@linkcode findLibrary}. */
 export interface FoundLibrary {
   /** The folder with the two libraries. */
   folder: string;
-  /** Where that was, as text: "the cache". */
+  /** Where it was found, for messages: "the cache". */
   source: string;
 }
 
 /**
  * The folder with TensorFlow's libraries: the one that `FLASHMOB_TENSORFLOW` names, else flashmob's cache, else the
- * machine's Python, else fetched into the cache.
+ * machine's Python, else downloaded into the cache.
  *
- * @param device which build is wanted; "gpu" takes from Python only one that has its CUDA libraries beside it
- * @throws {RunError} where it is nowhere and can't be fetched, with each place that was looked at
+ * @param device which build is needed; for "gpu" Python's package counts only with its CUDA libraries
+ * @throws {RunError} where it is not found and can't be downloaded, with each place that was searched
  */
 export async function findLibrary(device: Device, options: InstallOptions = {}): Promise<FoundLibrary> {
   const named = Deno.env.get("FLASHMOB_TENSORFLOW");
@@ -118,7 +118,7 @@ export async function findLibrary(device: Device, options: InstallOptions = {}):
   }
 }
 
-/** The names of this machine's NVIDIA GPUs that have a working driver, in the order of their numbers. */
+/** Names of this machine's NVIDIA GPUs with a working driver, by index. */
 export async function gpuNames(): Promise<string[]> {
   const names = await output("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"]) ?? "";
   return names.split("\n").map((name) => name.trim()).filter((name) => name !== "");
@@ -129,7 +129,7 @@ export async function defaultDevice(): Promise<Device> {
   return (await gpuNames()).length > 0 ? "gpu" : "cpu";
 }
 
-/** The libraries' folder where the user named either it or the one above it. */
+/** The libraries' folder, where the user gave it or its parent. */
 function libraryIn(named: string): string {
   for (const folder of [named, `${named}/tensorflow`]) {
     if (isFile(`${folder}/${LIBRARY_FILE}`) && isFile(`${folder}/${FRAMEWORK_FILE}`)) return folder;
@@ -170,7 +170,7 @@ async function output(command: string, args: string[]): Promise<string | undefin
   }
 }
 
-/** What can't be looked at, for whatever reason, counts as not there. */
+/** What can't be read, for whatever reason, counts as missing. */
 function isFile(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;

@@ -1,5 +1,5 @@
 /**
- * What processor this is, as far as the bits of a computation depend on it.
+ * The processor's properties that the bits of a computation depend on.
  *
  * @module
  */
@@ -17,18 +17,18 @@ const EXTENSIONS = [
   "amx_tile",
 ];
 
-/** The instructions that TensorFlow can choose from: "sse4_2 avx avx2 fma", or the architecture where that is not known. */
+/** The instruction sets that TensorFlow can use: "sse4_2 avx avx2 fma", or the architecture where that is not known. */
 export function instructionSet(): string {
   const flags = new Set(processorFlags().split(" "));
   return EXTENSIONS.filter((extension) => flags.has(extension)).join(" ") || Deno.build.arch;
 }
 
-/** All that the processor can do: compiled code is for exactly that. */
+/** All flags of the processor: compiled code is for exactly these. */
 export function processorFlags(): string {
   return cpuInfo("flags") ?? Deno.build.arch;
 }
 
-/** The processor's name, for people. */
+/** The processor's name, for display. */
 export function processorName(): string {
   return cpuInfo("model name") ?? Deno.build.arch;
 }

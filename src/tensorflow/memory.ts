@@ -1,13 +1,14 @@
 /**
- * Where TensorFlow's memory comes from, and when it goes back to the system. Loads nothing of TensorFlow itself.
+ * Settings of malloc for TensorFlow: where its memory comes from, and when it is returned to the system. Imports nothing of
+ * TensorFlow itself.
  *
  * @module
  */
 
 /**
- * Variables of a process that trains, to be set before it starts. All threads share one arena of malloc, because XLA compiles
- * on many, and each would keep its own 50 MB of what compiling left. malloc asks the system for huge pages: some processors
- * gain a fifth of a step by them, the others lose nothing but up to a second of the first one (docs/lab.md).
+ * Environment variables of a training process, to be set before it starts. All threads share one arena of malloc: XLA compiles on
+ * many threads, and each would keep an arena of 50 MB afterwards. malloc uses huge pages: on some processors a step is a
+ * fifth faster with them, on others only the first step is up to a second slower (docs/lab.md).
  */
 export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
   GLIBC_TUNABLES: "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1",
@@ -15,7 +16,7 @@ export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
 
 /** `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` in glibc's `malloc.h`. */
 const TRIM_THRESHOLD = -1, MMAP_THRESHOLD = -3;
-/** Larger pieces than these bytes still come from the system and go back to it. */
+/** Larger allocations, in bytes, still come from the system and are returned to it. */
 const LARGEST_KEPT = 200_000_000;
 
 /**
@@ -23,7 +24,7 @@ const LARGEST_KEPT = 200_000_000;
  * quarter of a gigabyte, and has malloc keep from then on what is freed, because gradients come and go at every step, and
  * fresh memory costs a twentieth of one.
  */
-export function settleMemory(): void {
+export function trimMemory(): void {
   if (Deno.build.os !== "linux") return;
   const libc = Deno.dlopen("libc.so.6", { // musl has neither
     malloc_trim: { parameters: ["usize"], result: "i32", optional: true },

@@ -1,5 +1,5 @@
 /**
- * Operations that tfjs lacks, or has in a form that reads values and so can't be recorded.
+ * Operations that tfjs lacks, or has only in a form that reads values and can't be recorded.
  *
  * @module
  */
@@ -11,17 +11,16 @@ import { AttributeType, typeAttributes } from "./attributes.ts";
 import { createOutputTensor, inputIds, type TensorFlowBackend, tensorFlowBackend } from "./backend.ts";
 import { DataType, sizeOf } from "./tensor.ts";
 
-/** The bits of a random word that a number is made of, as many as a float32 has behind the point. */
+/** The bits of a random word that a number is made of, as many as a float32's fraction has. */
 const LOW_BITS = 0x7fffff;
 /** `RNG_PHILOX` in TensorFlow's `rng_alg.h`. */
 const PHILOX = 1;
 
 /**
- * Rows of a table by their numbers, with a gradient for the table: `table` [v, d], `ids` [...] int32, gives [..., d].
- * It is `tf.gather` without the look at the ids, which could not be recorded.
+ * Rows of a table by index, differentiable by the table: `table` [v, d], `ids` [...] int32, gives [..., d]. It is `tf.gather`
+ * without reading the ids, so that it can be recorded.
  *
- * Ids have to be from 0 to v − 1. A function that runs compiled does not check that, and takes the nearest row instead,
- * nor does a GPU: check ids where they come from.
+ * Ids must be from 0 to v − 1. Compiled functions and GPUs do not check that, and take the nearest row instead: check ids before.
  *
  * @example
  * ```ts
@@ -61,7 +60,7 @@ export function gatherRows(table: tf.Tensor, ids: tf.Tensor): tf.Tensor {
 }
 
 /**
- * Sums of the rows [n, d] with the same id [n]: [v, d]. On a GPU, sums in a fixed order by any other way come one row after the
+ * Segment sums: rows [n, d] with the same id [n] are added, [v, d]. On a GPU every other deterministic way adds one row after the
  * other, 16 microseconds each on an H200.
  */
 function sumByProduct(rows: tf.Tensor2D, ids: tf.Tensor1D, v: number): tf.Tensor {
@@ -94,9 +93,9 @@ export function statelessUniform(
 }
 
 /**
- * TensorFlow's own `stateless_random_uniform` gives other numbers in XLA than in its CPU kernels: they make another key of
- * the seed, and take other bits of a word. The words themselves are the same, so seed and bits are dealt with here. Key and
- * counter are of a type that tfjs does not know, so they stay ids of the binding.
+ * TensorFlow's own `stateless_random_uniform` gives different numbers in XLA and in its CPU kernels, which derive different keys
+ * from the seed and use different bits of each word. The words are the same for the same key, so key and bits are chosen here.
+ * Key and counter have a data type that tfjs lacks, so they stay ids of the binding.
  */
 function uniformByTensorFlow(
   backend: TensorFlowBackend,
@@ -137,9 +136,9 @@ function uniformByPhilox(shape: readonly number[], seed: tf.Tensor1D): tf.Tensor
 }
 
 /**
- * x · sigmoid(y), as the quotient x / (exp(−y) + 1), where both have the same shape. One operation: TensorFlow translates an
- * exponential or a hyperbolic tangent for XLA by a compiler of its own, which takes 5 ms for each at every start. It has no
- * gradient.
+ * x · sigmoid(y), computed as the quotient x / (exp(−y) + 1), for x and y of one shape. It is one operation, because
+ * TensorFlow compiles each exponential or hyperbolic tangent for XLA separately, which takes 5 ms at every start. It has
+ * no gradient.
  *
  * @example
  * ```ts
@@ -156,7 +155,7 @@ export function timesSigmoid(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
 }
 
 /**
- * A vector of a length: the values, and zeros after them.
+ * A vector padded with zeros to a length.
  *
  * @throws {RangeError} where there are more values
  *

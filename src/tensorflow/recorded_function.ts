@@ -1,5 +1,6 @@
 /**
- * A function of tfjs operations as one function of TensorFlow: recorded for inputs of certain shapes, and run by name.
+ * A function of tfjs operations as one TensorFlow function: recorded for inputs of certain shapes, registered and run under a
+ * name.
  *
  * @module
  */
@@ -18,9 +19,9 @@ import { DataType } from "./tensor.ts";
 
 /** An input of the function. */
 interface Parameter {
-  /** What is passed: the value, or the variable that holds it. */
+  /** The placeholder: of the value, or of the variable that holds it. */
   readonly input: GraphOutput;
-  /** What the function's operations use. */
+  /** The value as the function's operations use it. */
   readonly value: GraphOutput;
 }
 
@@ -28,11 +29,11 @@ interface Parameter {
 interface Call {
   /** The operation that runs it. */
   readonly operation: Deno.PointerValue;
-  /** By the number of the input. */
+  /** Donated inputs by index. */
   readonly donated: ReadonlyMap<number, DonatedValue>;
 }
 
-let recordedFunctions = 0; // for names: each function of a context has its own
+let recordedFunctions = 0; // makes names unique within the context
 
 /** One recorded function. */
 export class RecordedFunction<Result extends Results> {
@@ -41,21 +42,21 @@ export class RecordedFunction<Result extends Results> {
   readonly #variables: ReadonlyMap<number, tf.Variable>;
   readonly #parameters: readonly Parameter[];
   readonly #results: readonly GraphOutput[];
-  /** By number of the result the input whose memory it takes. */
+  /** Index of the donated input by index of the result that reuses its memory. */
   readonly #donations: ReadonlyMap<number, number>;
   readonly #rebuild: FlatResults<Result>["rebuild"];
   readonly #name: string;
   readonly #pointer: Deno.PointerValue;
-  #callsUnderWay = 0;
+  #runningCalls = 0;
   #isDisposed = false;
 
   /**
-   * Runs `fn` once with its operations going into a graph.
+   * Runs `fn` once and records its operations in a graph.
    *
-   * @param donated numbers of the inputs whose memory results take
+   * @param donated indices of the donated inputs
    * @throws {RecordingError} where `fn` does what can't be recorded
    * @throws {DynamicShapeError} where a shape in it depends on values
-   * @throws {TypeError} where no result can take a donated input's memory
+   * @throws {TypeError} where no result can reuse a donated input's memory
    */
   constructor(
     backend: TensorFlowBackend,
@@ -86,7 +87,7 @@ export class RecordedFunction<Result extends Results> {
     }
   }
 
-  /** The place of an input like the tensor with this id. */
+  /** The parameter for an input like the tensor with this id. */
   #parameter(id: number, isDonated: boolean): Parameter {
     const { graph } = this.#recording;
     const { shape, dtype } = this.#binding.tensor(id);
@@ -100,7 +101,7 @@ export class RecordedFunction<Result extends Results> {
     let recorded!: { results: GraphOutput[]; rebuild: FlatResults<Result>["rebuild"] };
     const record = () => {
       const parameters = this.#parameters.map(({ value }) => createOutputTensor(binding.addInput(value)));
-      const { tensors, rebuild } = flattenResults(whileUnrepeatableThingsThrow(() => fn(...parameters)));
+      const { tensors, rebuild } = flattenResults(forbidUnrecordable(() => fn(...parameters)));
       const results = inputIds(tensors).map((id) => this.#recording.resolve(id, binding.tensor(id)));
       recorded = { results, rebuild };
     };
@@ -115,10 +116,10 @@ export class RecordedFunction<Result extends Results> {
   }
 
   /**
-   * Runs it. Everything is handed over before this returns a promise, so the inputs may be disposed then; donated ones are.
+   * Runs it. The inputs are passed to TensorFlow before this returns a promise, so they may be disposed then; donated ones are.
    *
    * @param options whether XLA compiles it at its first run, and whether it runs on this thread
-   * @throws {TensorFlowError} what TensorFlow or XLA says
+   * @throws {TensorFlowError} where TensorFlow or XLA reports an error
    */
   async run(
     inputs: readonly tf.Tensor[],
@@ -126,12 +127,12 @@ export class RecordedFunction<Result extends Results> {
   ): Promise<Result> {
     const { api } = this.#binding.context;
     const { operation, donated } = this.#newCall(inputs, withXla);
-    for (const input of donated.keys()) inputs[input].dispose(); // whose memory is held elsewhere can't be taken
-    const status = new Status(api); // of its own, because others run meanwhile
-    // These two are written to during the call, and the uses below keep them from being collected before.
+    for (const input of donated.keys()) inputs[input].dispose(); // memory with another holder can't be reused
+    const status = new Status(api); // its own, because other calls run meanwhile
+    // These two are written during the call; the uses below keep them from being garbage-collected before.
     const handles = new BigUint64Array(this.#results.length - donated.size);
     const count = Int32Array.of(handles.length);
-    this.#callsUnderWay++;
+    this.#runningCalls++;
     try {
       if (blocking) api.TFE_Execute(operation, handles, count, status.pointer);
       else await api.TFE_ExecuteNonblocking(operation, handles, count, status.pointer);
@@ -141,12 +142,12 @@ export class RecordedFunction<Result extends Results> {
       api.TFE_DeleteOp(operation);
       status[Symbol.dispose]();
       for (const value of donated.values()) value[Symbol.dispose]();
-      this.#callsUnderWay--;
+      this.#runningCalls--;
       if (this.#isDisposed) this.dispose();
     }
   }
 
-  /** In the order of the function's results: what it returned, and what it has left in the variables. */
+  /** The results in their order: returned ones, and those in the variables of donated inputs. */
   #resultsOf(handles: BigUint64Array, donated: ReadonlyMap<number, DonatedValue>): tf.Tensor[] {
     let returned = 0;
     return this.#results.map(({ shape, dtype }, i) => {
@@ -187,7 +188,7 @@ export class RecordedFunction<Result extends Results> {
     }
   }
 
-  /** The values of inputs and captures. XLA does not compare shapes with what it compiled for, so this does. */
+  /** The values of inputs and captures. Checks the shapes, since XLA does not compare them with those compiled for. */
   #inputsOfCall(ids: readonly number[]): Deno.PointerValue[] {
     const values = ids.map((id, i) => this.#valueOf(id, this.#parameters[i].value, `input ${i}`));
     const captured = this.#recording.captures.map(({ id, pointer, input }) => {
@@ -210,10 +211,10 @@ export class RecordedFunction<Result extends Results> {
     );
   }
 
-  /** Frees it once no call is under way. */
+  /** Frees it once no call is running. */
   dispose(): void {
     this.#isDisposed = true;
-    if (this.#callsUnderWay > 0) return;
+    if (this.#runningCalls > 0) return;
     const { api, pointer, status } = this.#binding.context;
     api.TFE_ContextRemoveFunction(pointer, cString(this.#name), status.pointer);
     status.check("removing a recorded function");
@@ -229,8 +230,8 @@ function isLike(one: EagerTensor, other: GraphOutput): boolean {
 }
 
 /**
- * The registered variables by the binding's id of their value. One that shares its value with another tensor gets an id of
- * its own first, so that the id tells which of them a function uses.
+ * The registered variables by the binding's id of their value. A variable that shares its value with another tensor gets a new
+ * id first, so that the id identifies the variable.
  */
 function variablesById(backend: TensorFlowBackend): Map<number, tf.Variable> {
   const variables = Object.values(tf.engine().registeredVariables);
@@ -244,13 +245,13 @@ function variablesById(backend: TensorFlowBackend): Map<number, tf.Variable> {
   return new Map(inputIds(variables).map((id, i) => [id, variables[i]]));
 }
 
-/** Runs `body` with errors in place of what would happen once instead of at every call. */
-function whileUnrepeatableThingsThrow<Result>(body: () => Result): Result {
+/** Runs `body`, in which actions that would happen only at recording, and not at every call, throw errors. */
+function forbidUnrecordable<Result>(body: () => Result): Result {
   const { random } = Math;
   const { assign } = tf.Variable.prototype;
   Math.random = () => {
     throw new RecordingError(
-      "something random was made inside a recorded function, and would be the same at every call: " +
+      "Math.random() was called inside a recorded function, and would give the same at every call: " +
         "use statelessUniform() with the seed as an input",
     );
   };

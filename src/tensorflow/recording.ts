@@ -1,6 +1,6 @@
 /**
- * What happens while a function is recorded: its operations go into a graph, the tensors that it made itself become
- * constants, and those it found outside become further inputs, called captures.
+ * The state of a recording: operations go into a graph, tensors that the function makes become constants, and tensors from
+ * outside become additional inputs, called captures.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface EagerTensor {
   readonly shape: number[];
   /** `TF_DataType` */
   readonly dtype: number;
-  /** What is passed to the C API. */
+  /** The handle for the C API. */
   readonly pointer: Deno.PointerValue;
   /** The recording during which it was made. */
   readonly madeIn?: Recording;
@@ -23,29 +23,29 @@ export interface EagerTensor {
 
 /** A tensor of a recording, which has no value. */
 export interface RecordedTensor extends GraphOutput {
-  /** Where it belongs. */
+  /** Its recording. */
   readonly recording: Recording;
 }
 
-/** Something that a function may not do while it is recorded. The message says what to do instead. */
+/** The function did something that can't be recorded. The message says what to do instead. */
 export class RecordingError extends Error {
   /** "RecordingError" */
   override readonly name = "RecordingError";
 }
 
-/** A tensor from outside that the function uses: its binding id, and its value unless that is looked up at each call. */
+/** A tensor from outside that the function uses. */
 export interface Capture {
-  /** Of the binding. */
+  /** The binding's id. */
   readonly id: number;
-  /** A reference to the value of its own; null for a variable. */
+  /** Its own reference to the value; null for a variable, which is read at each call. */
   readonly pointer: Deno.PointerValue;
-  /** The input of the function that stands for it. */
+  /** The function's input for it. */
   readonly input: GraphOutput;
 }
 
 /**
- * Constants up to this many bytes are part of the graph, where XLA needs the likes of axes and shapes. Larger ones are
- * inputs: a graph is copied and printed several times on its way through the compiler.
+ * Constants up to this many bytes are part of the graph, since XLA needs axes and shapes there. Larger ones are inputs: the
+ * compiler copies and prints a graph several times.
  */
 const LARGEST_CONSTANT = 4096;
 
@@ -53,7 +53,7 @@ const LARGEST_CONSTANT = 4096;
 export class Recording implements Disposable {
   /** The operations so far. */
   readonly graph: Graph;
-  /** Tensors from outside, in the order in which they were met. */
+  /** Tensors from outside, in the order of their first use. */
   readonly captures: Capture[] = [];
   readonly #context: Context;
   readonly #isVariable: (id: number) => boolean;
@@ -62,7 +62,7 @@ export class Recording implements Disposable {
   /**
    * An empty one.
    *
-   * @param isVariable whether a binding id is that of a variable, whose value is not fixed
+   * @param isVariable whether a binding id is that of a variable
    */
   constructor(context: Context, isVariable: (id: number) => boolean) {
     this.#context = context;
@@ -70,7 +70,7 @@ export class Recording implements Disposable {
     this.#isVariable = isVariable;
   }
 
-  /** The place in the graph of a tensor that an operation or a result refers to. */
+  /** The output in the graph for a tensor that an operation or a result refers to. */
   resolve(id: number, tensor: EagerTensor | RecordedTensor): GraphOutput {
     if ("recording" in tensor) {
       if (tensor.recording === this) return tensor;

@@ -1,5 +1,5 @@
 /**
- * What a compiled function may return, taken apart and put together again.
+ * Results of a compiled function, flattened to a list and rebuilt (a small pytree).
  *
  * @module
  */
@@ -9,16 +9,16 @@ import * as tf from "@tensorflow/tfjs";
 /** What a compiled function may return: a tensor, several, or several by name. */
 export type Results = tf.Tensor | readonly tf.Tensor[] | { readonly [name: string]: tf.Tensor };
 
-/** The tensors of a result, and how to make the like of it of others. */
+/** The tensors of a result, and how to rebuild its structure with others. */
 export interface FlatResults<Result extends Results> {
   /** In the order of the result. */
   readonly tensors: readonly tf.Tensor[];
-  /** A result of the same form. */
+  /** A result of the same structure. */
   rebuild(tensors: readonly tf.Tensor[]): Result;
 }
 
 /**
- * Takes a result apart.
+ * Flattens a result.
  *
  * @throws {TypeError} where it is something else, such as the promise of an async function
  */
@@ -30,7 +30,7 @@ export function flattenResults<Result extends Results>(result: Result): FlatResu
   if (typeof result !== "object" || result === null || result instanceof Promise) {
     const found = result instanceof Promise ? "a promise: it can't be async" : typeof result;
     throw new TypeError(
-      `a compiled function returns tensors, an array or an object of them, and this gave ${found}`,
+      `a compiled function returns tensors, an array or an object of them, and this one returned ${found}`,
     );
   }
   const names = Object.keys(result);
@@ -40,7 +40,7 @@ export function flattenResults<Result extends Results>(result: Result): FlatResu
   };
 }
 
-/** The values, if all of them are tensors. */
+/** Checks that all values are tensors. */
 export function requireTensors(values: readonly unknown[]): readonly tf.Tensor[] {
   values.forEach((value, i) => {
     if (value instanceof tf.Tensor) return;

@@ -1,5 +1,5 @@
 /**
- * How TensorFlow reports what went wrong, and the error that comes of it.
+ * TensorFlow's status, and the error that is thrown for it.
  *
  * @module
  */
@@ -27,15 +27,15 @@ const CODES = [
   "UNAUTHENTICATED",
 ] as const;
 
-/** An error from TensorFlow itself, in its own words after what was being done. */
+/** An error that TensorFlow reported: what was being done, then TensorFlow's message. */
 export class TensorFlowError extends Error {
   /** "TensorFlowError" */
   override readonly name = "TensorFlowError";
 
   /**
-   * The error for what TensorFlow reported.
+   * An error with a status that is not OK.
    *
-   * @param doing what was asked of TensorFlow, for example "MatMul"
+   * @param doing what was being done, for example "MatMul"
    * @param said TensorFlow's message
    * @param code TensorFlow's name of the kind of error, for example "INVALID_ARGUMENT"
    */
@@ -44,13 +44,13 @@ export class TensorFlowError extends Error {
   }
 }
 
-/** A `TF_Status`: passed to a call, then asked whether it went well. */
+/** A `TF_Status`: passed to a call, then checked. */
 export class Status implements Disposable {
   /** What is passed to the call. */
   readonly pointer: Deno.PointerValue;
   readonly #api: TensorFlowApi;
 
-  /** A fresh one. */
+  /** A new one. */
   constructor(api: TensorFlowApi) {
     this.#api = api;
     this.pointer = api.TF_NewStatus();

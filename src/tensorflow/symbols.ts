@@ -11,7 +11,7 @@ import { type Device, FRAMEWORK_FILE, LIBRARY_FILE, SOLVER_FILE } from "./librar
 /** `TF_Output`, passed by value: an operation and the index of one of its outputs. */
 const OUTPUT = { struct: ["pointer", "i32"] } as const;
 
-/** Every function by its C name. Results of type "void" report through the `TF_Status` that is their last argument. */
+/** Every function by its C name. Functions with result "void" report through the `TF_Status` that is their last argument. */
 const SYMBOLS = {
   TF_Version: { parameters: [], result: "pointer" },
 
@@ -44,7 +44,7 @@ const SYMBOLS = {
   TFE_DeleteTensorHandle: { parameters: ["pointer"], result: "void" },
   TFE_TensorHandleCopySharingTensor: { parameters: ["pointer", "pointer"], result: "pointer" },
   TFE_TensorHandleResolve: { parameters: ["pointer", "pointer"], result: "pointer" },
-  /** `TFE_TensorHandleResolve` on another thread: it waits for a GPU to be through. */
+  /** `TFE_TensorHandleResolve` on another thread: it waits until a GPU has computed the value. */
   TFE_TensorHandleResolveNonblocking: {
     name: "TFE_TensorHandleResolve",
     parameters: ["pointer", "pointer"],
@@ -67,7 +67,7 @@ const SYMBOLS = {
   TFE_OpSetAttrType: { parameters: ["pointer", "buffer", "i32"], result: "void" },
   TFE_OpSetAttrShape: { parameters: ["pointer", "buffer", "buffer", "i32", "pointer"], result: "void" },
   TFE_Execute: { parameters: ["pointer", "buffer", "buffer", "pointer"], result: "void" },
-  /** `TFE_Execute` on another thread: the call gives a promise, and the event loop continues. */
+  /** `TFE_Execute` on another thread: the call returns a promise and does not block the event loop. */
   TFE_ExecuteNonblocking: {
     name: "TFE_Execute",
     parameters: ["pointer", "buffer", "buffer", "pointer"],
@@ -118,8 +118,8 @@ export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
   const [framework, library] = [`${folder}/${FRAMEWORK_FILE}`, `${folder}/${LIBRARY_FILE}`];
   try {
     if (device === "gpu") Deno.dlopen(`${folder}/${SOLVER_FILE}`, {});
-    // The other library needs it, and would look for it elsewhere. While it is opened it greets on standard error,
-    // before it reads which messages are wanted.
+    // The other library needs it, and would search for it elsewhere. It writes a message to standard error while it is opened,
+    // before it reads the log level.
     withoutStandardError(() => Deno.dlopen(framework, {}));
     const { symbols } = Deno.dlopen(library, SYMBOLS);
     [framework, library].forEach(keepLoaded);
@@ -134,7 +134,7 @@ export function openTensorFlow(folder: string, device: Device): TensorFlowApi {
   }
 }
 
-/** The C library's functions that are needed around opening others. */
+/** Functions of the C library that are needed to open others. */
 function openC() {
   return Deno.dlopen("libc.so.6", {
     dup: { parameters: ["i32"], result: "i32" },
@@ -144,7 +144,7 @@ function openC() {
   }).symbols;
 }
 
-/** Runs `body` with standard error going nowhere. */
+/** Runs `body` with standard error redirected to /dev/null. */
 function withoutStandardError(body: () => void): void {
   const { dup, dup2, close, open } = openC();
   const [STDERR, O_WRONLY] = [2, 1];
@@ -160,8 +160,8 @@ function withoutStandardError(body: () => void): void {
 }
 
 /**
- * Keeps a library in memory to the end of the process. Deno closes what it opened when it ends, before TensorFlow's own
- * threads and exit handlers are through, which then run into code that is gone.
+ * Keeps a library in memory until the process has ended. Deno unloads its libraries at exit, before TensorFlow's own threads and
+ * exit handlers have finished, which would then run unmapped code.
  */
 function keepLoaded(path: string): void {
   const [RTLD_LAZY, RTLD_NODELETE] = [0x1, 0x1000];
@@ -175,7 +175,7 @@ function keepLoaded(path: string): void {
 const encoder = new TextEncoder();
 const cStrings = new Map<string, Uint8Array<ArrayBuffer>>();
 
-/** A text as C wants it, kept for the next time: names of operations and attributes come up again and again. */
+/** A zero-terminated string, cached, because names of operations and attributes are used again and again. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   let bytes = cStrings.get(text);
   if (!bytes) {
@@ -185,12 +185,12 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The text at a pointer that C gave. */
+/** The string at a C pointer. */
 export function textAt(pointer: Deno.PointerValue): string {
   return pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);
 }
 
-/** Dimensions as C wants them. */
+/** Dimensions as C's int64 values. */
 export function int64s(values: readonly number[]): BigInt64Array<ArrayBuffer> {
   return BigInt64Array.from(values, BigInt);
 }

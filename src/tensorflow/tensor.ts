@@ -1,5 +1,5 @@
 /**
- * Values between JavaScript and `TF_Tensor`: one copy each way.
+ * Conversion between JavaScript arrays and `TF_Tensor`, with one copy each way.
  *
  * @module
  */
@@ -19,9 +19,9 @@ export const DataType = {
   uint64: 23,
 } as const;
 
-/** Values as tfjs hands them over: numbers, or one `Uint8Array` per text. */
+/** Values as tfjs passes them: numbers, or one `Uint8Array` per text. */
 export type InputValues = ArrayLike<number> | ArrayLike<bigint> | readonly Uint8Array[];
-/** Values as TensorFlow gives them back. */
+/** Values as TensorFlow returns them. */
 export type OutputValues = Float32Array | Int32Array | Uint8Array | BigInt64Array | Uint8Array[];
 
 /** Bytes of a `TF_TString`. */
@@ -66,7 +66,7 @@ function bytesOf(values: InputValues, dtype: number): Uint8Array {
 /**
  * A new `TF_Tensor` with a copy of the values; free it with `TF_DeleteTensor`.
  *
- * @param fill whether zeros follow where there are fewer values than the shape has
+ * @param fill whether missing values at the end are zeros
  * @throws {RangeError} where the number of values is not that of the shape
  */
 export function newTensor(

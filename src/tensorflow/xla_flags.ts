@@ -8,7 +8,7 @@
 
 import { errorMessage, RunError } from "../errors.ts";
 
-/** One flag, with a value in quotes or without, or what else stands where a flag would begin. */
+/** One flag, with a quoted or unquoted value, or other text in its place. */
 const FLAG = /[-\w]*=(?:"(?:\\[^]|[^"\\])*"?|'[^']*'?)|\S+/g;
 
 /** A flag whose value is read as it stands, whatever it holds: between double quotes a backslash is an escape, nothing else is. */

@@ -13,13 +13,13 @@ import { defineTransformer } from "../model/parameters.ts";
 import { buffersOf, fromStateDict } from "../model/state_dict.ts";
 import { RunFolder } from "../run/folder/run_folder.ts";
 import { type FlatTensor, parseSafetensors, writeSafetensors } from "../safetensors.ts";
-import { fitting, optionsIn, readModel, UNTOLD } from "./model.ts";
+import { fitting, optionsIn, readModel, UNINFERABLE } from "./model.ts";
 
-/** What shapes and names of a state dict do not tell of its model. */
-export type UntoldOptions = Pick<FLASHTransformerOptions, typeof UNTOLD[number]>;
+/** Options that can't be derived from the shapes and names of a state dict. */
+export type UninferableOptions = Pick<FLASHTransformerOptions, typeof UNINFERABLE[number]>;
 
-/** How `deno task convert` is told each of them. */
-const FLAGS: Record<keyof UntoldOptions, string> = {
+/** The flags of `deno task convert` for them. */
+const FLAGS: Record<keyof UninferableOptions, string> = {
   groupSize: "--group-size N",
   causal: "--causal",
   shiftTokens: "--shift-tokens or --no-shift-tokens",
@@ -27,20 +27,20 @@ const FLAGS: Record<keyof UntoldOptions, string> = {
 };
 
 /**
- * Makes the folder of a run of a state dict: with a configuration and a checkpoint of step 1, so that `generate` and
- * `evaluate` take it and `train --resume` trains on. (Step 0 is what the seed gives, and never saved.)
+ * Makes a run's folder from a state dict, with a configuration and a checkpoint of step 1, for `generate`, `evaluate` and
+ * `train --resume`. (Step 0 is the initialization by the seed, and never saved.)
  *
- * @param source a safetensors file; names may begin with `net.`, as in FLASH-pytorch's training wrapper. One that flashmob wrote
- * says all of its model
+ * @param source a safetensors file; names may begin with `net.`, as in FLASH-pytorch's training wrapper. A file that
+ * flashmob wrote has all options in its metadata
  * @param out the folder; must not hold a run
- * @param given what the file does not say. Nothing of it is assumed, and nothing that the file says is overridden
- * @throws {ConfigError} where files or options can't be used or contradict each other, an option is said by neither, or the
- * state dict is not that of a FLASHTransformer, with all that doesn't fit
+ * @param given options that the file does not have. There are no defaults, and the file's options can't be overridden
+ * @throws {ConfigError} where files or options can't be used or contradict each other, an option is missing, or the state dict is
+ * not that of a FLASHTransformer, with all problems
  */
 export async function importStateDict(
   source: string,
   out: string,
-  given: UntoldOptions = {},
+  given: UninferableOptions = {},
 ): Promise<void> {
   if (!await exists(source)) throw new ConfigError([`${source}: there is no such file`]);
   if (!(await Deno.stat(source)).isFile) {
@@ -50,8 +50,8 @@ export async function importStateDict(
   }
   const file = parseSafetensors(await Deno.readFile(source), source);
   const tensors = withoutPrefix(file.tensors, "net.");
-  const told = { ...optionsOf(tensors, source), ...optionsIn(file, source) };
-  const model = { ...told, ...untold(source, told, given) };
+  const known = { ...optionsOf(tensors, source), ...optionsIn(file, source) };
+  const model = { ...known, ...uninferable(source, known, given) };
   const config = withNewIdentity(resolveConfig({ model, machine: { out } }));
   const definition = defineTransformer(resolveTransformer(config.model));
   const { params, frequencies } = fitting(source, () => fromStateDict(definition, tensors));
@@ -70,10 +70,10 @@ export async function importStateDict(
  * Writes the state dict of a trained model: `FLASHTransformer(…).load_state_dict(load_file(out))` takes it, strictly.
  *
  * @param source a run's folder, a checkpoint's or a model.safetensors
- * @param out the file; must not be there
- * @param onDamaged told of each checkpoint that was passed over, and why
+ * @param out the file; must not exist
+ * @param onDamaged called for each skipped checkpoint, with the reason
  * @returns the options of the model
- * @throws {ConfigError} where there is no such model, or `out` is there
+ * @throws {ConfigError} where there is no such model, or `out` exists
  */
 export async function exportStateDict(
   source: string,
@@ -86,22 +86,28 @@ export async function exportStateDict(
   return options;
 }
 
-/** The options that a file does not tell, as they were given; throws a ConfigError where they are not, or differ from the file's. */
-function untold(source: string, told: FLASHTransformerOptions, given: UntoldOptions): UntoldOptions {
-  const problems = UNTOLD.flatMap((name) => {
-    if (told[name] === undefined && given[name] === undefined) {
+/** The options that only the user can give; throws a ConfigError where they are missing or differ from the file's. */
+function uninferable(
+  source: string,
+  known: FLASHTransformerOptions,
+  given: UninferableOptions,
+): UninferableOptions {
+  const problems = UNINFERABLE.flatMap((name) => {
+    if (known[name] === undefined && given[name] === undefined) {
       return [`${source} does not say the model's ${name}, and it is not assumed: give ${FLAGS[name]}`];
     }
-    if (told[name] === undefined || given[name] === undefined || told[name] === given[name]) return [];
+    if (known[name] === undefined || given[name] === undefined || known[name] === given[name]) {
+      return [];
+    }
     return [
-      `${source} says that the model's ${name} is ${told[name]}, you ${given[name]}: leave the flag out`,
+      `${source} says that the model's ${name} is ${known[name]}, you ${given[name]}: leave the flag out`,
     ];
   });
   if (problems.length > 0) throw new ConfigError(problems);
-  return Object.fromEntries(UNTOLD.map((name) => [name, told[name] ?? given[name]]));
+  return Object.fromEntries(UNINFERABLE.map((name) => [name, known[name] ?? given[name]]));
 }
 
-/** The options that shapes and names of a state dict tell. */
+/** The options that follow from the shapes and names of a state dict. */
 function optionsOf(tensors: Record<string, FlatTensor>, source: string): FLASHTransformerOptions {
   const shapeOf = (name: string): readonly number[] => {
     const { shape } = tensors[name] ?? {};
@@ -125,7 +131,7 @@ function optionsOf(tensors: Record<string, FlatTensor>, source: string): FLASHTr
   };
 }
 
-/** Tensors under names without a prefix that all of them have. */
+/** Removes a prefix from the names of tensors, if all have it. */
 function withoutPrefix(tensors: Record<string, FlatTensor>, prefix: string): Record<string, FlatTensor> {
   const entries = Object.entries(tensors);
   if (!entries.every(([name]) => name.startsWith(prefix))) return tensors;

@@ -1,5 +1,5 @@
 /**
- * How well a trained model predicts a text: every byte once, each with as much before it as the model was trained to use.
+ * The loss of a trained model on a text: every byte is predicted once, with as much context as the model was trained with.
  *
  * Legend: b windows at once, n tokens of a window.
  *
@@ -11,15 +11,15 @@ import type { FLASHTransformer } from "../model/mod.ts";
 import { lossSum, transformerModel } from "../model/training.ts";
 import { compile, tf } from "../tensorflow/mod.ts";
 
-/** Mean over the predicted tokens of a text: all but the first. */
+/** Means over the predicted tokens of a text: all but the first. */
 export interface Evaluation {
   /** Nats per token. */
   loss: number;
   /** The same in bits; a token is a byte. */
   bitsPerByte: number;
-  /** Exponential of the loss: among how many tokens the model is as undecided. */
+  /** Exponential of the loss. */
   perplexity: number;
-  /** How many tokens were predicted. */
+  /** Number of predicted tokens. */
   tokens: number;
 }
 
@@ -27,13 +27,13 @@ export interface Evaluation {
 export interface EvaluateOptions {
   /** Tokens of a window. */
   context: number;
-  /** Ends it; what comes back is about the text so far. */
+  /** Ends it early; the result is that of the text so far. */
   signal?: AbortSignal;
-  /** Told how many tokens were predicted so far. */
+  /** Called with the number of tokens predicted so far. */
   onProgress?: (tokens: number) => void;
 }
 
-/** A window and the labels that count in it: those from `from` on. */
+/** A window, in which the labels from `from` on are counted. */
 export interface Window {
   /** Index of its first token. */
   start: number;
@@ -41,12 +41,12 @@ export interface Window {
   from: number;
 }
 
-/** Tokens that are evaluated at once, as far as windows are shorter. */
+/** Number of tokens evaluated at once, in windows that are shorter. */
 const AT_ONCE = 8192;
 
 /**
- * Windows of `context` tokens that start every half of it, so that each token is counted once and, after the first window,
- * has half a window before it at least.
+ * Windows of `context` tokens with a stride of half of it. Each token is counted once and, after the first window, has at least
+ * half a window of context.
  */
 export function evaluationWindows(length: number, context: number): Window[] {
   const stride = Math.ceil(context / 2);
@@ -110,7 +110,7 @@ export async function evaluate(
   return { loss, bitsPerByte: loss / Math.LN2, perplexity: Math.exp(loss), tokens };
 }
 
-/** Windows as tensors [b, n]; what is beyond the text, and rows without a window, are zeros that don't count. */
+/** Windows as tensors [b, n]. Positions beyond the text, and rows without a window, are zeros that don't count. */
 function batchOf(text: Uint8Array, windows: readonly Window[], b: number, n: number) {
   const ids = new Int32Array(b * n);
   const labels = new Int32Array(b * n).fill(-1);

@@ -1,5 +1,5 @@
 /**
- * Opens a trained model for use: by the folder of its run, by a checkpoint's folder, or by its model.safetensors.
+ * Opens a trained model, given its run's folder, a checkpoint's folder, or its model.safetensors.
  *
  * @module
  */
@@ -15,20 +15,20 @@ import { type FlatTensors, parseSafetensors } from "../safetensors.ts";
 import { toTensors } from "../checkpoint/tensor_files.ts";
 import { tf } from "../tensorflow/mod.ts";
 
-/** A model as its files have it. */
+/** A model as read from its files. */
 export interface TrainedModel extends Pick<FlatTensors, "tensors"> {
   /** Options of the transformer. */
   options: FLASHTransformerOptions;
-  /** Tokens of the windows that it was trained with; four groups where that is not known. */
+  /** Tokens of its training windows; four groups where that is not known. */
   trainedLength: number;
   /** Whether its text was read with `data.raw`. */
   trainedRaw: boolean;
-  /** The file that the parameters are from. */
+  /** The file of the parameters. */
   path: string;
 }
 
 /**
- * Opens a model, as {@linkcode readModel} reads it. It belongs to the caller, who disposes it. The backend has to be ready.
+ * Opens a model, as {@linkcode readModel} reads it. The caller disposes it. The backend has to be initialized.
  */
 export async function openModel(
   path: string,
@@ -45,10 +45,10 @@ export async function openModel(
 /**
  * Reads a model.
  *
- * @param path a run's folder, whose newest whole checkpoint is taken; a checkpoint's folder; or a `model.safetensors`
+ * @param path a run's folder, whose newest undamaged checkpoint is taken; a checkpoint's folder; or a `model.safetensors`
  * that flashmob wrote
- * @param onDamaged told of each checkpoint that was passed over, and why
- * @throws {ConfigError} where there is no such thing
+ * @param onDamaged called for each skipped checkpoint, with the reason
+ * @throws {ConfigError} where there is no model
  * @throws {SyntaxError} where it is damaged
  */
 export async function readModel(path: string, onDamaged: (text: string) => void): Promise<TrainedModel> {
@@ -63,7 +63,7 @@ export async function readModel(path: string, onDamaged: (text: string) => void)
   return { options, tensors, trainedLength, trainedRaw, path: `${folder}/model.safetensors` };
 }
 
-/** The checkpoint that a folder is, or the newest whole one of the run that it is of. */
+/** The folder itself if it is a checkpoint, or the newest undamaged checkpoint of its run. */
 async function checkpointIn(path: string, onDamaged: (text: string) => void): Promise<string> {
   if (await exists(`${path}/${STATE_FILE}`)) return path;
   for (const folder of [RunFolder.at(path).checkpoints, path]) {
@@ -80,7 +80,7 @@ async function checkpointIn(path: string, onDamaged: (text: string) => void): Pr
 async function readModelFile(path: string): Promise<TrainedModel> {
   const file = parseSafetensors(await Deno.readFile(path), path);
   const options = optionsIn(file, path);
-  if (UNTOLD.some((name) => options[name] === undefined)) {
+  if (UNINFERABLE.some((name) => options[name] === undefined)) {
     throw new ConfigError([
       `${path}: it doesn't say what model it is for, as those do that flashmob wrote; ` +
       "make a checkpoint of it: deno task convert --help",
@@ -91,11 +91,11 @@ async function readModelFile(path: string): Promise<TrainedModel> {
   return { options: complete, tensors, trainedLength: fourGroups(complete), trainedRaw: false, path };
 }
 
-/** Options that neither shapes nor names of a state dict tell. */
-export const UNTOLD = ["groupSize", "causal", "shiftTokens", "laplaceAttnFn"] as const;
+/** Options that can't be derived from the shapes and names of a state dict. */
+export const UNINFERABLE = ["groupSize", "causal", "shiftTokens", "laplaceAttnFn"] as const;
 
 /**
- * What a file says of its model besides the parameters.
+ * The model's options in a file's metadata.
  *
  * @throws {ConfigError} where that can't be read
  */
@@ -111,7 +111,7 @@ export function optionsIn(
   ]);
 }
 
-/** Runs `read`; what doesn't fit is the file's doing. */
+/** Runs `read`, with its errors as those of the file. */
 export function fitting<T>(path: string, read: () => T): T {
   try {
     return read();

@@ -1,5 +1,5 @@
 /**
- * Text from a model whose tokens are bytes: bytes in, bytes out, whatever they encode.
+ * Text from a model whose tokens are bytes: bytes in, bytes out, in any encoding.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { FLASHTransformer } from "../model/mod.ts";
 const NEWLINE = 10;
 
 /**
- * Goes on with a prompt: the bytes that each sample adds to its text, as they come. Tokens above 255 are no bytes and left out.
+ * Continues a prompt: yields the bytes that each sample adds to its text. Tokens above 255 are not bytes, and left out.
  *
  * @param prompt may be empty: then the text continues as after a newline
  * @throws {RangeError} as {@linkcode generateSamples}

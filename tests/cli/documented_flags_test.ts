@@ -182,9 +182,11 @@ Deno.test("an argument that was no UTF-8 is refused, since its bytes are lost", 
   assert.match(problemsOf(parseTrain, ["--data", "caf\ufffd.txt"])[0], /bytes that are no UTF-8/);
 });
 
-Deno.test("every command line of the README is taken", () => {
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-  const lines = [...readme.matchAll(/^deno task ([\w:]+)([^#\n]*)/gm)];
+Deno.test("every command line of README and CONTRIBUTING is accepted", () => {
+  const pages = ["README.md", "CONTRIBUTING.md"].map((name) =>
+    Deno.readTextFileSync(new URL(`../../${name}`, import.meta.url))
+  );
+  const lines = [...pages.join("\n").matchAll(/^deno task ([\w:]+)([^#\n]*)/gm)];
   let tried = 0;
   for (const [line, name, rest] of lines) {
     if (!(name in COMMANDS)) continue;

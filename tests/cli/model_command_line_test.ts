@@ -81,14 +81,19 @@ Deno.test("convert writes a file where the second name is one, else the folder o
     source: "run",
     out: "out.safetensors",
   });
-  const untold = {
+  const uninferable = {
     groupSize: undefined,
     causal: undefined,
     shiftTokens: undefined,
     laplaceAttnFn: undefined,
   };
   const importing = (...flags: string[]) => parseConvert(["in.safetensors", "run", ...flags]);
-  assert.deepEqual(importing(), { action: "import", source: "in.safetensors", out: "run", given: untold });
+  assert.deepEqual(importing(), {
+    action: "import",
+    source: "in.safetensors",
+    out: "run",
+    given: uninferable,
+  });
   assert.deepEqual(importing("--group-size=64", "--causal", "--laplace-attn-fn", "--no-shift-tokens"), {
     action: "import",
     source: "in.safetensors",
@@ -101,7 +106,7 @@ Deno.test("convert writes a file where the second name is one, else the folder o
       action: "import",
       source: "in.safetensors",
       out: "run",
-      given: { ...untold, laplaceAttnFn: false, shiftTokens: true },
+      given: { ...uninferable, laplaceAttnFn: false, shiftTokens: true },
     },
   );
   assert.deepEqual(problemsOf(() => importing("--no-shift-tokens", "--shift-tokens")), [

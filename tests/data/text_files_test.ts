@@ -14,13 +14,13 @@ async function soon<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
-Deno.test("only the regular files of a folder are read; pipes, sockets, devices and links to nothing are left out and told", async () => {
+Deno.test("only the regular files of a folder are read; pipes, sockets, devices and links to nothing are skipped and reported", async () => {
   await using folder = await TextFolder.open();
   await folder.write({ "a.txt": "first", "c.txt": "third", "below/b.txt": "second" });
   await folder.shell("mkfifo pipe below/pipe; ln -s nowhere broken; ln -s round round; ln -s /dev/zero zero");
   using _socket = Deno.listen({ transport: "unix", path: `${folder.path}/socket` });
   assert.equal(await soon(folder.read()), "first\nsecond\nthird");
-  assert.equal(folder.told.length, 1);
+  assert.equal(folder.skipped.length, 1);
   for (
     const left of [
       /below\/pipe \(a pipe\)/,
@@ -30,7 +30,7 @@ Deno.test("only the regular files of a folder are read; pipes, sockets, devices 
       /zero \(a device\)/,
       /socket \(a socket\)/,
     ]
-  ) assert.match(folder.told[0], left);
+  ) assert.match(folder.skipped[0], left);
 });
 
 Deno.test("links to files and folders are followed, and links in a circle end", async () => {
@@ -40,8 +40,8 @@ Deno.test("links to files and folders are followed, and links in a circle end", 
     "ln -s ../elsewhere text/c; ln -s ../elsewhere/c.txt text/d.txt; ln -s . text/self; ln -s .. text/below/up; ln -s ../text elsewhere/back",
   );
   assert.equal(await folder.read("text"), "first\nsecond\nthird\nthird");
-  assert.match(folder.told.join(), /text\/self \(a link to a folder that it is in\)/);
-  assert.match(folder.told.join(), /text\/c\/back \(a link to a folder that it is in\)/);
+  assert.match(folder.skipped.join(), /text\/self \(a link to a folder that it is in\)/);
+  assert.match(folder.skipped.join(), /text\/c\/back \(a link to a folder that it is in\)/);
 });
 
 Deno.test("many things that are left out are counted", async () => {
@@ -49,7 +49,7 @@ Deno.test("many things that are left out are counted", async () => {
   await folder.write({ "a.txt": "text" });
   await folder.shell("for i in 1 2 3 4 5 6 7 8 9 10; do ln -s nowhere $i; done");
   assert.equal(await folder.read(), "text");
-  assert.match(folder.told.join(), /\(a link to nothing\) and 2 more$/);
+  assert.match(folder.skipped.join(), /\(a link to nothing\) and 2 more$/);
 });
 
 Deno.test("a text that is a pipe, a device, a socket or a broken link is refused, and says what to do", async () => {

@@ -9,8 +9,8 @@ export const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 /** A folder that is removed after the test, for the files of a text. */
 export class TextFolder implements AsyncDisposable {
-  /** The lines that the last load told. */
-  told: string[] = [];
+  /** Messages of the last load about what it skipped. */
+  skipped: string[] = [];
 
   private constructor(readonly path: string) {}
 
@@ -35,10 +35,10 @@ export class TextFolder implements AsyncDisposable {
 
   /** Loads a file in the folder, or the folder. */
   async load(name = "", options: { documents?: boolean; raw?: boolean } = {}): Promise<Corpus> {
-    this.told = [];
+    this.skipped = [];
     const path = name === "" ? this.path : `${this.path}/${name}`;
     return await loadCorpus(path, { validation: 0.5, ...options }, {
-      onSkipped: (line) => this.told.push(line),
+      onSkipped: (line) => this.skipped.push(line),
     });
   }
 

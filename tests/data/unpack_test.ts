@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { crc32, gzipSync, zstdCompressSync } from "node:zlib";
-import { Room } from "../../src/data/room.ts";
+import { MemoryBudget } from "../../src/data/memory_budget.ts";
 import { textsIn } from "../../src/data/unpack.ts";
 import { PACKED, TEXT } from "./archives.ts";
 import { encode, TextFolder } from "./texts.ts";
@@ -48,11 +48,11 @@ Deno.test("of a zip archive with one file each line is a document, as of a file"
   assert.equal(documents!.train.length + documents!.validation.length, 1);
 });
 
-Deno.test("links in a zip archive are left out and told", async () => {
+Deno.test("links in a zip archive are skipped and reported", async () => {
   await using folder = await TextFolder.open();
   await folder.write({ "link.zip": PACKED.linkZip });
   assert.equal(await folder.read("link.zip"), "text");
-  assert.match(folder.told.join(), /left out: passwords \(a link\) in .*link\.zip/);
+  assert.match(folder.skipped.join(), /left out: passwords \(a link\) in .*link\.zip/);
 });
 
 Deno.test("a damaged zip archive is refused: a wrong CRC, changed bytes, a wrong size, an end that is missing", async () => {
@@ -151,7 +151,7 @@ Deno.test("a damaged gzip file is refused, in any of its members", async () => {
   await folder.refuses("folder", /folder\/b\.gz can't be unpacked/);
 });
 
-Deno.test("what is packed is told by its first bytes, whatever its name", async () => {
+Deno.test("what is packed is recognized by its first bytes, whatever its name", async () => {
   await using folder = await TextFolder.open();
   await folder.write({
     "BOOK.GZ": gzip(TEXT),
@@ -285,7 +285,7 @@ Deno.test("with raw, a file is the bytes that it has", async () => {
   assert.deepEqual(joined(train, validation), joined(PACKED.xz, encode("\n"), zipped, encode("\ntext")));
 });
 
-Deno.test("a small archive that unpacks to more than there is room for is refused before it is unpacked", async () => {
+Deno.test("a small archive that unpacks to more than the memory budget is refused before it is unpacked", async () => {
   const zeros = new Uint8Array(3_000_000);
   const bombs = {
     "a.gz": gzip(zeros),
@@ -294,7 +294,8 @@ Deno.test("a small archive that unpacks to more than there is room for is refuse
   };
   for (const [name, bomb] of Object.entries(bombs)) {
     assert.ok(bomb.length < 4000);
-    const open = (room: number) => textsIn(name, bomb, { room: new Room(room), onSkipped: () => {} });
+    const open = (bytes: number) =>
+      textsIn(name, bomb, { budget: new MemoryBudget(bytes), onSkipped: () => {} });
     assert.deepEqual(await open(4_000_000), [zeros], name);
     await assert.rejects(
       open(2_000_000),
@@ -304,9 +305,9 @@ Deno.test("a small archive that unpacks to more than there is room for is refuse
   }
 });
 
-Deno.test("the files of an archive share the room", async () => {
-  const open = (room: number) =>
-    textsIn("a.zip", PACKED.macZip, { room: new Room(room), onSkipped: () => {} });
+Deno.test("the files of an archive share the memory budget", async () => {
+  const open = (bytes: number) =>
+    textsIn("a.zip", PACKED.macZip, { budget: new MemoryBudget(bytes), onSkipped: () => {} });
   assert.equal((await open(16)).length, 3); // first, second, third
   await assert.rejects(open(15), /unpacks to more than/);
 });

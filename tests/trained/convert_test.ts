@@ -26,7 +26,7 @@ const OPTIONS = {
 } satisfies FLASHTransformerOptions;
 
 /** What the state dict of `OPTIONS` does not tell. */
-const UNTOLD = { groupSize: 8, causal: true, shiftTokens: true, laplaceAttnFn: true };
+const UNINFERABLE = { groupSize: 8, causal: true, shiftTokens: true, laplaceAttnFn: true };
 
 const [ids] = [randomIds(2, 21, 256)];
 
@@ -62,7 +62,7 @@ Deno.test("a state dict becomes a run that computes with it, its positions too, 
   await initBackend();
   const state = randomState(), source = `${place.folder}/state.safetensors`;
   await writeSafetensors(source, state);
-  await importStateDict(source, place.run("imported"), UNTOLD);
+  await importStateDict(source, place.run("imported"), UNINFERABLE);
 
   const back = `${place.folder}/back.safetensors`;
   assert.deepEqual(await exportStateDict(place.run("imported"), back, assert.fail), {
@@ -203,7 +203,7 @@ Deno.test("a resumed run computes with the positions of its checkpoint", async (
   const losses: number[] = [];
   for (const [name, tensors] of Object.entries({ state, usual })) {
     await writeSafetensors(source, tensors);
-    await importStateDict(source, place.run(name), UNTOLD);
+    await importStateDict(source, place.run(name), UNINFERABLE);
     const config = place.config(name, { model: OPTIONS, train: { steps: 2, batch: 2 }, eval: { every: 0 } });
     losses.push((await train(config, { resume: true })).loss);
   }
@@ -215,7 +215,7 @@ Deno.test("a member restored from an imported run's state computes with its posi
   await initBackend();
   const source = `${place.folder}/state.safetensors`;
   await writeSafetensors(source, randomState());
-  await importStateDict(source, place.run("imported"), UNTOLD);
+  await importStateDict(source, place.run("imported"), UNINFERABLE);
   const config = resolveConfig(place.config("imported", { model: OPTIONS, train: { batch: 2 } }));
   const identity = { id: config.id!, config, origin: DATA_BEGINS };
   const open = (startStep: number) =>
@@ -242,7 +242,7 @@ Deno.test("names may begin with net., as in FLASH-pytorch's training wrapper", a
   const state = randomState(), source = `${place.folder}/wrapped.safetensors`;
   const wrapped = Object.fromEntries(Object.entries(state).map(([name, tensor]) => [`net.${name}`, tensor]));
   await writeSafetensors(source, wrapped);
-  await importStateDict(source, place.run("wrapped"), UNTOLD);
+  await importStateDict(source, place.run("wrapped"), UNINFERABLE);
   assert.equal(await newestCheckpoint(`${place.run("wrapped")}/checkpoints`, assert.fail), 1);
 });
 
@@ -262,15 +262,18 @@ Deno.test("what can't be converted is rejected, with its name, and nothing is ov
   const state = randomState();
   delete state["layers.1.to_out.bias"];
   await writeSafetensors(source, state);
-  await refuses(importStateDict(source, place.run("a"), UNTOLD), /layers.1.to_out.bias \[16\] is missing/);
+  await refuses(
+    importStateDict(source, place.run("a"), UNINFERABLE),
+    /layers.1.to_out.bias \[16\] is missing/,
+  );
   assert.deepEqual([...Deno.readDirSync(place.folder)].map(({ name }) => name).sort(), [
     "state.safetensors",
     "text.txt",
   ]);
 
   await writeSafetensors(source, randomState());
-  await importStateDict(source, place.run("a"), UNTOLD);
-  await refuses(importStateDict(source, place.run("a"), UNTOLD), /holds a run already/);
+  await importStateDict(source, place.run("a"), UNINFERABLE);
+  await refuses(importStateDict(source, place.run("a"), UNINFERABLE), /holds a run already/);
   await refuses(exportStateDict(place.run("a"), source, assert.fail), /is there already/);
 });
 
@@ -301,7 +304,7 @@ Deno.test({
       state,
       Object.fromEntries(trained.map(([name, tensor]) => [name.slice("trained.".length), tensor])),
     );
-    await importStateDict(state, place.run("back"), UNTOLD);
+    await importStateDict(state, place.run("back"), UNINFERABLE);
     close(await logitsOf(place.run("back")), "after");
     const config = place.config("back", { model: OPTIONS, train: { steps: 3 }, eval: { every: 1 } });
     const { steps } = await train(config, { resume: true });

@@ -6,22 +6,22 @@
 
 /** How a token is chosen. */
 export interface Sampling {
-  /** What the logits are divided by. 0 takes the most likely token; the higher, the more even the choice. Default 1. */
+  /** Divides the logits. 0 takes the most likely token; higher values sample more evenly. Default 1. */
   temperature?: number;
-  /** Chooses among this many of the most likely tokens; a number above the vocabulary's size allows all. Default: all. */
+  /** Samples from the K most likely tokens; a number above the vocabulary's size allows all. Default: all. */
   topK?: number;
-  /** Chooses among the fewest most likely tokens that together have at least this probability. Default 1: all. */
+  /** Nucleus sampling: from the fewest most likely tokens that together have at least this probability. Default 1: all. */
   topP?: number;
 }
 
-/** What the options of sampling may be: name, whether a value is right, and what would be. */
+/** For each option: its name, whether a value is valid, and what is. */
 const RULES: [keyof Sampling, (value: number) => boolean, string][] = [
   ["temperature", (value) => Number.isFinite(value) && value >= 0, "a number from 0 up"],
   ["topK", (value) => Number.isSafeInteger(value) && value >= 1, "a whole number from 1 up"],
   ["topP", (value) => value > 0 && value <= 1, "a number above 0, at most 1"],
 ];
 
-/** Throws a RangeError that names the first option of the wrong value. */
+/** Throws a RangeError for the first option with an invalid value. */
 export function checkSampling(sampling: Sampling): void {
   for (const [name, holds, wanted] of RULES) {
     const value = sampling[name];

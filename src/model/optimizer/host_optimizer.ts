@@ -1,6 +1,6 @@
 /**
  * The update of `optimizer.ts` in plain JavaScript: every operation is rounded to float32 by itself, in one order, so that
- * unlike machines get the same bits from the same mean. (A product, sum, quotient or root of two float32 numbers that is
+ * machines of different kinds get the same bits from the same mean gradient. (A product, sum, quotient or root of two float32 numbers that is
  * computed in float64 and rounded once more is the float32 one: Figueroa, "When is double rounding innocuous?", 1995.)
  *
  * @module
@@ -34,7 +34,7 @@ const { fround, sqrt } = Math;
  * const state = { params: Float32Array.of(1), m: new Float32Array(1), v: new Float32Array(1) };
  * const scalars = stepScalars({}, { norm: 2, lr: 0.5, updates: 1 });
  * const { params } = applyOnHost(state, Float32Array.of(2), scalars, {}, definition);
- * console.assert(Math.abs(params[0] - 0.5) < 1e-6); // the first step of Adam goes as far as the rate says
+ * console.assert(Math.abs(params[0] - 0.5) < 1e-6); // the first step of Adam is the learning rate
  * ```
  */
 export function applyOnHost(

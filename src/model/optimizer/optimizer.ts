@@ -1,6 +1,6 @@
 /**
- * Gradient clipping and AdamW. The optimizer is one pass over the flat parameter vector; what changes from step to step are
- * four numbers, so that one recorded function serves all steps.
+ * Gradient clipping and AdamW. The optimizer is one pass over the flat parameter vector; only four
+ * numbers change from step to step, so that one compiled function serves all.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { tf } from "../../tensorflow/mod.ts";
 
 /** Options of AdamW (Loshchilov and Hutter, 2019); with `weightDecay` 0 it is Adam. */
 export interface OptimizerOptions {
-  /** Decay of the mean and of the mean square of gradients. Default 0.9 and 0.999. */
+  /** Adam's β₁ and β₂. Default 0.9 and 0.999. */
   betas?: readonly [number, number];
-  /** Added to the root in the divisor. Default 1e-8, as in PyTorch. */
+  /** Adam's ε. Default 1e-8, as in PyTorch. */
   epsilon?: number;
-  /** Share of a linear map's weights, times the learning rate, that each step takes away. Default 0. */
+  /** Decoupled weight decay of linear maps' weights: w ← (1 − lr · weightDecay) w at each step. Default 0. */
   weightDecay?: number;
   /** The mean gradient is scaled down to this norm at most. Default: no clipping. */
   clipNorm?: number;
 }
 
 /**
- * Length of the state's vectors for that number of parameters, padded with zeros up to a multiple of 960, which is even for each number of
- * threads up to 6, and 8, 10, 12, 15 and 16. XLA cuts a loop into equal parts, one for each thread, and where it is not even
- * looks at each value whether it is one too many, which takes three times as long.
+ * Length of the state's vectors for a number of parameters: padded with zeros to a multiple of 960, which every number of
+ * threads up to 6, and 8, 10, 12, 15 and 16, divides. XLA splits a loop into equal parts, one per thread; where the length is
+ * not divisible, it checks the bounds at every value, which takes three times as long.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export function stateLength(parameters: number): number {
   return Math.ceil(parameters / 960) * 960;
 }
 
-/** Parameters and Adam's two moments, one flat vector each, of the length {@linkcode stateLength} or without the zeros. */
+/** Parameters and Adam's two moments, one flat vector each, with the padding of {@linkcode stateLength} or without. */
 export interface OptimizerState {
   /** [P] */
   params: tf.Tensor1D;
@@ -45,16 +45,16 @@ export interface OptimizerState {
 }
 
 /**
- * The factor that brings a gradient of this norm to at most `clipNorm`, as PyTorch's `clip_grad_norm_` computes it; 1 where
- * nothing is to be clipped.
+ * The factor that scales a gradient of this norm down to `clipNorm`, as in PyTorch's `clip_grad_norm_`; 1 where nothing is
+ * clipped.
  */
 export function clipFactor(norm: number, clipNorm = Infinity): number {
   return Math.min(1, clipNorm / (norm + 1e-6));
 }
 
 /**
- * The four numbers that a step of the optimizer needs [4], computed in double precision: the clip factor, what is left of
- * decaying weights, the step size with the mean's bias corrected, and the root of the mean square's bias correction.
+ * The four numbers that a step of the optimizer needs [4], computed in double precision: the clip factor, the
+ * factor of weight decay, the step size with bias correction of m, and the root of the bias correction of v.
  *
  * @param norm of the mean gradient, before clipping
  * @param lr learning rate
@@ -104,7 +104,7 @@ export function applyStep(
   });
 }
 
-/** Multiplies the weights of linear maps by what decay leaves of them. */
+/** Multiplies the weights of linear maps by the factor of weight decay. */
 function decay(params: tf.Tensor1D, remains: tf.Tensor, definition: Decaying): tf.Tensor {
   const runs = decayRuns(definition);
   const { offset, size } = runs.at(-1)!, end = offset + size;
@@ -119,15 +119,15 @@ function decay(params: tf.Tensor1D, remains: tf.Tensor, definition: Decaying): t
 
 /** The part of a model's definition that says which parameters decay. */
 export interface Decaying {
-  /** One for each parameter. */
+  /** For each parameter whether it decays. */
   readonly specs: readonly { readonly decays: boolean }[];
-  /** Where each lies. */
+  /** Where each lies in the flat vector. */
   readonly layout: { readonly entries: readonly { readonly offset: number; readonly size: number }[] };
 }
 
 /**
- * The stretches of the flat vector that decay, and those between them: the weights of linear maps do; biases, norms, scales
- * and embeddings don't.
+ * The runs of the flat vector that decay and those that don't: the weights of linear maps do; biases, norms, scales and
+ * embeddings don't.
  */
 export function decayRuns({ specs, layout }: Decaying): { decays: boolean; offset: number; size: number }[] {
   const runs: { decays: boolean; offset: number; size: number }[] = [];

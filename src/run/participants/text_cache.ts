@@ -6,7 +6,7 @@
  */
 
 import { remove } from "../../checkpoint/folder.ts";
-import { freeMemory, inGib } from "../../data/room.ts";
+import { freeMemory, inGib } from "../../data/memory_budget.ts";
 import { RunError } from "../../errors.ts";
 import { waitForLock } from "../../packages/file_lock.ts";
 import { cacheFolder } from "../../packages/packages.ts";

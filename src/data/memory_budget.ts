@@ -1,5 +1,6 @@
 /**
- * How much may be unpacked: a small archive can hold more than any machine, and is refused before memory is gone.
+ * Limits the memory for unpacked files: a small archive can unpack to more than any machine has (a zip bomb), and is refused
+ * before memory is exhausted.
  *
  * @module
  */
@@ -8,21 +9,21 @@ import { NotText } from "./formats.ts";
 
 const GIB = 2 ** 30;
 
-/** Room for what is unpacked, counted down by all files of a text. */
-export class Room {
+/** A budget of memory for unpacked files, shared by all files of a text. */
+export class MemoryBudget {
   #left: number;
 
-  /** Room for `bytes` bytes. */
+  /** A budget of `bytes` bytes. */
   constructor(readonly bytes: number) {
     this.#left = bytes;
   }
 
-  /** Half of the memory that is free: while it is unpacked, and again while files are joined, a text is there twice. */
-  static ofMachine(): Room {
-    return new Room(freeMemory() / 2);
+  /** Half of the free memory: a text is held twice while it is unpacked, and again while files are joined. */
+  static ofMachine(): MemoryBudget {
+    return new MemoryBudget(freeMemory() / 2);
   }
 
-  /** Takes room. @throws {NotText} where there is less */
+  /** Takes bytes of it. @throws {NotText} where fewer are left */
   take(bytes: number): void {
     this.#left -= bytes;
     if (this.#left >= 0) return;
@@ -34,13 +35,13 @@ export class Room {
   }
 }
 
-/** Bytes of memory that a process could still get. */
+/** Bytes of memory that a process could still allocate. */
 export function freeMemory(): number {
   const { available, swapFree } = Deno.systemMemoryInfo();
   return available + swapFree;
 }
 
-/** A number of bytes for people. */
+/** A number of bytes for display. */
 export function inGib(bytes: number): string {
   return `${(bytes / GIB).toFixed(1)} GiB`;
 }
