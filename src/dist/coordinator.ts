@@ -64,7 +64,7 @@ class Coordinator {
   readonly #residuals: ResidualKeeper;
   readonly #checkpoints: CheckpointExchange;
   readonly #actions: Actions;
-  readonly #gate: FreezeGuard;
+  readonly #guard: FreezeGuard;
   /** Dropped messages, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
@@ -77,7 +77,7 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new FreezeGuard(
+    this.#guard = new FreezeGuard(
       plan.run,
       lease,
       this.#over.reject,
@@ -93,7 +93,7 @@ class Coordinator {
         return writing?.member === member && writing.step === step && writing.by === "coordinator";
       },
       collected: ({ member, step }, result) =>
-        this.#gate.enter(() => this.#handle({ kind: "collected", member, step, result })),
+        this.#guard.enter(() => this.#handle({ kind: "collected", member, step, result })),
       hasState: (step) => step === this.#state.savedStep,
       report: (event) => options.onEvent?.(event),
     });
@@ -136,11 +136,11 @@ class Coordinator {
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
-    const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
-    const hurry = () => this.#gate.enter(() => this.#handle({ kind: "hurry" }));
+    const interrupt = () => this.#guard.enter(() => this.#handle({ kind: "interrupt" }));
+    const hurry = () => this.#guard.enter(() => this.#handle({ kind: "hurry" }));
     const listen = (from: (member: string) => string) =>
       transport.subscribe(from("*"), ({ data, ...message }) => {
-        this.#gate.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
+        this.#guard.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
       });
     const unsubscribes = [
       listen((member) => subjects.from(plan.run, member)),
@@ -150,11 +150,11 @@ class Coordinator {
         (message) => this.#checkpoints.answer(message),
       ),
     ];
-    const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
-    const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
+    const ticks = setInterval(() => this.#guard.enter(() => this.#tick()), TICK);
+    const probes = setInterval(() => this.#guard.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
     options.hurry?.addEventListener("abort", hurry);
-    transport.closed.then((error) => this.#gate.close(connectionLost(error)));
+    transport.closed.then((error) => this.#guard.close(connectionLost(error)));
     this.#over.promise.catch(() => {}); // it may reject before it is awaited
     try {
       await transport.flush();
@@ -168,7 +168,7 @@ class Coordinator {
       await this.#residuals.idle();
       await transport.flush();
     } finally {
-      this.#gate.close();
+      this.#guard.close();
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
@@ -274,8 +274,8 @@ class Coordinator {
     for (const name of [...members.keys(), ...candidates.keys(), ...reducers.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
-          this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
-        }, (error) => this.#gate.close(error));
+          this.#guard.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+        }, (error) => this.#guard.close(error));
     }
   }
 

@@ -236,7 +236,7 @@ class Worker {
     this.#standing = "candidate";
     this.#parts.catchUp.accept(order);
     const restored = () => this.#standing = "ready";
-    this.#start("takeover", () => this.#parts.catchUp.takeOver(order, () => this.#isEnding, restored));
+    this.#start("takeover", () => this.#parts.catchUp.restore(order, () => this.#isEnding, restored));
   }
 
   /** Joins again, since the run continues without this worker. */

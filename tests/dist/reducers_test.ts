@@ -166,7 +166,7 @@ Deno.test("a member that keeps a reducer waiting for too long is lost", () => {
   const paper = begunWith(["x"], { patienceSeconds: 1 });
   offerAll(paper);
   paper.now = 20;
-  paper.do({ kind: "deaf", isCutOff: false }); // nobody was silent
+  paper.do({ kind: "deaf", isCutOff: false }); // no member was silent
   paper.now = 400;
   beat(paper, "x", { b: 375 });
   paper.beat(0);

@@ -74,7 +74,7 @@ Deno.test("sums of the open step that the workers still have are offered again, 
   assert.equal(replicas.flatMap(({ computed }) => computed).length, STEPS * 8);
 });
 
-/** Loses the commit of a step on its way to all but the first who gets it. */
+/** Loses the commit of a step for all but the first worker that gets it. */
 function onlyFirst(step: number): Weather {
   let count = 0;
   return (data) => {

@@ -273,7 +273,7 @@ export interface Transition {
   actions: Action[];
 }
 
-/** The state before anybody has joined. */
+/** The state before any worker has joined. */
 export function initialState(plan: CoordinationPlan, term: number, handsOut = false): RunState {
   return {
     plan,

@@ -227,8 +227,8 @@ function donorOf(state: RunState): string {
 function openStep(state: RunState, now: number): Transition {
   const { plan, generation } = state;
   const { microBatches } = plan;
-  const averaging = { owners: ownersOf(state), done: new Map(), squares: new Map() };
-  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...averaging } as const;
+  const reduction = { owners: ownersOf(state), done: new Map(), squares: new Map() };
+  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...reduction } as const;
   const localSteps = localStepsAfter(plan, state.step);
   if (localSteps !== undefined) {
     return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));

@@ -9,7 +9,7 @@ import { errorMessage } from "../../errors.ts";
 import { now } from "../protocol/timeouts.ts";
 import { donorOver } from "./donor_requests.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import { takeOver } from "./state_transfer.ts";
+import { transferState } from "./state_transfer.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, type Transport } from "../protocol/transport.ts";
 import type { CheckpointStore, SaveResult } from "../replica/replica.ts";
@@ -67,7 +67,7 @@ export async function collect(
   });
   try {
     if (!store) throw new Error("this coordinator has no folder for checkpoints");
-    const taken = await takeOver(donor, {
+    const taken = await transferState(donor, {
       windowBytes: WINDOW_SHARE * windowBytes,
       stateHash,
       onProgress: (share) => {

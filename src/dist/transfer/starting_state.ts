@@ -9,7 +9,7 @@ import { now } from "../protocol/timeouts.ts";
 import { donorOver } from "./donor_requests.ts";
 import type { Frame } from "../protocol/frames.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import { PinnedState, takeOver } from "./state_transfer.ts";
+import { PinnedState, transferState } from "./state_transfer.ts";
 import type { Replica, ReplicaState } from "../replica/replica.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, type Transport } from "../protocol/transport.ts";
@@ -56,7 +56,7 @@ export async function takeStart(
     isWanted: () => !signal?.aborted && !stall.isTooLong,
   });
   try {
-    const taken = await takeOver(donor, { windowBytes: WINDOW_BYTES, onProgress: () => stall.end() });
+    const taken = await transferState(donor, { windowBytes: WINDOW_BYTES, onProgress: () => stall.end() });
     return taken!.state;
   } catch (error) {
     signal?.throwIfAborted();

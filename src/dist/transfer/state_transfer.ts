@@ -78,7 +78,7 @@ export interface Donor {
 }
 
 /** How a state is transferred. */
-export interface TakeOverOptions {
+export interface TransferOptions {
   /** Bytes that are requested at once. */
   windowBytes: number;
   /** Hash and step of the receiver's own state: where they are the donor's, nothing is transferred. */
@@ -95,9 +95,9 @@ export interface TakeOverOptions {
  * @returns the state and the bytes received for it; undefined where the receiver has it already
  * @throws {Error} where the state has another hash than the donor announced, or than wanted
  */
-export async function takeOver(
+export async function transferState(
   donor: Donor,
-  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TakeOverOptions,
+  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TransferOptions,
 ): Promise<{ state: ReplicaState; bytes: number } | undefined> {
   const { message } = await donor.inspect();
   const { vectors: sizes, own: ownSizes, stateHash, partElements, ...counts } = message;

@@ -55,7 +55,7 @@ export class CatchUp {
    * @param isEnding whether the worker leaves
    * @param restored called when the replica has the state
    */
-  async takeOver(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
+  async restore(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
     const { executor, reporter, patienceSeconds } = this;
     const { donor } = order.message;
     const key = keyOf(order);
@@ -70,7 +70,7 @@ export class CatchUp {
       isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, reporter.replica),
       isWanted,
     };
-    await executor.takeOver(donorOver(reporter.transport, asked));
+    await executor.restoreFrom(donorOver(reporter.transport, asked));
     if (!isWanted()) return;
     restored();
     const frame = encodeControl({ ...reporter.fields("restored"), step: order.step }, {});

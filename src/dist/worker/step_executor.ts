@@ -12,7 +12,7 @@ import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
 import type { Messages, Received, Transferred } from "../protocol/messages.ts";
 import type { Replica, ReplicaState, StepOutcome } from "../replica/replica.ts";
-import { type Donor, PinnedState, takeOver } from "../transfer/state_transfer.ts";
+import { type Donor, PinnedState, transferState } from "../transfer/state_transfer.ts";
 import { lastStep } from "../replica/rounds.ts";
 import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
@@ -183,10 +183,10 @@ export class StepExecutor {
   }
 
   /** Gets and restores the state that a donor has pinned, unless the replica has it already. */
-  async takeOver(donor: Donor): Promise<void> {
+  async restoreFrom(donor: Donor): Promise<void> {
     const { replica, sizes: { windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
-    const taken = await takeOver(donor, { windowBytes, own });
+    const taken = await transferState(donor, { windowBytes, own });
     if (!taken) return;
     this.#stateBytes += taken.bytes;
     this.vectors.forgetSums(); // restoring takes their memory back

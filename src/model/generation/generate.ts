@@ -23,7 +23,7 @@ import { idsTensor } from "../inputs.ts";
 import type { FLASHTransformer } from "../models.ts";
 import { type TransformerModel, transformerModel } from "../training.ts";
 
-/** How a text goes on. */
+/** How a text is continued. */
 export interface GenerateOptions extends Sampling {
   /** How many tokens at most. Default 256. */
   tokens?: number;

@@ -518,7 +518,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   assert.deepEqual(
     orderOf(paper.state)?.message,
     { writer: "a", copying: ["a"], members: ["a"], appliedStep: 1 },
-    "there is nobody to compare with",
+    "there is no member to compare with",
   );
 });
 
@@ -537,13 +537,13 @@ Deno.test("a worker that joins in mid-run gets a pinned state at the next bounda
   );
   const told = paper.do({ kind: "pinned", member: "b", step: 1 });
   assert.ok(told.some((action) => action.do === "tell" && action.candidate === "c"));
-  assert.equal(paper.stage, "computing", "the run goes on meanwhile");
+  assert.equal(paper.stage, "computing", "training continues meanwhile");
   paper.step();
   assert.equal(paper.stage, "computing");
   paper.do({ kind: "restored", member: "c", step: 1 });
   status(2);
   paper.step();
-  assert.equal(paper.stage, "computing", "it is one step behind: the first time nobody waits for it");
+  assert.equal(paper.stage, "computing", "it is one step behind: the first time it is not waited for");
   assert.equal(paper.state.members.size, 2);
   status(3);
   paper.offer("a", 0, 2);
@@ -651,7 +651,7 @@ Deno.test("the last member is lost in a commit: it is carried out when it comes 
     paper.averaged();
     paper.do({ kind: "leave", member: "a", error: "silence" });
     paper.join("stranger", { nonce: "x" }, 0);
-    assert.ok(paper.state.candidates.has("stranger"), "nobody knows what state it has");
+    assert.ok(paper.state.candidates.has("stranger"), "its state is unknown");
     paper.join("a", {}, step);
     assert.equal(paper.stage, step === 0 ? "committing" : "pinning");
     assert.equal(paper.state.step, step);

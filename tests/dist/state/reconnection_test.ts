@@ -34,7 +34,7 @@ function alive(paper: Paper, member: string): void {
   paper.do({ kind: "status", member, step: paper.state.step, status });
 }
 
-/** Lets seconds pass: some members are heard of each second, nobody listens where the others should. Whom the run loses. */
+/** Lets seconds pass: some members send a heartbeat each second, no process listens for the others. Returns the lost members. */
 function pass(paper: Paper, seconds: number, heard: string[], missing: string[] = []): string {
   let lost = "";
   for (const end = paper.now + seconds; paper.now < end; paper.now++) {
@@ -147,7 +147,7 @@ Deno.test("a run that has ended releases members that come back later", () => {
   const never = cutOff(0);
   never.state = { ...never.state, stage: { kind: "ended", since: never.now } };
   never.now += LEAVE_SECONDS;
-  assert.ok(never.do({ kind: "tick" }).some((action) => action.do === "end"), "nobody was cut off");
+  assert.ok(never.do({ kind: "tick" }).some((action) => action.do === "end"), "no member was cut off");
 });
 
 Deno.test("a failover is not decided while the coordinator has no connection, nor before workers can be back", () => {

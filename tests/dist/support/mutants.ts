@@ -264,7 +264,7 @@ function othersOf(value: unknown, path: string): Record<string, unknown> {
         "text": "7",
         "boolean": true,
         "list": [7],
-        "no number in words": { notFinite: "7" },
+        "no number as text": { notFinite: "7" },
         ...(isAny ? {} : { "-1": -1, "NaN": { notFinite: "NaN" } }),
         ...(isAny || isTime ? {} : { "2^53": 2 ** 53 }),
         ...(isAny || isTime || FRACTION.test(path) ? {} : { "0.5": 0.5 }),

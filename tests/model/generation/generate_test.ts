@@ -175,7 +175,7 @@ onBackend("tensorflow", "generating leaves no tensor behind, left early or refus
   assert.equal(tf.memory().numTensors, before);
 });
 
-onBackend("tensorflow", "what can't be generated is refused by name", async () => {
+onBackend("tensorflow", "what can't be generated is rejected with its name", async () => {
   const model = smallTransformer();
   const refuses = (words: RegExp, prompt: number[], options = {}, samples = 1) =>
     assert.rejects(collect(generateSamples(model, prompt, samples, options)), words);
