@@ -7,7 +7,7 @@
 /**
  * Variables of a process that trains, to be set before it starts. All threads share one arena of malloc, because XLA compiles
  * on many, and each would keep its own 50 MB of what compiling left. malloc asks the system for huge pages: some processors
- * gain a fifth of a step by them, the others lose nothing but up to a second of the first one (docs/lab.md).
+ * gain a fifth of a step by them, the others lose nothing but up to a second of the first one (docs/benchmarks.md).
  */
 export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
   GLIBC_TUNABLES: "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1",
