@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Packages that only these places may import (`*`: any ending): everybody else goes through them. */
+/** Packages that only these places may import (`*`: any ending): all other files go through them. */
 const PACKAGE_OWNERS: Record<string, string[]> = {
   "@tensorflow/": ["src/tensorflow/"],
   "nats": ["src/dist/nats/"],
@@ -15,7 +15,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
   "minimist": ["src/std/parse_args.ts"],
 };
 
-/** Folders that put the others to use. */
+/** Folders at the top: no folder below may import them. */
 const USES = ["src/run/", "src/trained/", "src/cli/"];
 
 /** Folders of `src/` that a folder must not know. */

@@ -4,18 +4,18 @@
  * @module
  */
 
-/** A key that went. */
+/** A key that was removed. */
 interface Removed {
   /** Its value where leaving it out changes nothing. */
   readonly unchanged: unknown;
-  /** What is the case now. */
+  /** What holds instead. */
   readonly reason: string;
 }
 
 const REMOVED: Readonly<Record<string, Removed>> = {
   "dist.rounding": {
     unchanged: "nearest",
-    reason: "int8 always rounds to nearest, and error feedback makes up for what that loses",
+    reason: "int8 always rounds to nearest, and error feedback corrects the rounding errors",
   },
 };
 
@@ -25,7 +25,7 @@ export function reasonRemoved(path: string): string | undefined {
 }
 
 /**
- * Takes keys that went out of a configuration, where that changes nothing. Others stay, to be complained about.
+ * Takes removed keys out of a configuration, where that changes nothing. Others stay, to be reported as unknown.
  *
  * @returns a line for each
  */
