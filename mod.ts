@@ -17,8 +17,8 @@ export {
 export type * from "./src/tensorflow/mod.ts";
 export { FLASH, FLASHTransformer, GAU } from "./src/model/mod.ts";
 export type * from "./src/model/mod.ts";
-export { generate, type GenerateOptions, generateSamples } from "./src/model/generation.ts";
-export type { Sampling } from "./src/model/generation_sampling.ts";
+export { generate, type GenerateOptions, generateSamples } from "./src/model/generation/generate.ts";
+export type { Sampling } from "./src/model/generation/sampling.ts";
 export { readSafetensors } from "./src/checkpoint/tensor_files.ts";
 export { train, type TrainOptions } from "./src/run/train.ts";
 export { type CoordinatorOptions, startCoordinator } from "./src/run/participants/coordinator.ts";

@@ -19,7 +19,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** A run that could not go on, with the reason as its participants gave it. Exit code 1. */
+/** A run that could not continue, with the reason that its participants gave. Exit code 1. */
 export class RunError extends Error {
   /** As in messages. */
   override readonly name = "RunError";

@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 const AT_ONCE = 4 * 1024 * 1024;
 
 /**
- * SHA-256 in hexadecimal. The event loop runs between pieces of some megabytes: whoever asks has heartbeats to send.
+ * SHA-256 in hexadecimal. The event loop runs between pieces of some megabytes, because the process has heartbeats to send.
  *
  * @example
  * ```ts

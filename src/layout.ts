@@ -1,6 +1,6 @@
 /**
  * Where each parameter lies in the one flat vector that holds them all. Gradients, Adam's moments and everything that
- * travels between workers share this order, so that averaging is one call and the optimizer one loop.
+ * travels between workers share this order, so that a reduction is one call and the optimizer one loop.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export function layoutOf(parameters: Iterable<readonly [name: string, shape: rea
   return { entries, size: offset, fingerprint: hash.digest("hex") };
 }
 
-/** The first parameter in which two layouts differ, in words, or undefined where they are equal. */
+/** The first parameter in which two layouts differ, as text, or undefined where they are equal. */
 export function layoutDifference(ours: Layout, theirs: Layout): string | undefined {
   const describe = (entry?: LayoutEntry) => entry ? `${entry.name} [${entry.shape.join(", ")}]` : "nothing";
   for (let i = 0; i < Math.max(ours.entries.length, theirs.entries.length); i++) {

@@ -1,5 +1,5 @@
 /**
- * Texts from other machines, made harmless: a terminal obeys escape sequences, and whoever reads a log believes its lines.
+ * Texts from other machines, made harmless: a terminal obeys escape sequences, and a forged line in a log would be believed.
  *
  * @module
  */

@@ -10,7 +10,7 @@ Deno.test("what a terminal obeys is shown as escapes; letters of all languages a
     "nothing turns the direction of writing",
   );
   assert.equal(printable("zeile 1\nZeile 2: größer, 語, 🙂"), "zeile 1\nZeile 2: größer, 語, 🙂");
-  assert.equal(printableLine("done\nstep 5 of 5"), "done\\u000astep 5 of 5", "nobody can forge a line");
+  assert.equal(printableLine("done\nstep 5 of 5"), "done\\u000astep 5 of 5", "no line can be forged");
   assert.equal(printable(printable("\u001b")), printable("\u001b"));
 });
 

@@ -15,24 +15,53 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
   "minimist": ["src/std/parse_args.ts"],
 };
 
-/** Folders at the top: no folder below may import them. */
-const USES = ["src/run/", "src/trained/", "src/cli/"];
+/** What a run is put together from. */
+const BELOW_RUN = [
+  ...["src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/", "src/packages/"],
+  "src/tensorflow/",
+];
 
-/** Folders of `src/` that a folder must not know. */
-const FORBIDDEN_FOLDERS: Record<string, string[]> = {
-  "src/model/": [...USES, "src/dist/", "src/data/", "src/checkpoint/", "src/config/"],
-  "src/data/": [...USES, "src/dist/", "src/model/", "src/tensorflow/", "src/checkpoint/"],
-  "src/dist/": [...USES, "src/model/", "src/data/", "src/tensorflow/", "src/checkpoint/", "src/config/"],
-  "src/tensorflow/": [...USES, "src/model/", "src/data/", "src/dist/", "src/checkpoint/", "src/config/"],
-  "src/checkpoint/": [...USES, "src/model/", "src/data/"],
-  "src/config/": [...USES, "src/data/", "src/tensorflow/", "src/checkpoint/"],
-  "src/run/": ["src/cli/", "src/trained/"],
-  "src/run/processes/": ["src/run/train.ts"],
-  "src/run/participants/": ["src/run/train.ts", "src/run/processes/"],
-  "src/run/replica/": ["src/run/train.ts", "src/run/processes/", "src/run/participants/"],
-  "src/run/folder/": ["src/run/train.ts", "src/run/processes/", "src/run/participants/", "src/run/replica/"],
-  "src/trained/": ["src/cli/", "src/dist/"],
+/**
+ * Which folders of `src/` a file may import besides its own: those of the longest entry that its path begins with. Files that
+ * stand in `src/` itself are everybody's. A folder with a `mod.ts` in {@linkcode DOORS} is imported by that alone.
+ */
+const MAY_IMPORT: Record<string, string[]> = {
+  "src/": [],
+  "src/std/": [],
+  "src/packages/": [],
+  "src/tensorflow/": ["src/packages/"],
+  "src/model/": ["src/tensorflow/"],
+  "src/config/": ["src/dist/", "src/model/"],
+  "src/data/": ["src/config/", "src/packages/"],
+  "src/checkpoint/": ["src/dist/", "src/tensorflow/"],
+  "src/dist/vectors/": [],
+  "src/dist/replica/": ["src/dist/vectors/"],
+  "src/dist/protocol/": ["src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/nats/": ["src/dist/protocol/", "src/dist/vectors/", "src/packages/"],
+  "src/dist/allreduce/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/state/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/steps/": ["src/dist/state/", "src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/transfer/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/worker/": [
+    ...["src/dist/allreduce/", "src/dist/transfer/", "src/dist/protocol/", "src/dist/replica/"],
+    "src/dist/vectors/",
+  ],
+  "src/dist/coordinator/": [
+    ...["src/dist/steps/", "src/dist/state/", "src/dist/allreduce/", "src/dist/transfer/"],
+    ...["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  ],
+  "src/dist/": ["src/dist/"],
+  "src/run/folder/": [...BELOW_RUN],
+  "src/run/replica/": ["src/run/folder/", ...BELOW_RUN],
+  "src/run/participants/": ["src/run/replica/", "src/run/folder/", ...BELOW_RUN],
+  "src/run/processes/": ["src/run/participants/", "src/run/replica/", "src/run/folder/", ...BELOW_RUN],
+  "src/run/": ["src/run/", ...BELOW_RUN],
+  "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
+  "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };
+
+/** Folders that nobody imports past their `mod.ts`. */
+const DOORS = ["src/dist/"];
 
 /** The path of a file from the repository's root, as far as the rules care. */
 function placeOf(path: string): string {
@@ -53,10 +82,18 @@ export function forbiddenImport(file: string, specifier: string): string | undef
   }
   if (!specifier.startsWith(".")) return;
   const target = placeOf(new URL(specifier, `file:///${place}`).pathname);
-  for (const [folder, forbidden] of Object.entries(FORBIDDEN_FOLDERS)) {
-    const hit = place.startsWith(folder) && forbidden.find((other) => target.startsWith(other));
-    if (hit) return `${folder} must not know ${hit}`;
-  }
+  if (!target.startsWith("src/")) return;
+  const door = DOORS.find((folder) => target.startsWith(folder) && !place.startsWith(folder));
+  if (door && target !== `${door}mod.ts`) return `nobody imports past ${door}mod.ts`;
+  const from = folderOf(place), to = folderOf(target);
+  const isAllowed = from === to || to === "src/" || MAY_IMPORT[from].some((folder) => to.startsWith(folder));
+  if (!isAllowed) return `${from} may import ${MAY_IMPORT[from].join(", ") || "nothing"}, and not ${to}`;
+}
+
+/** The entry of {@linkcode MAY_IMPORT} that a file of `src/` belongs to. */
+function folderOf(place: string): string {
+  return Object.keys(MAY_IMPORT).filter((folder) => place.startsWith(folder))
+    .reduce((longest, folder) => folder.length > longest.length ? folder : longest);
 }
 
 const plugin: Deno.lint.Plugin = {

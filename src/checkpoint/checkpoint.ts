@@ -1,7 +1,7 @@
 /**
  * Checkpoints of a run: `step-00000100/` with `model.safetensors` (parameters under FLASH-pytorch's names, with its
- * buffers), `optimizer.safetensors` (every other state vector, flat) and `state.json` (what vouches for both).
- * A checkpoint is complete or not there: it is written beside its place, synced to the disk, and renamed.
+ * buffers), `optimizer.safetensors` (every other state vector, flat) and `state.json` (checksums of both).
+ * A checkpoint is written atomically: under a temporary name beside its place, synced to the disk, then renamed.
  *
  * @module
  */
@@ -96,7 +96,7 @@ export async function saveCheckpoint(
     await prune(folder, state.step, keepLast, losses, await othersIn(folder, context.run));
     return place;
   } catch (error) {
-    await remove(staging).catch(() => {}); // what is left of it is in nobody's way
+    await remove(staging).catch(() => {}); // a rest that stays does no harm
     throw new RunError(
       `The checkpoint ${place} can't be written: ${errorMessage(error)}. Those before it are untouched.`,
     );
@@ -152,7 +152,7 @@ async function othersIn(folder: string, run: string | undefined): Promise<Set<nu
   return new Set(others.map(({ named }) => named));
 }
 
-/** Throws a RunError where the checkpoint in this place is another run's. What is damaged is nobody's. */
+/** Throws a RunError where the checkpoint in this place is another run's. A damaged one belongs to no run. */
 async function refuseToReplace(place: string, run: string | undefined): Promise<void> {
   const found = await readStateFile(place).catch(() => undefined);
   if (found?.run === undefined || run === undefined || found.run === run) return;

@@ -54,7 +54,7 @@ export interface StateFile {
 }
 
 /**
- * What vouches for a checkpoint.
+ * The state file of a checkpoint, with the checksums of its other files.
  *
  * @throws {SyntaxError} when it is missing or damaged
  * @throws {RunError} when it is of another format

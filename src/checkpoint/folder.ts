@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Name of the file that vouches for the others. */
+/** Name of the file that holds the checksums of the others. */
 export const STATE_FILE = "state.json";
 
 /** Where the checkpoint of a step is. */

@@ -1,7 +1,7 @@
 /**
  * The moments of one member, where each has its own: a file beside the checkpoints, `moments/NAME-step-00000100.safetensors`, in
- * the folder of the member's machine. The checkpoint itself holds those of the member that wrote it, for whoever finds no
- * file of its own.
+ * the folder of the member's machine. The checkpoint itself holds those of the member that wrote it, for members without
+ * a file of their own.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Vectors that one holder keeps beside the checkpoints, step after step: a safetensors file each, `PREFIX00000100.safetensors`,
- * which has its name only when it is whole.
+ * Vectors that one member keeps beside the checkpoints, step after step: a safetensors file each, `PREFIX00000100.safetensors`,
+ * written atomically (temporary name, then rename).
  *
  * @module
  */

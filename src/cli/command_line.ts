@@ -81,7 +81,7 @@ const INSISTING_FLAGS: FlagHelp[] = [
 const TRAIN: CommandHelp = {
   usage: [
     "deno task train [CONFIG.yaml] [options]         train on this machine",
-    "deno task train --resume DIR [options]          go on with a run",
+    "deno task train --resume DIR [options]          resume a run",
     "deno task train --join URL --run NAME [options] run workers for a coordinator elsewhere",
   ],
   flags: [
@@ -96,9 +96,9 @@ const TRAIN: CommandHelp = {
 
 const COORDINATOR: CommandHelp = {
   usage: [
-    "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and average for them",
-    "deno task coordinator --resume DIR [options]    go on with a run, after its coordinator has ended",
-    "deno task coordinator --reducer --nats URL --run NAME   average for a coordinator elsewhere",
+    "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and coordinate them",
+    "deno task coordinator --resume DIR [options]    resume a run after its coordinator has ended",
+    "deno task coordinator --reducer --nats URL --run NAME   reduce for a coordinator elsewhere",
   ],
   flags: [
     {
@@ -117,7 +117,10 @@ const COORDINATOR: CommandHelp = {
       value: "URL",
       text: "Use this NATS server instead; tls:// and credentials are passed on.",
     },
-    { name: "reducer", text: "Average for the run's coordinator; may come and go while the run goes on." },
+    {
+      name: "reducer",
+      text: "Reduce for the run's coordinator; may join and leave while the run continues.",
+    },
     JSON_FLAG,
     HELP_FLAG,
   ],
@@ -150,7 +153,7 @@ export function parseTrain(args: string[]): TrainOrder {
 
   if (resume !== undefined) {
     problems.push(...resumeProblems(configPath, overrides));
-    if (join !== undefined) clash("resume", "--join", "the coordinator decides whether its run goes on");
+    if (join !== undefined) clash("resume", "--join", "the coordinator decides whether its run is resumed");
   }
   if (join !== undefined) {
     const reason = "the run's configuration comes from the coordinator";
@@ -218,7 +221,7 @@ function resumeProblems(configPath: string | undefined, overrides: Overrides): s
     ...(configPath === undefined ? [] : [configPath]),
     ...("machine.out" in overrides ? ["--out"] : []),
   ];
-  const reason = "a run goes on in its folder, with its configuration; flags can change single values of it";
+  const reason = "a run resumes in its folder, with its configuration; flags can change single values of it";
   return others.map((other) => `--resume with ${other}: ${reason}`);
 }
 
@@ -235,9 +238,7 @@ function reducerProblems(
   ];
   return [
     ...(nats === undefined ? ["--reducer: --nats is missing, the address of the run's NATS server"] : []),
-    ...("machine.run" in overrides
-      ? []
-      : ["--reducer: --run is missing, the name of the run to average for"]),
+    ...("machine.run" in overrides ? [] : ["--reducer: --run is missing, the name of the run to join"]),
     ...others.map((other) =>
       `--reducer with ${other}: the coordinator tells a reducer all that it has to know`
     ),

@@ -10,7 +10,7 @@ import type { UntoldOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
 import { helpText } from "./help.ts";
-import type { GenerateOptions } from "../model/generation.ts";
+import type { GenerateOptions } from "../model/generation/generate.ts";
 
 /** What `deno task generate` was told to do. */
 export type GenerateOrder =
@@ -19,7 +19,7 @@ export type GenerateOrder =
     action: "generate";
     /** A run's folder, a checkpoint's or a model.safetensors. */
     checkpoint: string;
-    /** The text to go on with; undefined: the lines of standard input, one after the other. */
+    /** The text to continue; undefined: the lines of standard input, one after the other. */
     prompt?: string;
     /** How many texts for each prompt. */
     samples: number;
@@ -50,8 +50,8 @@ export type ConvertOrder =
 
 const GENERATE: Command = {
   usage: [
-    "deno task generate CHECKPOINT --prompt TEXT [options]   go on with a text",
-    "deno task generate CHECKPOINT [options] < PROMPTS       go on with each line of standard input",
+    "deno task generate CHECKPOINT --prompt TEXT [options]   continue a text",
+    "deno task generate CHECKPOINT [options] < PROMPTS       continue each line of standard input",
   ],
   positional: ["CHECKPOINT"],
   short: {},
@@ -59,7 +59,7 @@ const GENERATE: Command = {
     {
       name: "prompt",
       value: "TEXT",
-      text: "The text to go on with. Empty: as after a newline.",
+      text: "The text to continue. Empty: as after a newline.",
       isFreeText: true,
     },
     { name: "tokens", value: "N", text: "Bytes to add at most. Default 256.", number: wholeFrom(0) },

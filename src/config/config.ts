@@ -32,7 +32,7 @@ export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
  * Reads a YAML file for {@linkcode resolveConfig}. Keys of earlier versions that are without effect are left out.
  *
  * @param say gets a line for each of these
- * @throws {ConfigError} where there is no such file or it is not YAML, with the line
+ * @throws {ConfigError} where there is no such file, it is not YAML, with the line, or has a removed key with an effect
  */
 export async function loadConfig(path: string, say: (line: string) => void = () => {}): Promise<unknown> {
   let text: string;
@@ -41,13 +41,14 @@ export async function loadConfig(path: string, say: (line: string) => void = () 
   } catch (error) {
     throw new ConfigError([`the configuration ${path} can't be read: ${(error as Error).message}`]);
   }
+  let config: unknown;
   try {
-    const config = parse(text) ?? {};
-    for (const line of dropRemoved(config)) say(`${path}: ${line}`);
-    return config;
+    config = parse(text) ?? {};
   } catch (error) {
     throw new ConfigError([`${path} is not YAML: ${(error as Error).message}`]);
   }
+  for (const line of dropRemoved(config)) say(`${path}: ${line}`);
+  return config;
 }
 
 /**

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { ConfigError } from "../errors.ts";
+
 /** A key that was removed. */
 interface Removed {
   /** Its value where leaving it out changes nothing. */
@@ -25,15 +27,22 @@ export function reasonRemoved(path: string): string | undefined {
 }
 
 /**
- * Takes removed keys out of a configuration, where that changes nothing. Others stay, to be reported as unknown.
+ * Takes removed keys out of a configuration, where that changes nothing.
  *
  * @returns a line for each
+ * @throws {ConfigError} where one has a value that is no longer possible
  */
 export function dropRemoved(config: unknown): string[] {
   return Object.entries(REMOVED).flatMap(([path, { unchanged, reason }]) => {
     const keys = path.split("."), last = keys.pop()!;
     const section = keys.reduce<unknown>((at, key) => isSection(at) ? at[key] : undefined, config);
-    if (!isSection(section) || section[last] !== unchanged) return [];
+    if (!isSection(section) || section[last] === undefined) return [];
+    if (section[last] !== unchanged) {
+      const found = JSON.stringify(section[last]);
+      throw new ConfigError([
+        `${path}: found ${found}, but it was removed: ${reason}; delete it to continue without it`,
+      ]);
+    }
     delete section[last];
     return [`${path}: dropped, since ${reason}`];
   });

@@ -57,7 +57,7 @@ const KNOWN: Record<string, (options: InstallOptions) => Promise<string>> = {
   enwik8: findEnwik8,
 };
 
-/** Whether a text is known by this name on every machine, so that nobody's path is meant. */
+/** Whether a text is known by this name on every machine, and is no path. */
 export function isKnownCorpus(source: string): boolean {
   return Object.hasOwn(KNOWN, source);
 }

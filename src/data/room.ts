@@ -12,7 +12,7 @@ const GIB = 2 ** 30;
 export class Room {
   #left: number;
 
-  /** Room for so many bytes. */
+  /** Room for `bytes` bytes. */
   constructor(readonly bytes: number) {
     this.#left = bytes;
   }

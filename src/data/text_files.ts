@@ -83,7 +83,7 @@ async function unpacked(
   }
 }
 
-/** All files below a folder, sorted by path. What is neither file nor folder goes to `skipped`, in words. */
+/** All files below a folder, sorted by path. What is neither file nor folder goes to `skipped`, as text. */
 async function filesIn(folder: string, skipped: string[], above: readonly string[] = []): Promise<Found[]> {
   const here = await asked(folder, () => Deno.realPath(folder));
   if (above.includes(here)) {

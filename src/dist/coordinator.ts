@@ -1,61 +1,45 @@
 /**
- * The coordinator: it tells workers who computes what, averages what they computed, and ends each step. It holds no
- * model. What it decides is in `membership.ts` and `stages.ts`, how vectors travel in `averaging.ts`; here both meet
- * the message bus, the clock and the caller.
+ * The coordinator: it assigns micro-batches to workers, reduces their gradient sums, and commits each step. It holds no model.
+ * Decisions are made in `coordinator/state_machine.ts` and `steps/`, vectors are reduced in `allreduce/`; this file connects both
+ * to the message bus, the clock and the caller.
  *
  * @module
  */
 
 import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
-import {
-  answerTo,
-  encodeAlive,
-  encodeOrder,
-  encodeReduce,
-  encodeWelcome,
-  fieldsOf,
-} from "./coordinator/replies.ts";
+import { Actions } from "./coordinator/actions.ts";
+import { answerTo, encodeAlive, fieldsOf } from "./coordinator/replies.ts";
 import { now } from "./protocol/timeouts.ts";
 import { CheckpointExchange } from "./transfer/checkpoint_exchange.ts";
 import { codecOf } from "./vectors/codecs.ts";
 import { reasonToWait } from "./steps/between_steps.ts";
 import type { CoordinateOptions } from "./coordinator/options.ts";
-import type { CoordinatorFaultPoint } from "./protocol/fault_points.ts";
 import { encodeFrame, type Frame, type Refusal } from "./protocol/frames.ts";
-import { Gate } from "./coordinator/freeze_guard.ts";
+import { FreezeGuard } from "./coordinator/freeze_guard.ts";
 import type { Lease } from "./protocol/lease.ts";
 import { advance, outcomeOf } from "./coordinator/state_machine.ts";
 import { eventOf, type MembershipEvent } from "./state/events.ts";
-import { decodeMessage, encodeControl, type Received } from "./protocol/messages.ts";
+import { decodeMessage, type Received } from "./protocol/messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./replica/plan.ts";
 import { isSoundReport, workOf } from "./steps/reducer_set.ts";
 import { refuseRival, replaced } from "./coordinator/single_leader.ts";
 import { ResidualKeeper } from "./allreduce/residuals.ts";
-import { keepOrder, orderForCandidate, orderOf } from "./state/orders.ts";
-import { type Action, initialState, type RunState } from "./state/run_state.ts";
-import { partElementsFor, SumExchange } from "./allreduce/reduce_side.ts";
+import { initialState, type RunState } from "./state/run_state.ts";
+import { partElementsFor, ReduceSide } from "./allreduce/reduce_side.ts";
 import { gathering } from "./coordinator/failover.ts";
 import { COORDINATOR, type Message, subjects, type Transport } from "./protocol/transport.ts";
 
-/** Milliseconds between two looks at the clock. */
+/** Milliseconds between two ticks of the clock. */
 const TICK = 100;
-
-/** The fault points after orders. */
-const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
-  commit: "after-commit",
-  evaluate: "evaluating",
-  save: "saving",
-  pin: "pinning",
-};
 
 /**
  * Coordinates a run until its last step, or until the signal.
  *
  * @returns how it ended
- * @throws {RunError} where another coordinator serves the run or takes it over, the server's messages are too small, members
- *   end with different states, or nobody is left who has the run's state
- * @throws {RangeError} where the name of the run is not one
+ * @throws {RunError} where another coordinator serves the run or takes it over, the server's message size is too small, members
+ *   end with different states, or no worker is left that has the run's state
+ * @throws {RangeError} where the name of the run is invalid
  *
  * @example
  * ```ts ignore
@@ -76,11 +60,12 @@ export async function coordinate(
 
 class Coordinator {
   #state: RunState;
-  readonly #vectors: SumExchange;
+  readonly #vectors: ReduceSide;
   readonly #residuals: ResidualKeeper;
   readonly #checkpoints: CheckpointExchange;
-  readonly #gate: Gate;
-  /** Messages that were not taken, by reason. */
+  readonly #actions: Actions;
+  readonly #guard: FreezeGuard;
+  /** Dropped messages, by reason. */
   readonly #dropped: Record<string, number> = {};
   readonly #over = Promise.withResolvers<void>();
   #isConnected = true;
@@ -92,7 +77,7 @@ class Coordinator {
     readonly options: CoordinateOptions,
     lease: Lease | undefined,
   ) {
-    this.#gate = new Gate(
+    this.#guard = new FreezeGuard(
       plan.run,
       lease,
       this.#over.reject,
@@ -108,13 +93,13 @@ class Coordinator {
         return writing?.member === member && writing.step === step && writing.by === "coordinator";
       },
       collected: ({ member, step }, result) =>
-        this.#gate.enter(() => this.#handle({ kind: "collected", member, step, result })),
+        this.#guard.enter(() => this.#handle({ kind: "collected", member, step, result })),
       hasState: (step) => step === this.#state.savedStep,
       report: (event) => options.onEvent?.(event),
     });
     const { windowBytes, codec } = plan;
     const patienceSeconds = 2 * plan.heartbeatSeconds;
-    this.#vectors = new SumExchange(
+    this.#vectors = new ReduceSide(
       COORDINATOR,
       { partElements, windowBytes, patienceSeconds },
       codecOf(codec),
@@ -134,17 +119,28 @@ class Coordinator {
       options.residuals?.ofMean(COORDINATOR),
       (reason) => options.onEvent?.({ kind: "residualsDropped", holder: COORDINATOR, reason }),
     );
+    this.#actions = new Actions({
+      transport,
+      partElements,
+      options,
+      vectors: this.#vectors,
+      residuals: this.#residuals,
+      checkpoints: this.#checkpoints,
+      state: () => this.#state,
+      recall: (step) => this.#recall(step),
+      end: this.#over.resolve,
+    });
   }
 
-  /** Listens until nobody is left. */
+  /** Serves the run until all have left. */
   async serve(): Promise<RunOutcome> {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
-    const interrupt = () => this.#gate.enter(() => this.#handle({ kind: "interrupt" }));
-    const hurry = () => this.#gate.enter(() => this.#handle({ kind: "hurry" }));
+    const interrupt = () => this.#guard.enter(() => this.#handle({ kind: "interrupt" }));
+    const hurry = () => this.#guard.enter(() => this.#handle({ kind: "hurry" }));
     const listen = (from: (member: string) => string) =>
       transport.subscribe(from("*"), ({ data, ...message }) => {
-        this.#gate.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
+        this.#guard.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
       });
     const unsubscribes = [
       listen((member) => subjects.from(plan.run, member)),
@@ -154,12 +150,12 @@ class Coordinator {
         (message) => this.#checkpoints.answer(message),
       ),
     ];
-    const ticks = setInterval(() => this.#gate.enter(() => this.#tick()), TICK);
-    const probes = setInterval(() => this.#gate.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
+    const ticks = setInterval(() => this.#guard.enter(() => this.#tick()), TICK);
+    const probes = setInterval(() => this.#guard.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
     options.hurry?.addEventListener("abort", hurry);
-    transport.closed.then((error) => this.#gate.close(connectionLost(error)));
-    this.#over.promise.catch(() => {}); // it may end before it is awaited
+    transport.closed.then((error) => this.#guard.close(connectionLost(error)));
+    this.#over.promise.catch(() => {}); // it may reject before it is awaited
     try {
       await transport.flush();
       options.onListening?.();
@@ -172,7 +168,7 @@ class Coordinator {
       await this.#residuals.idle();
       await transport.flush();
     } finally {
-      this.#gate.close();
+      this.#guard.close();
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
@@ -182,7 +178,7 @@ class Coordinator {
     return outcomeOf(this.#state, this.#dropped);
   }
 
-  /** Nobody has the residuals of a coordinator that is gone. */
+  /** The residuals of the previous coordinator are lost. */
   #reportLostResiduals(): void {
     const { plan, options: { takeOver, onEvent } } = this;
     if (!takeOver || !codecOf(plan.codec).hasFeedback) return;
@@ -193,13 +189,13 @@ class Coordinator {
   #receive(message: Message, from: (member: string) => string): void {
     const frame = decodeMessage(message.data, this.plan.run);
     if ("refused" in frame) return this.#refuse(frame, message);
-    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // that is how another one asks
+    const isMine = frame.sender === COORDINATOR && frame.kind !== "hello"; // `hello` is how another coordinator asks
     if (isMine || message.subject !== from(frame.sender)) return this.#count("foreign");
     const { term, stage } = this.#state;
     if (frame.term > term && stage.kind !== "gathering") throw replaced(this.plan.run, frame.term);
     if (this.#isStale(frame)) {
       this.#count("stale");
-      if (frame.kind === "status") this.#handle({ kind: "sighted", name: frame.sender, term: frame.term });
+      if (frame.kind === "status") this.#handle({ kind: "alive", name: frame.sender, term: frame.term });
       return message.respond?.(this.#answerTo(frame));
     }
     if (!this.#fits(frame)) return this.#count("malformed");
@@ -214,12 +210,12 @@ class Coordinator {
     return answerTo(this.#state, frame, this.partElements, now());
   }
 
-  /** Said by one who is no member, or before it became one. A sum is the same whoever computed it. */
+  /** From a process that is not a member, or before it became one. A sum is the same, whichever member computed it. */
   #isStale({ kind, sender, generation }: Frame): boolean {
     if (["join", "hello", "sum", "reducer"].includes(kind)) return false;
     const { members, candidates, reducers } = this.#state;
     const participant = members.get(sender) ?? candidates.get(sender) ?? reducers.get(sender);
-    return !participant || generation < participant.since;
+    return !participant || generation < participant.joinedGeneration;
   }
 
   /** Whether a report is about the work that its reducer has. */
@@ -229,7 +225,7 @@ class Coordinator {
     return isSoundReport(frame, work, this.partElements);
   }
 
-  /** Answers of another version of the protocol tell the sender which one is spoken here. */
+  /** Answers a message of another protocol version with the version of this one. */
   #refuse(refusal: Refusal, message: Message): void {
     this.#count(refusal.refused);
     if (refusal.refused !== "version") return;
@@ -239,55 +235,10 @@ class Coordinator {
   #handle(event: MembershipEvent, message?: Message): void {
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
-    if (state.stage.kind !== "computing" && state.stage.kind !== "averaging") {
+    if (state.stage.kind !== "computing" && state.stage.kind !== "reducing") {
       this.#vectors.close(state.stage.kind === "committing" && state.stage.commit.apply);
     }
-    for (const action of actions) this.#perform(action, message);
-  }
-
-  #perform(action: Action, message?: Message): void {
-    switch (action.do) {
-      case "welcome":
-        message?.respond?.(encodeWelcome(this.#state, action.member, this.partElements));
-        break;
-      case "refuse":
-        message?.respond?.(encodeControl(fieldsOf(this.#state, "refuse"), { reasons: action.reasons }));
-        break;
-      case "postpone":
-        message?.respond?.(encodeAlive(this.#state));
-        break;
-      case "recall":
-        this.#recall(action.step);
-        break;
-      case "announce":
-        this.#announce();
-        break;
-      case "tell": {
-        const candidate = this.#state.candidates.get(action.candidate);
-        const order = candidate && orderForCandidate(this.#state, candidate);
-        if (order) this.#tell(action.candidate, encodeOrder(this.#state, order));
-        break;
-      }
-      case "collect":
-        this.#checkpoints.collect(action);
-        break;
-      case "keep": {
-        const order = keepOrder(this.#state);
-        if (order) this.#tell(this.#state.writing!.member, encodeOrder(this.#state, order));
-        break;
-      }
-      case "average":
-        this.#average();
-        break;
-      case "reform":
-        this.#vectors.reform(action.sums, this.#state.members.keys(), now());
-        break;
-      case "report":
-        this.options.onEvent?.(action.event);
-        break;
-      case "end":
-        this.#over.resolve();
-    }
+    for (const action of actions) this.#actions.perform(action, message);
   }
 
   #recall(step: number): void {
@@ -295,55 +246,26 @@ class Coordinator {
     if (record) this.#handle({ kind: "recalled", step, record });
   }
 
-  #announce(): void {
-    const order = orderOf(this.#state);
-    if (!order) return;
-    const { stage, step, reducers } = this.#state;
-    if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
-      this.#residuals.open(order.step, Object.keys(order.message.ranges));
-    }
-    const isToKeep = order.kind === "save" && order.step === step; // later they are those of another step
-    if (isToKeep) this.#residuals.save(step, order.message.members);
-    const { onFaultPoint } = this.options;
-    if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);
-    const frame = encodeOrder(this.#state, order);
-    this.#tellAll(frame);
-    const isForReducers = isToKeep || order.kind === "finish";
-    for (const name of isForReducers ? reducers.keys() : []) this.#tell(name, frame);
-    const point = FAULT_POINTS[order.kind];
-    if (point) onFaultPoint?.(point, order.step);
-  }
-
-  #average(): void {
-    const work = workOf(this.#state);
-    if (!work) return;
-    for (const name of this.#state.reducers.keys()) {
-      const order = encodeReduce(this.#state, name, this.partElements, now());
-      if (order) this.#tell(name, order);
-    }
-    this.#vectors.average(work, now());
-  }
-
   #tick(): void {
     const time = now();
     this.#reportConnection();
     if (this.#isConnected) this.#vectors.tick(time);
     else this.#handle({ kind: "deaf", isCutOff: true });
-    this.#handle({ kind: "tick", owing: this.#vectors.owing() });
+    this.#handle({ kind: "tick", blockedSince: this.#vectors.blockedSince() });
   }
 
-  /** Without the server nothing goes on, and nobody else can tell. */
+  /** Without the server the run is paused, and only the coordinator can report that. */
   #reportConnection(): void {
     const { transport: { isConnected }, options } = this;
     if (isConnected === this.#isConnected) return;
     this.#isConnected = isConnected;
     const reason = isConnected
       ? "connected to the NATS server again"
-      : "waiting for the NATS server to be there again";
+      : "waiting for the NATS server to be reachable again";
     options.onEvent?.({ kind: "waiting", reason });
   }
 
-  /** A process that died has nobody listening in its place, which the server knows at once. */
+  /** A dead process no longer listens on its subject, which the server knows at once. */
   #probe(): void {
     const { run, heartbeatSeconds } = this.plan;
     const { members, candidates, reducers } = this.#state;
@@ -352,17 +274,9 @@ class Coordinator {
     for (const name of [...members.keys(), ...candidates.keys(), ...reducers.keys()]) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
-          this.#gate.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
-        }, (error) => this.#gate.close(error));
+          this.#guard.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+        }, (error) => this.#guard.close(error));
     }
-  }
-
-  #tellAll(frame: Uint8Array): void {
-    this.transport.publish(subjects.all(this.plan.run), frame);
-  }
-
-  #tell(name: string, frame: Uint8Array): void {
-    this.transport.publish(subjects.to(this.plan.run, name), frame);
   }
 
   #count(reason: string): void {
@@ -371,5 +285,5 @@ class Coordinator {
 }
 
 function connectionLost(error: Error | undefined): Error {
-  return error ?? new RunError("the connection to the NATS server was closed while the run went on");
+  return error ?? new RunError("the connection to the NATS server was closed during the run");
 }

@@ -1,5 +1,5 @@
 /**
- * The distribution's door: what the rest of `src` uses of it. Nothing outside imports past it.
+ * The interface of the distributed runtime: what the rest of `src` uses of it. Nothing outside imports its other files.
  *
  * @module
  */
@@ -15,10 +15,10 @@ export { keepNatsServer, NATS_SERVER_PACKAGE, type NatsServer } from "./nats/ser
 export { connectNats } from "./nats/transport.ts";
 export type { Messages } from "./protocol/messages.ts";
 export type { Transport } from "./protocol/transport.ts";
-export { AveragingReplica } from "./replica/diloco_replica.ts";
+export { DilocoReplica } from "./replica/diloco_replica.ts";
 export type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./replica/plan.ts";
 export type { Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "./replica/replica.ts";
-export { type AveragingPlan, hasOwnMoments } from "./replica/rounds.ts";
+export { type DilocoPlan, hasOwnMoments } from "./replica/rounds.ts";
 export { hashesOf, stateHashOf } from "./replica/state_hash.ts";
 export { takeStart } from "./transfer/starting_state.ts";
 export { type TextRequest, TextRequests } from "./transfer/text_transfer.ts";

@@ -1,7 +1,7 @@
 /**
- * A reducer: averages its share of the parts of the vectors in place of the coordinator, which tells it what there is to
- * average, and who else does. It holds nothing that can't be done again by another one: members keep their sums until the
- * commit. Only what encoding has lost so far (residuals) goes with it, where it is lost.
+ * A reducer: reduces its share of the parts of the vectors in place of the coordinator, which tells it the sums of the open step and
+ * the other reducers. Another reducer can redo its work: members keep their sums until the commit. Only its residuals of error
+ * feedback are lost with it.
  *
  * @module
  */
@@ -9,7 +9,7 @@
 import { RunError } from "../errors.ts";
 import { now } from "./protocol/timeouts.ts";
 import { codecOf } from "./vectors/codecs.ts";
-import { Contact } from "./protocol/coordinator_link.ts";
+import { CoordinatorLink } from "./protocol/coordinator_link.ts";
 import type { Frame, FrameFields } from "./protocol/frames.ts";
 import { askUntilDecided } from "./worker/join.ts";
 import {
@@ -21,78 +21,81 @@ import {
 } from "./protocol/messages.ts";
 import { decodeOrder, isSoundForReducer } from "./protocol/order_checks.ts";
 import { ResidualKeeper, type ResidualPlace } from "./allreduce/residuals.ts";
-import { SumExchange } from "./allreduce/reduce_side.ts";
+import { ReduceSide } from "./allreduce/reduce_side.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;
 
-/** How a reducer takes part. */
-export interface ReducerOptions {
+/** Options of a reducer. */
+export interface ServeReducerOptions {
   /** Name of the run. */
   run: string;
-  /** Name of this process, of its own for each: 1 to 64 letters, digits, _ and -. */
+  /** Name of this process, unique in the run: 1 to 64 letters, digits, _ and -. */
   reducer: string;
-  /** Where it keeps residuals of the mean with each checkpoint; undefined: they are lost with the process. */
+  /** Where it saves residuals of the mean with each checkpoint; undefined: they are lost with the process. */
   residuals?: ResidualPlace;
-  /** Leaves the run, which goes on without this reducer. */
+  /** Leaves the run, which continues without this reducer. */
   signal?: AbortSignal;
-  /** Gets what happens. */
+  /** Receives the events of the reducer. */
   onEvent?: (event: ReducerEvent) => void;
 }
 
-/** What a reducer tells. */
+/** Events of a reducer. */
 export type ReducerEvent =
   | { kind: "joined" }
-  /** What the codec has lost of the mean so far is not made up for, or would not be after a resume. */
+  /** The residuals of the mean are lost, or would be after a resume. */
   | { kind: "residualsDropped"; reason: string }
-  /** Nobody coordinates the run: this reducer waits for another coordinator. */
+  /** No coordinator answers: this reducer waits for another one. */
   | { kind: "alone" }
-  /** It has no connection to the bus, or has one again. */
+  /** The connection to the bus is lost, or restored. */
   | { kind: "cut off"; isCutOff: boolean };
 
 /**
- * Averages for a run until it ends, or until the signal.
+ * Reduces for a run until it ends, or until the signal.
  *
- * @throws {RunError} where nobody coordinates the run and nobody takes it over, or the run ends with an error
+ * @throws {RunError} where the run has no coordinator and none takes over, or the run ends with an error
  *
  * @example
  * ```ts ignore
  * await runReducer(await connectNats(url, "reducer"), { run: "demo", reducer: "reducer-7f3a" });
  * ```
  */
-export async function runReducer(transport: Transport, options: ReducerOptions): Promise<void> {
+export async function runReducer(transport: Transport, options: ServeReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
-  const request = encodeControl({ kind: "reducer", run, sender: reducer }, { owing: {}, malformedOrders: 0 });
+  const request = encodeControl({ kind: "reducer", run, sender: reducer }, {
+    blockedSeconds: {},
+    malformedOrders: 0,
+  });
   const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"], signal);
   if (answer.kind !== "reduce") return; // the run has ended
   await new Reducer(transport, options, answer).serve();
 }
 
 class Reducer {
-  readonly #contact: Contact;
+  readonly #link: CoordinatorLink;
   readonly #ended = Promise.withResolvers<void>();
   readonly #heartbeatSeconds: number;
-  /** The step that the run goes on after, where it was resumed; else 0. */
+  /** The step after which the run continues, where it was resumed; else 0. */
   readonly #startStep: number;
-  /** The parts that travel, anew where another coordinator has taken over. */
-  #vectors: SumExchange;
+  /** The exchange of the own parts; replaced where another coordinator has taken over. */
+  #vectors: ReduceSide;
   #residuals: ResidualKeeper;
-  /** The generation in which the coordinator has taken this reducer on. */
-  #since: number;
+  /** The generation in which the coordinator has admitted this reducer. */
+  #joinedGeneration: number;
   /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
   readonly #heardAt = new Map<string, number>();
 
   constructor(
     readonly transport: Transport,
-    readonly options: ReducerOptions,
+    readonly options: ServeReducerOptions,
     welcome: ReceivedOf<"reduce">,
   ) {
     const order = welcome.message;
-    const { heartbeatSeconds, silenceSeconds, since, startStep } = order;
+    const { heartbeatSeconds, silenceSeconds, joinedGeneration, startStep } = order;
     const { run, onEvent } = options;
-    this.#contact = new Contact(welcome, {
+    this.#link = new CoordinatorLink(welcome, {
       run,
       heartbeatSeconds,
       silenceSeconds,
@@ -101,13 +104,13 @@ class Reducer {
       onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
     });
     this.#heartbeatSeconds = heartbeatSeconds;
-    this.#since = since;
+    this.#joinedGeneration = joinedGeneration;
     this.#startStep = startStep;
     this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
   }
 
-  /** Averages until the run ends. */
+  /** Reduces until the run ends. */
   async serve(): Promise<void> {
     await this.#residuals.resume(this.#startStep);
     const { transport, options: { run, reducer, signal, onEvent } } = this;
@@ -132,7 +135,7 @@ class Reducer {
     );
     try {
       onEvent?.({ kind: "joined" });
-      beat(); // what was ordered before this reducer listened comes with the answer
+      beat(); // the answer repeats orders that were sent before this reducer subscribed
       await this.#ended.promise;
     } finally {
       signal?.removeEventListener("abort", leave);
@@ -154,23 +157,23 @@ class Reducer {
     }
   }
 
-  /** What all frames of this reducer say. */
+  /** Common fields of this reducer's frames. */
   #fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
     const { run, reducer: sender } = this.options;
-    const { term, generation } = this.#contact.place;
+    const { term, generation } = this.#link.place;
     return { kind, run, sender, term, generation };
   }
 
   /** One message from the coordinator. */
   #receive(data: Uint8Array): void {
     const frame = decodeOrder(data, this.options.run, isSoundForReducer);
-    if ("refused" in frame) return this.#contact.refuse(frame);
-    const sender = this.#contact.hear(frame);
+    if ("refused" in frame) return this.#link.refuse(frame);
+    const sender = this.#link.hear(frame);
     if (sender === "stale") return;
     if (frame.kind === "reduce") {
       const order = frame.message;
-      if (sender === "other") this.#contact.move(frame);
-      if (sender === "other" || order.since !== this.#since) this.#beginAnew(order);
+      if (sender === "other") this.#link.move(frame);
+      if (sender === "other" || order.joinedGeneration !== this.#joinedGeneration) this.#restart(order);
       this.#obey(order);
     }
     if (frame.kind === "save" && sender !== "other") { // another coordinator does not know what was applied
@@ -185,7 +188,7 @@ class Reducer {
     }
   }
 
-  /** Goes on with what is to be averaged. */
+  /** Continues with the sums that the order names. */
   #obey(order: Messages["reduce"]): void {
     const { silent, work } = order;
     const time = now();
@@ -194,22 +197,22 @@ class Reducer {
     const { open } = this.#vectors;
     if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) this.#close(work.appliedStep);
     this.#residuals.open(work.step, work.members);
-    this.#vectors.average(work, time);
+    this.#vectors.reduce(work, time);
   }
 
-  /** What is in hand is void, residuals too. */
-  #beginAnew(order: Messages["reduce"]): void {
-    this.#since = order.since;
+  /** Discards the open step and all residuals. */
+  #restart(order: Messages["reduce"]): void {
+    this.#joinedGeneration = order.joinedGeneration;
     this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
   }
 
-  /** The open step is over. */
+  /** Ends the open step. */
   #close(appliedStep: number): void {
     this.#vectors.close(this.#vectors.open?.step === appliedStep);
   }
 
-  #keeperOf({ encoder }: SumExchange): ResidualKeeper {
+  #keeperOf({ encoder }: ReduceSide): ResidualKeeper {
     const { residuals, onEvent } = this.options;
     return new ResidualKeeper(
       encoder,
@@ -222,7 +225,7 @@ class Reducer {
     const { transport, options: { run, reducer } } = this;
     const patienceSeconds = 2 * heartbeatSeconds;
     const sizes = { partElements, windowBytes, patienceSeconds };
-    return new SumExchange(reducer, sizes, codecOf(codec), {
+    return new ReduceSide(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
       send: (frame, member) => transport.compose(subjects.heardBy(run, member), frame),
       heardAt: (member) => this.#heardAt.get(member) ?? 0,
@@ -246,13 +249,13 @@ class Reducer {
     this.#heardAt.set(member, Math.max(at, this.#heardAt.get(member) ?? 0));
   }
 
-  /** Tells that this reducer is there; the answer is what it still has to do. */
+  /** Sends a heartbeat; the answer is the order that is still pending. */
   async #beat(): Promise<void> {
     const { run, reducer } = this.options;
     const time = now();
-    const owing = [...this.#vectors.owing() ?? []].map(([member, since]) => [member, time - since]);
-    const { malformed: malformedOrders } = this.#contact;
-    const message = { owing: Object.fromEntries(owing), malformedOrders };
+    const blocked = [...this.#vectors.blockedSince() ?? []].map(([member, since]) => [member, time - since]);
+    const { malformed: malformedOrders } = this.#link;
+    const message = { blockedSeconds: Object.fromEntries(blocked), malformedOrders };
     const status = encodeControl(this.#fields("reducer"), message);
     const answer = await this.transport.request(
       subjects.from(run, reducer),
@@ -261,7 +264,7 @@ class Reducer {
     );
     this.#guard(() => {
       if (answer instanceof Uint8Array) this.#receive(answer);
-      this.#contact.asked(answer);
+      this.#link.asked(answer);
     });
   }
 }

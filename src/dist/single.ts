@@ -6,7 +6,7 @@
  */
 
 import { errorMessage, RunError } from "../errors.ts";
-import { AveragingReplica } from "./replica/diloco_replica.ts";
+import { DilocoReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
 import {
@@ -25,11 +25,11 @@ import { reasonNotFinite, reasonToSkip, reasonToStop } from "./replica/skipping.
 /** Name under which a single process appears in `computed`. */
 const MEMBER = "single";
 
-/** How a single-process run is watched and stopped. */
+/** Options of a single-process run. */
 export interface SingleOptions {
   /** Stops the run: the open step is finished and a checkpoint is saved. */
   signal?: AbortSignal;
-  /** Gets what happens. */
+  /** Receives the events of the run. */
   onEvent?: (event: DistEvent) => void;
 }
 
@@ -64,7 +64,7 @@ export async function runSingle(
   };
   let savedStep = replica.step;
   let { skips } = plan.record;
-  let unsaved: string | undefined; // why the last checkpoint is not there
+  let unsaved: string | undefined; // why the last checkpoint is missing
   const save = async () => {
     const { step } = replica;
     savedStep = step;
@@ -106,9 +106,9 @@ export async function runSingle(
 }
 
 /**
- * One step: the sum over all micro-batches, the mean, its norm, the update. Or one round of local steps of the only member.
+ * One step: the sum over all micro-batches, the mean, its norm, the update. Or one round of local steps of the single member.
  *
- * @param localSteps how many, where it is a round
+ * @param localSteps number of local steps, where it is a round
  */
 export async function singleStep(
   replica: Replica,
@@ -130,7 +130,7 @@ export async function singleStep(
     ...{ norm, tokens, localSteps },
   };
   await replica.apply(applied ? mean : new Float32Array(), outcome);
-  release(mean); // of a round it is no gradient of the replica's
+  release(mean); // in a round it is not one of the replica's own gradients
   return committedSteps({
     step,
     localSteps,
@@ -147,14 +147,14 @@ export async function singleStep(
   });
 }
 
-/** A sum that has become the mean, with its norm. */
+/** A sum that was divided to the mean, with its norm. */
 interface ReportedMean extends ReportedSum {
   norm: number;
 }
 
 /**
- * The mean over all micro-batches. A bad number in one of the gradients is one in their sum, and shows in its norm, so that no
- * pass over each gradient is needed; only then they are computed again, to say whose it was.
+ * The mean over all micro-batches. A value that is not finite in a gradient is not finite in the sum and its norm, so that no pass
+ * over each gradient is needed; only then are they computed again, to find the micro-batch.
  */
 async function computeStep(replica: Replica, step: number, microBatches: number): Promise<ReportedMean> {
   const computed = await computeSum(replica, step, 0, microBatches, undefined, () => true);
@@ -164,13 +164,13 @@ async function computeStep(replica: Replica, step: number, microBatches: number)
   return { ...computed, reports, norm };
 }
 
-/** The mean of a round of local steps of the only member. */
+/** The mean of a round of local steps of the single member. */
 async function computeRound(
   replica: Replica,
   steps: number,
   microBatches: number,
 ): Promise<ReportedMean> {
-  const computed = await AveragingReplica.of(replica)
+  const computed = await DilocoReplica.of(replica)
     .localSteps({ steps, share: [0, microBatches], microBatches });
   return { ...computed, norm: await normOfMean(computed.sum) };
 }

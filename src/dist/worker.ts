@@ -1,37 +1,28 @@
 /**
- * A worker: serves a replica to a run. It joins, carries out the coordinator's orders one after the other, hands out its
- * sums when they are pulled, collects the mean, and leaves when the run ends. One that finds itself out, because it was
- * frozen or cut off for a while or because another coordinator has taken over, joins again.
+ * A worker serves a replica to a run. It joins, carries out the coordinator's orders one after the other, sends its sums when they
+ * are pulled, collects the mean, and leaves when the run ends. A worker that is no longer a member, because it was paused or
+ * disconnected for a while or after a failover, joins again.
  *
  * @module
  */
 
 import { Halted, RunError } from "../errors.ts";
-import { CheckpointWriter } from "./worker/checkpoint_writer.ts";
+import { assemble, type WorkerParts } from "./worker/assembly.ts";
 import type { ReportedSum } from "./replica/accumulate.ts";
-import { now } from "./protocol/timeouts.ts";
-import { Contact } from "./protocol/coordinator_link.ts";
-import { Departure } from "./worker/departure.ts";
-import { Following } from "./worker/catch_up.ts";
 import { join, joinAgain, type Welcome } from "./worker/join.ts";
 import { errorOf, type Received, type ReceivedOf } from "./protocol/messages.ts";
 import { decodeOrder, isSoundForWorker, type KnownRun } from "./protocol/order_checks.ts";
 import type { Replica } from "./replica/replica.ts";
-import { ResidualKeeper } from "./allreduce/residuals.ts";
-import { Tasks } from "./worker/task_queue.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
-import { Voice } from "./worker/reporter.ts";
-import { Workbench } from "./worker/step_executor.ts";
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
-import type { WorkerOptions } from "./worker/options.ts";
+import type { ServeWorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.
  *
  * @throws what the replica throws, after the coordinator was told
- * @throws {RunError} where nobody coordinates the run and nobody takes it over, the replica is refused, or the run ends with an
- *   error
+ * @throws {RunError} where no coordinator serves the run, the replica is rejected at join, or the run ends with an error
  *
  * @example
  * ```ts ignore
@@ -42,7 +33,7 @@ import type { Range } from "./vectors/tree.ts";
 export async function runWorker(
   transport: Transport,
   replica: Replica,
-  options: WorkerOptions,
+  options: ServeWorkerOptions,
 ): Promise<void> {
   const { signal } = options;
   if (signal?.aborted) return;
@@ -62,92 +53,49 @@ export async function runWorker(
 }
 
 /**
- * A candidate has no state of the run yet; one that is ready has it and goes along; a member computes, too. Who is out was a
- * member, or a candidate, and does not know yet whether it will be one again.
+ * A candidate has no state of the run yet; a ready one has it and follows the steps; a member also computes. A worker that is out was
+ * removed from the run and is joining again.
  */
 type Standing = "candidate" | "ready" | "member" | "out";
 
 class Worker {
-  readonly #bench: Workbench;
-  readonly #checkpoints: CheckpointWriter;
-  readonly #residuals: ResidualKeeper;
+  readonly #parts: WorkerParts;
   readonly #ended = Promise.withResolvers<void>();
   #isEnding = false;
   #standing: Standing;
-  readonly #tasks: Tasks;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
   /** The generation in which they were assigned. */
   #assignedIn = 0;
-  readonly #contact: Contact;
-  readonly #voice: Voice;
-  readonly #following: Following;
-  readonly #departure: Departure;
   readonly #known: KnownRun;
 
   constructor(
     readonly transport: Transport,
     readonly replica: Replica,
-    readonly options: WorkerOptions,
+    readonly options: ServeWorkerOptions,
     readonly nonce: string,
     readonly welcome: Welcome,
   ) {
-    const { run, member, onEvent } = options;
-    this.#known = { member, replica, welcome };
-    this.#contact = new Contact(welcome, {
-      run,
-      ...welcome,
-      transport,
-      onLost: () => onEvent?.({ kind: "alone" }),
-      onCutOff: (isCutOff) => onEvent?.({ kind: "cut off", isCutOff }),
-    });
-    this.#voice = new Voice(transport, run, member, replica, this.#contact, {
-      transferred: () => this.#bench.transferred,
-      isLeaving: () => this.#departure.isAsked,
-    });
-    this.#departure = new Departure(welcome.heartbeatSeconds, now);
+    this.#known = { member: options.member, replica, welcome };
     this.#standing = welcome.admitted ? "member" : "candidate";
-    this.#tasks = new Tasks(
-      (answer) => this.#voice.publish(answer),
-      (error) => this.#fail(error),
-      () => {
-        this.#voice.setPhase("ready");
-        this.#goAlong();
-      },
-    );
-    this.#checkpoints = new CheckpointWriter(replica, {
-      ...options,
-      pin: () => this.#bench.pin(),
-      pinned: (step) => this.#bench.pinned(step),
-      tell: (step, result) => this.#voice.saved(step, result),
-      onKept: (step, place) => onEvent?.({ kind: "kept", step, place }),
-    });
-    this.#bench = new Workbench(replica, welcome, {
+    this.#parts = assemble(transport, replica, options, welcome, {
       begin: (phase) => this.#begin(phase),
-      send: (reducer, fields, payload) => this.#voice.transfer(reducer, fields, payload),
-      reach: (point, step) => options.onFaultPoint?.(point, step),
       fail: (error) => this.#fail(error),
+      applyNext: () => this.#applyNext(),
     });
-    const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
-    this.#residuals = new ResidualKeeper(
-      this.#bench.vectors.encoder,
-      options.residuals?.of(member),
-      onLost,
-    );
-    this.#following = new Following(this.#bench, this.#voice, 2 * welcome.heartbeatSeconds);
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options: { run, member, onEvent } } = this;
-    await this.#residuals.resume(this.replica.step);
+    await this.#parts.residuals.resume(this.replica.step);
     const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
       transport.subscribe(subjects.all(run), receive),
       transport.subscribe(
         subjects.state(run, member),
-        (message) => this.#guard(() => this.#voice.answer(message, this.#bench)),
+        (message) => this.#guard(() => this.#parts.reporter.answer(message, this.#parts.executor)),
       ),
     ];
     const beat = () => this.#beat().catch((error) => this.#fail(error));
@@ -169,15 +117,15 @@ class Worker {
     }
   }
 
-  /** Asks to leave: others go on, and the last one stays until its state is saved. */
+  /** Asks to leave: the other members continue, and the last one stays until its state is saved. */
   askToLeave(): void {
-    this.#departure.ask();
+    this.#parts.departure.ask();
     this.#beat();
   }
 
-  /** Leaves at once. A checkpoint that is in flight is kept here. */
+  /** Leaves at once. A checkpoint in flight is kept on this machine. */
   hurry(): void {
-    this.#checkpoints.keep();
+    this.#parts.checkpoints.keep();
     this.#stop();
   }
 
@@ -201,39 +149,39 @@ class Worker {
     }
   }
 
-  /** Lets the last micro-batch end, and tells the coordinator. */
+  /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#tasks.idle();
-    await this.#checkpoints.idle();
-    await this.#residuals.idle();
-    if (!this.#departure.isOverdue) await this.#voice.leave(error);
+    await this.#parts.queue.idle();
+    await this.#parts.checkpoints.idle();
+    await this.#parts.residuals.idle();
+    if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
   #receive(data: Uint8Array): void {
     const frame = decodeOrder(data, this.options.run, (frame) => isSoundForWorker(frame, this.#known));
-    if ("refused" in frame) return this.#contact.refuse(frame);
-    const sender = this.#contact.hear(frame);
+    if ("refused" in frame) return this.#parts.link.refuse(frame);
+    const sender = this.#parts.link.hear(frame);
     if (sender === "stale") return;
-    if (sender === "other" && frame.kind !== "finish") return this.#comeBack();
+    if (sender === "other" && frame.kind !== "finish") return this.#joinAgain();
     switch (frame.kind) {
       case "pull":
-        return this.#bench.vectors.pull(frame);
+        return this.#parts.executor.vectors.pull(frame);
       case "mean":
         return this.#takeMean(frame);
       case "finish": {
         const error = errorOf(frame.message);
         return error ? this.#fail(error) : this.#stop();
       }
-      case "out": // who wants to leave may go: another coordinator would not know of it
-        return this.#departure.isAsked ? this.#stop() : this.#comeBack();
+      case "out": // a worker that wants to leave may do so: a new coordinator would not know of it
+        return this.#parts.departure.isAsked ? this.#stop() : this.#joinAgain();
       case "takeover":
         return this.#follow(frame);
       case "assign":
         return this.#assign(frame);
       case "commit":
-        this.#bench.note(frame.step, frame.message);
-        return this.#goAlong();
+        this.#parts.executor.note(frame.step, frame.message);
+        return this.#applyNext();
       default:
         return this.#obey(frame);
     }
@@ -243,133 +191,131 @@ class Worker {
   #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
-    if (!this.#bench.vectors.takeMean(frame)) return;
+    if (!this.#parts.executor.vectors.takeMean(frame)) return;
     const { sender, step, lo, hi, part } = frame;
-    this.#voice.transfer(sender, { kind: "ack", step, lo, hi, part });
-    this.#goAlong(); // a reducer's part may come after the coordinator's commit
+    this.#parts.reporter.transfer(sender, { kind: "ack", step, lo, hi, part });
+    this.#applyNext(); // a reducer's part may come after the coordinator's commit
   }
 
-  /** Computes what is assigned. Who is not named is no member. */
+  /** Computes the assigned subtrees. A worker that is not named is no member. */
   #assign(order: ReceivedOf<"assign">): void {
     const { ranges: all, round } = order.message;
     const { member } = this.options;
     const ranges = all[member];
-    if (!ranges) return this.#standing === "member" ? this.#comeBack() : undefined;
+    if (!ranges) return this.#standing === "member" ? this.#joinAgain() : undefined;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
-    this.#residuals.open(order.step, Object.keys(all));
+    this.#parts.residuals.open(order.step, Object.keys(all));
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
-    const offer = (range: Range, sum: ReportedSum) => this.#voice.offer(range, sum);
-    this.#start("assign", () => this.#bench.compute(() => this.#wanted, offer, local));
+    const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
+    this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }
 
-  /** Ends the steps that are committed and complete. */
-  #goAlong(): void {
-    if (this.#standing === "candidate" || this.#standing === "out" || !this.#bench.canApply) return;
+  /** Applies a step that is committed and complete. */
+  #applyNext(): void {
+    if (this.#standing === "candidate" || this.#standing === "out" || !this.#parts.executor.canApply) return;
     this.#wanted = [];
     this.#start("commit", async () => {
       this.#begin("updating");
-      const { step, apply, loss } = await this.#bench.apply();
-      this.#voice.setPhase("ready");
-      this.#voice.publish(this.#voice.status());
+      const { step, apply, loss } = await this.#parts.executor.apply();
+      this.#parts.reporter.setPhase("ready");
+      this.#parts.reporter.publish(this.#parts.reporter.status());
       this.options.onEvent?.({ kind: "applied", step, apply, loss });
     });
   }
 
-  /** Takes over a member's state. */
+  /** Gets a member's state by state transfer. */
   #follow(order: ReceivedOf<"takeover">): void {
-    if (this.#standing === "member" || this.#standing === "out" || this.#following.repeat(order)) return;
+    if (this.#standing === "member" || this.#standing === "out" || this.#parts.catchUp.repeat(order)) {
+      return;
+    }
     this.#standing = "candidate";
-    this.#following.accept(order);
+    this.#parts.catchUp.accept(order);
     const restored = () => this.#standing = "ready";
-    this.#start("takeover", () => this.#following.takeOver(order, () => this.#isEnding, restored));
+    this.#start("takeover", () => this.#parts.catchUp.restore(order, () => this.#isEnding, restored));
   }
 
-  /** Joins again, since the run goes on without this worker. */
-  #comeBack(): void {
+  /** Joins again, since the run continues without this worker. */
+  #joinAgain(): void {
     if (this.#standing === "out" || this.#isEnding) return;
     this.#standing = "out";
     this.#wanted = [];
-    this.#following.forget();
-    this.#bench.vectors.dropResiduals();
+    this.#parts.catchUp.forget();
+    this.#parts.executor.vectors.dropResiduals();
     this.options.onEvent?.({ kind: "out" });
     this.#rejoin().catch((error) => this.#fail(error));
   }
 
   async #rejoin(): Promise<void> {
-    await this.#tasks.idle();
+    await this.#parts.queue.idle();
     const { transport, replica, options, nonce } = this;
     const isWanted = () => !this.#isEnding;
-    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#contact, isWanted);
+    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#parts.link, isWanted);
     if (!welcome) return;
-    if (welcome.term > this.#contact.place.term) this.#bench.forgetUnapplied();
-    this.#contact.move(welcome);
+    if (welcome.term > this.#parts.link.place.term) this.#parts.executor.forgetUnapplied();
+    this.#parts.link.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";
     await this.#beat();
   }
 
-  /** Carries out an order between steps, once however often it comes. */
+  /** Carries out an order between steps, once, however often it is repeated. */
   #obey(order: Received): void {
     if (!isDuty(order)) return;
-    if (order.kind === "save") this.#checkpoints.repeat(order.step);
+    if (order.kind === "save") this.#parts.checkpoints.repeat(order.step);
     if (order.kind === "save" && order.message.isKept && order.message.writer === this.options.member) {
-      return this.#checkpoints.keep(order.step);
+      return this.#parts.checkpoints.keep(order.step);
     }
     if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
-    if (this.#tasks.repeat(key) || order.step !== this.replica.step) return;
+    if (this.#parts.queue.repeat(key) || order.step !== this.replica.step) return;
     this.#start(
       key,
-      (answer) =>
-        carryOut(order, {
-          bench: this.#bench,
-          checkpoints: this.#checkpoints,
-          residuals: this.#residuals,
-          voice: this.#voice,
-        }, answer),
+      (answer) => carryOut(order, this.#parts, answer),
     );
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
-    if (!this.#isEnding) this.#tasks.start(key, work);
+    if (!this.#isEnding) this.#parts.queue.start(key, work);
   }
 
-  /** Tells that this worker lives; the answer is the order that it still has to carry out. */
+  /** Sends a heartbeat; the answer is the order that this worker still has to carry out. */
   async #beat(): Promise<void> {
     const { run, member } = this.options;
     const { heartbeatSeconds, silenceSeconds } = this.welcome;
-    this.#bench.release(silenceSeconds, this.transport.isConnected);
-    if (this.#standing === "out") return this.#departure.isOverdue ? await this.#goUnheard() : undefined;
+    this.#parts.executor.release(silenceSeconds, this.transport.isConnected);
+    if (this.#standing === "out") {
+      return this.#parts.departure.isOverdue ? await this.#goUnheard() : undefined;
+    }
     const answer = await this.transport.request(
       subjects.from(run, member),
-      this.#voice.status(),
+      this.#parts.reporter.status(),
       heartbeatSeconds,
     );
     if (this.#isEnding) return;
     this.#guard(() => {
-      if (answer instanceof Uint8Array) this.#departure.noteAnswer();
+      if (answer instanceof Uint8Array) this.#parts.departure.noteAnswer();
       if (answer instanceof Uint8Array) this.#receive(answer);
-      if (this.#departure.isOverdue) return this.#goUnheard();
-      this.#contact.asked(answer);
+      if (this.#parts.departure.isOverdue) return this.#goUnheard();
+      this.#parts.link.asked(answer);
     });
   }
 
-  /** Nobody answers a worker that wants to leave: perhaps nobody else has its state. */
+  /** Leaves without an answer, and keeps the state, which perhaps no other worker has. */
   async #goUnheard(): Promise<void> {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    await this.#tasks.idle();
+    await this.#parts.queue.idle();
     const state = await this.replica.state();
-    if (this.#standing !== "candidate" && state.step > 0) this.#checkpoints.keep(state.step, state);
+    if (this.#standing !== "candidate" && state.step > 0) this.#parts.checkpoints.keep(state.step, state);
     this.#ended.resolve();
   }
 
   #begin(phase: string): void {
     if (this.#isEnding || this.#standing === "out") throw new Halted();
-    this.#voice.setPhase(phase);
+    this.#parts.reporter.setPhase(phase);
   }
 }

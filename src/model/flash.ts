@@ -1,6 +1,7 @@
 /**
  * The FLASH layer: a gated attention unit whose attention is quadratic within groups of tokens and linear between them, so
- * that its cost grows linearly with the length ("Transformer Quality in Linear Time", section 3.2; FLASH-pytorch's `FLASH`).
+ * that its cost grows linearly with the length (Hua et al., "Transformer Quality in Linear Time", 2022, section 3.2;
+ * FLASH-pytorch's `FLASH`). Where speed forced another way to compute it, the plain formula stands above as "Plain:".
  *
  * Legend: b batch, n sequence, g groups, c tokens in a group, d model, s query/key, e hidden.
  *
@@ -70,20 +71,20 @@ export function flash(
   return attend(parameters, x, projections, options, constants, { mask, seed });
 }
 
-/** What a layer makes of each token by itself, and of the one before it where tokens shift. */
+/** What a layer computes from each token alone, or from it and the one before where tokens shift. */
 export interface Projections {
-  /** The norm of the input, before any shift [b, n, d]. */
+  /** The normalized input, before any shift [b, n, d]. */
   normed: tf.Tensor;
-  /** What the attended values are multiplied by [b, n, e]. */
+  /** Multiplies the attention's output [b, n, e]. */
   gate: tf.Tensor;
   /** [b, n, e] */
   value: tf.Tensor;
-  /** Quadratic query, linear query, quadratic key, linear key, turned to their positions [4, b, n, s]. */
+  /** Quadratic query, linear query, quadratic key, linear key, with rotary embedding [4, b, n, s]. */
   queriesAndKeys: tf.Tensor;
 }
 
 /**
- * The part of a layer before any token looks at another.
+ * The part of a layer before attention.
  *
  * @param x [b, n, d]
  * @param rotary tables for the positions of x
@@ -98,16 +99,18 @@ export function project(
 ): Projections {
   const normed = normalize(x, parameters.norm); // [b, n, d]
   const shifted = options.shiftTokens ? shiftTokens(normed, before) : normed;
-  const hidden = before // one token, and no gradients: a product with a cut matrix takes longer
+  // Plain: value, gate = split(silu(linear(shifted, toHidden))). With two products their gradients need not be joined; for one
+  // token, where there are no gradients, one product is faster.
+  const hidden = before
     ? tf.split(linear(shifted, parameters.toHidden), 2, -1)
     : halves(parameters.toHidden).map((half) => linear(shifted, half));
   const [value, gate] = hidden.map((half) => silu(half)); // [b, n, e] each
-  const unturned = heads(silu(linear(shifted, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
-  return { normed, gate, value, queriesAndKeys: rotary ? rotate(unturned, rotary) : unturned };
+  const unrotated = heads(silu(linear(shifted, parameters.toQk)), parameters.offsetScale); // [4, b, n, s]
+  return { normed, gate, value, queriesAndKeys: rotary ? rotate(unrotated, rotary) : unrotated };
 }
 
 /**
- * The part of a layer where tokens look at each other, and what follows.
+ * Quadratic and linear attention, the gate and the output projection.
  *
  * @param x the layer's input [b, n, d]
  * @returns the layer's output [b, n, d]
@@ -125,18 +128,18 @@ export function attend(
   const [quadQuery, linQuery, quadKey, linKey] = tf.unstack(grouped(queriesAndKeys, c)); // [b, g, c, s] each
   const v = grouped(maskValues(value, mask), c); // [b, g, c, e]
 
-  const near = quadraticAttention(quadQuery, quadKey, v, parameters.relPosBias!, options, constants, seed);
+  const quadOut = quadraticAttention(quadQuery, quadKey, v, parameters.relPosBias!, options, constants, seed);
   const length = mask && options.divideByMaskedLength ? maskedLength(mask) : n;
-  const far = options.causal
+  const linOut = options.causal
     ? causalLinearAttention(linQuery, linKey, v)
     : linearAttention(linQuery, linKey, v, length, options.reduceGroupNonCausalAttn);
-  const attended = far ? tf.add(near, far) : near; // [b, g, c, e]
+  const attended = linOut ? tf.add(quadOut, linOut) : quadOut; // [b, g, c, e]
 
   const out = linear(tf.mul(gate, ungrouped(attended, n)), parameters.toOut);
   return tf.add(out, x); // [b, n, d]
 }
 
-/** Cuts [..., n, f] into groups [..., g, c, f]; the last one is filled up with zeros. */
+/** Cuts [..., n, f] into groups [..., g, c, f]; the last one is padded with zeros. */
 function grouped(x: tf.Tensor, c: number): tf.Tensor {
   const [n, f] = x.shape.slice(-2);
   const outer = x.shape.slice(0, -2);
@@ -154,7 +157,9 @@ function ungrouped(x: tf.Tensor, n: number): tf.Tensor {
 }
 
 /**
- * Attention within each group. Scores are divided by the group size of the options, also where the group is shorter.
+ * Quadratic attention within each group. Scores are divided by the group size of the options, also where the group is shorter.
+ *
+ * Plain: out = (dropout(φ(q kᵀ / groupSize + bias)) ⊙ visible) · v, with φ the attention function.
  *
  * @param q [b, g, c, s]
  * @param k [b, g, c, s]
@@ -185,8 +190,8 @@ function quadraticAttention(
 }
 
 /**
- * The ranges of a group's queries that are computed by themselves, each with the keys up to its end. Where no query sees the
- * keys after it, those are two: the first half needs no product with the second one, a quarter of all.
+ * Ranges of a group's queries, each computed with the keys up to its end. Plain: one range [0, c]. Causal attention has two,
+ * which saves the products of the first half's queries with the second half's keys, a quarter of all.
  */
 function queryRanges(c: number, causal: boolean): [from: number, to: number][] {
   const half = c >> 1;
@@ -194,8 +199,11 @@ function queryRanges(c: number, causal: boolean): [from: number, to: number][] {
 }
 
 /**
- * Linear attention to all groups before each one; undefined where there is only one group, which has none before it. Where
- * there are more, c is the group size. Nothing is computed for the first group, nor of the last one's keys, which none sees.
+ * Linear attention to all groups before each one; undefined where there is only one group. Where there are more, c is the
+ * group size.
+ *
+ * Plain: out_i = q_i · Σ_{j<i} k_jᵀ v_j / c for group i, an exclusive running sum. Here: the inclusive sum of all groups but
+ * the last, whose keys no group sees; it serves the groups from the second on, and the first gets zeros.
  *
  * @param q [b, g, c, s]
  * @param k [b, g, c, s]
@@ -213,7 +221,7 @@ function causalLinearAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Ten
 }
 
 /**
- * Linear attention to all groups at once, or of each group to itself only.
+ * Linear attention to all groups at once, or of each group to itself only: out = q · (kᵀ v / length).
  *
  * @param q [b, g, c, s]
  * @param k [b, g, c, s]

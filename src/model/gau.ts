@@ -1,6 +1,6 @@
 /**
- * The gated attention unit: attention of one head over the whole sequence, quadratic in its length, and a gate
- * ("Transformer Quality in Linear Time", section 2; FLASH-pytorch's `GAU`).
+ * The gated attention unit: quadratic attention of one head over the whole sequence, and a gate (Hua et al.,
+ * "Transformer Quality in Linear Time", 2022, section 2; FLASH-pytorch's `GAU`).
  *
  * Legend: b batch, n sequence, d model, s query/key, e hidden.
  *

@@ -1,5 +1,5 @@
 /**
- * Functions that bring their own gradient: where tfjs's is wrong, not finite, or makes a recorded function carry full-size
+ * Functions with a gradient of their own: where tfjs's is wrong, not finite, or makes a recorded function carry full-size
  * tensors of ones.
  *
  * @module
@@ -7,17 +7,17 @@
 
 import { tf } from "../tensorflow/mod.ts";
 
-/** What a function of one tensor gives, what its gradient needs of that, and the gradient for one of the value. */
+/** Value of a function of one tensor, the tensors that its gradient needs, and the gradient. */
 export interface ValueAndGradient {
   /** The function's value. */
   value: tf.Tensor;
-  /** Kept until the gradient is taken, and handed to it. */
+  /** Kept for the gradient. */
   saved: tf.Tensor[];
   /** Gradient for the input from the gradient for the value. */
   gradient: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.Tensor;
 }
 
-/** A function of one tensor that is differentiated by the gradient it brings; other tensors it uses are constants to it. */
+/** A function of one tensor with its own gradient; other tensors that it uses are constants. */
 export function withGradient(f: (x: tf.Tensor) => ValueAndGradient): (x: tf.Tensor) => tf.Tensor {
   return tf.customGrad((x, save) => {
     const { value, saved, gradient } = f(x as tf.Tensor);
@@ -30,8 +30,8 @@ export function withGradient(f: (x: tf.Tensor) => ValueAndGradient): (x: tf.Tens
 const BLOCK = 64;
 
 /**
- * Running sums over the groups: entry i holds the sum of the entries up to and with it. Products with ones and zeros, because
- * XLA's running sum takes ten times as long, and tfjs's own gradient of `cumsum` is right for the last axis only.
+ * Running sums over the groups: entry i holds the sum of the entries up to and with it. Plain: cumsum(x, 1). Here: products
+ * with a triangular matrix of ones, because XLA's running sum takes ten times as long, and tfjs's own gradient of `cumsum` is right for the last axis only.
  *
  * @param x [b, g, s, e]
  * @returns [b, g, s, e]

@@ -1,5 +1,5 @@
 /**
- * Checks of what a caller hands to a model, at the door: behind it TensorFlow would fail deep inside, or clamp silently.
+ * Checks of a caller's inputs before they reach TensorFlow, which would fail deep inside, or clamp silently.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The small pieces that GAU and FLASH layers are made of.
+ * Building blocks of GAU and FLASH layers.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export function halves({ weight, bias }: Linear<tf.Tensor>): Linear<tf.Tensor>[]
 }
 
 /**
- * SiLU: x · sigmoid(x), as a quotient, which XLA computes once however many use it; a product it would compute again for each.
+ * SiLU. Plain: x · sigmoid(x). Here: a quotient, which XLA computes once however many use it; a product it would compute again for each.
  * Its gradient, dy · sigmoid(x) · (1 + x · sigmoid(−x)), computes the sigmoid again, from another exponential, so that XLA
  * neither keeps it from the forward pass nor splits that in two: memory is slower than arithmetic.
  */
@@ -67,7 +67,7 @@ export function causalMask(n: number): tf.Tensor2D {
 }
 
 /**
- * Takes the values of masked tokens away: x [b, n, e], mask [b, n] with ones or true for tokens that count. A token whose
+ * Sets the values of masked tokens to zero: x [b, n, e], mask [b, n] with ones or true for tokens that count. A token whose
  * value is zero adds nothing to any sum over keys, in the quadratic part as in the linear one.
  */
 export function maskValues(x: tf.Tensor, mask: tf.Tensor | undefined): tf.Tensor {

@@ -1,5 +1,5 @@
 /**
- * How a token knows where it is: sinusoidal positions added to the embedding, rotary embedding of queries and keys, and T5's
+ * Positions of tokens: sinusoidal positions added to the embedding, rotary embedding of queries and keys, and T5's
  * learned bias by distance. What depends only on shapes is computed here in JavaScript, in double precision, and enters the
  * model as small constants.
  *
@@ -110,8 +110,8 @@ export function biasByDistance(table: tf.Tensor, rows: tf.Tensor2D, scale: numbe
 }
 
 /**
- * Bias of every query for every key [c, c]. Entry (i, j) depends on j − i only: the 2c values by distance, repeated row after
- * row and cut into rows one shorter, shift by one from row to row. Parameters as in {@linkcode biasByDistance}.
+ * Bias of every query for every key [c, c]. Plain: bias[i, j] = byDistance[j − i], a gather. Here: the 2c values by distance,
+ * repeated row after row and cut into rows one shorter, shift by one from row to row. Parameters as in {@linkcode biasByDistance}.
  */
 export function relativeBias(table: tf.Tensor, rows: tf.Tensor2D, scale: number): tf.Tensor2D {
   const c = rows.shape[0] / 2;

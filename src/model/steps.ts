@@ -5,8 +5,8 @@
  */
 
 import { compile, type CompiledFunction, type Results, tf } from "../tensorflow/mod.ts";
-import { applyOnHost } from "./host_optimizer.ts";
-import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer.ts";
+import { applyOnHost } from "./optimizer/host_optimizer.ts";
+import { applyStep, type OptimizerOptions, type OptimizerState } from "./optimizer/optimizer.ts";
 import {
   type Batch,
   evalStep,
@@ -37,8 +37,25 @@ export interface Steps {
   dispose(): void;
 }
 
-/** Compiled functions take tensors by place: the mask, which not every batch has, comes last. */
-const listed = ({ ids, labels, mask }: Batch): tf.Tensor[] => mask ? [ids, labels, mask] : [ids, labels];
+/** Inputs of the gradient and of the evaluation, by name. */
+interface StepInputs extends Batch {
+  params: tf.Tensor1D;
+  seed?: tf.Tensor1D;
+}
+
+/** Compiled functions take tensors by position: these are the orders. The mask, which not every batch has, comes last. */
+const GRADIENT_INPUTS = ["params", "seed", "ids", "labels", "mask"] as const;
+const EVALUATION_INPUTS = ["params", "ids", "labels", "mask"] as const;
+
+type InputNames = readonly (keyof StepInputs)[];
+
+/** The inputs in the order of their names, without those that are missing. */
+const pack = (names: InputNames, inputs: StepInputs): tf.Tensor[] =>
+  names.flatMap((name) => inputs[name] ?? []);
+
+/** The inputs by name again. */
+const unpack = (names: InputNames, tensors: tf.Tensor[]): StepInputs =>
+  Object.fromEntries(names.map((name, i) => [name, tensors[i]])) as unknown as StepInputs;
 
 /**
  * The functions of a model.
@@ -53,25 +70,27 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
     blocking: true,
   });
   const gradient = compile((...inputs: tf.Tensor[]) => {
-    const small = inputs.slice(0, count), [params, seed, ids, labels, mask] = inputs.slice(count);
-    return {
-      ...gradStep(model, params as tf.Tensor1D, { ids, labels, mask }, seed as tf.Tensor1D, small),
-    };
+    const small = inputs.slice(0, count),
+      { params, seed, ...batch } = unpack(GRADIENT_INPUTS, inputs.slice(count));
+    return { ...gradStep(model, params, batch, seed, small) };
   });
   const evaluate = compile((...inputs: tf.Tensor[]) => {
-    const small = inputs.slice(0, count), [params, ids, labels, mask] = inputs.slice(count);
-    return { ...evalStep(model, params as tf.Tensor1D, { ids, labels, mask }, small) };
+    const small = inputs.slice(0, count),
+      { params, ...batch } = unpack(EVALUATION_INPUTS, inputs.slice(count));
+    return { ...evalStep(model, params, batch, small) };
   });
-  /** Calls one of the two: the small parameters come before its other inputs, whose first is the flat vector. */
+  /** Calls one of the two: the small parameters come before its named inputs. */
   const withSmall = async <Result extends Results>(
     run: CompiledFunction<tf.Tensor[], Result>,
-    inputs: tf.Tensor[],
+    names: InputNames,
+    inputs: StepInputs,
   ): Promise<Result> => {
-    const held = inputs.map((input) => input.clone()); // the caller may dispose them while the small ones are cut
+    const named = pack(names, inputs).map((input) => input.clone()); // the caller may dispose them while the small ones are cut
+    const held = [...named];
     try {
-      const small = await cutSmall(inputs[0]);
+      const small = await cutSmall(inputs.params);
       held.push(...small);
-      return await run(...small, ...held.slice(0, inputs.length));
+      return await run(...small, ...named);
     } finally {
       tf.dispose(held);
     }
@@ -81,8 +100,8 @@ export function compileSteps(model: TransformerModel, optimizer: OptimizerOption
   }), { donate: [0, 1, 2] });
   const all = onHost ? [gradient, evaluate] : [gradient, evaluate, apply];
   return {
-    gradient: (params, batch, seed) => withSmall(gradient, [params, seed, ...listed(batch)]),
-    evaluate: (params, batch) => withSmall(evaluate, [params, ...listed(batch)]),
+    gradient: (params, batch, seed) => withSmall(gradient, GRADIENT_INPUTS, { params, seed, ...batch }),
+    evaluate: (params, batch) => withSmall(evaluate, EVALUATION_INPUTS, { params, ...batch }),
     apply: (state, mean, scalars) =>
       onHost
         ? Promise.resolve(applyTensorsOnHost(state, mean, scalars, optimizer, model))

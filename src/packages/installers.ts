@@ -66,7 +66,7 @@ function uvPlatform(tag: string): string {
 /**
  * The first of the installers that answers.
  *
- * @param label what is to be fetched, in words
+ * @param label what is to be fetched, as text
  * @throws {RunError} where there is none
  */
 export async function findInstaller(label: string): Promise<readonly string[]> {

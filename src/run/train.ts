@@ -8,7 +8,7 @@ import { type Config, type ConfigInput, resolveConfig, runPart } from "../config
 import { type Corpus, loadCorpus } from "../data/corpus.ts";
 import { ConfigError } from "../errors.ts";
 import { type LaunchOptions, launchRun } from "./processes/launch.ts";
-import { learningRate } from "../model/schedule.ts";
+import { learningRate } from "../model/optimizer/schedule.ts";
 import { openReplica } from "./replica/open_replica.ts";
 import { planOf } from "./replica/run_plan.ts";
 import type { StartPoint } from "./folder/resume.ts";

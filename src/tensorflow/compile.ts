@@ -24,7 +24,7 @@ export interface CompileOptions {
   path?: ExecutionPath;
   /**
    * Numbers of inputs that are given up at each call: they are disposed, and the first result of the same shape and type
-   * takes their memory, where nobody else holds it. For a state that is large and replaced at every call.
+   * takes their memory, where nothing else holds it. For a state that is large and replaced at every call.
    */
   donate?: readonly number[];
   /**
@@ -45,7 +45,7 @@ export interface CompiledFunction<Inputs extends tf.Tensor[], Result extends Res
   (...inputs: Inputs): Promise<Result>;
   /** The path taken, the slowest one where inputs of several shapes came; undefined before the first call. */
   readonly path: ExecutionPath | undefined;
-  /** Why that is not the path asked for, in words. */
+  /** Why that is not the path asked for, as text. */
   readonly reason: string | undefined;
   /** Frees everything recorded, captured and compiled, once the calls under way have ended. It can't be called then. */
   dispose(): void;

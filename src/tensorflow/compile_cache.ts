@@ -41,7 +41,7 @@ export class CompileCache {
 
   /**
    * TensorFlow's flags with the one that tells XLA where the files are; they are read when the library is opened. One that names
-   * another folder is left out: nobody would check the files there.
+   * another folder is left out: the files there would not be checked.
    */
   addTo(flags: readonly string[]): string[] {
     return [

@@ -1,7 +1,7 @@
 /**
  * Memory that goes from an input of a recorded function to one of its results, so that a large state is updated where it
  * lies. For the call the value is put into a resource variable of TensorFlow's: XLA writes a variable's new value over the
- * old one where nobody else holds that.
+ * old one where nothing else holds it.
  *
  * @module
  */

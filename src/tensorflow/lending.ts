@@ -1,6 +1,6 @@
 /**
- * Large vectors that both TensorFlow and JavaScript work on, where they lie: without it they are copied on their way from one
- * to the other.
+ * Large vectors that both TensorFlow and JavaScript work on, without a copy from one to the
+ * other.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export class LentVector implements Disposable {
   }
 
   /**
-   * Lends a vector, which nobody else may use then or dispose. On a GPU, and in tfjs without TensorFlow, its values are copied.
+   * Lends a vector, which nothing else may use or dispose from then on. On a GPU, and in tfjs without TensorFlow, its values are copied.
    *
    * @example
    * ```ts
@@ -47,7 +47,7 @@ export class LentVector implements Disposable {
     return part.buffer === this.values.buffer;
   }
 
-  /** Whether somebody has detached the values, who needs them no longer. */
+  /** Whether the values were detached, by a holder that no longer needs them. */
   get isReturned(): boolean {
     return this.values.buffer.detached;
   }
@@ -59,7 +59,7 @@ export class LentVector implements Disposable {
 
   /** Takes the vector back. */
   [Symbol.dispose](): void {
-    if (!this.isReturned) this.values.buffer.transfer(0); // who still has a view finds it empty, and not somebody else's values
+    if (!this.isReturned) this.values.buffer.transfer(0); // a view that is still held becomes empty, and shows no other tensor's values
     this.#owner?.dispose();
   }
 }

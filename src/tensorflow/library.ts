@@ -75,7 +75,7 @@ export const TENSORFLOW_GPU: PinnedPackage = {
 export interface FoundLibrary {
   /** The folder with the two libraries. */
   folder: string;
-  /** Where that was, in words: "the cache". */
+  /** Where that was, as text: "the cache". */
   source: string;
 }
 
@@ -124,7 +124,7 @@ export async function gpuNames(): Promise<string[]> {
   return names.split("\n").map((name) => name.trim()).filter((name) => name !== "");
 }
 
-/** Where to compute if nobody says: on a GPU where there is one. */
+/** The default device: a GPU where there is one. */
 export async function defaultDevice(): Promise<Device> {
   return (await gpuNames()).length > 0 ? "gpu" : "cpu";
 }

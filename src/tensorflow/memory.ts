@@ -19,9 +19,9 @@ const TRIM_THRESHOLD = -1, MMAP_THRESHOLD = -3;
 const LARGEST_KEPT = 200_000_000;
 
 /**
- * For the time after compiling: gives memory that malloc holds and nobody uses back to the system, of which compiling leaves a
+ * For the time after compiling: gives memory that malloc holds unused back to the system, of which compiling leaves a
  * quarter of a gigabyte, and has malloc keep from then on what is freed, because gradients come and go at every step, and
- * memory that comes anew costs a twentieth of it.
+ * fresh memory costs a twentieth of one.
  */
 export function settleMemory(): void {
   if (Deno.build.os !== "linux") return;

@@ -49,7 +49,7 @@ export interface Capture {
  */
 const LARGEST_CONSTANT = 4096;
 
-/** One recording. It belongs to whoever made it, who disposes it. */
+/** One recording. Its creator disposes it. */
 export class Recording implements Disposable {
   /** The operations so far. */
   readonly graph: Graph;

@@ -67,7 +67,7 @@ const SYMBOLS = {
   TFE_OpSetAttrType: { parameters: ["pointer", "buffer", "i32"], result: "void" },
   TFE_OpSetAttrShape: { parameters: ["pointer", "buffer", "buffer", "i32", "pointer"], result: "void" },
   TFE_Execute: { parameters: ["pointer", "buffer", "buffer", "pointer"], result: "void" },
-  /** `TFE_Execute` on another thread: the call gives a promise, and the event loop goes on. */
+  /** `TFE_Execute` on another thread: the call gives a promise, and the event loop continues. */
   TFE_ExecuteNonblocking: {
     name: "TFE_Execute",
     parameters: ["pointer", "buffer", "buffer", "pointer"],

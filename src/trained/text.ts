@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { type GenerateOptions, generateSamples } from "../model/generation.ts";
+import { type GenerateOptions, generateSamples } from "../model/generation/generate.ts";
 import type { FLASHTransformer } from "../model/mod.ts";
 
 const NEWLINE = 10;
@@ -13,7 +13,7 @@ const NEWLINE = 10;
 /**
  * Goes on with a prompt: the bytes that each sample adds to its text, as they come. Tokens above 255 are no bytes and left out.
  *
- * @param prompt may be empty: then the text goes on as after a newline
+ * @param prompt may be empty: then the text continues as after a newline
  * @throws {RangeError} as {@linkcode generateSamples}
  *
  * @example

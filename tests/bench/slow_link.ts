@@ -94,7 +94,7 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
     startWorkers: workers,
     evaluation: { every: 0, microBatches: 0 },
     heartbeatSeconds: 1,
-    averaging: localSteps ? { localSteps, warmupSteps: 0, outer: { rate: 0.7, momentum: 0.9 } } : undefined,
+    diloco: localSteps ? { localSteps, warmupSteps: 0, outer: { rate: 0.7, momentum: 0.9 } } : undefined,
   });
   const common = { url: link.url, run: plan.run, size, gradientTime: 1000 * computeSeconds };
   const orders = Array.from({ length: workers }, (_, i): SlowWorkerOrder => ({
@@ -153,7 +153,7 @@ if (import.meta.main) {
     ],
     boolean: ["far", "direct", "json"],
   });
-  const localSteps = args.mode === "average" ? Number(args.localSteps ?? 20) : undefined;
+  const localSteps = args.mode === "reduce" ? Number(args.localSteps ?? 20) : undefined;
   const setting: Setting = {
     workers: Number(args.workers ?? 4),
     values: Number(args.values ?? 13_400_601),

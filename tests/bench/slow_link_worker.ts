@@ -7,7 +7,7 @@
  * @module
  */
 
-import { AveragingReplica } from "../../src/dist/replica/diloco_replica.ts";
+import { DilocoReplica } from "../../src/dist/replica/diloco_replica.ts";
 import { fetchRun } from "../../src/dist/worker/join.ts";
 import { connectNats } from "../../src/dist/nats/transport.ts";
 import type { StepOutcome } from "../../src/dist/replica/replica.ts";
@@ -99,8 +99,8 @@ class Still extends StillReplica {
 }
 
 /** Averages parameters. */
-class AveragingStill extends AveragingReplica {
-  override localSteps(...work: Parameters<AveragingReplica["localSteps"]>) {
+class AveragingStill extends DilocoReplica {
+  override localSteps(...work: Parameters<DilocoReplica["localSteps"]>) {
     return watch.work(() => super.localSteps(...work));
   }
 

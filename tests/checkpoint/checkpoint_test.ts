@@ -81,7 +81,7 @@ Deno.test("a checkpoint that was being written when its process died is not ther
     assert.equal(await newestCheckpoint(folder, noDamage), 1);
   }));
 
-Deno.test("a checkpoint of another model or another format is refused by name, and stays", () =>
+Deno.test("a checkpoint of another model or another format is rejected with the difference, and stays", () =>
   withFolder(async (folder) => {
     for (const step of [1, 2]) await saveCheckpoint(folder, stateAt(step), context, 3);
     const other = layoutOf([["a.weight", [5, 3]], ["a.bias", [3]]]);
@@ -190,7 +190,7 @@ Deno.test("what killed processes left behind goes with the next checkpoint", () 
     assert.deepEqual(names, ["step-00000003", "step-00000009.tmp"], "a later step may be being written");
   }));
 
-Deno.test("a folder that can't be written to is an error in words", () =>
+Deno.test("a folder that can't be written to is an error with a message", () =>
   withFolder(async (folder) => {
     await Deno.writeTextFile(folder, "a file is in the way");
     await assert.rejects(

@@ -163,7 +163,7 @@ Deno.test("parseTrain() joins a run with what concerns this machine, and nothing
     "--join with --steps: the run's configuration comes from the coordinator",
   ]);
   assert.deepEqual(problemsOf(parseTrain, "--join", "10.0.0.1", "--resume", "runs/a"), [
-    "--resume with --join: the coordinator decides whether its run goes on",
+    "--resume with --join: the coordinator decides whether its run is resumed",
     `--join: ${UNREADABLE}`,
     "--join: --run is missing, the name of the run to join",
   ]);
@@ -218,7 +218,7 @@ Deno.test("parseCoordinator() listens on an interface or takes a server that is 
   );
 });
 
-Deno.test("parseCoordinator() goes on with a run, with its own configuration", () => {
+Deno.test("parseCoordinator() resumes a run, with its own configuration", () => {
   const order = parseCoordinator(["--resume", "runs/a", "--min-workers=2"]);
   assert.ok(order.action === "coordinate");
   assert.deepEqual([order.resume, order.overrides], ["runs/a", { "machine.minWorkers": 2 }]);
@@ -239,7 +239,7 @@ Deno.test("parseCoordinator() makes a reducer of a run that is elsewhere, and ta
     problemsOf(parseCoordinator, "my.yaml", "--reducer", "--listen", "host:1", "--steps", "3"),
     [
       "--reducer: --nats is missing, the address of the run's NATS server",
-      "--reducer: --run is missing, the name of the run to average for",
+      "--reducer: --run is missing, the name of the run to join",
       "--reducer with my.yaml: the coordinator tells a reducer all that it has to know",
       "--reducer with --listen: the coordinator tells a reducer all that it has to know",
       "--reducer with --steps: the coordinator tells a reducer all that it has to know",

@@ -78,7 +78,7 @@ Deno.test("a folder in which nothing is a file is empty, and so is one whose fil
   await folder.refuses("a.txt", /a\.txt is empty/);
 });
 
-Deno.test("a file that can't be read is refused by name", async () => {
+Deno.test("a file that can't be read is rejected with its name", async () => {
   await using folder = await TextFolder.open();
   await folder.write({ "a.txt": "text" });
   await folder.shell("printf text > \"$(printf 'b\\377.txt')\""); // a name that no string has, as one that was just removed
@@ -88,7 +88,7 @@ Deno.test("a file that can't be read is refused by name", async () => {
 });
 
 Deno.test({
-  name: "what permissions forbid is refused by name",
+  name: "what permissions forbid is rejected with its name",
   permissions: { read: [], env: true, sys: true }, // the kernel forbids nothing to root
   fn: async () => {
     const { loadCorpus } = await import("../../src/data/corpus.ts");

@@ -48,7 +48,7 @@ export class TextFolder implements AsyncDisposable {
     return decode(new Uint8Array([...train, ...validation]));
   }
 
-  /** Asserts that a file, or the folder, is refused, in words. */
+  /** Asserts that a file, or the folder, is rejected with a message. */
   async refuses(name: string, ...words: RegExp[]): Promise<void> {
     await rejectsWith(this.load(name), ...words);
   }

@@ -194,7 +194,7 @@ Deno.test("a damaged zstd file is refused, in any of its frames", async () => {
   await folder.refuses("garbage.zst", /can't be unpacked \(something else follows its frames\)/);
 });
 
-Deno.test("what nothing here unpacks is refused by name, with the command that does", async () => {
+Deno.test("what nothing here unpacks is rejected with its name, and the command that does", async () => {
   await using folder = await TextFolder.open();
   const { xz, lzma, bz2, emptyBz2, lz4, tarHead, posixTarHead } = PACKED;
   const refused = {
@@ -320,7 +320,7 @@ Deno.test("a zip archive that says it holds a terabyte is refused at once", asyn
   );
 });
 
-/** A zip archive (zip64) of one file that is said to have so many bytes, and has one. */
+/** A zip archive (zip64) of one file with a claimed size, and one byte. */
 function zipOf(size: number): Uint8Array {
   const name = encode("a"), data = encode("x"), sum = crc32(data);
   const extra = new DataView(new ArrayBuffer(20));

@@ -7,7 +7,7 @@ import { trainThroughAbsence } from "./support/absence.ts";
 const BUDGET = 100e6;
 
 for (const [absence, seconds] of [["ended", 7], ["frozen", 4]] as const) {
-  Deno.test(`while the NATS server is ${absence} for some seconds, memory stays in its budget; then the step goes on`, async () => {
+  Deno.test(`while the NATS server is ${absence} for some seconds, memory stays in its budget; then the step continues`, async () => {
     const { isExact, lost, growth, stepsAfter } = await trainThroughAbsence(absence, seconds);
     assert.ok(isExact);
     if (absence === "ended") assert.deepEqual(lost, []); // a frozen one can't be told from frozen workers

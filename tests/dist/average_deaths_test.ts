@@ -12,9 +12,9 @@ import { Paper } from "./support/paper.ts";
 import { toyPlan } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
 
-const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
+const diloco = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
 
-Deno.test("who dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
+Deno.test("a member that dies in a round is left out of it, wherever it dies, and its samples are dropped", async () => {
   const size = 70_000, partBytes = 256 * 1024; // 2 parts
   const paper = [averagingToy({ size }), averagingToy({ size }), averagingToy({ size })];
   const [a, b, c] = assignRanges(8, [1, 1, 1]);
@@ -23,7 +23,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
   await roundOnPaper([paper[0], paper[2]], assignRanges(8, [1, 1]), 3);
   const expected = await paper[0].hashes();
   const changes = {
-    averaging,
+    diloco,
     partBytes,
     steps: 9,
     startWorkers: 3,
@@ -67,7 +67,7 @@ Deno.test("who dies in a round is left out of it, wherever it dies, and its samp
 
 Deno.test("a round that was sent before its member died counts", async () => {
   using bus = new MemoryBus();
-  const run = new ElasticRun(bus, toyPlan({ averaging, steps: 6, startWorkers: 2 }));
+  const run = new ElasticRun(bus, toyPlan({ diloco, steps: 6, startWorkers: 2 }));
   const dies = (point: string) => {
     if (point === "after-upload") throw new Error("it dies");
   };
@@ -85,8 +85,8 @@ Deno.test("a round that was sent before its member died counts", async () => {
 
 /** A round of four members on paper: a, b and c have a leaf each, four are more than there are micro-batches. */
 function roundOfFour(): Paper {
-  const averaging = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
-  const paper = new Paper({ averaging, steps: 20, microBatches: 3, startWorkers: 4 });
+  const diloco = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
+  const paper = new Paper({ diloco, steps: 20, microBatches: 3, startWorkers: 4 });
   for (const member of "abcd") paper.join(member);
   return paper;
 }
@@ -107,7 +107,7 @@ function offer(paper: Paper, member: string, leaf: number, finite = true) {
 
 /** Whose sums are averaged from now on; undefined where these actions don't begin anything. */
 const averageOf = (paper: Paper, actions: Action[]) =>
-  actions.some((action) => action.do === "average")
+  actions.some((action) => action.do === "reduce")
     ? workOf(paper.state)?.sums.map(({ member }) => member)
     : undefined;
 const droppedIn = (actions: Action[]) =>
@@ -115,7 +115,7 @@ const droppedIn = (actions: Action[]) =>
     action.do === "report" && action.event.kind === "dropped" ? [action.event.member] : []
   );
 
-Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for its sum again", () => {
+Deno.test("a round does not wait for lost members, and does not ask them for their sums again", () => {
   const paper = roundOfFour();
   const round = { localSteps: 2, shares: { a: [0, 1], b: [1, 2], c: [2, 3], d: [3, 3] } };
   const ranges = { a: [[0, 1]], b: [[1, 2]], c: [[2, 3]], d: [] };
@@ -125,14 +125,14 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   offer(paper, "b", 1);
   assert.deepEqual(averageOf(paper, paper.do({ kind: "leave", member: "c" })), ["a", "b"]);
   paper.do({ kind: "leave", member: "d" });
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   const report = paper.averaged().find((action) => action.do === "report");
   assert.ok(report?.event.kind === "step");
   assert.deepEqual(report.event.committed.samples, [0, 1, null]);
   assert.deepEqual(report.event.committed.round, [1, 2]);
   const commit = orderOf(paper.state);
   assert.ok(commit?.kind === "commit");
-  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { lo: 1, hi: 2 } });
+  assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { openedIn: 1, leaves: 2 } });
   paper.beat(1);
   assert.equal(paper.stage, "committing", "local steps are no end of the round");
   paper.beat(2);
@@ -148,7 +148,7 @@ Deno.test("a round waits for nobody who is lost, and asks nobody who is gone for
   assert.deepEqual(averageOf(again, without), ["c"]);
 });
 
-Deno.test("a round that nobody is left of is skipped, and one with a bad number names its micro-batch", () => {
+Deno.test("a round without any member left is skipped, and one with a bad number names its micro-batch", () => {
   const paper = roundOfFour();
   for (const member of "abc") paper.do({ kind: "leave", member });
   assert.equal(paper.stage, "committing");
@@ -167,7 +167,7 @@ Deno.test("a lossy codec leaves all replicas equal in rounds, too, though member
   const run = new ElasticRun(
     bus,
     toyPlan({
-      averaging,
+      diloco,
       codec: "int8",
       partBytes: 256 * 1024,
       microBatches: 4,

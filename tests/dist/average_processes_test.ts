@@ -13,7 +13,7 @@ import type { Range } from "../../src/dist/vectors/tree.ts";
 const size = 150_000; // 3 parts
 const plan = toyPlan({
   steps: 9,
-  averaging: { localSteps: 3, warmupSteps: 0, outer: DILOCO },
+  diloco: { localSteps: 3, warmupSteps: 0, outer: DILOCO },
   startWorkers: 3,
   evaluation: { every: 0, microBatches: 0 },
   heartbeatSeconds: 0.2,
@@ -59,7 +59,7 @@ async function runWithLoss(url: string, point: FaultPoint, way: WayToDie) {
   return { outcome, steps, dropped };
 }
 
-Deno.test("a worker process that is killed or frozen in a round is left out of it, and the others go on", async () => {
+Deno.test("a worker process that is killed or frozen in a round is left out of it, and the others continue", async () => {
   await using server = await startNatsServer();
   const cases: [FaultPoint, WayToDie][] = [
     ["before-forward", "SIGKILL"],

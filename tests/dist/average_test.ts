@@ -1,7 +1,7 @@
 /** Runs that average parameters in rounds of local steps. @module */
 
 import assert from "node:assert/strict";
-import { AveragingReplica } from "../../src/dist/replica/diloco_replica.ts";
+import { DilocoReplica } from "../../src/dist/replica/diloco_replica.ts";
 import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { averagingToy, DILOCO, toyOf } from "./support/average_toys.ts";
@@ -13,8 +13,8 @@ import { noise, type ToyOptions, toyPlan, ToyReplica } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
 
 const PLAIN = { rate: 1, momentum: 0 };
-const averaging = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
-const plan = toyPlan({ steps: 12, averaging, hashEvery: 1 });
+const diloco = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
+const plan = toyPlan({ steps: 12, diloco, hashEvery: 1 });
 
 /** Plain SGD on the mean gradient: no momentum, no clipping. */
 class SgdToy extends ToyReplica {
@@ -30,7 +30,7 @@ class SgdToy extends ToyReplica {
 }
 
 Deno.test("two rounds of two members, computed by hand: they go downhill, weighted by tokens", async () => {
-  const averaging = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
+  const diloco = { localSteps: 2, warmupSteps: 0, outer: DILOCO };
   // Mean gradients 2 and -2, of 3 tokens and of 1: with rate 0.1 the members go from 1 to 0.6 and to 1.4.
   const alter: ToyOptions["alter"] = (sum, _, microBatch) =>
     Object.assign(sum, {
@@ -41,11 +41,11 @@ Deno.test("two rounds of two members, computed by hand: they go downhill, weight
   const replicas = [0, 1].map(() => {
     const toy = new SgdToy({ size: 1, alter });
     toy.params[0] = 1;
-    return new AveragingReplica(toy, DILOCO);
+    return new DilocoReplica(toy, DILOCO);
   });
   using bus = new MemoryBus();
   const evaluation = { every: 0, microBatches: 0 };
-  const changes = { averaging, evaluation, microBatches: 2, startWorkers: 2, minWorkers: 2 };
+  const changes = { diloco, evaluation, microBatches: 2, startWorkers: 2, minWorkers: 2 };
   for (
     const [steps, startStep, expected] of [
       // (6 · 0.4 - 2 · 0.4) / 8 = 0.2 is the gradient and the velocity: 1 - 0.7 · (0.2 + 0.9 · 0.2)
@@ -66,14 +66,14 @@ Deno.test("two rounds of two members, computed by hand: they go downhill, weight
   }
 });
 
-Deno.test("one local step of plain SGD, averaged plainly, trains as averaged gradients do", async () => {
-  const averaging = { localSteps: 1, warmupSteps: 0, outer: PLAIN };
+Deno.test("one local step of plain SGD, averaged plainly, trains as all-reduced gradients do", async () => {
+  const diloco = { localSteps: 1, warmupSteps: 0, outer: PLAIN };
   for (const count of [1, 3]) {
     using bus = new MemoryBus();
     const gradients = new SgdToy();
     await runSingle(gradients, toyPlan({ steps: 6 }));
-    const replicas = Array.from({ length: count }, () => new AveragingReplica(new SgdToy(), PLAIN));
-    const changes = { steps: 6, averaging, startWorkers: count, hashEvery: 1 };
+    const replicas = Array.from({ length: count }, () => new DilocoReplica(new SgdToy(), PLAIN));
+    const changes = { steps: 6, diloco, startWorkers: count, hashEvery: 1 };
     const { outcome } = await runToys(() => bus.connect(), replicas, toyPlan(changes));
     assert.equal(outcome.tokens, gradients.tokens);
     const { params } = toyOf(replicas[0]);
@@ -126,10 +126,10 @@ Deno.test("a round sends as much as a step does, whatever its length", async () 
   assert.deepEqual(steps.map((step) => step.bytesReceived), steps.map((step) => step.bytesSent));
 });
 
-Deno.test("a coordinator that dies in a round is replaced: the round is the same, and nobody takes its steps again", async () => {
-  const averaging = { localSteps: 3, warmupSteps: 1, outer: DILOCO };
+Deno.test("a coordinator that dies in a round is replaced: the round is the same, and no member takes its steps again", async () => {
+  const diloco = { localSteps: 3, warmupSteps: 1, outer: DILOCO };
   const changes = {
-    averaging,
+    diloco,
     steps: 9,
     evaluation: { every: 4, microBatches: 5 },
     startWorkers: 2,
@@ -158,9 +158,9 @@ Deno.test("a coordinator that dies in a round is replaced: the round is the same
   }
 });
 
-Deno.test("a run that goes on with the same members ends as if it had not stopped; a newcomer has the first one's moments", async () => {
-  const averaging = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
-  const changes = { averaging, steps: 11, startWorkers: 2, minWorkers: 2 };
+Deno.test("a run that resumes with the same members ends as if it had not stopped; a newcomer has the first one's moments", async () => {
+  const diloco = { localSteps: 3, warmupSteps: 2, outer: DILOCO };
+  const changes = { diloco, steps: 11, startWorkers: 2, minWorkers: 2 };
   using bus = new MemoryBus();
   const whole = [averagingToy(), averagingToy()], parts = [averagingToy(), averagingToy()];
   const { outcome } = await runToys(() => bus.connect(), whole, toyPlan({ ...changes, run: "whole" }));
@@ -186,7 +186,7 @@ Deno.test("a run that goes on with the same members ends as if it had not stoppe
   assert.deepEqual(await others[0].hashes(), await others[1].hashes());
 });
 
-Deno.test("every member copies its moments for a checkpoint; one that can't write them is told of", async () => {
+Deno.test("every member copies its moments for a checkpoint; one that can't write them is reported", async () => {
   using bus = new MemoryBus();
   const replicas = [averagingToy(), averagingToy(), averagingToy()];
   toyOf(replicas[2]).saveOwn = () => Promise.reject(new Error("no space"));
@@ -203,8 +203,8 @@ Deno.test("every member copies its moments for a checkpoint; one that can't writ
   assert.deepEqual(told[0], { kind: "unkept", member: "worker-2", step: 5, error: "no space" });
 });
 
-Deno.test("a bad number in anybody's local steps skips the round for all, moments and all", async () => {
-  const averaging = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
+Deno.test("a bad number in any member's local steps skips the round for all, moments and all", async () => {
+  const diloco = { localSteps: 3, warmupSteps: 0, outer: DILOCO };
   const bad: ToyOptions = {
     alter: ({ gradient }, step, microBatch) => {
       if (step === 5 && microBatch === 6) gradient[7] = NaN;
@@ -214,7 +214,7 @@ Deno.test("a bad number in anybody's local steps skips the round for all, moment
   const replicas = [averagingToy(bad), averagingToy(bad)];
   const { events } = await runToys(() => bus.connect(), replicas, {
     ...plan,
-    averaging,
+    diloco,
     steps: 9,
     startWorkers: 2,
   });
@@ -226,7 +226,7 @@ Deno.test("a bad number in anybody's local steps skips the round for all, moment
   assert.equal(toyOf(replicas[1]).updates, 6, "the local steps of the skipped round left nothing");
 });
 
-Deno.test("who joins takes over the run's state and its donor's moments, and computes from the next round on", async () => {
+Deno.test("a newcomer gets the run's state and its donor's moments, and computes from the next round on", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, { ...plan, steps: 60, startWorkers: 2 });
   const stays = averagingToy(run.patient),

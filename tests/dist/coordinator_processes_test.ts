@@ -25,7 +25,7 @@ const plan = toyPlan({
   evaluation: { every: 3, microBatches: 5 },
   saveEvery: 3,
   heartbeatSeconds: 0.2,
-  patienceSeconds: 30, // nobody is lost on a busy machine
+  patienceSeconds: 30, // no member is lost on a busy machine
   silenceSeconds: 60,
   partBytes: 256 * 1024,
 });

@@ -38,7 +38,7 @@ async function assertSame(run: ElasticRun, replicas: ToyReplica[]): Promise<void
   }
 }
 
-Deno.test("a worker that joins at step 5 takes over the state, computes, and changes nothing in the result", async () => {
+Deno.test("a worker that joins at step 5 gets the state, computes, and changes nothing in the result", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan());
   const replicas = [new ToyReplica(run.patient), new ToyReplica(run.patient)];
@@ -99,7 +99,7 @@ Deno.test("workers join while messages are lost, doubled, delayed and damaged", 
   }
 });
 
-Deno.test("a donor that dies while its state is taken over is replaced", async () => {
+Deno.test("a donor that dies during the state transfer is replaced", async () => {
   using bus = new MemoryBus();
   const size = 500_000; // 16 parts of two vectors
   const run = new ElasticRun(
@@ -119,7 +119,7 @@ Deno.test("a donor that dies while its state is taken over is replaced", async (
   await assertSame(run, [replicas["ab".indexOf(survivor)], replicas[2]]);
 });
 
-Deno.test("who comes back with the current step and state needs no transfer", async () => {
+Deno.test("a worker that comes back with the current step and state needs no transfer", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 2, minWorkers: 2, steps: 10 }));
   const replicas = [new ToyReplica(slow()), new ToyReplica(slow())];
@@ -138,7 +138,7 @@ Deno.test("who comes back with the current step and state needs no transfer", as
   assert.equal((await run.outcome).stateBytes, 0);
 });
 
-Deno.test("below minWorkers a run says what it waits for, and goes on when they are there", async () => {
+Deno.test("below minWorkers a run says what it waits for, and continues when they are there", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 3, minWorkers: 2, steps: 8 }));
   const replicas = Array.from({ length: 4 }, () => new ToyReplica(run.patient));
@@ -180,7 +180,7 @@ Deno.test("two members are lost in one step, the second while it computes for th
   assert.match((await workers[1].done)!.message, /fails at [45]/);
 });
 
-Deno.test("a worker that differs is refused by name in the middle of a run, too", async () => {
+Deno.test("a worker that differs is rejected with the field that differs in the middle of a run, too", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan());
   const replica = new ToyReplica(slow());
@@ -201,7 +201,7 @@ Deno.test("a worker that differs is refused by name in the middle of a run, too"
   await assertSame(run, [replica]);
 });
 
-Deno.test("when all who had the state are gone, the run says so, and that a checkpoint has it", async () => {
+Deno.test("when all workers with the state are lost, the run says so, and that it can be resumed", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ silenceSeconds: 1 }));
   const only = await run.start("only", new ToyReplica(slow()));
@@ -213,11 +213,11 @@ Deno.test("when all who had the state are gone, the run says so, and that a chec
   await run.start("new", new ToyReplica());
   await assert.rejects(
     run.outcome,
-    /all workers that had the state of step \d+ are gone; the run can go on from its newest checkpoint/,
+    /all workers with the state of step \d+ are lost; the run can be resumed from its newest checkpoint/,
   );
 });
 
-Deno.test("a flipped bit in one replica is found at the next comparison and mended from the majority", async () => {
+Deno.test("a flipped bit in one replica is found at the next comparison and restored from the majority", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, longPlan({ startWorkers: 3, hashEvery: 4 }));
   const replicas = Array.from({ length: 3 }, () => new ToyReplica(slow()));

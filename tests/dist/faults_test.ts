@@ -42,7 +42,7 @@ Deno.test("a run gives the same bits when messages are lost, doubled, delayed an
   assert.ok(dropped.damaged > 0 && dropped.stale > 0, JSON.stringify(dropped));
 });
 
-Deno.test("a vector larger than the window passes through it, and no more than the window is ever on its way", async () => {
+Deno.test("a vector larger than the window passes through it, and no more than the window is ever in flight", async () => {
   const size = 1_500_000; // 6 MB, in a window of 1 MiB
   const plan = toyPlan({ steps: 2, microBatches: 4, windowBytes: 1024 * 1024, partBytes: 256 * 1024 });
   const expected = await runSingle(new ToyReplica({ size }), plan);
@@ -94,7 +94,7 @@ Deno.test("a worker that fails while it applies a commit takes nothing from the 
   assert.equal(outcome.paramsHash, (await runSingle(new ToyReplica(), plan)).paramsHash);
 });
 
-Deno.test("a worker that dies without a word is noticed within seconds, and the run goes on without it", async () => {
+Deno.test("a worker that dies silently is noticed within seconds, and the run continues without it", async () => {
   using bus = new MemoryBus();
   const ends = [bus.connect(), bus.connect(), bus.connect()];
   const hanging = new ToyReplica({
@@ -123,7 +123,7 @@ Deno.test("a worker that dies without a word is noticed within seconds, and the 
   assert.match(left!.error!, /its connection has ended, its process is probably dead; it was last seen/);
 });
 
-Deno.test("while the bus is away nobody counts as silent; when it is back, the open step goes on", async () => {
+Deno.test("while the bus is unreachable no member counts as silent; when it is back, the open step continues", async () => {
   using bus = new MemoryBus();
   const plan = toyPlan({ steps: 20, startWorkers: 2, patienceSeconds: 0.5, silenceSeconds: 30 });
   let wasAway = false;
@@ -138,24 +138,24 @@ Deno.test("while the bus is away nobody counts as silent; when it is back, the o
   assert.deepEqual(events.filter((event) => event.kind === "left" && event.error), []);
   const reasons = events.flatMap((event) => event.kind === "waiting" ? [event.reason] : []);
   assert.deepEqual(reasons.slice(-2), [
-    "waiting for the NATS server to be there again",
+    "waiting for the NATS server to be reachable again",
     "connected to the NATS server again",
   ]);
   const waited = events.find((event) => event.kind === "step" && event.committed.step === 11);
   assert.ok(waited?.kind === "step" && waited.committed.seconds > 1, "it was away in mid-step");
 });
 
-Deno.test("nobody coordinates: a worker says so at once", async () => {
+Deno.test("without a coordinator a worker says so at once", async () => {
   using bus = new MemoryBus();
   const started = performance.now();
   await assert.rejects(
     fetchRun(bus.connect(), "toy", "worker-0"),
-    /nobody coordinates a run "toy" on this server/,
+    /no coordinator serves a run "toy" on this server/,
   );
   assert.ok(performance.now() - started < 5000, "it does not ask again, for 13 s");
 });
 
-Deno.test("a worker gets the configuration of the run, and a coordinator of the same run is refused", async () => {
+Deno.test("a worker gets the configuration of the run, and a second coordinator of the same run is refused", async () => {
   using bus = new MemoryBus();
   const abort = new AbortController();
   const coordination = coordinate(bus.connect(), toyPlan(), { signal: abort.signal });
@@ -172,7 +172,7 @@ Deno.test("a worker gets the configuration of the run, and a coordinator of the 
   assert.ok((await coordination).interrupted);
 });
 
-Deno.test("a refusal that may pass is told from one that would come again", async () => {
+Deno.test("a temporary rejection is distinguished from a permanent one", async () => {
   using bus = new MemoryBus();
   const abort = new AbortController();
   const coordination = coordinate(bus.connect(), toyPlan({ startStep: 2 }), { signal: abort.signal });
@@ -197,7 +197,7 @@ Deno.test("a refusal that may pass is told from one that would come again", asyn
   await coordination;
 });
 
-Deno.test("a worker that differs is refused by name, and the run goes on without it", async () => {
+Deno.test("a worker that differs is rejected with the field that differs, and the run continues without it", async () => {
   using bus = new MemoryBus();
   const plan = toyPlan({ minWorkers: 2, steps: 1 });
   const coordination = coordinate(bus.connect(), plan);
@@ -214,7 +214,7 @@ Deno.test("a worker that differs is refused by name, and the run goes on without
   await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(
     join(new ToyReplica({ seed: 2, identity: { numericsFingerprint: "toy on a GPU" } }), "odd"),
-    /does not admit odd:\n {2}numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
+    /rejected odd at join:\n {2}numerics: the run has toy, float32, 1 thread, you have toy on a GPU/,
   );
   await assert.rejects(join(new ToyReplica({ seed: 2 }), "odd"), /hash of the state at step 0/);
   await Promise.all([join(new ToyReplica(), "second"), first]);
@@ -297,7 +297,7 @@ Deno.test("replicas that drift apart fail the run at its end", async () => {
   );
 });
 
-Deno.test("messages of strangers, and of members that are none, change nothing", async () => {
+Deno.test("messages of unknown senders, and of workers that are not members, change nothing", async () => {
   using bus = new MemoryBus();
   const expected = await runSingle(new ToyReplica(), toyPlan());
   const stranger = bus.connect();

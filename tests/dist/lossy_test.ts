@@ -40,8 +40,8 @@ async function trainOnPaper(
     const norm = normOf(blockSquares(gradient));
     const apply = !bad && Number.isFinite(norm);
     await replica.apply(gradient, { step, apply, norm, tokens });
-    worker.settle(apply);
-    coordinator.settle(apply);
+    worker.endStep(apply);
+    coordinator.endStep(apply);
   }
 }
 
@@ -76,7 +76,7 @@ Deno.test("a lossy run is the arithmetic on paper, skipped steps and all, whatev
   assert.equal(results.size, 2, "each way to round gives other parameters");
 });
 
-Deno.test("with a lossy codec all replicas are equal, near the exact ones, and fewer bytes travel", async () => {
+Deno.test("with a lossy codec all replicas are equal, near the exact ones, and fewer bytes are sent", async () => {
   const exact = new ToyReplica({ size: SIZE });
   await runSingle(exact, plan);
   for (const codec of LOSSY) {

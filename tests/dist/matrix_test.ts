@@ -82,7 +82,7 @@ function isWhole({ computed }: CommittedStep): boolean {
   return Object.values(computed).flat().sort().join() === "0,1,2,3,4,5,6,7";
 }
 
-Deno.test("wherever and however a worker is lost, the run goes on and ends with the bits of a single process", async () => {
+Deno.test("wherever and however a worker is lost, the run continues and ends with the bits of a single process", async () => {
   const { paramsHash } = await runSingle(new ToyReplica({ size: SIZE }), plan);
   await using server = await startNatsServer();
   const cases = [2, 4].flatMap((count) =>

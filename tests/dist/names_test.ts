@@ -1,4 +1,4 @@
-/** Who may be called what: names are looked up in records, and the coordinator's is taken. @module */
+/** Names of processes: they are keys of records, and the coordinator's is reserved. @module */
 
 import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
@@ -14,7 +14,7 @@ function sayAs(end: Transport, name: string, kind: Kind & ("join" | "reducer")):
   const stand = "x".repeat(name.length);
   const fields = { run: "toy", sender: stand };
   const bytes = kind === "reducer"
-    ? encodeControl({ ...fields, kind }, { owing: {}, malformedOrders: 0 })
+    ? encodeControl({ ...fields, kind }, { blockedSeconds: {}, malformedOrders: 0 })
     : encodeControl({ ...fields, kind: "join" }, {
       nonce: name,
       id: RUN_ID,
@@ -28,7 +28,7 @@ function sayAs(end: Transport, name: string, kind: Kind & ("join" | "reducer")):
   end.publish(subjects.from("toy", name), bytes);
 }
 
-Deno.test("who is called like the coordinator, or like what every object has, is nobody; the run goes on", async () => {
+Deno.test("a process named like the coordinator, or like a property of every object, is ignored; the run continues", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, toyPlan({ startWorkers: 1, steps: 6 }));
   const worker = await run.start("w", new ToyReplica({ beforeGradient: () => pause(2) }));

@@ -1,4 +1,4 @@
-/** The server is away for longer than anybody's silence is borne, over a bus in memory: nobody is lost, nothing is. @module */
+/** An outage of the server longer than the silence allowed, over a bus in memory: no member is lost, and no work. @module */
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
@@ -50,7 +50,7 @@ async function assertForgiven(
   assert.equal(outcome.paramsHash, (await runSingle(new ToyReplica(), plan)).paramsHash);
   assert.deepEqual(events.filter((event) => event.kind === "left" && event.error), []);
   assert.deepEqual(workers, [undefined, undefined]);
-  assert.ok(!told.some(({ event }) => event.kind === "out"), "nobody had to join again");
+  assert.ok(!told.some(({ event }) => event.kind === "out"), "no worker had to join again");
   const cutOffs = told.flatMap(({ event }) => event.kind === "cut off" ? [event.isCutOff] : []);
   assert.ok(cutOffs.includes(true) && cutOffs.includes(false), "it is told");
 }
@@ -83,7 +83,7 @@ Deno.test("so are all workers, and so is the coordinator", async () => {
 });
 
 Deno.test("rounds of local steps outlive it, too", async () => {
-  const plan = planOf({ averaging: { localSteps: 4, warmupSteps: 4, outer: DILOCO } });
+  const plan = planOf({ diloco: { localSteps: 4, warmupSteps: 4, outer: DILOCO } });
   const train = async (strike: (bus: MemoryBus) => void) => {
     using bus = new MemoryBus();
     let isDue = true;
@@ -124,10 +124,10 @@ Deno.test("reducers outlive it", async () => {
   assert.deepEqual(lost, []);
 });
 
-Deno.test("a state that was on its way to a newcomer goes on from where it was", async () => {
+Deno.test("a state that was in flight to a newcomer continues from where it was", async () => {
   using bus = new MemoryBus();
   const size = 500_000, small = { partBytes: 256 * 1024, windowBytes: 256 * 1024 };
-  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 60, ...small }));
+  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 30, ...small }));
   const replicas = [0, 1].map(() => new ToyReplica({ size, ...run.patient }));
   await run.start("first", replicas[0]);
   await run.step(2);
@@ -137,7 +137,7 @@ Deno.test("a state that was on its way to a newcomer goes on from where it was",
   await pause(OUTAGE);
   bus.cutOff(late.end);
   bus.isAway = false;
-  await pause(500); // the donor is there again, and goes on
+  await pause(500); // the donor is connected again, and continues
   bus.cutOff(late.end, false);
   await run.joined("late");
   const outcome = await run.outcome;
@@ -157,7 +157,7 @@ Deno.test("who is about to join while the server is away waits, and also for a c
   await pause(500);
   bus.cutOff(coordinators);
   bus.isAway = false;
-  await pause(500); // nobody coordinates the run now, as far as the server can tell
+  await pause(500); // no coordinator serves the run now, as far as the server can tell
   bus.cutOff(coordinators, false);
   assert.equal((await asked).configHash, planOf().configHash);
 

@@ -77,7 +77,7 @@ Deno.test("reducers that are killed in the middle of a step are replaced in it, 
   assert.deepEqual(events.filter(({ kind }) => kind === "left"), []);
 });
 
-Deno.test("a reducer that is frozen is replaced; it wakes up, is not listened to, and averages again from a later step on", async () => {
+Deno.test("a reducer that is frozen is replaced; it wakes up, is ignored, and reduces again from a later step on", async () => {
   const { outcome, events, ends } = await run(
     [{ reducer: "x" }, { reducer: "y", fault: { step: 2, at: "second mean", way: "SIGSTOP" } }],
     workers,

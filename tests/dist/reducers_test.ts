@@ -1,8 +1,8 @@
-/** Who averages which parts: on paper, and with toys in this process. @module */
+/** Which reducer has which parts: on paper, and with toys in this process. @module */
 
 import assert from "node:assert/strict";
 import { runReducer } from "../../src/dist/reducer.ts";
-import { isAveraging, workOf } from "../../src/dist/steps/reducer_set.ts";
+import { isReducing, workOf } from "../../src/dist/steps/reducer_set.ts";
 import type { CoordinationPlan, DistEvent } from "../../src/dist/replica/plan.ts";
 import { normOf } from "../../src/dist/vectors/sums.ts";
 import { runSingle } from "../../src/dist/single.ts";
@@ -31,8 +31,8 @@ function begunWith(reducers: string[], changes: Partial<CoordinationPlan> = {}):
   return paper;
 }
 
-function beat(paper: Paper, reducer: string, owing: Record<string, number> = {}) {
-  return paper.do({ kind: "reducer", reducer, term: 1, owing });
+function beat(paper: Paper, reducer: string, blocked: Record<string, number> = {}) {
+  return paper.do({ kind: "reducer", reducer, term: 1, blockedSeconds: blocked });
 }
 
 function offerAll(paper: Paper): void {
@@ -46,9 +46,9 @@ function report(paper: Paper, reducer: string, squares: [number, number[]][], la
   return paper.do({ kind: "reduced", reducer, generation, squares, traffic });
 }
 
-/** Who averages the open step. */
+/** The reducers of the open step. */
 function owners({ state: { stage } }: Paper): readonly string[] {
-  assert.ok(stage.kind === "computing" || stage.kind === "averaging");
+  assert.ok(stage.kind === "computing" || stage.kind === "reducing");
   return stage.owners;
 }
 
@@ -58,22 +58,22 @@ function told(paper: Paper): DistEvent[] {
     .filter(({ kind }) => kind.startsWith("reducer") || kind.startsWith("residuals"));
 }
 
-Deno.test("the parts of a vector are dealt out to those who average, each once", () => {
+Deno.test("the parts of a vector are assigned to the reducers, each once", () => {
   assert.deepEqual(partsOf(["x", "y"], "x", 5), [0, 2, 4]);
   assert.deepEqual(partsOf(["x", "y"], "y", 5), [1, 3]);
   assert.deepEqual(partsOf(["x", "y", "x"], "x", 5), [0, 2, 3]);
   assert.deepEqual(partsOf(["x", "y", "z"], "z", 2), []);
 });
 
-Deno.test("a step is committed when all who average are done, with the norm over the parts in order", () => {
+Deno.test("a step is committed when all reducers are done, with the norm over the parts in order", () => {
   const paper = begunWith(["x", "y"]);
   offerAll(paper);
-  assert.ok(isAveraging(paper.state, "x") && !isAveraging(paper.state, "coordinator"));
+  assert.ok(isReducing(paper.state, "x") && !isReducing(paper.state, "coordinator"));
   assert.deepEqual(workOf(paper.state)?.owners, ["x", "y"]);
   report(paper, "y", [[1, [0.1, 1e17]], [3, [1e-3]]]);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   report(paper, "y", [[1, [0.1, 1e17]], [3, [1e-3]]]);
-  assert.equal(paper.stage, "averaging", "the same report twice is one");
+  assert.equal(paper.stage, "reducing", "the same report twice is one");
   report(paper, "x", [[2, [3.3]], [0, [0.2]]]);
   const { stage } = paper.state;
   assert.equal(stage.kind === "committing" && stage.commit.norm, normOf([0.2, 0.1, 1e17, 3.3, 1e-3]));
@@ -85,12 +85,12 @@ Deno.test("a reducer that is lost leaves its parts to the others in the same ste
   report(paper, "x", [[0, [1]]]);
   const { generation } = paper.state;
   const actions = paper.do({ kind: "leave", member: "z", error: "killed" });
-  assert.ok(actions.some((action) => action.do === "average"));
+  assert.ok(actions.some((action) => action.do === "reduce"));
   assert.equal(paper.state.generation, generation + 1, "what it still sends is not taken");
   assert.deepEqual(owners(paper), ["x", "y", "x"]);
-  assert.ok(isAveraging(paper.state, "x"), "it was done, and has more to do now");
+  assert.ok(isReducing(paper.state, "x"), "it was done, and has more to do now");
   report(paper, "x", [[0, [1]]], 1);
-  assert.ok(isAveraging(paper.state, "x"), "it said so before it knew");
+  assert.ok(isReducing(paper.state, "x"), "it said so before it knew");
   paper.do({ kind: "leave", member: "x" });
   assert.deepEqual(owners(paper), ["y", "y", "y"]);
   paper.do({ kind: "leave", member: "y" });
@@ -111,13 +111,13 @@ Deno.test("what a lost reducer had finished is not done again; members that are 
   assert.equal(paper.stage, "computing", "reducers may lack parts of its sums");
   paper.offer("a", 2, 4);
   assert.deepEqual(owners(paper), ["x", "y"]);
-  assert.ok(!isAveraging(paper.state, "x"));
+  assert.ok(!isReducing(paper.state, "x"));
   report(paper, "y", [[1, [5]]]);
   const { stage } = paper.state;
   assert.equal(stage.kind === "committing" && stage.commit.norm, 3);
 });
 
-Deno.test("a run that has ended is over when its reducers know it, too", () => {
+Deno.test("a run that has ended is closed when its reducers know it, too", () => {
   const paper = begunWith(["x"]);
   paper.do({ kind: "failed", error: "the coordinator has failed" });
   paper.do({ kind: "leave", member: "a" });
@@ -126,7 +126,7 @@ Deno.test("a run that has ended is over when its reducers know it, too", () => {
   assert.deepEqual(paper.do({ kind: "leave", member: "x" }), [{ do: "end" }]);
 });
 
-Deno.test("a reducer that is silent or whose place is empty is lost; one that comes averages from the next step on", () => {
+Deno.test("a reducer that is silent or whose place is empty is lost; one that comes reduces from the next step on", () => {
   const paper = begunWith(["x", "y"], { patienceSeconds: 1, silenceSeconds: 10 });
   offerAll(paper);
   paper.now = 8.5;
@@ -141,13 +141,17 @@ Deno.test("a reducer that is silent or whose place is empty is lost; one that co
   paper.do({ kind: "tick" });
   assert.deepEqual(owners(paper), ["coordinator", "coordinator"]);
   beat(paper, "x");
-  assert.equal(paper.state.reducers.get("x")?.since, paper.state.generation, "what it had in hand is void");
+  assert.equal(
+    paper.state.reducers.get("x")?.joinedGeneration,
+    paper.state.generation,
+    "what it had in hand is void",
+  );
   assert.deepEqual(owners(paper), ["coordinator", "coordinator"]);
   paper.averaged();
   paper.beat(1);
   assert.deepEqual(owners(paper), ["x"]);
   assert.deepEqual(told(paper).slice(2), [
-    { kind: "reducerLeft", reducer: "x", reducers: 1, error: "nothing was heard of it for 1 s" },
+    { kind: "reducerLeft", reducer: "x", reducers: 1, error: "no heartbeat came from it for 1 s" },
     {
       kind: "reducerLeft",
       reducer: "y",
@@ -162,7 +166,7 @@ Deno.test("a member that keeps a reducer waiting for too long is lost", () => {
   const paper = begunWith(["x"], { patienceSeconds: 1 });
   offerAll(paper);
   paper.now = 20;
-  paper.do({ kind: "deaf", isCutOff: false }); // nobody was silent
+  paper.do({ kind: "deaf", isCutOff: false }); // no member was silent
   paper.now = 400;
   beat(paper, "x", { b: 375 });
   paper.beat(0);
@@ -170,14 +174,14 @@ Deno.test("a member that keeps a reducer waiting for too long is lost", () => {
   assert.deepEqual([...paper.state.members.keys()], ["a"]);
 });
 
-Deno.test("a reducer that lives and does not get on is lost, and not those who seem to keep it waiting", () => {
-  const stuck = (owing: Record<string, number>) => {
+Deno.test("a reducer that is alive and stalled is lost, and not the members that seem to keep it waiting", () => {
+  const stuck = (blocked: Record<string, number>) => {
     const paper = begunWith(["x", "y"], { patienceSeconds: 1 });
     beat(paper, "x"); // nothing to be done yet
     paper.now = 50;
     offerAll(paper);
-    for (paper.now = 60; paper.now < 400; paper.now += 10) beat(paper, "x", owing);
-    beat(paper, "x", owing);
+    for (paper.now = 60; paper.now < 400; paper.now += 10) beat(paper, "x", blocked);
+    beat(paper, "x", blocked);
     beat(paper, "y", { a: 1 });
     paper.beat(0);
     paper.do({ kind: "tick" });
@@ -188,12 +192,12 @@ Deno.test("a reducer that lives and does not get on is lost, and not those who s
   };
   assert.deepEqual(stuck({}), [
     "x",
-    "it has not finished for 100 s though nobody keeps it waiting",
+    "it has not finished for 100 s though no member keeps it waiting",
     "a",
     "b",
   ]);
   assert.deepEqual(stuck({ a: 350, b: 340 }), [
-    ...["x", "nothing that members send has reached it for 100 s"],
+    ...["x", "no message from a member has reached it for 100 s"],
     ...["a", "b"],
   ]);
   assert.deepEqual(stuck({ a: 10, b: 340 }), ["a"], "what a sends reaches it");
@@ -212,7 +216,7 @@ Deno.test("a reducer that lives and does not get on is lost, and not those who s
   assert.deepEqual([...quick.state.reducers.keys()], ["x"], "no step took long");
 });
 
-Deno.test("with error feedback it is told whose residuals are lost, and candidates begin anew where bytes could differ", () => {
+Deno.test("with error feedback dropped residuals are reported, and candidates restart where bytes could differ", () => {
   const paper = begunWith(["x", "y"], { codec: "int8", evaluation: { every: 0, microBatches: 0 } });
   offerAll(paper);
   paper.join("c", {}, 0);
@@ -231,7 +235,7 @@ Deno.test("with error feedback it is told whose residuals are lost, and candidat
   paper.do({ kind: "pinned", member: "b", step: 2 });
   assert.deepEqual(told(paper).filter(({ kind }) => kind === "residualsDropped"), [
     { kind: "residualsDropped", holder: "y", reason: "it left" },
-    { kind: "residualsDropped", holder: "the mean", reason: "its parts are shared out among x, z" },
+    { kind: "residualsDropped", holder: "the mean", reason: "its parts are assigned to x, z" },
   ]);
 });
 
@@ -286,7 +290,7 @@ Deno.test("int8 with its residuals gives the same bits with one and with three r
   assert.deepEqual(three.norms, one.norms);
 });
 
-Deno.test("another coordinator takes over: reducers average for it, too", async () => {
+Deno.test("after a failover reducers work for the new coordinator, too", async () => {
   const toys = [0, 1].map(() => new ToyReplica({ size: SIZE }));
   const longer = { ...plan, steps: 8, startWorkers: 2, minWorkers: 2 };
   const { paramsHash } = await runSingle(new ToyReplica({ size: SIZE }), longer);

@@ -74,7 +74,7 @@ Deno.test("sums of the open step that the workers still have are offered again, 
   assert.equal(replicas.flatMap(({ computed }) => computed).length, STEPS * 8);
 });
 
-/** Loses the commit of a step on its way to all but the first who gets it. */
+/** Loses the commit of a step for all but the first worker that gets it. */
 function onlyFirst(step: number): Weather {
   let count = 0;
   return (data) => {
@@ -84,7 +84,7 @@ function onlyFirst(step: number): Weather {
   };
 }
 
-Deno.test("a commit that one member only has seen is final: the others take its state over", async () => {
+Deno.test("a commit that one member only has seen is final: the others get its state", async () => {
   using bus = new MemoryBus(onlyFirst(4));
   const replicas = toys();
   const run = await runWithRestarts(bus, replicas, patientPlan, [{ point: "after-commit", step: 4 }]);
@@ -224,7 +224,7 @@ Deno.test("workers whose coordinator does not come back say so, and end after th
   assert.equal(events.filter(({ kind }) => kind === "alone").length, 1);
 });
 
-Deno.test("a second coordinator is turned away, whether the first one answers or is only slow", async () => {
+Deno.test("a second coordinator is refused, whether the first one answers or is only slow", async () => {
   using bus = new MemoryBus();
   const first = bus.connect();
   first.subscribe(subjects.from("toy", "*"), () => {}); // hears, and does not answer

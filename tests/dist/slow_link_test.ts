@@ -73,7 +73,7 @@ Deno.test("a run over 100 Mbit/s and 40 ms ends with the bits of a single proces
   assert.equal(outcome.paramsHash, expected.paramsHash);
 });
 
-Deno.test("connections that are cut in mid-step are made again: same bits, and nobody is lost", async () => {
+Deno.test("connections that are cut in mid-step are made again: same bits, and no member is lost", async () => {
   await using server = await startNatsServer();
   await using link = new SlowLink(server.url, SLOW);
   const events: DistEvent[] = [];

@@ -24,7 +24,7 @@ Deno.test("over 100 Mbit/s and 40 ms four workers keep their links full, or that
   }
 });
 
-Deno.test("over 10 Mbit/s a window is on its way for 13 s, and still nothing is sent twice", () => {
+Deno.test("over 10 Mbit/s a window is in flight for 13 s, and still nothing is sent twice", () => {
   const link = { ...SLOW, bytesPerSecond: 1.25e6 };
   for (const isFar of [false, true]) {
     const { seconds, least, repeated } = average({ ...usual, values: 6_000_000, link, isFar });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { tf } from "../../src/tensorflow/mod.ts";
 import { FLASH, FLASHTransformer, GAU } from "../../src/model/mod.ts";
-import { applyStep, stepScalars } from "../../src/model/optimizer.ts";
+import { applyStep, stepScalars } from "../../src/model/optimizer/optimizer.ts";
 import { resolveTransformer } from "../../src/model/options.ts";
 import { fromStateDict } from "../../src/model/state_dict.ts";
 import { gradStep, transformerModel } from "../../src/model/training.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FLASHTransformer } from "../../src/model/mod.ts";
 import { resolveTransformer } from "../../src/model/options.ts";
-import { applyStep, type OptimizerState, stepScalars } from "../../src/model/optimizer.ts";
+import { applyStep, type OptimizerState, stepScalars } from "../../src/model/optimizer/optimizer.ts";
 import { initialParameters } from "../../src/model/parameters.ts";
 import { evalStep, gradStep, type TransformerModel, transformerModel } from "../../src/model/training.ts";
 import { normalArray } from "../../src/prng.ts";

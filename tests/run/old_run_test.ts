@@ -14,10 +14,26 @@ for (const workers of [0, 2]) {
     const { code, stderr } = await start("train", ...args, `--workers=${workers}`).ended;
     assert.equal(code, 0, stderr);
     assert.match(stderr, /dist\.rounding: dropped, since int8 always rounds to nearest/);
+    assert.doesNotMatch(await Deno.readTextFile(`${place.run("run")}/config.yaml`), /rounding/);
     const summary = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
     assert.equal(summary.paramsHash, AFTER_STEP_8);
   });
 }
+
+Deno.test("a run folder of flashmob 0.1 that was rounded stochastically is refused, and stays as it is", async () => {
+  await using place = await Workplace.open();
+  const config = `${place.run("run")}/config.yaml`;
+  await new Deno.Command("cp", { args: ["-r", `${FIXTURE}/run`, place.run("run")] }).output();
+  const text = (await Deno.readTextFile(config)).replace("rounding: nearest", "rounding: stochastic");
+  await Deno.writeTextFile(config, text);
+  const { code, stderr } = await start("train", "--resume", place.run("run")).ended;
+  assert.equal(code, 2, stderr);
+  assert.match(
+    stderr,
+    /dist\.rounding: found "stochastic", but it was removed: .*; delete it to continue without it/,
+  );
+  assert.equal(await Deno.readTextFile(config), text);
+});
 
 Deno.test("text is generated from a run folder of flashmob 0.1", async () => {
   const { code, stdout, stderr } = await start(

@@ -72,7 +72,7 @@ Deno.test("what TensorFlow refuses is a TensorFlowError with the operation, its 
   assert.throws(() => binding.executeOp("NoSuchOperation", [], [], 1), /^TensorFlowError: NoSuchOperation: /);
 });
 
-Deno.test("an attribute that no kernel has is refused by name", () => {
+Deno.test("an attribute that no kernel has is rejected with its name", () => {
   const attribute = { name: "T", type: AttributeType.type, value: "float" };
   assert.throws(
     () => binding.executeOp("Relu", [attribute], [], 1),

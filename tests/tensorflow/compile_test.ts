@@ -325,7 +325,7 @@ function slow(x: tf.Tensor): tf.Tensor {
   return x;
 }
 
-Deno.test("timers go on while a function runs, and several calls may be under way, with other operations between", async () => {
+Deno.test("timers continue while a function runs, and several calls may be under way, with other operations between", async () => {
   const fn = compile(slow);
   const x = values([700, 700]);
   const expected = (await fn(x)).dataSync();

@@ -62,7 +62,7 @@ Deno.test("compiled, a result lies where its donated input lay", async () => {
   double.dispose();
 });
 
-Deno.test("what somebody else holds of a donated input stays as it was", async () => {
+Deno.test("another holder of a donated input keeps its values", async () => {
   const double = compile((x: tf.Tensor) => tf.mul(x, 2), { donate: [0] });
   (await double(tf.ones([1000]))).dispose();
   const x = tf.fill([1000], 3), kept = x.clone();

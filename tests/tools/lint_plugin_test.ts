@@ -3,15 +3,32 @@ import plugin, { forbiddenImport } from "../../tools/lint_plugin.ts";
 
 Deno.test("the lint plugin keeps the folders apart", () => {
   assert.equal(
-    forbiddenImport("/x/src/model/gau.ts", "../dist/tree.ts"),
-    "src/model/ must not know src/dist/",
+    forbiddenImport("/x/src/model/gau.ts", "../data/text.ts"),
+    "src/model/ may import src/tensorflow/, and not src/data/",
   );
   assert.equal(
-    forbiddenImport("/x/src/dist/worker.ts", "../tensorflow/mod.ts"),
-    "src/dist/ must not know src/tensorflow/",
+    forbiddenImport("/x/src/dist/vectors/tree.ts", "../replica/plan.ts"),
+    "src/dist/vectors/ may import nothing, and not src/dist/replica/",
   );
-  assert.equal(forbiddenImport("/x/src/train.ts", "./dist/worker.ts"), undefined);
-  assert.equal(forbiddenImport("/x/src/dist/worker.ts", "./tree.ts"), undefined);
+  assert.equal(
+    forbiddenImport("/x/src/dist/replica/plan.ts", "../protocol/frames.ts"),
+    "src/dist/replica/ may import src/dist/vectors/, and not src/dist/protocol/",
+  );
+  assert.equal(forbiddenImport("/x/src/dist/protocol/frames.ts", "../replica/plan.ts"), undefined);
+  assert.equal(forbiddenImport("/x/src/dist/worker.ts", "./worker/join.ts"), undefined);
+  assert.equal(forbiddenImport("/x/src/model/gau.ts", "../errors.ts"), undefined);
+});
+
+Deno.test("the lint plugin lets src/dist/ be imported by its mod.ts alone", () => {
+  assert.equal(
+    forbiddenImport("/x/src/run/train.ts", "../dist/worker.ts"),
+    "nobody imports past src/dist/mod.ts",
+  );
+  assert.equal(forbiddenImport("/x/src/run/train.ts", "../dist/mod.ts"), undefined);
+  assert.equal(
+    forbiddenImport("/x/src/model/gau.ts", "../dist/mod.ts"),
+    "src/model/ may import src/tensorflow/, and not src/dist/",
+  );
 });
 
 Deno.test("the lint plugin gives each package to one place", () => {

@@ -125,7 +125,7 @@ for (
   });
 }
 
-Deno.test("what a file says can't be overridden, and what nobody says is asked for by name", async () => {
+Deno.test("what a file says can't be overridden, and what is missing is asked for, with its name", async () => {
   await using place = await Workplace.open();
   await initBackend();
   const source = `${place.folder}/state.safetensors`, out = place.run("run");
@@ -210,7 +210,7 @@ Deno.test("a resumed run computes with the positions of its checkpoint", async (
   assert.notEqual(losses[0], losses[1]);
 });
 
-Deno.test("who takes over the state of an imported run computes with its positions", async () => {
+Deno.test("a member restored from an imported run's state computes with its positions", async () => {
   await using place = await Workplace.open();
   await initBackend();
   const source = `${place.folder}/state.safetensors`;
@@ -246,7 +246,7 @@ Deno.test("names may begin with net., as in FLASH-pytorch's training wrapper", a
   assert.equal(await newestCheckpoint(`${place.run("wrapped")}/checkpoints`, assert.fail), 1);
 });
 
-Deno.test("what can't be converted is refused by name, and nothing is overwritten", async () => {
+Deno.test("what can't be converted is rejected, with its name, and nothing is overwritten", async () => {
   await using place = await Workplace.open();
   await initBackend();
   const source = `${place.folder}/state.safetensors`;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { generateSamples } from "../../src/model/generation.ts";
+import { generateSamples } from "../../src/model/generation/generate.ts";
 import { byteLines, generateText } from "../../src/trained/text.ts";
 import { onBackend } from "../model/backends.ts";
 import { smallTransformer } from "../model/models.ts";
@@ -33,7 +33,7 @@ Deno.test("bytes that are no UTF-8 stay what they are, characters cut between tw
 
 onBackend(
   "tensorflow",
-  "a text goes on from the bytes of its prompt, with the bytes that the model gives",
+  "a text continues from the bytes of its prompt, with the bytes that the model gives",
   async () => {
     const model = smallTransformer({ numTokens: 300 });
     const options = { tokens: 40, seed: 3, temperature: 3 };
@@ -47,7 +47,7 @@ onBackend(
   },
 );
 
-onBackend("tensorflow", "an empty prompt goes on as after a newline", async () => {
+onBackend("tensorflow", "an empty prompt continues as after a newline", async () => {
   const model = smallTransformer({ numTokens: 256 });
   const read = (prompt: string) =>
     Array.fromAsync(generateText(model, bytesOf(prompt), 1, { tokens: 12, seed: 3 }));

@@ -1,37 +1,37 @@
 /**
- * One part of a mean, of its sums as they came: read, added in the tree's order, divided, encoded and measured chunk by chunk, so
- * that all of a chunk is done while it is in the processor's cache.
+ * Computes one part of a mean from its encoded sums: decodes, adds in the tree's order, divides, encodes and takes the norm chunk by
+ * chunk, so that each chunk stays in the processor's cache.
  *
  * @module
  */
 
-import { addSlots, type Carried, CHUNK, divideSlot, squaresOf } from "../vectors/kernel.ts";
+import { addSlots, CHUNK, divideSlot, type Feedback, squaresOf } from "../vectors/kernel.ts";
 import { keyOf, type Sums } from "./partial_sums.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { splitOf } from "../vectors/tree.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
 
-/** What a part is made of. */
+/** What a part is computed from. */
 export interface PartOfMean {
-  /** Make up the sum over the whole batch. */
+  /** Sums that together are the sum over the whole batch. */
   sums: Sums;
-  /** Wrote the sums, and writes the mean. */
+  /** Codec of the sums and of the mean. */
   codec: VectorCodec;
   /** Leaves of the tree. */
   leaves: number;
-  /** Of the whole batch. */
+  /** Counted tokens of the whole batch. */
   tokens: number;
-  /** How many there are. */
+  /** Number of values of the part. */
   values: number;
 }
 
 /**
  * Writes the part.
  *
- * @param into as many bytes as the codec has for the values
- * @returns sums of squares, in float64, of each block of what the members will read
+ * @param into of the encoded size of the values
+ * @returns sums of squares, in float64, of each block of the mean as the members decode it
  */
-export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Carried): number[] {
+export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Feedback): number[] {
   const { codec, values } = part;
   const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
   for (const { from, count } of meanByChunks(part)) {
@@ -58,13 +58,13 @@ export function* meanByChunks(
   }
 }
 
-/** What is done with each chunk: bytes are read into a slot, or without any the next slot is added to it. */
+/** One operation on each chunk: `bytes` are decoded into the slot; without them, the next slot is added to it. */
 interface Addition {
   slot: number;
   bytes?: Uint8Array;
 }
 
-/** The tree in the order in which it is added up, without leaves that nothing has come from. */
+/** The operations that add up the tree, in order, without absent leaves. */
 function additionsOf(sums: Sums, leaves: number): Addition[] {
   const additions: Addition[] = [];
   const visit = (lo: number, hi: number, slot: number): boolean => {

@@ -9,7 +9,7 @@ import type { Frame } from "../protocol/frames.ts";
 import type { Attempt } from "../protocol/messages.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
 
-/** One who joins keeps means while it takes over the state: so many bytes of them, and at least so many. */
+/** A newcomer buffers means during its state transfer: at most this many bytes, but at least this many means. */
 const MOST_BYTES = 64 * 1024 * 1024;
 const LEAST_BUFFERS = 4;
 
@@ -23,7 +23,7 @@ interface MeanBuffer {
 /** Means by step. */
 export class Means {
   readonly #buffers = new Map<number, MeanBuffer>();
-  /** Vectors of steps that are over, to be used again. */
+  /** Vectors of finished steps, to be reused. */
   readonly #spare: Float32Array[] = [];
   readonly #parts: number;
   readonly #most: number;
@@ -33,7 +33,7 @@ export class Means {
    *
    * @param size values of a mean
    * @param partElements values of a part
-   * @param codec how means are written
+   * @param codec encodes the means
    */
   constructor(readonly size: number, readonly partElements: number, readonly codec: VectorCodec) {
     this.#parts = Math.ceil(size / partElements);
@@ -43,13 +43,15 @@ export class Means {
   /**
    * The mean of a step; undefined where parts are missing.
    *
-   * @param attempt the one that counts, where it can be another than the last one here
+   * @param attempt the one that was committed; by default the last one received
    */
   of(step: number, attempt?: Attempt): Float32Array | undefined {
     const buffer = this.#buffers.get(step);
     if (buffer?.have.size !== this.#parts) return undefined;
-    const { lo, hi } = attempt ?? buffer.attempt;
-    return buffer.attempt.lo === lo && buffer.attempt.hi === hi ? buffer.values : undefined;
+    const { openedIn, leaves } = attempt ?? buffer.attempt;
+    return buffer.attempt.openedIn === openedIn && buffer.attempt.leaves === leaves
+      ? buffer.values
+      : undefined;
   }
 
   /**
@@ -65,7 +67,7 @@ export class Means {
     const buffer = fits ? this.#buffers.get(frame.step) ?? this.#begin(frame.step) : undefined;
     if (!buffer || isLater(buffer.attempt, frame)) return false;
     if (isLater(frame, buffer.attempt)) buffer.have.clear();
-    buffer.attempt = { lo: frame.lo, hi: frame.hi };
+    buffer.attempt = { openedIn: frame.openedIn, leaves: frame.leaves };
     decode(this.codec, frame.payload, buffer.values.subarray(from, to));
     buffer.have.add(frame.part);
     return true;
@@ -91,12 +93,12 @@ export class Means {
   #begin(step: number): MeanBuffer | undefined {
     if (this.#buffers.size >= this.#most && !this.#makeRoom(step)) return undefined;
     const values = this.#spare.pop() ?? new Float32Array(this.size);
-    const buffer = { values, have: new Set<number>(), attempt: { lo: 0, hi: Infinity } };
+    const buffer = { values, have: new Set<number>(), attempt: { openedIn: 0, leaves: Infinity } };
     this.#buffers.set(step, buffer);
     return buffer;
   }
 }
 
 function isLater(one: Attempt, other: Attempt): boolean {
-  return one.lo > other.lo || (one.lo === other.lo && one.hi < other.hi);
+  return one.openedIn > other.openedIn || (one.openedIn === other.openedIn && one.leaves < other.leaves);
 }

@@ -1,5 +1,5 @@
 /**
- * A worker's vectors: the sums that it hands out when they are pulled, and the means that it collects.
+ * A worker's side of the all-reduce: the sums that it sends when they are pulled, and the means that it collects.
  *
  * @module
  */
@@ -14,43 +14,43 @@ import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Range } from "../vectors/tree.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
 
-/** What a frame about vectors says besides the worker's own data. */
+/** Fields of a frame about vectors, besides the worker's own data. */
 export type VectorFields = Pick<Frame, "kind" | "step"> & Partial<Frame>;
 
-/** What an exchange does to the world. */
+/** Effects of an exchange. */
 export interface ExchangeEffects {
-  /** Sends a frame to who has asked for it; the payload is written within the call, or not at all. */
+  /** Sends a frame to the reducer that pulled it; the payload is written within the call, or not at all. */
   send(reducer: string, fields: VectorFields, payload: Composition): void;
-  /** A place has come where a worker can die. */
+  /** A fault point is reached. */
   reach(point: FaultPoint, step: number): void;
-  /** Something went wrong outside of any call. */
+  /** Reports an error in a callback. */
   fail(error: unknown): void;
 }
 
 /** Sums of the open step, and means. */
-export class VectorExchange {
-  /** Averaging payload sent, in bytes; what was sent twice counts twice. */
+export class MemberSide {
+  /** All-reduce payload sent, in bytes, including repetitions. */
   bytesSent = 0;
-  /** Averaging payload received, in bytes; what came twice counts twice. */
+  /** All-reduce payload received, in bytes, including repetitions. */
   bytesReceived = 0;
   readonly #means: Means;
-  /** Writes the sums. */
+  /** Encodes the sums. */
   readonly encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
   readonly #sums = new Map<string, ReportedSum>();
-  /** Pulls to be answered; a pull that was repeated meanwhile is answered once. */
+  /** Pending pulls; a pull that is repeated meanwhile is answered once. */
   readonly #pulls = new Map<string, Frame>();
-  /** What was handed out until now, by range and part. */
+  /** What was sent so far, by range and part. */
   readonly #handedOut = new Set<string>();
   /** The step that the sums belong to. */
   #step = 0;
 
   /**
-   * Nothing to hand out, nothing collected.
+   * Without sums and means.
    *
    * @param size values of a vector
    * @param partElements values of a part
-   * @param codec how sums and means are written
+   * @param codec encodes sums and means
    */
   constructor(
     size: number,
@@ -62,7 +62,7 @@ export class VectorExchange {
     this.encoder = new FeedbackEncoder(codec);
   }
 
-  /** Keeps a sum of a step, to be pulled. */
+  /** Keeps a sum of a step until it is pulled. */
   keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
     if (step !== this.#step) this.forgetSums();
     this.#step = step;
@@ -74,23 +74,23 @@ export class VectorExchange {
     return step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
   }
 
-  /** The open step has ended; what encoding its sums has lost is made up for in the next where it was applied. */
-  settle(applied: boolean): void {
-    this.encoder.settle(applied);
+  /** The open step has ended; where it was applied, the residuals of its sums are added to the next step (error feedback). */
+  endStep(applied: boolean): void {
+    this.encoder.endStep(applied);
   }
 
-  /** Forgets what encoding earlier sums has lost. */
+  /** Discards the residuals of earlier sums. */
   dropResiduals(): void {
     this.encoder.drop();
   }
 
-  /** Forgets what belongs to steps up to this one: it is over. */
+  /** Discards sums and means of the steps up to this one. */
   forgetThrough(step: number): void {
     if (this.#step <= step) this.forgetSums();
     this.#means.forgetThrough(step);
   }
 
-  /** Answers a pull as soon as the messages that have arrived are read. */
+  /** Answers a pull after the messages that have arrived are handled. */
   pull(frame: Frame): void {
     if (this.#pulls.size === 0) {
       setImmediate(() => {
@@ -108,7 +108,7 @@ export class VectorExchange {
     for (const [key, pull] of this.#pulls) {
       const { sender, step, lo, hi, part, parts } = pull;
       const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
-      if (!sum?.length) continue; // its memory was taken back: the step has ended
+      if (!sum?.length) continue; // its memory was freed: the step has ended
       const payload = this.#partOf(sum, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
@@ -120,7 +120,7 @@ export class VectorExchange {
     this.#pulls.clear();
   }
 
-  /** Encoded anew for each pull, which gives the same bytes until the commit. */
+  /** Encoded for each pull, which gives the same bytes until the commit. */
   #partOf(sum: Float32Array, { step, lo, hi, part, tokens }: Frame): Composition {
     const values = sum.subarray(part * this.partElements, (part + 1) * this.partElements);
     const name = `sum ${lo}-${hi} of step ${step}`;
@@ -142,14 +142,14 @@ export class VectorExchange {
     return this.#means.of(step, attempt);
   }
 
-  /** Forgets all sums, and what encoding them has lost: nobody has them. */
+  /** Discards all sums and the residuals of the open step: no reducer has used them. */
   forgetSums(): void {
-    this.encoder.settle(false);
+    this.encoder.endStep(false);
     this.#sums.clear();
     this.#handedOut.clear();
   }
 
-  /** Forgets all means. */
+  /** Discards all means. */
   forgetMeans(): void {
     this.#means.forgetThrough(Infinity);
   }

@@ -1,50 +1,51 @@
 /**
- * The sums of the step that is open, as they came: takes parts of sums in any order, from anyone, doubled or not, and says for
- * each part when they make up the sum over the whole batch.
+ * The encoded sums of the open step: accepts parts of sums in any order, from any member, with duplicates, and tells for each part
+ * when they cover the whole batch.
  *
  * @module
  */
 
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { pathTo, type Range, splitOf } from "../vectors/tree.ts";
+import type { OfferedSum } from "../protocol/messages.ts";
 
-/** One part of sums over disjoint subtrees, encoded, by node. */
+/** One part of the sums over disjoint subtrees, encoded, by node. */
 export type Sums = ReadonlyMap<string, Uint8Array>;
 
 /** Collects the sums of one step, part by part, until they can be added. */
-export class OpenStep {
-  /** For each part, the sums that wait for others, by node. */
+export class PartialSums {
+  /** For each incomplete part its sums, by node. */
   readonly #waiting = new Map<number, Map<string, Uint8Array>>();
   readonly #complete = new Set<number>();
-  /** Sums that are copies. */
+  /** Sums that were copied to a buffer of the pool. */
   readonly #copies = new Set<Uint8Array>();
 
   /**
    * A step without any sums.
    *
    * @param leaves size of the tree: micro-batches, or members in a round
-   * @param absent leaves that nothing will come from: sums are over the others
-   * @param buffers where sums are copied to that have to wait
+   * @param absent leaves without a sum: the whole is the sum over the others
+   * @param buffers for copies of the sums of incomplete parts
    */
   constructor(
     readonly leaves: number,
     readonly absent: ReadonlySet<number> = new Set(),
-    readonly buffers: Buffers = new Buffers(0),
+    readonly buffers: BufferPool = new BufferPool(0),
   ) {}
 
-  /** Bytes that wait. */
+  /** Bytes of the sums of incomplete parts. */
   get heldBytes(): number {
     let bytes = 0;
     for (const nodes of this.#waiting.values()) for (const { length } of nodes.values()) bytes += length;
     return bytes;
   }
 
-  /** Whether this part of the sum over all micro-batches was complete once. */
+  /** Whether this part of the sum over all micro-batches has been completed. */
   isComplete(part: number): boolean {
     return this.#complete.has(part);
   }
 
-  /** Whether this part of the sum over [lo, hi) is here, by itself, within a larger one or in pieces. */
+  /** Whether this part of the sum over [lo, hi) has arrived: itself, within a larger sum, or in pieces. */
   has(lo: number, hi: number, part: number): boolean {
     if (this.#complete.has(part)) return true;
     const nodes = this.#waiting.get(part);
@@ -56,9 +57,9 @@ export class OpenStep {
   /**
    * Takes one part of the sum over [lo, hi).
    *
-   * @param bytes copied where they have to wait for others
-   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode OpenStep.release};
-   *   undefined before, and when the part is contained in what came before
+   * @param bytes copied where the part is not complete yet
+   * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode PartialSums.release};
+   *   undefined before, and where this part is contained in what arrived earlier
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
   add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
@@ -79,7 +80,7 @@ export class OpenStep {
     return nodes;
   }
 
-  /** Sums are not needed any more. */
+  /** Returns the buffers of sums that are no longer needed. */
   release(sums: Iterable<Uint8Array>): void {
     for (const bytes of sums) {
       if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
@@ -93,7 +94,7 @@ export class OpenStep {
     return copy;
   }
 
-  /** Forgets sums of smaller subtrees that a larger one contains. */
+  /** Drops sums of smaller subtrees within [lo, hi). */
   #dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
     for (const [key, bytes] of nodes) {
       const [from, to] = key.split("-").map(Number);
@@ -103,7 +104,7 @@ export class OpenStep {
     }
   }
 
-  /** Whether sums make up the one over [lo, hi), as far as it is not absent. */
+  /** Whether the sums cover [lo, hi), except for absent leaves. */
   #covers(nodes: Sums, lo: number, hi: number): boolean {
     if (nodes.has(keyOf([lo, hi]))) return true;
     if (hi - lo === 1) return this.absent.has(lo);
@@ -115,4 +116,10 @@ export class OpenStep {
 /** The name of a node among {@linkcode Sums}. */
 export function keyOf([lo, hi]: Range): string {
   return `${lo}-${hi}`;
+}
+
+/** The leaves that no sum is over: in a round, those of members that were lost. */
+export function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
+  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
+  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }

@@ -1,13 +1,13 @@
 /**
- * The side of who averages, coordinator or reducer: it pulls its parts of the sums of the open step from the members and
- * sends them those of the mean, as frames; what is on its way when is decided in `averaging.ts`.
+ * The reducer's side of the all-reduce (in a coordinator or a reducer process): it pulls its parts of the sums of the open step
+ * from the members and sends them its parts of the mean, as frames; `window.ts` decides what is in flight.
  *
  * @module
  */
 
 import { RunError } from "../../errors.ts";
-import { Averaging } from "./window.ts";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { ReduceWindow } from "./window.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import {
@@ -23,41 +23,41 @@ import { BLOCK } from "../vectors/sums.ts";
 import { partsOf } from "../vectors/parts.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
 
-/** Sizes that all steps have in common, and for how long a part is waited for. */
+/** Sizes that all steps have in common, and the timeout of a part. */
 export interface SumExchangeSizes {
   /** Values of a part. */
   partElements: number;
-  /** Budget of bytes on their way. */
+  /** Most bytes in flight. */
   windowBytes: number;
-  /** After how long a part that got no answer is sent again. */
+  /** Seconds after which a part without an answer is sent again. */
   patienceSeconds: number;
 }
 
-/** What an exchange does to the world. */
+/** Effects of an exchange. */
 export interface SumExchangeEffects {
-  /** Run, sender, term and generation of the frames of this one. */
+  /** Run, sender, term and generation of this process's frames. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
   /** Sends a frame to one member, or to all. */
   send(frame: Composition, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** All own parts of a sum are here. */
+  /** All own parts of a sum have arrived. */
   pulled(sum: OfferedSum): void;
-  /** All members have the own parts of the mean; the sums of squares of the blocks of each, and what it cost. */
+  /** All members have the own parts of the mean; with the sums of squares of the blocks of each part, and the traffic. */
   reduced(report: { squares: [part: number, squares: number[]][]; traffic: StepTraffic }): void;
 }
 
-/** The vectors of one step after the other, as far as they are those of one owner. */
-export class SumExchange {
-  #open: { of: StepOfVectors; averaging: Averaging; bytesSent: number; bytesReceived: number } | undefined;
-  /** Writes the means. */
+/** Reduces one owner's parts of the vectors, step after step. */
+export class ReduceSide {
+  #open: { of: StepOfVectors; window: ReduceWindow; bytesSent: number; bytesReceived: number } | undefined;
+  /** Encodes the means. */
   readonly encoder: FeedbackEncoder;
-  readonly #buffers: Buffers;
+  readonly #buffers: BufferPool;
 
   /**
-   * Nothing on its way.
+   * Without an open step.
    *
-   * @param name of the owner
+   * @param name name of the owner
    */
   constructor(
     readonly name: string,
@@ -66,79 +66,79 @@ export class SumExchange {
     readonly effects: SumExchangeEffects,
   ) {
     this.encoder = new FeedbackEncoder(codec);
-    this.#buffers = new Buffers(sizes.windowBytes);
+    this.#buffers = new BufferPool(sizes.windowBytes);
   }
 
-  /** What is averaged at present. */
+  /** The open step. */
   get open(): StepOfVectors | undefined {
     return this.#open?.of;
   }
 
-  /** Pulls the sums of a step, or goes on with them after somebody was lost; begins again where fewer leaves count than before. */
-  average(of: StepOfVectors, now: number): void {
+  /** Pulls the sums of a step, or continues after a member was lost; restarts where fewer leaves count than before. */
+  reduce(of: StepOfVectors, now: number): void {
     const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
     const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
     if (this.#open && isSameMean(this.#open.of, of)) {
-      return this.#open.averaging.reform(of.sums, of.members, now, parts);
+      return this.#open.window.reconfigure(of.sums, of.members, now, parts);
     }
-    this.encoder.settle(false);
+    this.encoder.endStep(false);
     this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
-    const averaging = this.#averagingOf(of, parts);
-    this.#open = { of, averaging, bytesSent, bytesReceived };
-    averaging.advance(now);
-    if (averaging.isDone) averaging.effects.done(new Map()); // there are more owners than parts
+    const window = this.#windowOf(of, parts);
+    this.#open = { of, window, bytesSent, bytesReceived };
+    window.advance(now);
+    if (window.isDone) window.effects.done(new Map()); // there are more owners than parts
   }
 
-  /** Goes on with other sums and fewer members. */
-  reform(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
-    this.#open?.averaging.reform(sums, members, now);
+  /** Continues with other sums and fewer members. */
+  reconfigure(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
+    this.#open?.window.reconfigure(sums, members, now);
   }
 
-  /** The step is over: its mean was applied, or not. */
+  /** Ends the step, whose mean was applied or not. */
   close(applied: boolean): void {
-    if (this.#open) this.encoder.settle(applied);
+    if (this.#open) this.encoder.endStep(applied);
     this.#open = undefined;
   }
 
   /**
-   * Takes one part of a sum, or the acknowledgement of one of the mean.
+   * Accepts one part of a sum, or the acknowledgement of one part of the mean.
    *
-   * @returns false where a sum is not needed (any more)
+   * @returns false where a sum is not needed (any more), or an acknowledgement is of another attempt
    */
   receive(frame: Frame, now: number): boolean {
     const open = this.#open;
     if (frame.step !== open?.of.step || frame.generation < open.of.openedIn) return frame.kind !== "sum";
     if (frame.kind === "sum") {
       open.bytesSent += frame.payload.length;
-      return open.averaging.receive(frame, now);
+      return open.window.receive(frame, now);
     }
-    if (frame.lo !== open.of.openedIn || frame.hi !== countOf(open.of)) return false; // of an earlier attempt
-    if (!open.averaging.makes(frame.part)) return false;
-    open.bytesReceived += open.averaging.bytesOf(frame.part);
-    open.averaging.acknowledge(frame.sender, frame.part, now);
+    if (frame.openedIn !== open.of.openedIn || frame.leaves !== countOf(open.of)) return false; // of an earlier attempt
+    if (!open.window.makes(frame.part)) return false;
+    open.bytesReceived += open.window.bytesOf(frame.part);
+    open.window.acknowledge(frame.sender, frame.part, now);
     return true;
   }
 
-  /** Sends again what got no answer. */
+  /** Repeats what got no answer. */
   tick(now: number): void {
-    this.#open?.averaging.tick(now);
+    this.#open?.window.tick(now);
   }
 
-  /** Since when each member has kept the others waiting; undefined where nothing is averaged. */
-  owing(): ReadonlyMap<string, number> | undefined {
-    return this.#open?.averaging.owing();
+  /** Since when each blocking member has kept the reduction waiting; undefined without an open step. */
+  blockedSince(): ReadonlyMap<string, number> | undefined {
+    return this.#open?.window.blockedSince();
   }
 
-  #averagingOf(of: StepOfVectors, own: readonly number[]): Averaging {
+  #windowOf(of: StepOfVectors, own: readonly number[]): ReduceWindow {
     const { sizes, effects } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
     const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, lo: of.openedIn, hi: countOf(of), tokens, lossSum, finite: true };
-    const windowBytes = sizes.windowBytes / new Set(owners).size; // a member hears all of them
+    const whole = { step, parts, openedIn: of.openedIn, leaves: countOf(of), tokens, lossSum, finite: true };
+    const windowBytes = sizes.windowBytes / new Set(owners).size; // a member receives from all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
-    return new Averaging(sums, members, tokens, ownSizes, this.encoder, {
+    return new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {
       pull: ({ member, lo, hi }, part) =>
         effects.send(
           composeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
@@ -168,21 +168,21 @@ export class SumExchange {
   }
 }
 
-/** Whether what is there of one mean can be used for the other. */
+/** Whether the parts of one mean can be used for the other. */
 function isSameMean(one: StepOfVectors, other: StepOfVectors): boolean {
   return countOf(one) === countOf(other) && one.leaves === other.leaves && one.values === other.values &&
     one.tokens === other.tokens;
 }
 
-/** How many leaves count, by which one attempt at the mean of a round is told from another: members only become fewer. */
+/** Number of leaves that count. It identifies the attempt at the mean of a round, because members can only become fewer. */
 function countOf({ sums }: StepOfVectors): number {
   return sums.reduce((count, { lo, hi }) => count + hi - lo, 0);
 }
 
 /**
- * Values of a part: whole blocks of the norm, within the plan and what the server lets pass.
+ * Values of a part: whole blocks of the norm, within the plan's and the server's limits.
  *
- * @throws {RunError} where not even one block passes
+ * @throws {RunError} where not even one block is within them
  */
 export function partElementsFor(plan: CoordinationPlan, maxPayload: number): number {
   const blockBytes = codecOf(plan.codec).byteLength(BLOCK);

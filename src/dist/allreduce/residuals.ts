@@ -1,6 +1,6 @@
 /**
- * What error feedback has not made up for yet is part of its holder's state: each member, and who averages, keep their own
- * beside a checkpoint, and go on with it where the run is resumed with the same members.
+ * Residuals of error feedback are part of their holder's state: each member and each reducer keeps its own beside a checkpoint, and
+ * restores them where the run is resumed with the same members.
  *
  * @module
  */
@@ -12,42 +12,42 @@ import type { FeedbackEncoder, Residuals } from "../vectors/error_feedback.ts";
 export interface SavedResiduals {
   /** The last step that was ended. */
   step: number;
-  /** Members of the run then, by name. */
+  /** Members of the run at that step, by name. */
   members: readonly string[];
   /** By part of the vector. */
   residuals: Residuals;
 }
 
-/** Where the residuals of one holder are kept. */
+/** Storage of the residuals of one holder. */
 export interface ResidualPlace {
-  /** Keeps them, whole or not at all. */
+  /** Saves them atomically. */
   save(saved: SavedResiduals): Promise<void>;
-  /** Those after a step; undefined where they are not there. */
+  /** Those after a step; undefined where there are none. */
   load(step: number): Promise<SavedResiduals | undefined>;
 }
 
-/** Where residuals are kept on a machine. */
+/** Storage of residuals on a machine. */
 export interface ResidualStore {
   /** Those of a member's sums. */
   of(member: string): ResidualPlace;
   /**
-   * Those of the mean. Each who averages keeps those of its own parts, and finds those of all parts: another one may have averaged
-   * them before.
+   * Those of the mean. Each reducer saves those of its own parts, and loads those of all parts: another one may have reduced them
+   * before.
    */
   ofMean(owner: string): ResidualPlace;
 }
 
-/** Saves the residuals of one holder, and takes them up again. Does nothing for a codec without feedback. */
+/** Saves the residuals of one holder, and restores them. Does nothing for a codec without error feedback. */
 export class ResidualKeeper {
   #resumed: { step: number; saved?: SavedResiduals } | undefined;
   #savedStep = 0;
   #written: Promise<void> = Promise.resolve();
 
   /**
-   * Nothing to keep yet.
+   * Without saved residuals.
    *
-   * @param place undefined: all is lost with the process
-   * @param onLost gets why residuals are not made up for, or would not be after a resume
+   * @param place undefined: residuals are lost with the process
+   * @param onLost called with the reason why residuals are lost, or would be after a resume
    */
   constructor(
     readonly encoder: FeedbackEncoder,
@@ -55,13 +55,13 @@ export class ResidualKeeper {
     readonly onLost: (reason: string) => void,
   ) {}
 
-  /** The run goes on after this step: looks for what was saved then. */
+  /** The run continues after this step: loads what was saved then. */
   async resume(step: number): Promise<void> {
     if (step === 0 || !this.encoder.codec.hasFeedback) return;
     this.#resumed = { step, saved: await this.place?.load(step) };
   }
 
-  /** A step opens with these members. The first one decides whether what was saved is taken up. */
+  /** A step opens with these members. At the first step it is decided whether the saved residuals are restored. */
   open(step: number, members: readonly string[]): void {
     if (!this.#resumed) return;
     const { step: last, saved } = this.#resumed;
@@ -71,13 +71,13 @@ export class ResidualKeeper {
     this.onLost(`the members of step ${last} were ${saved.members.join(", ")}`);
   }
 
-  /** Saves a copy, while the run goes on. */
+  /** Saves a copy, while the run continues. */
   save(step: number, members: readonly string[]): void {
     const { place, encoder } = this;
     if (!place || !encoder.codec.hasFeedback || step === this.#savedStep) return;
     this.#savedStep = step;
     const saved = { step, members: members.toSorted(), residuals: encoder.residuals() };
-    if (saved.residuals.size === 0) return; // who averages no parts has none
+    if (saved.residuals.size === 0) return; // a reducer without parts has none
     this.#written = this.#written
       .then(() => place.save(saved))
       .catch((error) => this.onLost(`those of step ${step} can't be saved: ${errorMessage(error)}`));

@@ -1,56 +1,56 @@
 /**
- * How the vectors of one step travel: who averages pulls the members' sums part by part, adds them, divides by the
- * tokens and publishes the mean part by part. It asks, and waits for acknowledgements, because NATS drops a consumer that
- * lags behind without holding anybody up: never more than a budget of bytes is on its way, in either direction.
+ * Flow control of one step's all-reduce: the reducer pulls the members' sums part by part, adds them, divides by the tokens and
+ * publishes the mean part by part. It pulls and waits for acknowledgements because NATS has no back-pressure: it drops a consumer
+ * that lags behind. In each direction, at most a fixed number of bytes is in flight.
  *
  * @module
  */
 
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import type { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { OfferedSum } from "../protocol/messages.ts";
-import { OpenStep, type Sums } from "./partial_sums.ts";
+import { absentFrom, PartialSums, type Sums } from "./partial_sums.ts";
 import { writePartOfMean } from "./mean.ts";
 
-/** Sizes of the vectors, what may be on its way, and for how long. */
-export interface AveragingSizes {
-  /** The step that is averaged. */
+/** Sizes of the vectors, most bytes in flight, and the timeout of a part. */
+export interface WindowSizes {
+  /** The step. */
   step: number;
   /** Leaves of the tree. */
   leaves: number;
   /** Values of the vector. */
   values: number;
-  /** The parts that are averaged here, in this order. */
+  /** The parts that are reduced here, in this order. */
   parts: readonly number[];
   /** Values of a part, whole blocks of the norm. */
   partElements: number;
-  /** Budget of bytes on their way. */
+  /** Most bytes in flight. */
   windowBytes: number;
-  /** After how long a part that got no answer is sent again; doubled each time. */
+  /** Seconds after which a part without an answer is sent again; doubled each time. */
   patienceSeconds: number;
 }
 
-/** What an averaging does to the world. */
-export interface AveragingEffects {
-  /** Asks a member for one part of a sum. */
+/** Effects of a reduction. */
+export interface WindowEffects {
+  /** Pulls one part of a sum from its member. */
   pull(sum: OfferedSum, part: number): void;
-  /** Sends a part of the mean to all, or again to one; the payload may be overwritten when it has returned. */
+  /** Sends a part of the mean to all, or again to one; the payload may be overwritten after the call. */
   sendMean(part: number, payload: Uint8Array, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** All parts of a sum are here. */
+  /** All parts of a sum have arrived. */
   pulled(sum: OfferedSum): void;
-  /** All members have all parts of the mean; of each, the sums of squares of its blocks. Told again after each reform. */
+  /** All members have all parts of the mean; with the sums of squares of each part's blocks. Called again after each reconfigure. */
   done(squares: ReadonlyMap<number, readonly number[]>): void;
 }
 
-/** A part that was asked for. */
+/** A part that was pulled and has not arrived. */
 interface Pull {
   sum: OfferedSum;
   part: number;
   bytes: number;
-  /** When it was first and when it was last asked for, how long to wait for it. */
+  /** When it was first and last pulled, and how long to wait before pulling again. */
   askedAt: number;
   sentAt: number;
   patience: number;
@@ -66,59 +66,59 @@ interface Published {
   patience: number;
 }
 
-/** The averaging of one step, or of some parts of it. Parts go through in order, so that only a window of the vectors is ever held. */
-export class Averaging {
+/** The reduction of one step, or of some parts of it. Parts are reduced in order, so that only a window of the vectors is in memory. */
+export class ReduceWindow {
   #parts: readonly number[];
-  readonly #step: OpenStep;
+  readonly #step: PartialSums;
   readonly #squares = new Map<number, readonly number[]>();
   readonly #pulls = new Map<string, Pull>();
   readonly #published = new Map<number, Published>();
-  /** Parts of the mean that wait for room in the window. */
+  /** Parts of the mean that wait for space in the window. */
   readonly #ready: { part: number; payload: Uint8Array<ArrayBuffer> }[] = [];
   #bytesPulled = 0;
   #bytesPublished = 0;
-  /** The next pull: of which of the parts, from which sum. */
+  /** The next pull: indices of its part and its sum. */
   #nextPart = 0;
   #nextSum = 0;
   #acknowledged = 0;
   #sums: readonly OfferedSum[];
   #members: ReadonlySet<string>;
-  /** When each member last delivered what it was asked for. */
+  /** When each member last sent a pulled part or an acknowledgement. */
   readonly #deliveredAt = new Map<string, number>();
-  /** When anybody did. */
+  /** When any member did. */
   #lastDelivery = -Infinity;
 
   /**
-   * An averaging that begins with the first call of {@linkcode Averaging.advance}.
+   * A reduction that begins with the first call of {@linkcode ReduceWindow.advance}.
    *
    * @param sums of all leaves that count, each once
-   * @param members who gets the mean
+   * @param members receive the mean
    * @param tokens counted tokens of the batch
-   * @param encoder writes the mean; sums come in the same codec
-   * @param buffers for what waits and what is published
+   * @param encoder encodes the mean; sums are in the same codec
+   * @param buffers for waiting sums and published parts
    */
   constructor(
     sums: readonly OfferedSum[],
     members: Iterable<string>,
     readonly tokens: number,
-    readonly sizes: AveragingSizes,
+    readonly sizes: WindowSizes,
     readonly encoder: FeedbackEncoder,
-    readonly effects: AveragingEffects,
-    readonly buffers: Buffers = new Buffers(0),
+    readonly effects: WindowEffects,
+    readonly buffers: BufferPool = new BufferPool(0),
   ) {
     this.#parts = sizes.parts;
-    this.#step = new OpenStep(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
+    this.#step = new PartialSums(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
     this.#sums = sums;
     this.#members = new Set(members);
   }
 
-  /** Bytes on their way, waiting to be added, or waiting to be sent. */
+  /** Bytes in flight, waiting to be added, or waiting to be sent. */
   get heldBytes(): number {
     const ready = this.#ready.reduce((sum, { payload }) => sum + payload.length, 0);
     return this.#bytesPulled + this.#bytesPublished + this.#step.heldBytes + ready;
   }
 
-  /** Asks for what the window has room for. Called once to begin, then it goes on by itself. */
+  /** Pulls what the window has space for. Called once to begin; later parts follow from what arrives. */
   advance(now: number): void {
     this.#publishReady(now);
     while (
@@ -138,10 +138,10 @@ export class Averaging {
   }
 
   /**
-   * Goes on with other sums and fewer members, since one was lost, or with more parts. What has arrived is kept; what was asked
-   * of a lost member is asked of those who have it now.
+   * Continues with other sums and fewer members after a loss, or with more parts. What has arrived is kept; what was pulled from a
+   * lost member is pulled from those that compute it now.
    */
-  reform(
+  reconfigure(
     sums: readonly OfferedSum[],
     members: Iterable<string>,
     now: number,
@@ -178,9 +178,9 @@ export class Averaging {
   }
 
   /**
-   * Takes one part of a sum, whoever sent it.
+   * Accepts one part of a sum, whichever member sent it.
    *
-   * @returns false where it is not needed (any more), or not of the size that was asked for
+   * @returns false where it is not needed (any more), or not of the expected size
    */
   receive(frame: Frame, now: number): boolean {
     const { codec } = this.encoder;
@@ -197,7 +197,7 @@ export class Averaging {
     return true;
   }
 
-  /** Makes a part of the mean from the sums over the whole batch. Its norm is that of what the members will read. */
+  /** Computes a part of the mean from the sums over the whole batch. Its norm is that of the mean as the members decode it. */
   #finish(part: number, sums: Sums): void {
     const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
     const values = this.#valuesOf(part);
@@ -208,7 +208,7 @@ export class Averaging {
     this.#ready.push({ part, payload });
   }
 
-  /** Whether a part of the mean is made here. */
+  /** Whether a part of the mean is computed here. */
   makes(part: number): boolean {
     return this.#parts.includes(part);
   }
@@ -226,8 +226,8 @@ export class Averaging {
     this.#lastDelivery = now;
   }
 
-  /** Since when each member has kept the averaging waiting, without delivering anything. */
-  owing(): Map<string, number> {
+  /** Since when each blocking member has kept the reduction waiting without delivering anything. */
+  blockedSince(): Map<string, number> {
     const since = new Map<string, number>();
     const note = (member: string, askedAt: number) => {
       const waited = Math.max(askedAt, this.#deliveredAt.get(member) ?? 0);
@@ -241,8 +241,8 @@ export class Averaging {
   }
 
   /**
-   * Sends again what got no answer from members that were heard of since: to others it would only pile up. While anything
-   * arrives, the rest is on its way behind it: what is sent twice over a slow link makes it slower.
+   * Repeats what got no answer, only to members that were heard of since: for others it would only queue up. While anything
+   * arrives, the rest is assumed to be in flight behind it: repetitions over a slow link would make it slower.
    */
   tick(now: number): void {
     const isDue = (sent: Pull | Published, member: string) =>
@@ -284,7 +284,7 @@ export class Averaging {
     }
   }
 
-  /** Makes room for more where all members have a part. */
+  /** Frees the space of a part that all members have. */
   #retire({ part, payload, missing }: Published, now: number): void {
     if (missing.size > 0) return;
     this.#published.delete(part);
@@ -295,7 +295,7 @@ export class Averaging {
     else this.advance(now);
   }
 
-  /** Parts that were asked for and are not with all members yet. */
+  /** Parts that were pulled and that some members don't have yet. */
   #partsInFlight(): number {
     return this.#nextPart - this.#acknowledged;
   }
@@ -309,16 +309,10 @@ export class Averaging {
     return Math.min(partElements, values - part * partElements);
   }
 
-  /** How many bytes a part of a sum or of the mean has. */
+  /** Encoded size of a part of a sum or of the mean. */
   bytesOf(part: number): number {
     return this.encoder.codec.byteLength(this.#valuesOf(part));
   }
-}
-
-/** The leaves that no sum is over: in a round, those of members that were lost. */
-function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
-  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
-  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
 }
 
 function postpone(sent: { sentAt: number; patience: number }, now: number): void {

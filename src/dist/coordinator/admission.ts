@@ -1,10 +1,10 @@
 /**
- * Who asks to be a member: admitted at once before training begins, a candidate afterwards, or refused. Pure functions.
+ * Joins: a worker is admitted at once before training begins, becomes a candidate afterwards, or is rejected. Pure functions.
  *
  * @module
  */
 
-import { refusalReasons } from "./compatibility.ts";
+import { type Reason, refusalFor, refusalReasons } from "./compatibility.ts";
 import { admit, isWaitingForWorkers, reasonToWait } from "../steps/between_steps.ts";
 import type { MembershipEvent } from "../state/events.ts";
 import {
@@ -27,7 +27,7 @@ import {
 
 type Join = MembershipEvent & { kind: "join" };
 
-/** A member of that name which was heard of within so many heartbeats is no dead one whose place is free. */
+/** A member whose last message is at most this many heartbeats old is alive: its name is taken. */
 const LIVELY_HEARTBEATS = 2;
 
 /** Answers a join. */
@@ -39,16 +39,17 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
   }
   const reasons = reasonsToRefuse(state, event, present, now);
   if (reasons.length > 0) {
-    const refused = { kind: "refused", member: name, reasons } as const;
-    return { state, actions: [{ do: "refuse", reasons }, { do: "report", event: refused }] };
+    const refusal = refusalFor(reasons);
+    const refused = { kind: "refused", member: name, reasons: refusal.reasons } as const;
+    return { state, actions: [refusal, { do: "report", event: refused }] };
   }
-  // Perhaps the process of that name is dead, and nobody has noticed yet. Without an answer the other asks again.
+  // Perhaps the process of that name is dead, which is not detected yet. Without an answer the newcomer asks again.
   if (present) return stay(state);
   const actions: Action[] = [{ do: "welcome", member: name }, ...otherNumerics(state, event)];
   return andThen({ state, actions }, (state) => take(state, event, now));
 }
 
-/** The log says so, since the number of workers now decides the result. */
+/** Reports that numerics are mixed: the result now depends on which worker computes what. */
 function otherNumerics({ credentials }: RunState, { member, request: { identity } }: Join): Action[] {
   const runsNumerics = credentials?.identity.numericsFingerprint, numerics = identity.numericsFingerprint;
   if (runsNumerics === undefined || runsNumerics === numerics) return [];
@@ -60,9 +61,9 @@ function reasonsToRefuse(
   { member: name, request, step, term }: Join,
   present: Participant | undefined,
   now: number,
-): string[] {
+): Reason[] {
   const { plan, credentials, stage, generation } = state;
-  if (stage.kind === "ended") return ["members: the run has ended"];
+  if (stage.kind === "ended") return [{ text: "members: the run has ended", mayPass: false }];
   const hasBegun = generation > 0;
   const last = committedStep(state);
   const reasons = refusalReasons(
@@ -78,12 +79,15 @@ function reasonsToRefuse(
       ? { run: Math.max(last, step), candidate: Math.max(last, step) }
       : { run: last, candidate: step },
   );
-  // One that was there before may have carried out a commit of an earlier coordinator that nobody else got.
-  if (hasBegun && term === 0 && step > last) reasons.push(`step: the run has ${last}, you have ${step}`);
+  // One that was a member before may have applied a commit of an earlier coordinator that no other member got.
+  if (hasBegun && term === 0 && step > last) {
+    reasons.push({ text: `step: the run has ${last}, you have ${step}`, mayPass: true });
+  }
   if (present && now - present.heardAt < LIVELY_HEARTBEATS * plan.heartbeatSeconds) {
-    reasons.push(
-      `name: there is a member ${name} already; another machine needs another name: --machine.name`,
-    );
+    reasons.push({
+      text: `name: there is a member ${name} already; another machine needs another name: --machine.name`,
+      mayPass: true, // a process that is dead still has its name for a while
+    });
   }
   return reasons;
 }
@@ -107,13 +111,23 @@ export function participantOf(
   { member: name, step, request: { nonce, atHome } }: Join,
   now: number,
 ): Participant {
-  const since = state.generation;
-  return { name, nonce, atHome, since, step, phase: "joining", progress: 0, heardAt: now, progressAt: now };
+  const joinedGeneration = state.generation;
+  return {
+    name,
+    nonce,
+    atHome,
+    joinedGeneration,
+    step,
+    phase: "joining",
+    progress: 0,
+    heardAt: now,
+    progressAt: now,
+  };
 }
 
-/** Nobody is left, and one comes back who was there at the last commit, and has carried it out or can do so. */
+/** No member is left, and one comes back that was a member at the last commit, and has applied it or can do so. */
 function hasTheState(state: RunState, { nonce, step }: Participant): boolean {
-  if (state.members.size > 0 || !state.former.has(nonce)) return false;
+  if (state.members.size > 0 || !state.recentlyLost.has(nonce)) return false;
   return step === state.step || step === committedStep(state);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Who may be a member: replicas that would not end with the same bits are turned away, with what differs by name.
+ * Which workers may join: replicas that would not end with the same bits are rejected at join, with the fields that differ.
  *
  * @module
  */
@@ -7,10 +7,24 @@
 import { layoutDifference, layoutOf } from "../../layout.ts";
 import type { Messages } from "../protocol/messages.ts";
 import type { ReplicaIdentity } from "../replica/replica.ts";
-import type { Credentials } from "../state/run_state.ts";
+import type { Action, Credentials } from "../state/run_state.ts";
+
+/** Why a join is rejected. */
+export interface Reason {
+  /** What differs. */
+  text: string;
+  /** Whether it may be gone when the worker asks again. */
+  mayPass: boolean;
+}
+
+/** The answer to a join that is rejected. */
+export function refusalFor(reasons: readonly Reason[]): Action & { do: "refuse" } {
+  const retry = reasons.every(({ mayPass }) => mayPass);
+  return { do: "refuse", reasons: reasons.map(({ text }) => text), ...(retry ? { retry } : {}) };
+}
 
 /**
- * Everything in which a candidate differs.
+ * All differences between a candidate and the run.
  *
  * @param wanted what the run has: all of it once a member was admitted, before that only the configuration; where it is
  *   `mixed`, numerics may differ
@@ -21,10 +35,10 @@ export function refusalReasons(
   wanted: Pick<Credentials, "configHash"> & Partial<Credentials> & { id: string; mixed: boolean },
   candidate: Messages["join"],
   steps: { run: number; candidate: number },
-): string[] {
-  const reasons: string[] = [];
-  const compare = (what: string, run: string | number, yours: string | number) => {
-    if (run !== yours) reasons.push(`${what}: the run has ${run}, you have ${yours}`);
+): Reason[] {
+  const reasons: Reason[] = [];
+  const compare = (what: string, run: string | number, yours: string | number, mayPass = false) => {
+    if (run !== yours) reasons.push({ text: `${what}: the run has ${run}, you have ${yours}`, mayPass });
   };
   compare("identity of the run (another one has the same name)", wanted.id, candidate.id);
   if (reasons.length > 0) return reasons;
@@ -34,8 +48,8 @@ export function refusalReasons(
     compareIdentities(wanted.identity, candidate.identity, reasons, compare);
     if (!wanted.mixed) compare("numerics", run, yours);
   }
-  compare("step", steps.run, steps.candidate);
-  // Different parameters, corpora or steps have different states anyway: say so only where nothing else explains it.
+  compare("step", steps.run, steps.candidate, true); // the run may have continued while the worker prepared itself
+  // Different parameters, corpora or steps imply different states: reported only where nothing else explains it.
   if (wanted.stateHash && reasons.length === 0) {
     compare(`hash of the state at step ${steps.run}`, wanted.stateHash, candidate.stateHash);
   }
@@ -45,13 +59,13 @@ export function refusalReasons(
 function compareIdentities(
   run: ReplicaIdentity,
   yours: ReplicaIdentity,
-  reasons: string[],
+  reasons: Reason[],
   compare: (what: string, run: string | number, yours: string | number) => void,
 ): void {
   if (run.layoutFingerprint !== yours.layoutFingerprint) {
     const difference = layoutDifference(layoutOf(yours.layout), layoutOf(run.layout));
     const what = difference ?? "the fingerprints of the layouts differ";
-    reasons.push(`parameters (here: yours, there: the run's): ${what}`);
+    reasons.push({ text: `parameters (here: yours, there: the run's): ${what}`, mayPass: false });
   }
   compare("length of the corpus in bytes", run.corpus.bytes, yours.corpus.bytes);
   compare("SHA-256 of the corpus", run.corpus.sha256, yours.corpus.sha256);

@@ -1,12 +1,12 @@
 /**
- * How a new coordinator learns where its run is: the workers tell, as they join again. A commit is final once any of them
- * has applied it, so the highest step wins; who has its state are the members, everybody else takes that state over. A step
- * that nobody has applied is opened again. Pure functions.
+ * Failover: a new coordinator learns the run's step from the workers, as they join again. A commit is final once any of them has
+ * applied it, so the highest step wins; the workers that have its state are the members, all others get it by state transfer. A step
+ * that no worker has applied is opened again. Pure functions.
  *
  * @module
  */
 
-import { refusalReasons } from "./compatibility.ts";
+import { refusalFor, refusalReasons } from "./compatibility.ts";
 import { reasonToWait } from "../steps/between_steps.ts";
 import type { MembershipEvent } from "../state/events.ts";
 import type { RunRecord } from "../replica/plan.ts";
@@ -18,14 +18,14 @@ import { participantOf } from "./admission.ts";
 type Join = MembershipEvent & { kind: "join" };
 type Gathering = Stage & { kind: "gathering" };
 
-/** Workers that live and can answer have joined again within so many heartbeats. */
+/** Heartbeats within which live workers that can answer have joined again. */
 export const GATHERING_HEARTBEATS = 5;
 
 /**
- * The state of a coordinator that takes over a run.
+ * The initial state of a coordinator that takes over a run.
  *
- * @param state of one that begins
- * @param takeOver members that the run had, and why it can't be continued where none of them is left
+ * @param state the initial state of a new run
+ * @param takeOver members that the run had, and why it can't continue where none of them is left
  * @param now seconds
  */
 export function gathering(
@@ -33,16 +33,16 @@ export function gathering(
   { expected, missing }: { expected: number; missing?: string },
   now: number,
 ): RunState {
-  const stage: Gathering = { kind: "gathering", expected, missing, sighted: new Set(), arrivals: new Map() };
+  const stage: Gathering = { kind: "gathering", expected, missing, alive: new Set(), arrivals: new Map() };
   return { ...state, stage, stageSince: now };
 }
 
 /** What an event means while workers gather. */
 export function gather(state: RunState, stage: Gathering, event: MembershipEvent, now: number): Transition {
   switch (event.kind) {
-    case "sighted": {
-      const sighted = new Set(stage.sighted).add(event.name);
-      return stay({ ...above(state, event.term), stage: { ...stage, sighted } });
+    case "alive": {
+      const alive = new Set(stage.alive).add(event.name);
+      return stay({ ...above(state, event.term), stage: { ...stage, alive } });
     }
     case "reducer":
       return stay(above(state, event.term));
@@ -52,7 +52,7 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
         run: event.step,
         candidate: event.step,
       });
-      if (reasons.length > 0) return { state, actions: [{ do: "refuse", reasons }] };
+      if (reasons.length > 0) return { state, actions: [refusalFor(reasons)] };
       const arrivals = new Map(stage.arrivals).set(event.member, event);
       const next = { ...above(state, event.term), stage: { ...stage, arrivals } };
       return andThen({ state: next, actions: [{ do: "postpone" }] }, (state) => decide(state, now));
@@ -74,42 +74,42 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
   }
 }
 
-/** Terms rise: this coordinator's is above all that were seen. */
+/** Terms rise: this coordinator's is above all terms seen. */
 function above(state: RunState, term: number): RunState {
   return { ...state, term: Math.max(state.term, term + 1) };
 }
 
-/** Goes on when all who are expected are there, or when nobody else is to come. */
+/** Continues when all expected workers are there, or when no other is likely to come. */
 function decide(state: RunState, now: number): Transition {
   const { stage, stageSince, plan } = state;
   if (stage.kind !== "gathering") return stay(state);
   const survivors = survivorsOf(state, stage);
   const waited = now - Math.max(stageSince, state.deafAt ?? -Infinity);
   const isComplete = stage.expected > 0 && survivors.length >= stage.expected;
-  // Who lives and has not joined yet is in the middle of a micro-batch, perhaps a long one.
-  // Who may have had no connection either may come later.
+  // A worker that is alive and has not joined yet is in the middle of a micro-batch, perhaps a long one.
+  // A worker that may have had no connection either may come later.
   const isQuiet = state.cutOffAt === undefined && waited >= GATHERING_HEARTBEATS * plan.heartbeatSeconds &&
-    [...stage.sighted].every((name) => stage.arrivals.has(name));
+    [...stage.alive].every((name) => stage.arrivals.has(name));
   if (!isComplete && !isQuiet && waited < plan.silenceSeconds) return stay(state);
   if (survivors.length === 0 && stage.missing !== undefined) return endRun(state, now, stage.missing);
   const step = Math.max(plan.startStep, ...survivors.map((survivor) => survivor.step));
   return { state, actions: [{ do: "recall", step }] };
 }
 
-/** Who was there before. Where all have an older state than the checkpoint that the plan starts from, that one is better. */
+/** Workers that were members before. None where all have an older state than the checkpoint that the plan starts from. */
 function survivorsOf({ plan }: RunState, { arrivals }: Gathering): Join[] {
   return [...arrivals.values()].filter(({ generation, step }) => generation > 0 && step >= plan.startStep);
 }
 
-/** Nobody is left of the run, or it had not begun: it begins as a new one does, at the step of the plan. */
+/** No member is left, or the run had not begun: it begins as a new one does, at the plan's step. */
 function begin(state: RunState, now: number): Transition {
   const waiting: RunState = { ...state, stage: { kind: "waiting" } };
   if (state.interrupted) return endRun(waiting, now);
-  const reason = `nobody has a newer state than that of step ${state.step}, ${reasonToWait(waiting)}`;
+  const reason = `no worker has a newer state than that of step ${state.step}, ${reasonToWait(waiting)}`;
   return reportAnd({ kind: "waiting", reason }, stay(waiting));
 }
 
-/** Goes on with those who have the state of the highest step. The others are told to join as they ask again. */
+/** Continues with the workers that have the state of the highest step. The others become candidates when they ask again. */
 function adopt(state: RunState, survivors: readonly Join[], record: RunRecord, now: number): Transition {
   const { step, term } = state;
   const holders = survivors.filter((survivor) => survivor.step === step);
@@ -128,7 +128,7 @@ function adopt(state: RunState, survivors: readonly Join[], record: RunRecord, n
   return reportAnd({ kind: "took over", step, term, members: names }, settled(next));
 }
 
-/** Those whose state more than half of all have. */
+/** The workers whose state is that of a strict majority. */
 function majorityOf(holders: readonly Join[]): Join[] {
   const alike = holders.map((one) =>
     holders.filter(({ request }) => request.stateHash === one.request.stateHash)

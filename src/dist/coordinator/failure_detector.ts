@@ -1,34 +1,34 @@
 /**
- * When a worker or a reducer counts as lost. Deadlines follow what was seen of the pace: many times as long as results took of
- * late in such a stage, within a floor and a ceiling. What was never seen (something may be compiled first) has the ceiling.
- * Pure functions.
+ * When a worker or a reducer counts as lost: an adaptive timeout as failure detector (Chandra & Toueg, 1996). Timeouts are multiples
+ * of the time that results recently took in such a stage, within a floor and a ceiling. A stage that was never seen (kernels may be
+ * compiled first) has the ceiling. Pure functions.
  *
  * @module
  */
 
 import { isAwaited } from "../state/orders.ts";
 import { longestPace, paced, usualPace } from "../state/pace.ts";
-import { isAveraging } from "../steps/reducer_set.ts";
+import { isReducing } from "../steps/reducer_set.ts";
 import { isAwaitedBack } from "../state/reconnection.ts";
 import type { Member, Participant, Reducer, RunState } from "../state/run_state.ts";
 import { withMember } from "../state/transitions.ts";
 import { GONE_SECONDS } from "../protocol/timeouts.ts";
 
-/** A silent member is lost after so many times what is usual for a result. */
+/** A silent member is lost after this multiple of the usual time for a result. */
 const SILENCE_FACTOR = 10;
-/** One that lives without progress, after so many times as much of the longest of late; floor and ceiling are higher, too. */
+/** A stalled member is lost after this multiple of a silent one's timeout, from the longest recent time; floor and ceiling rise, too. */
 const STALL_FACTOR = 3;
 const STALL_CEILING_FACTOR = 10;
 
-/** The state after a member has delivered a result: that is progress, and shows the pace. */
+/** The state after a member has delivered a result, which counts as progress and updates the pace. */
 export function delivered(state: RunState, member: Member, now: number): RunState {
   const moved = withMember(state, { ...member, progressAt: now });
   return isAwaited(state, member) ? withPace(moved, now) : moved;
 }
 
 /**
- * The state with the pace of its stage, at the time of a result. One in which somebody was lost tells how long that took, and one
- * in which nobody could be heard, how long that was.
+ * The state with the pace of its stage, at the time of a result. A stage in which a member was lost would measure how long that took,
+ * and one in which the coordinator received nothing, how long that lasted.
  */
 export function withPace(state: RunState, now: number): RunState {
   const { stage, stageSince, generation, deafAt = -Infinity } = state;
@@ -39,15 +39,15 @@ export function withPace(state: RunState, now: number): RunState {
 }
 
 /**
- * Why a participant counts as lost, in words; undefined where it does not.
+ * Why a participant counts as lost, as text; undefined where it does not.
  *
- * @param owing since when each member owes parts of a vector or acknowledgements
+ * @param blockedSince since when each member has kept the coordinator waiting for parts of a vector or acknowledgements
  */
 export function reasonLost(
   state: RunState,
   participant: Participant,
   now: number,
-  owing?: ReadonlyMap<string, number>,
+  blockedSince?: ReadonlyMap<string, number>,
 ): string | undefined {
   const { name, phase, step } = participant;
   if (isAwaitedBack(state, participant, now)) return undefined;
@@ -56,12 +56,12 @@ export function reasonLost(
   const member = state.members.get(name);
   if (!member) return undefined;
   const stall = stallAllowed(state);
-  if (now - stillSince(state, member, owing) >= stall) {
-    return `it made no progress for ${inWords(stall)}; it was last seen ${phase} after step ${step}`;
+  if (now - stillSince(state, member, blockedSince) >= stall) {
+    return `it has stalled for ${secondsText(stall)}; it was last seen ${phase} after step ${step}`;
   }
 }
 
-/** Why somebody counts as lost of whom nothing is heard, in words; undefined where it does not. */
+/** Why a silent participant counts as lost, as text; undefined where it does not. */
 export function reasonSilent(
   state: RunState,
   each: Pick<Participant, "heardAt" | "goneSince">,
@@ -73,36 +73,36 @@ export function reasonSilent(
     return "its connection has ended, its process is probably dead";
   }
   const silence = silenceAllowed(state);
-  if (now - heardAt >= silence) return `nothing was heard of it for ${inWords(silence)}`;
+  if (now - heardAt >= silence) return `no heartbeat came from it for ${secondsText(silence)}`;
 }
 
 /**
- * Why a reducer counts as lost that lives and does not get on, in words; undefined where it does not. Either nobody keeps it
- * waiting, or all members seem to: then it is rather what they send that does not reach it.
+ * Why a reducer that is alive and stalled counts as lost, as text; undefined where it does not. Either no member keeps it waiting,
+ * or all members seem to: then rather their messages don't reach it.
  */
 export function reasonStuck(state: RunState, reducer: Reducer, now: number): string | undefined {
-  if (!isAveraging(state, reducer.name) || isAwaitedBack(state, reducer, now)) return undefined;
+  if (!isReducing(state, reducer.name) || isAwaitedBack(state, reducer, now)) return undefined;
   const { members, stageSince, deafAt = -Infinity } = state;
-  const owing = [...members.keys()].flatMap((name) => reducer.owing.get(name) ?? []);
-  const isOwedByAll = owing.length === members.size;
-  const since = isOwedByAll
-    ? Math.max(...owing)
-    : owing.length > 0
+  const blocked = [...members.keys()].flatMap((name) => reducer.blockedSince.get(name) ?? []);
+  const isBlockedByAll = blocked.length === members.size;
+  const since = isBlockedByAll
+    ? Math.max(...blocked)
+    : blocked.length > 0
     ? Infinity
     : reducer.idleSince ?? Infinity;
   const stall = stallAllowed(state);
   if (now - Math.max(since, stageSince, deafAt, reducer.returnedAt ?? -Infinity) < stall) return undefined;
-  return isOwedByAll
-    ? `nothing that members send has reached it for ${inWords(stall)}`
-    : `it has not finished for ${inWords(stall)} though nobody keeps it waiting`;
+  return isBlockedByAll
+    ? `no message from a member has reached it for ${secondsText(stall)}`
+    : `it has not finished for ${secondsText(stall)} though no member keeps it waiting`;
 }
 
 /** Since when a member has kept the others waiting without progress; Infinity where it does not. */
-function stillSince(state: RunState, member: Member, owing?: ReadonlyMap<string, number>): number {
+function stillSince(state: RunState, member: Member, blockedSince?: ReadonlyMap<string, number>): number {
   const { stage, stageSince, deafAt = -Infinity } = state;
   const { returnedAt = -Infinity } = member;
-  if (stage.kind === "averaging") {
-    const all = [owing, ...[...state.reducers.values()].map((reducer) => reducer.owing)];
+  if (stage.kind === "reducing") {
+    const all = [blockedSince, ...[...state.reducers.values()].map((reducer) => reducer.blockedSince)];
     return Math.max(Math.min(...all.map((each) => each?.get(member.name) ?? Infinity)), deafAt, returnedAt);
   }
   const isSaving = stage.kind === "saving" || stage.kind === "writing"; // it may take its time
@@ -121,10 +121,10 @@ function stallAllowed(state: RunState): number {
   return within(STALL_FACTOR * patienceSeconds, seconds, STALL_CEILING_FACTOR * silenceSeconds);
 }
 
-/** In such a stage; vectors whose travel was not seen yet are assumed to need as long as the slowest of all stages. */
+/** The pace of this stage; an all-reduce that was not seen yet is assumed to take as long as the slowest of all stages. */
 function paceOf({ stage, pace }: RunState, measure: typeof usualPace): number {
   const own = measure(pace, stage.kind);
-  if (own !== undefined || stage.kind !== "averaging") return own ?? Infinity;
+  if (own !== undefined || stage.kind !== "reducing") return own ?? Infinity;
   const kinds = Object.keys(pace);
   return kinds.length === 0 ? Infinity : Math.max(...kinds.map((kind) => measure(pace, kind) ?? 0));
 }
@@ -133,6 +133,6 @@ function within(floor: number, value: number, ceiling: number): number {
   return Math.min(Math.max(floor, value), ceiling);
 }
 
-function inWords(seconds: number): string {
+function secondsText(seconds: number): string {
   return `${Number(seconds.toPrecision(3))} s`;
 }

@@ -1,7 +1,7 @@
 /**
- * Where everything that happens to a coordinator comes through, one after the other. A process that was held up, by the
- * system or by somebody who froze it, can't tell who was silent, nor whether another coordinator has taken over: until the
- * lease says that it was not replaced, everything waits here.
+ * All events of a coordinator pass through this guard, one after the other. A process that was paused (SIGSTOP, or an overloaded
+ * machine) can't tell who was silent, nor whether another coordinator has taken over: until its lease is confirmed, all events wait
+ * here (leases: Gray & Cheriton, 1989).
  *
  * @module
  */
@@ -9,63 +9,63 @@
 import type { Lease } from "../protocol/lease.ts";
 import { replaced } from "./single_leader.ts";
 
-/** Seconds without anything happening, not even a tick, after which the process was held up. */
-const HELD_UP_SECONDS = 1;
-/** Milliseconds between two questions about the lease, where the store does not answer. */
+/** Seconds without any event, not even a tick, after which the process counts as paused. */
+const PAUSED_SECONDS = 1;
+/** Milliseconds between two requests for the lease, where its store does not answer. */
 const LEASE_PAUSE = 500;
 
-/** The gate of one coordinator. */
-export class Gate {
+/** The guard of one coordinator. */
+export class FreezeGuard {
   #enteredAt: number;
   #isClosed = false;
-  /** What waits. */
-  #held: (() => void)[] | undefined;
+  /** Events that wait. */
+  #waiting: (() => void)[] | undefined;
 
   /**
-   * An open gate.
+   * An open guard.
    *
-   * @param fail gets what is thrown, and that another coordinator has taken over; nothing comes through afterwards
-   * @param onHeldUp called after the process was held up
+   * @param fail gets what is thrown, and that another coordinator has taken over; no event passes afterwards
+   * @param onPaused called after the process was paused
    * @param now seconds on a clock that does not go back
    */
   constructor(
     readonly run: string,
     readonly lease: Lease | undefined,
     readonly fail: (error: unknown) => void,
-    readonly onHeldUp: () => void,
+    readonly onPaused: () => void,
     readonly now: () => number,
   ) {
     this.#enteredAt = now();
   }
 
   /**
-   * Lets something happen, at once or later.
+   * Handles an event, at once or later.
    *
-   * @param keep called first where it has to wait: what it needs may not last
+   * @param keep called first where the event has to wait: saves data that does not last
    */
   enter(callback: () => void, keep: () => void = () => {}): void {
     if (this.#isClosed) return;
-    const isHeldUp = this.now() - this.#enteredAt >= HELD_UP_SECONDS;
+    const wasPaused = this.now() - this.#enteredAt >= PAUSED_SECONDS;
     this.#enteredAt = this.now();
-    if (isHeldUp && !this.#held) {
-      this.#held = [this.onHeldUp];
+    if (wasPaused && !this.#waiting) {
+      this.#waiting = [this.onPaused];
       this.#confirm().then(() => this.#release(), (error) => this.close(error));
     }
-    if (!this.#held) return this.#try(callback);
+    if (!this.#waiting) return this.#try(callback);
     keep();
-    this.#held.push(callback);
+    this.#waiting.push(callback);
   }
 
-  /** Lets nothing happen any more. */
+  /** Lets no event pass any more. */
   close(error?: unknown): void {
     this.#isClosed = true;
     if (error !== undefined) this.fail(error);
   }
 
-  /** Waits until it is clear that this is still the coordinator. Without a lease there is nobody to ask. */
+  /** Waits until the lease is confirmed. Without a lease there is nothing to confirm. */
   async #confirm(): Promise<void> {
     while (this.lease && !this.#isClosed) {
-      const isHeld = await this.lease.isHeld().catch(() => undefined); // the server is away, and will be back
+      const isHeld = await this.lease.isHeld().catch(() => undefined); // the server is unreachable: asked again
       if (isHeld) return;
       if (isHeld === false) throw replaced(this.run);
       await new Promise((resolve) => setTimeout(resolve, LEASE_PAUSE));
@@ -73,12 +73,12 @@ export class Gate {
   }
 
   #release(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
+    const held = this.#waiting ?? [];
+    this.#waiting = undefined;
     for (const callback of held) this.#try(callback);
   }
 
-  /** An exception would be lost in a callback. */
+  /** An exception in a callback would be lost. */
   #try(callback: () => void): void {
     if (this.#isClosed) return;
     try {

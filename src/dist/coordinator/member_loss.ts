@@ -1,17 +1,17 @@
 /**
- * How a run goes on without a member: the others get its work within the same step. Pure functions.
+ * The loss of a member: the others get its work within the same step. Pure functions.
  *
  * @module
  */
 
 import { reasonToWait } from "../steps/between_steps.ts";
 import type { Round } from "../protocol/messages.ts";
-import { anew } from "../steps/reducer_set.ts";
+import { restart } from "../steps/reducer_set.ts";
 import { lacking } from "../state/orders.ts";
 import type { Ranges, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
 import { copied, withSave } from "../steps/checkpointing.ts";
 import { shareOut } from "../steps/work_sharing.ts";
-import { averageWhenComputed, closeStep, endWhenHashed, minorityOf } from "../steps/step.ts";
+import { closeStep, endWhenHashed, minorityOf, reduceWhenComputed } from "../steps/step.ts";
 import {
   andThen,
   enter,
@@ -27,7 +27,7 @@ import { isDeserted, withoutMember, withoutMembers } from "../steps/leaving.ts";
 /**
  * The run without a member, or without a candidate.
  *
- * @param error why, where it did not leave by itself
+ * @param error why, where it did not leave voluntarily
  */
 export function lose(state: RunState, name: string, error: string | undefined, now: number): Transition {
   if (!state.members.has(name)) {
@@ -48,7 +48,7 @@ export function lose(state: RunState, name: string, error: string | undefined, n
 }
 
 /**
- * Goes on when all hashes are there. Who is in the minority is put out: it joins again, and takes over the others' state.
+ * Continues when all hashes are there. A member in the minority is removed: it joins again, and gets the others' state.
  */
 export function compare(state: RunState, now: number): Transition {
   const [odd] = minorityOf(state);
@@ -56,12 +56,12 @@ export function compare(state: RunState, now: number): Transition {
   return lose(
     state,
     odd,
-    `its state after step ${state.step} is not that of the majority; it gets that one`,
+    `its state after step ${state.step} is not that of the majority, which is transferred to it`,
     now,
   );
 }
 
-/** Lets those go who want to, as far as that loses nothing. In a run that is to end all stay until then. */
+/** Lets members that want to leave go, as far as that loses nothing. In a run that is to end all stay until then. */
 export function release(state: RunState, now: number): Transition {
   if (state.interrupted || state.stage.kind === "ended") return stay(state);
   if (isDeserted(state)) return desert(state, now);
@@ -73,7 +73,7 @@ export function release(state: RunState, now: number): Transition {
   return released;
 }
 
-/** All want to go: an open step may be ended first, then what is not saved is. */
+/** All want to leave: an open step may end first, then an unsaved state is saved. */
 function desert(state: RunState, now: number): Transition {
   const ending = { ...state, endingSince: state.endingSince ?? now };
   return ending.stage.kind === "waiting" ? settled(ending) : stay(ending);
@@ -81,11 +81,11 @@ function desert(state: RunState, now: number): Transition {
 
 function goOn(state: RunState, lost: string, now: number): Transition {
   const { stage } = state;
-  if (state.members.size === 0) return waitForSomebody(state);
+  if (state.members.size === 0) return waitForMembers(state);
   switch (stage.kind) {
     case "computing":
-    case "averaging":
-      return stage.round ? goOnWithRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
+    case "reducing":
+      return stage.round ? continueRound(state, stage, stage.round, lost, now) : reshare(state, stage, lost);
     case "committing":
       return closeStep(state, now);
     case "evaluating": {
@@ -115,8 +115,8 @@ function goOn(state: RunState, lost: string, now: number): Transition {
   }
 }
 
-/** Nobody is left. A commit stays: who comes back may have carried it out. An open step is opened anew. */
-function waitForSomebody(state: RunState): Transition {
+/** No member is left. A commit stays: a member that comes back may have applied it. An open step is opened again. */
+function waitForMembers(state: RunState): Transition {
   const { stage, duties } = state;
   if (stage.kind === "evaluating") return settled({ ...state, duties: ["evaluate", ...duties] });
   if (stage.kind === "hashing" && !stage.isLast) {
@@ -131,7 +131,7 @@ function waitForSomebody(state: RunState): Transition {
   return withoutMembers(state);
 }
 
-/** Sums that the coordinator has are kept, as are those of living members; the others compute what is missing. */
+/** Keeps the sums that the coordinator or live members have; the remaining members compute what is missing. */
 function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): Transition {
   const sums = stage.sums.filter(({ member, pulled }) => member !== lost || pulled);
   const orphans = (stage.ranges[lost] ?? []).filter(([lo, hi]) =>
@@ -141,27 +141,27 @@ function reshare(state: RunState, stage: Stage & StepInProgress, lost: string): 
     orphans.some(([lo, hi]) => lo <= i && i < hi) ? undefined : report
   );
   const ranges = withShares(state, stage.ranges, orphans, reports);
-  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "averaging";
+  const kind = orphans.length > 0 ? "computing" : stage.kind as "computing" | "reducing";
   const open: StepInProgress = { ...stage, ranges, sums, reports };
   return andThen(withSums(state, kind, sums), (state) => enter(state, { ...open, kind }));
 }
 
-/** Lets those who average go on with these sums: with all that there are, or with those that are left until others come. */
+/** Lets the reducers continue with these sums: all of them, or those that are left until others come. */
 function withSums(
   state: RunState,
-  kind: "computing" | "averaging",
+  kind: "computing" | "reducing",
   sums: StepInProgress["sums"],
 ): Transition {
-  return { state, actions: [kind === "averaging" ? { do: "average" } : { do: "reform", sums }] };
+  return { state, actions: [kind === "reducing" ? { do: "reduce" } : { do: "reconfigure", sums }] };
 }
 
 /**
- * Local steps can't be shared out: the round goes on without those of the lost member, unless the coordinator has their sum. A sum
- * over fewer members is made anew, for which those who were lost before can't be asked again.
+ * Local steps can't be shared out: the round continues without those of the lost member, unless the coordinator has their sum. A sum
+ * over fewer members is computed again, for which members that were lost before can't be asked.
  */
-function goOnWithRound(
+function continueRound(
   state: RunState,
-  stage: Stage & { kind: "computing" | "averaging" },
+  stage: Stage & { kind: "computing" | "reducing" },
   round: Round,
   lost: string,
   now: number,
@@ -177,7 +177,7 @@ function goOnWithRound(
   );
   const gone = new Set([lost, ...stage.sums.map(({ member }) => member)]);
   const steps = [state.step + 1, state.step + round.localSteps] as const;
-  let left = averageWhenComputed(state, { ...anew(state, stage), ranges, sums, reports }, now);
+  let left = reduceWhenComputed(state, { ...restart(state, stage), ranges, sums, reports }, now);
   for (const member of gone) {
     if (state.members.has(member)) continue;
     left = reportAnd({ kind: "dropped", member, steps, microBatches: round.shares[member] }, left);
@@ -185,7 +185,7 @@ function goOnWithRound(
   return left;
 }
 
-/** The ranges of those who are left, with shares of what is orphaned. */
+/** The ranges of the remaining members, with shares of the orphaned ones. */
 function withShares(
   { members }: RunState,
   ranges: Ranges,
@@ -197,7 +197,7 @@ function withShares(
   return Object.fromEntries(names.map((name) => [name, [...(ranges[name] ?? []), ...(shares[name] ?? [])]]));
 }
 
-/** The parts of ranges that have no result, as ranges. */
+/** The subranges that have no result. */
 function runsOf(results: readonly unknown[], ranges: readonly Range[]): Range[] {
   const runs: [number, number][] = [];
   for (const [lo, hi] of ranges) {

@@ -1,5 +1,5 @@
 /**
- * How a coordinator is watched, stopped, and put in another one's place.
+ * Options of a coordinator: callbacks, signals, and failover.
  *
  * @module
  */
@@ -11,35 +11,35 @@ import type { CheckpointStore } from "../replica/replica.ts";
 import type { ResidualStore } from "../allreduce/residuals.ts";
 import type { SharedText } from "../transfer/text_transfer.ts";
 
-/** How a coordinator goes on with a run that another one has begun. */
+/** How a coordinator continues a run that another one has begun. */
 export interface TakeOver {
-  /** Members that the run had; 0 where that is not known. They are not waited for longer than it takes to answer. */
+  /** Members that the run had; 0 where that is not known. Each is waited for only as long as it needs to answer. */
   expected: number;
-  /** Looks up what is on record up to the step that the run is continued from, and puts later records aside. */
+  /** Looks up the record up to the step that the run continues from, and sets later records aside. */
   recall: (step: number) => RunRecord;
-  /** Why the run can't be continued where no worker is left that has its state: its folder holds less than its record tells. */
+  /** Why the run can't continue where no worker is left that has its state: its newest checkpoint is older than its record. */
   missing?: string;
 }
 
-/** How a coordination is watched and stopped. */
+/** How a coordinator reports and is stopped. */
 export interface CoordinateOptions {
-  /** Stops the run: the open step is finished, a checkpoint is saved, everybody leaves. */
+  /** Stops the run: the open step is finished, a checkpoint is saved, all members leave. */
   signal?: AbortSignal;
-  /** Gets what happens. */
+  /** Gets each event. */
   onEvent?: (event: DistEvent) => void;
   /** Called once workers can join. */
   onListening?: () => void;
-  /** Keeps other coordinators out; without it only their own check does, whether anybody answers. */
+  /** Takes the lease that excludes other coordinators; without one they only check whether a coordinator answers. */
   takeLease?: TakeLease;
-  /** Goes on with a run that another coordinator has begun; where nobody is left of it, after the plan's `startStep`. */
+  /** Continues a run that another coordinator has begun; where no member is left, from the plan's `startStep`. */
   takeOver?: TakeOver;
-  /** Keeps what encoding has lost beside the checkpoints. */
+  /** Saves residuals (error feedback) beside the checkpoints. */
   residuals?: ResidualStore;
   /** Where checkpoints of members on other machines are kept, and which are handed out. */
   checkpoints?: CheckpointStore;
   /** The run's text, handed out to workers whose machine does not have it. */
   text?: SharedText;
-  /** A wish for the end to be quick: a checkpoint that is in flight is kept on the machine that it comes from. */
+  /** Makes the end quick: a checkpoint in flight is kept on the machine that it comes from. */
   hurry?: AbortSignal;
   /** For tests: called at each fault point. */
   onFaultPoint?: ReachCoordinatorFaultPoint;

@@ -1,23 +1,23 @@
 /**
- * The coordinator's frames: what it answers and orders, as functions of the state of the run.
+ * The coordinator's frames, answers and orders, as functions of the state of the run.
  *
  * @module
  */
 
 import { encodeFrame, type Frame, type FrameFields } from "../protocol/frames.ts";
 import { encodeControl, type ExchangeSizes } from "../protocol/messages.ts";
-import { isAveraging, workOf } from "../steps/reducer_set.ts";
+import { isReducing, workOf } from "../steps/reducer_set.ts";
 import { isAwaited, type Order, orderForCandidate, orderOf } from "../state/orders.ts";
 import type { RunState } from "../state/run_state.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 
-/** What all frames of a coordinator say. */
+/** The fields that all frames of a coordinator have. */
 export function fieldsOf<K extends Frame["kind"]>(state: RunState, kind: K): FrameFields & { kind: K } {
   const { plan: { run }, term, generation, step } = state;
   return { kind, run, sender: COORDINATOR, term, generation, step };
 }
 
-/** There is nothing to be said, but somebody is here. */
+/** An answer without an order: the coordinator is alive. */
 export function encodeAlive(state: RunState): Uint8Array {
   return encodeFrame(fieldsOf(state, "alive"));
 }
@@ -27,7 +27,7 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
   return encodeControl({ ...fieldsOf(state, kind), step }, message);
 }
 
-/** What a worker gets to know whose join was accepted. */
+/** The answer to a worker whose join was accepted. */
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
   const { microBatches: evaluationMicroBatches } = state.plan.evaluation;
   const admitted = state.members.has(name);
@@ -35,7 +35,7 @@ export function encodeWelcome(state: RunState, name: string, partElements: numbe
   return encodeControl(fieldsOf(state, "welcome"), message);
 }
 
-/** What a reducer has to know and to do; undefined where it is none, and when the run has ended. */
+/** The order to a reducer; undefined for an unknown reducer, and when the run has ended. */
 export function encodeReduce(
   state: RunState,
   name: string,
@@ -46,10 +46,10 @@ export function encodeReduce(
   if (!reducer || state.stage.kind === "ended") return undefined;
   const silent = [...state.members].map(([member, { heardAt }]) => [member, now - heardAt]);
   return encodeControl(fieldsOf(state, "reduce"), {
-    since: reducer.since,
+    joinedGeneration: reducer.joinedGeneration,
     startStep: startStepOf(state),
     silent: Object.fromEntries(silent),
-    work: isAveraging(state, name) ? workOf(state) : undefined,
+    work: isReducing(state, name) ? workOf(state) : undefined,
     ...sizesOf(state, partElements),
   });
 }
@@ -59,7 +59,7 @@ function sizesOf({ plan }: RunState, partElements: number): ExchangeSizes {
   return { microBatches, partElements, codec, windowBytes, heartbeatSeconds, silenceSeconds };
 }
 
-/** What is answered to a frame that came as a request and is no join. */
+/** The answer to a request that is no join. */
 export function answerTo(
   state: RunState,
   { kind, sender }: Frame,
@@ -80,12 +80,12 @@ export function answerTo(
   });
 }
 
-/** The step that the run starts after; later, newcomers take over what there is. */
+/** The step that the run starts after; once it has begun, newcomers get the present state by state transfer. */
 function startStepOf({ generation, step }: RunState): number {
   return generation === 0 ? step : 0;
 }
 
-/** What a worker still has to do; that it is none of the run's, where it is not. */
+/** The order that a worker still has to carry out, or that it is no member. */
 function orderFor(state: RunState, name: string): Uint8Array {
   const member = state.members.get(name);
   const candidate = state.candidates.get(name);

@@ -1,5 +1,5 @@
 /**
- * There is one coordinator of a run: none begins while another one serves it, and one that was replaced ends.
+ * A run has one coordinator: none starts while another one serves it, and one that was replaced ends.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { type Answer, COORDINATOR, subjects, type Transport } from "../protocol/
 const RIVAL_TIMEOUT = 0.5;
 
 /**
- * Refuses to be a second coordinator: two would tear a run apart.
+ * Refuses to start a second coordinator: two would corrupt the run.
  *
- * @param takesOver whether one that is there without answering is replaced
+ * @param takesOver whether one that listens without answering is replaced
  * @throws {RunError} where another one serves the run
  */
 export async function refuseRival(transport: Transport, run: string, takesOver: boolean): Promise<void> {
@@ -23,12 +23,12 @@ export async function refuseRival(transport: Transport, run: string, takesOver: 
   do {
     isHeard = transport.isConnected;
     answer = await transport.request(subjects.from(run, COORDINATOR), hello, RIVAL_TIMEOUT);
-  } while (!isHeard || !transport.isConnected); // the server was away: nobody could answer
+  } while (!isHeard || !transport.isConnected); // the server was unreachable: no coordinator could answer
   if (answer === "nobody" || (answer === "silence" && takesOver)) return;
   throw new RunError(`another coordinator serves the run "${run}" on this server; choose another name`);
 }
 
-/** What ends a coordinator that is none any more: it must not touch anything. */
+/** The error of a coordinator that was replaced: it must not change anything any more. */
 export function replaced(run: string, term?: number): RunError {
   const which = term === undefined ? "" : `, term ${term}`;
   return new RunError(`another coordinator has taken over the run "${run}"${which}; this one ends`);

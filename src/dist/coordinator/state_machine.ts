@@ -1,8 +1,7 @@
 /**
- * Membership as a pure function: (state, event, now) → (state, actions). It follows the workers' signs of life and hands
- * each event to who decides about it: `takeover.ts` where another coordinator went before, `welcoming.ts` about joins,
- * `stages.ts` about the step, `boundary.ts` about what is between steps, `deadlines.ts` about who is lost, and
- * `reformation.ts` about how the others go on.
+ * The run's state machine as a pure function: (state, event, now) → (state, actions). It tracks heartbeats and passes each event to
+ * the file that decides about it: `failover.ts` after another coordinator, `admission.ts` on joins, `steps/step.ts` on the step,
+ * `steps/between_steps.ts` between steps, `failure_detector.ts` on lost members, `member_loss.ts` on how the others continue.
  *
  * @module
  */
@@ -33,11 +32,11 @@ import {
 } from "../state/transitions.ts";
 import { welcomeOrRefuse } from "./admission.ts";
 
-/** Seconds that everybody has to leave when the run has ended. */
+/** Seconds that workers and reducers have to leave when the run has ended. */
 export const LEAVE_SECONDS = 5;
 
 /**
- * The new state after an event, and what has to be done.
+ * The new state after an event, and the actions that follow.
  *
  * @param now seconds on any clock that does not go back
  */
@@ -47,7 +46,7 @@ export function advance(state: RunState, event: MembershipEvent, now: number): T
   return { state: { ...next, stageSince }, actions };
 }
 
-/** Runs to completion: as long as nothing is waited for, the next thing begins. */
+/** Runs to completion: while the stage is settled, the next one begins. */
 function complete(transition: Transition, now: number): Transition {
   let next = transition;
   while (next.state.stage.kind === "settled") next = andThen(next, (state) => whatComesNext(state, now));
@@ -70,7 +69,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   }
   switch (event.kind) {
     case "heard":
-    case "sighted":
+    case "alive":
     case "recalled":
       return stay(state);
     case "status":
@@ -101,7 +100,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
       return probed(state, event.name, event.there, now);
     case "pulled":
       return pulled(state, event.lo, event.hi);
-    case "reduced": // by somebody who did not know yet that the others had changed: it is told, and says it again
+    case "reduced": // from a reducer that did not know the new generation yet: it is told, and reports again
       return event.generation === state.generation
         ? reduced(withTravelTime(state, now), event, now)
         : stay(state);
@@ -128,9 +127,9 @@ function heard(state: RunState, name: string, now: number): RunState {
   return withCandidate(state, heardOf(state, state.candidates.get(name)!, now));
 }
 
-/** The step that members' results belong to now. */
+/** The step that results of members belong to now. */
 export function openStep({ stage, step }: RunState): number {
-  return ["computing", "averaging", "committing"].includes(stage.kind) ? step + 1 : step;
+  return ["computing", "reducing", "committing"].includes(stage.kind) ? step + 1 : step;
 }
 
 function status(state: RunState, event: MembershipEvent & { kind: "status" }, now: number): Transition {
@@ -141,7 +140,7 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
     const candidate = state.candidates.get(name)!;
     return caughtUp(withCandidate(state, { ...candidate, phase, progress, step: event.step }), now);
   }
-  if (event.step > committedStep(state)) return stay(state); // nobody has ended a step that was not committed
+  if (event.step > committedStep(state)) return stay(state); // no member can have completed a step that was not committed
   const next = event.step > member.step ? delivered(state, member, now) : state;
   const moved = phase !== member.phase || progress !== member.progress;
   const progressAt = moved ? now : member.progressAt;
@@ -150,7 +149,7 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
   return andThen(complete(closeStep(withMember(next, told), now), now), (state) => release(state, now));
 }
 
-/** A candidate has the state that was pinned for it. */
+/** A candidate has restored the state that was pinned for it. */
 function restored(state: RunState, event: MembershipEvent & { kind: "restored" }, now: number): Transition {
   const candidate = state.candidates.get(event.member);
   if (!candidate || candidate.ready || candidate.source?.step !== event.step) return stay(state);
@@ -168,7 +167,7 @@ function probed(state: RunState, name: string, there: boolean, now: number): Tra
   return stay(candidate ? withCandidate(state, { ...candidate, goneSince: since(candidate) }) : state);
 }
 
-/** Somebody goes, whatever it was. */
+/** A member, candidate or reducer leaves. */
 function leave(
   state: RunState,
   { member: name, error }: MembershipEvent & { kind: "leave" },
@@ -190,14 +189,14 @@ function interrupt(state: RunState, now: number): Transition {
   return stay(interrupted);
 }
 
-/** The end is to be quick: nobody waits for a step, nor for a checkpoint in flight. */
+/** The end is to be quick: neither a step nor a checkpoint in flight is waited for. */
 function hurry(state: RunState, now: number): Transition {
   if (state.stage.kind === "ended") return stay(state);
   const ending: RunState = { ...state, interrupted: true, endingSince: -Infinity };
   return andThen(keep(ending), (state) => dropLateStep(state, now) ?? stay(state));
 }
 
-/** Whether what is being done after a step comes before its checkpoint, if there is to be one. */
+/** Whether the present duty comes before the checkpoint of its step, if one is due. */
 function isBeforeSaving({ stage }: RunState): boolean {
   return stage.kind === "evaluating" || (stage.kind === "hashing" && !stage.isLast);
 }
@@ -205,37 +204,41 @@ function isBeforeSaving({ stage }: RunState): boolean {
 function tick(state: RunState, event: MembershipEvent & { kind: "tick" }, now: number): Transition {
   const { stage } = state;
   if (stage.kind === "ended") return endWhenEmpty(state, now);
-  for (const reducer of state.reducers.values()) { // before those who seem to keep a stuck one waiting
+  for (const reducer of state.reducers.values()) { // before members that seem to keep a stalled one waiting
     const reason = reasonSilent(state, reducer, now) ?? reasonStuck(state, reducer, now);
     if (reason) return loseReducer(state, reducer.name, reason);
   }
   for (const participant of [...state.members.values(), ...state.candidates.values()]) {
-    const reason = reasonLost(state, participant, now, event.owing);
+    const reason = reasonLost(state, participant, now, event.blockedSince);
     if (reason) return lose(state, participant.name, reason, now);
   }
   const dropped = dropLateStep(state, now);
   if (dropped) return dropped;
   if (stage.kind === "admitting" && now >= stage.until) return giveUpWaiting(state);
   if (isStateLost(state, now)) {
-    const error = `all workers that had the state of step ${state.step} are gone`;
-    return endForNow(state, now, `${error}; the run can go on from its newest checkpoint, with --resume`);
+    const error = `all workers with the state of step ${state.step} are lost`;
+    return endForNow(
+      state,
+      now,
+      `${error}; the run can be resumed from its newest checkpoint, with --resume`,
+    );
   }
   return stay(state);
 }
 
-/** Whether there are only workers with older states, and nobody who had the present one has come back. */
+/** Whether only workers with older states are left, and none that had the present state has come back. */
 function isStateLost(state: RunState, now: number): boolean {
   const { members, candidates, generation, stageSince, plan } = state;
   return generation > 0 && members.size === 0 && candidates.size > 0 && !canHandOut(state) &&
     now - stageSince >= plan.silenceSeconds;
 }
 
-/** Parts of a vector have travelled. */
+/** The all-reduce has ended: its duration counts for the pace. */
 function withTravelTime(state: RunState, now: number): RunState {
-  return state.stage.kind === "averaging" ? withPace(state, now) : state;
+  return state.stage.kind === "reducing" ? withPace(state, now) : state;
 }
 
-/** The clock starts anew for everybody, but for who is still awaited back: that lasts as long as it does. */
+/** The clocks of all participants restart, except of those that are still expected to reconnect. */
 function forgive(state: RunState, { isCutOff }: MembershipEvent & { kind: "deaf" }, now: number): Transition {
   const renew = <P extends { heardAt: number }>(all: ReadonlyMap<string, P>, clocks: Partial<P>) =>
     new Map([...all].map(([name, each]) => {
@@ -255,7 +258,7 @@ function forgive(state: RunState, { isCutOff }: MembershipEvent & { kind: "deaf"
   });
 }
 
-/** Whoever has not left may not know yet that the run has ended, and is told when it asks. */
+/** A participant that has not left may not know yet that the run has ended, and is told when it asks. */
 function endWhenEmpty(state: RunState, now: number): Transition {
   const { stage, members, candidates, reducers } = state;
   if (stage.kind !== "ended") return stay(state);
@@ -268,7 +271,7 @@ function endWhenEmpty(state: RunState, now: number): Transition {
 /**
  * How a run has ended.
  *
- * @param dropped messages that the coordinator did not take, by reason
+ * @param dropped messages that the coordinator dropped, by reason
  * @throws {RunError} where it has ended with an error
  */
 export function outcomeOf(state: RunState, dropped: Record<string, number>): RunOutcome {

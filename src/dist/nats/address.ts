@@ -1,6 +1,6 @@
 /**
- * The address of a NATS server, with its credentials, as people write it: `nats://TOKEN@HOST:PORT`. What can't be read is
- * answered by how to write it, never by the address: a token or a password may be anywhere in it.
+ * Parses the address of a NATS server with its credentials, `nats://TOKEN@HOST:PORT`. The error for an invalid one says how to
+ * write it and never quotes the address: a token or a password may be anywhere in it.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { ConfigError } from "../../errors.ts";
 export interface NatsAddress {
   /** Name or address of the machine; an IPv6 address in brackets. */
   hostname: string;
-  /** 4222 where none is given. */
+  /** 4222 by default. */
   port: number;
   /** Whether the connection is to be encrypted. */
   tls: boolean;
@@ -19,7 +19,7 @@ export interface NatsAddress {
   token: string;
   /** Empty where there is none. */
   user: string;
-  /** Of the user. */
+  /** Password of the user. */
   pass: string;
 }
 
@@ -27,7 +27,7 @@ const DEFAULT_PORT = 4222;
 const FORMS =
   "expected nats://HOST:PORT, nats://TOKEN@HOST:PORT or nats://USER:PASSWORD@HOST:PORT, with tls:// where the " +
   "server wants TLS";
-/** Characters that end the part of a URL where credentials are. */
+/** Characters that end the authority part of a URL, where credentials are. */
 const RESERVED = /[/?#\\]/;
 const HOST_AND_PORT = /^(\[[^\[\]]*\]|[^\[\]:/]+)(?::(\d+))?\/?$/;
 
@@ -35,7 +35,7 @@ const HOST_AND_PORT = /^(\[[^\[\]]*\]|[^\[\]:/]+)(?::(\d+))?\/?$/;
  * The parts of an address.
  *
  * @param text `nats://` or `tls://`, then a token or a user and its password before an `@`, then host and port
- * @throws {ConfigError} where it can't be read, with how to write it
+ * @throws {ConfigError} where it can't be parsed, with how to write it
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * A connection to a NATS server, each wait on which has an end: to connect, to hear that what was sent has arrived, to close,
- * and for a server that is away.
+ * A connection to a NATS server with a timeout for each wait: to connect, to flush, to close, and for a server that is
+ * unreachable.
  *
  * @module
  */
@@ -20,32 +20,32 @@ import { now, within } from "../protocol/timeouts.ts";
 import { parseNatsAddress } from "./address.ts";
 import { CONNECT_SECONDS, NatsSocket, type SocketOptions } from "./socket.ts";
 
-/** Seconds after which it is said that the connection is still being made. */
+/** Seconds after which a line says that the connection is still being made. */
 const PROGRESS_SECONDS = 3;
-/** Seconds for which a server may be away. */
+/** Seconds for which a server may be unreachable. */
 const OUTAGE_SECONDS = 600;
-/** Seconds that the server has to confirm that it has got everything. */
+/** Seconds that the server has to confirm a flush. */
 const FLUSH_SECONDS = 5;
-/** Milliseconds between two attempts to connect again. */
+/** Milliseconds between two attempts to reconnect. */
 const RECONNECT_WAIT = 250;
 /** Milliseconds between two pings; after the third without an answer the connection counts as lost. */
 const PING_INTERVAL = 10_000;
-/** What a user has to be allowed. */
+/** Permissions that a user needs. */
 const SUBJECTS = "flashmob needs flashmob.> and _INBOX.>";
 
-/** How to connect. */
+/** Options of a connection. */
 export interface ConnectOptions {
   /** Ends the attempt. */
   signal?: AbortSignal;
-  /** Gets a line where it takes long. */
+  /** Receives a line where connecting takes long. */
   onStatus?: (text: string) => void;
-  /** Seconds for which the server may be away before the connection ends; ten minutes by default. */
+  /** Seconds for which the server may be unreachable before the connection ends; ten minutes by default. */
   outageSeconds?: number;
 }
 
 setTransportFactory({ factory: () => new NatsSocket() });
 
-/** A connection, made again whenever it is lost. */
+/** A connection that is restored whenever it is lost. */
 export class NatsConnection {
   /** Settles when it has ended, with the reason where it was not closed. */
   readonly closed: Promise<Error | undefined>;
@@ -72,8 +72,8 @@ export class NatsConnection {
    *
    * @param url `nats://HOST:PORT`, `nats://TOKEN@HOST:PORT` or `nats://USER:PASSWORD@HOST:PORT`; `tls://` for a server with TLS
    * @param name shown in the server's list of connections
-   * @throws {ConfigError} where the URL can't be read
-   * @throws {RunError} where no NATS server answers there, it does not accept the credentials, or not what the user needs
+   * @throws {ConfigError} where the URL can't be parsed
+   * @throws {RunError} where no NATS server answers there, or it rejects the credentials or a subject that flashmob needs
    * @throws the signal's reason
    */
   static async open(url: string, name: string, options: ConnectOptions = {}): Promise<NatsConnection> {
@@ -96,11 +96,11 @@ export class NatsConnection {
       ...(token ? { token } : {}),
       ...(user ? { user, pass } : {}),
       ...(tls ? { tls: {} } : {}),
-      timeout: 1000 * (CONNECT_SECONDS + 1), // the socket's own end comes first: it can say more
+      timeout: 1000 * (CONNECT_SECONDS + 1), // the socket's timeout comes first: its error is more specific
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_WAIT,
       pingInterval: PING_INTERVAL,
-      signal, // the client hands its settings to the socket
+      signal, // the client passes its settings to the socket
       onEnd: failed.reject,
     };
     try {
@@ -123,32 +123,32 @@ export class NatsConnection {
     return this.#isConnected;
   }
 
-  /** When it was last made again, in seconds; undefined where it was never lost. */
+  /** When it was last restored, in seconds; undefined where it was never lost. */
   get reconnectedAt(): number | undefined {
     return this.#reconnectedAt;
   }
 
-  /** Waits until the server has what was sent; not where the connection is lost, nor for long. */
+  /** Waits until the server has what was sent, with a timeout; returns at once while the connection is lost. */
   async flush(): Promise<void> {
     if (!this.#isConnected || this.client.isClosed()) return;
-    const lost = () => {}; // with what was sent
+    const lost = () => {}; // the connection, with what was sent
     await within(FLUSH_SECONDS, Promise.race([this.client.flush().catch(lost), this.closed]));
   }
 
-  /** Ends it, after what was sent. */
+  /** Flushes and ends it. */
   async close(): Promise<void> {
     await this.flush();
     await this.client.close();
   }
 
-  /** Ends it with a reason; which is the first one. */
+  /** Ends it with a reason, and returns the first reason that was given. */
   async end(reason: Error): Promise<Error> {
     this.#reason ??= reason;
     await this.client.close();
     return this.#reason;
   }
 
-  /** Answers come to an inbox: who may not listen there would wait for them in vain. */
+  /** Replies come to an inbox: a user who may not subscribe to it would wait for them in vain. */
   async #tryInbox(): Promise<void> {
     let refusal: Error | null = null;
     const subscription = this.client.subscribe(createInbox(), { callback: (error) => refusal = error });
@@ -157,37 +157,39 @@ export class NatsConnection {
     subscription.unsubscribe();
   }
 
-  /** Follows the connection's state. A denied subject is only seen here, and nothing can work without it. */
+  /** Follows the connection's state. Only here is a denied subject reported, which ends the connection. */
   async #watch(): Promise<void> {
     for await (const status of this.client.status()) {
-      if (status.type === Events.Disconnect) this.#lose();
-      if (status.type === Events.Reconnect) this.#find();
+      if (status.type === Events.Disconnect) this.#noteLost();
+      if (status.type === Events.Reconnect) this.#noteRestored();
       if (status.type === Events.Error && status.data === ErrorCode.PermissionsViolation) {
         await this.end(deniedSubject(status));
       }
     }
   }
 
-  #lose(): void {
+  #noteLost(): void {
     this.#isConnected = false;
     clearTimeout(this.#outage);
     this.#outage = setTimeout(
       () =>
         this.end(
-          new TransientError(`the NATS server at ${this.address} has been away for ${this.outageSeconds} s`),
+          new TransientError(
+            `the NATS server at ${this.address} has been unreachable for ${this.outageSeconds} s`,
+          ),
         ),
       1000 * this.outageSeconds,
     );
   }
 
-  #find(): void {
+  #noteRestored(): void {
     clearTimeout(this.#outage);
     this.#isConnected = true;
     this.#reconnectedAt = now();
   }
 }
 
-/** What a promise comes to, unless another one fails before. A connection that comes later is closed. */
+/** The connection, unless another promise fails first: then it is closed when it comes. */
 async function unless(failed: Promise<never>, connecting: Promise<Client>): Promise<Client> {
   try {
     return await Promise.race([connecting, failed]);
@@ -197,7 +199,7 @@ async function unless(failed: Promise<never>, connecting: Promise<Client>): Prom
   }
 }
 
-/** What the server does not let the user do, in words. */
+/** The error for a subject that the server denies the user. */
 export function deniedSubject(
   { permissionContext }: { permissionContext?: { operation: string; subject: string } },
 ): RunError {
@@ -206,7 +208,7 @@ export function deniedSubject(
   return new RunError(`the NATS server does not let this user ${what} "${subject}"; ${SUBJECTS}`);
 }
 
-/** Says what was tried and what to do, without the credentials. */
+/** The error for a connection that failed: what was tried and what to do, without the credentials. */
 function connectError(error: unknown, address: string): Error {
   if (error instanceof RunError) return error;
   const code = error instanceof NatsError ? error.code : "";

@@ -1,33 +1,33 @@
 /**
  * Where a NATS connection reads to, so that the client gets each message in one piece: one that comes in several pieces it
- * copies, and more than once. Parts of vectors go into buffers that are used again.
+ * copies, and more than once. Parts of vectors go into buffers that are reused.
  *
  * @module
  */
 
 import { printableLine } from "../../printable.ts";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 
-/** What is read goes into slabs of so many bytes, one after the other. None is used again: small messages stay in them. */
+/** What is read goes into slabs of n bytes, one after the other. None is reused: small messages stay in them. */
 const SLAB = 256 * 1024;
-/** A slab with less room than this is left. */
+/** A slab with less free space than this is replaced. */
 const LEAST_ROOM = 32 * 1024;
-/** Messages of more bytes get a buffer of their own. */
+/** Larger messages get a buffer of their own. */
 const LARGE = 64 * 1024;
-/** How many bytes of those are kept: one at a time is read, while another one is looked at. */
+/** How many bytes of those are kept for reuse: one at a time is read, while another one is decoded. */
 const SPARE = 16 * 1024 * 1024;
 const LINE_FEED = 10;
-/** Of the line break after a message's content. */
+/** Bytes of the line break after a message's content. */
 const BREAK_BYTES = 2;
-/** Where the client's requests are answered. It hands answers over later, so their buffers are not used again. */
+/** Where the client's requests are answered. It hands replies over later, so their buffers are not reused. */
 const INBOX = "_INBOX.";
-/** How each message of the protocol begins. */
+/** Beginning of each message of the protocol. */
 const BEGINNING = /^(?:INFO |H?MSG |P[IO]NG|\+OK|-ERR)/i;
-/** Bytes after which every beginning can be told from others. */
+/** Bytes that suffice to check the beginning. */
 const TELLING = 5;
-/** Characters that are shown of what is no message. */
+/** Characters that are shown of an invalid message. */
 const SHOWN = 60;
-/** Most bytes of a line. Most lines are short; what a server says of itself names all servers of a cluster. */
+/** Most bytes of a line. Most lines are short; INFO names all servers of a cluster. */
 const LONGEST_LINE = 64 * 1024;
 
 const decoder = new TextDecoder();
@@ -39,21 +39,21 @@ interface LargeMessage {
   isAnswer: boolean;
 }
 
-/** What arrives is no NATS. */
+/** What arrives is not NATS. */
 export class ForeignError extends Error {}
 
-/** What arrives over a connection, cut between messages of the NATS protocol. */
+/** The data received over a connection, cut between messages of the NATS protocol. */
 export class WholeMessages {
   #slab = new Uint8Array(SLAB);
-  // Places in the slab: before them all was handed over, is whole, has arrived.
+  // Ends, in the slab, of what was taken, of what is whole, and of what has arrived.
   #taken = 0;
   #whole = 0;
   #arrived = 0;
   #large: LargeMessage | undefined;
-  /** The large message that was handed over last. */
+  /** The large message that was taken last. */
   #handedOver: LargeMessage | undefined;
-  readonly #buffers = new Buffers(SPARE);
-  /** Most bytes of a message's content, as the server says. */
+  readonly #buffers = new BufferPool(SPARE);
+  /** The server's limit of a message's content, in bytes. */
   #maxPayload = 0;
 
   /** Where to read to; never empty. */
@@ -64,9 +64,9 @@ export class WholeMessages {
   }
 
   /**
-   * So many bytes were read to there.
+   * n bytes were read into it.
    *
-   * @throws {ForeignError} where they are no NATS, or a message is larger than the server's own limit
+   * @throws {ForeignError} where they are not NATS, or a message is larger than the server's own limit
    */
   note(count: number): void {
     if (this.#large) {
@@ -78,7 +78,7 @@ export class WholeMessages {
   }
 
   /**
-   * What is whole and was not handed over yet: some messages, or a large one, whose memory is used again after the next call;
+   * What is whole and was not handed over yet: some messages, or a large one, whose memory is reused after the next call;
    * undefined where there is none.
    */
   take(): Uint8Array | undefined {
@@ -93,11 +93,11 @@ export class WholeMessages {
     if (!large || large.arrived < large.bytes.length) return undefined;
     this.#large = undefined;
     this.#handedOver = large;
-    this.#scan(); // more may have come with it
+    this.#scan(); // more may have arrived with it
     return large.bytes;
   }
 
-  /** Looks how far the slab holds whole messages, and moves a large one after them to its own buffer. */
+  /** Finds the end of the whole messages in the slab, and moves a large one after them to its own buffer. */
   #scan(): void {
     while (!this.#large && this.#whole < this.#arrived) {
       const message = this.#nextMessage();
@@ -108,7 +108,7 @@ export class WholeMessages {
     }
   }
 
-  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and so many bytes. */
+  /** The message that begins where the last whole one ends: a line, with `MSG … BYTES` or `HMSG … BYTES` and that many bytes. */
   #nextMessage(): { length: number; isAnswer: boolean } | undefined {
     const rest = this.#slab.subarray(this.#whole, this.#arrived);
     const lineLength = rest.indexOf(LINE_FEED) + 1;
@@ -125,13 +125,13 @@ export class WholeMessages {
     return { length: lineLength + bytes, isAnswer: subject.startsWith(INBOX) };
   }
 
-  /** A server says its limit first of all, and again when it changes. */
+  /** A server sends its limit in its first message, and again when it changes. */
   #noteLimit(line: string): void {
     const limit = /^INFO .*"max_payload":\s*(\d+)/i.exec(line)?.[1];
     if (limit !== undefined) this.#maxPayload = Number(limit);
   }
 
-  /** A server may add lines of its own before the content that it was given. */
+  /** Checks the length of a content, to which a server may add header lines of its own. */
   #checked(bytes: number): number {
     const limit = this.#maxPayload;
     if (bytes <= limit + LONGEST_LINE) return bytes;
@@ -143,12 +143,12 @@ export class WholeMessages {
     const bytes = isAnswer ? new Uint8Array(length) : this.#buffers.take(length);
     bytes.set(here);
     this.#large = { bytes, arrived: here.length, isAnswer };
-    // What lies after it moves up, over it.
+    // The data after it moves up in its place.
     this.#slab.copyWithin(this.#whole, this.#whole + here.length, this.#arrived);
     this.#arrived -= here.length;
   }
 
-  /** Goes on in a new slab with what is not whole; all before it was handed over. */
+  /** Continues in a new slab with what is not whole; all before it was handed over. */
   #changeSlab(): void {
     const rest = this.#slab.subarray(this.#taken, this.#arrived);
     this.#slab = new Uint8Array(SLAB);

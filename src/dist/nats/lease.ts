@@ -1,6 +1,7 @@
 /**
  * The lease of a run in JetStream's key-value store: taken by compare-and-set, so that of two coordinators that start at
- * once one is turned away.
+ * once one is rejected. Its revision rises with each, and the coordinator's term with it: frames of an earlier term are dropped, which
+ * makes it a fencing token (Kleppmann, "How to do distributed locking", 2016).
  *
  * @module
  */
@@ -11,18 +12,18 @@ import { now } from "../protocol/timeouts.ts";
 import type { Lease } from "../protocol/lease.ts";
 import { NatsConnection } from "./connection.ts";
 
-/** The store of all runs' leases; a key is the name of a run. */
+/** Bucket of all runs' leases; a key is the name of a run. */
 const BUCKET = "flashmob";
-/** JetStream's error where a key has another revision than the one expected. */
+/** JetStream's error code where a key has another revision than the expected one. */
 const WRONG_REVISION = 10071;
-/** The same, where the store itself is not there. */
+/** JetStream's error code where the bucket does not exist. */
 const NO_STORE = 10059;
-/** Seconds for which a store does not answer though its server is there, after which it keeps no lease any more. */
+/** Seconds without an answer of the store, while its server is connected, after which it counts as lost. */
 const STORE_SECONDS = 60;
 
 /**
- * Takes the lease of a run. It has a connection of its own: where the server does not let this user use JetStream, only
- * this one is affected.
+ * Takes the lease of a run over a connection of its own: where the server denies JetStream to this user, only this connection
+ * is closed.
  *
  * @param url as for {@linkcode connectNats}
  * @returns undefined where the server has no JetStream, or not for this user
@@ -49,7 +50,7 @@ export async function takeNatsLease(
       revision,
       isHeld: async () => {
         const { isConnected, reconnectedAt = -Infinity } = connection;
-        if (!isConnected) throw new Error("the NATS server is away");
+        if (!isConnected) throw new Error("the NATS server is unreachable");
         try {
           const isHeld = await isHolder(store, connection, run, holder);
           silentSince = undefined;
@@ -57,7 +58,7 @@ export async function takeNatsLease(
         } catch (error) {
           silentSince ??= now();
           const waited = now() - Math.max(silentSince, reconnectedAt);
-          if (waited >= STORE_SECONDS) return true; // as where there never was a store
+          if (waited >= STORE_SECONDS) return true; // as without a store
           throw error;
         }
       },
@@ -71,7 +72,7 @@ export async function takeNatsLease(
   }
 }
 
-/** Whether nobody else has taken the lease. A server that has lost its store has lost the lease, too: nobody has it. */
+/** Whether no other coordinator has taken the lease. A server that has lost its store has lost the lease, too: none has it. */
 async function isHolder(
   store: KV,
   { client }: NatsConnection,
@@ -82,7 +83,7 @@ async function isHolder(
     const entry = await store.get(run);
     return entry === null || entry.string() === holder;
   } catch (error) {
-    // Reading does not tell whether the store is not there or not ready yet.
+    // The error of reading does not tell a missing store from one that is not ready yet.
     const manager = await client.jetstreamManager({ checkAPI: false });
     const known = await manager.streams.info(`KV_${BUCKET}`).catch((reason) => reason);
     if (known instanceof NatsError && known.api_error?.err_code === NO_STORE) return true;
@@ -90,12 +91,14 @@ async function isHolder(
   }
 }
 
-/** Writes who has it where the last revision is the one given. */
+/** Writes the holder if the last revision is the given one. */
 async function replace(store: KV, run: string, holder: string, revision: number): Promise<void> {
   try {
     await store.put(run, holder, { previousSeq: revision });
   } catch (error) {
     if (!(error instanceof NatsError) || error.api_error?.err_code !== WRONG_REVISION) throw error;
-    throw new RunError(`another coordinator has just begun to serve the run "${run}"; leave it to that one`);
+    throw new RunError(
+      `another coordinator has just taken the lease of the run "${run}"; leave the run to that one`,
+    );
   }
 }

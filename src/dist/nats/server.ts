@@ -1,6 +1,6 @@
 /**
- * Our own NATS server: the pinned binary, on a port and with a token that only this machine's processes can read. It is
- * never left behind, however its owner ends.
+ * A NATS server as a child process: the pinned binary, on a port and with a token that only this machine's processes can read. It
+ * ends with its owner, however that ends.
  *
  * @module
  */
@@ -17,17 +17,17 @@ export const NATS_SERVER_PACKAGE: PinnedPackage = {
 };
 
 /** Where a server listens. */
-export interface Address {
-  /** Name or address of an interface. */
+export interface ListenAddress {
+  /** Name or address of a network interface. */
   hostname: string;
   /** 0: a free one. */
   port: number;
 }
 
-/** Where the server listens and what it keeps. */
+/** Options of a server. */
 export interface ServerOptions extends InstallOptions {
   /** Where it listens; a free port (0) of the loopback interface by default. */
-  listen?: Address;
+  listen?: ListenAddress;
   /** Folder for what the server stores; a temporary one by default, removed with the server. */
   storeFolder?: string;
   /** The token that clients need; a new one by default. */
@@ -39,15 +39,15 @@ export interface NatsServer extends AsyncDisposable {
   /** Address with the token, for {@linkcode connectNats}: `nats://TOKEN@HOST:PORT`. */
   readonly url: string;
   /** Where it listens. */
-  readonly address: Address;
-  /** Settles with what the server said when it ends by itself, one that is kept: for good. */
+  readonly address: ListenAddress;
+  /** Settles with the server's last output when it ends by itself; where it is supervised, when it is not restarted any more. */
   readonly exited: Promise<string>;
 }
 
 /**
- * Starts the server and ends it when standard input closes: it does when the owner ends, even by SIGKILL. The shell is
- * all that watches; it ends with the server and removes its folder, and does not end before it when all processes of a run are
- * signalled. (Standard input is kept as file 3, as commands in the background get none.)
+ * Starts the server and ends it when standard input closes, as it does when the owner ends, even by SIGKILL. The shell
+ * watches it, ends with the server and removes its folder; it ignores signals, so that it does not end before the server when all
+ * processes of a run are signalled. (Standard input is duplicated as file descriptor 3, since background commands get none.)
  */
 const WATCHDOG = `
 exec 3<&0
@@ -61,24 +61,24 @@ kill -9 $watcher 2>/dev/null
 exit $code
 `;
 
-/** Milliseconds between two looks for the file in which the server says where it listens, and how long to look. */
+/** Milliseconds between two checks for the file in which the server writes its port, and the timeout. */
 const POLL = 10;
 const START_TIMEOUT = 15_000;
-/** How often in a row a server that ends at once is started again, and after how many milliseconds, doubled each time. */
+/** Restarts in a row of a server that ends at once, and milliseconds before the first, doubled each time. */
 const RESTARTS = 6;
 const FIRST_PAUSE = 100;
-/** A server that has lived so many milliseconds counts as sound: its earlier ends are forgotten. */
+/** Milliseconds after which a server counts as sound: its earlier ends are forgotten. */
 const SOUND_AFTER = 10_000;
-/** Milliseconds that the server has to end before it is killed. */
+/** Milliseconds that the server has to stop before it is killed. */
 const STOP_TIMEOUT = 5000;
 /**
- * Go collects when the memory in use has grown by so many percent, by default 100. A server whose messages are parts of vectors
+ * Go collects when the memory in use has grown by this percentage, by default 100. A server whose messages are parts of vectors
  * has little in use and much that comes and goes: collecting it all the time makes averaging a twelfth slower.
  */
 const GARBAGE_PERCENT = "500";
 
 /**
- * Starts a NATS server, which is fetched first where this machine has not used it yet.
+ * Starts a NATS server, which is downloaded first where this machine has not used it yet.
  *
  * @throws {RunError} where the port is in use or the server does not start
  *
@@ -101,11 +101,11 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
     stdout: "null",
     stderr: "piped",
     env: { GOGC: GARBAGE_PERCENT },
-    detached: true, // Ctrl-C in a terminal is for the launcher only
+    detached: true, // Ctrl-C in a terminal must only reach the launcher
   }).spawn();
   const log = lastLines(child.stderr);
   const stop = async () => {
-    await child.stdin.close().catch(() => {}); // it is closed where the server has ended by itself
+    await child.stdin.close().catch(() => {}); // it is already closed where the server has ended by itself
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT);
     await child.status;
     clearTimeout(timer);
@@ -129,26 +129,26 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
 
 /**
  * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
- * everybody connects again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
+ * all processes connect again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
  *
- * @param onRestart gets what the server said when it ended
+ * @param onRestart receives the last output of the server that ended
  * @throws {RunError} where the port is in use or the server does not start
  *
  * @example
  * ```ts ignore
- * await using server = await keepNatsServer({}, (words) => console.log(`started again: ${words}`));
+ * await using server = await keepNatsServer({}, (output) => console.log(`restarted: ${output}`));
  * ```
  */
 export async function keepNatsServer(
   options: ServerOptions,
-  onRestart: (words: string) => void,
+  onRestart: (output: string) => void,
 ): Promise<NatsServer> {
   const token = options.token ?? newToken();
   const storeFolder = options.storeFolder ?? await Deno.makeTempDir({ prefix: "flashmob-store-" });
   let server = await startNatsServer({ ...options, token, storeFolder });
   const { url, address } = server;
   const end = new AbortController();
-  const startAgain = async (): Promise<string> => {
+  const restart = async (): Promise<string> => {
     const again = { ...options, listen: address, token, storeFolder, signal: end.signal };
     server = await startNatsServer(again);
     if (end.signal.aborted) await server[Symbol.asyncDispose]();
@@ -156,17 +156,17 @@ export async function keepNatsServer(
   };
   const keep = async (): Promise<string> => {
     let ends = 0, startedAt = performance.now();
-    let words = await server.exited;
+    let output = await server.exited;
     while (!end.signal.aborted) {
       if (performance.now() - startedAt >= SOUND_AFTER) ends = 0;
-      if (ends === RESTARTS) return `it ended ${ends + 1} times in a row; at last it said:\n${words}`;
-      await pause(FIRST_PAUSE * 2 ** ends++, undefined, end).catch(() => {}); // rejected when it is ended meanwhile
+      if (ends === RESTARTS) return `it ended ${ends + 1} times in a row; its last output was:\n${output}`;
+      await pause(FIRST_PAUSE * 2 ** ends++, undefined, end).catch(() => {}); // rejected when it is stopped meanwhile
       if (end.signal.aborted) break;
-      onRestart(words);
+      onRestart(output);
       startedAt = performance.now();
-      words = await startAgain().catch(errorMessage);
+      output = await restart().catch(errorMessage);
     }
-    return words;
+    return output;
   };
   const exited = keep();
   const stop = async () => {
@@ -183,10 +183,10 @@ function newToken(): string {
 }
 
 /** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */
-function configText({ hostname, port }: Address, token: string, folder: string, store: string): string {
+function configText({ hostname, port }: ListenAddress, token: string, folder: string, store: string): string {
   return JSON.stringify({
     host: hostname,
-    port: port || -1, // its own way to ask for a free one
+    port: port || -1, // the server's notation for a free one
     authorization: { token },
     jetstream: { store_dir: store },
     ports_file_dir: folder,
@@ -197,7 +197,7 @@ function configText({ hostname, port }: Address, token: string, folder: string, 
 async function portOf(
   folder: string,
   exited: Promise<string>,
-  listen: Address,
+  listen: ListenAddress,
   signal?: AbortSignal,
 ): Promise<number> {
   const deadline = performance.now() + START_TIMEOUT;
@@ -230,7 +230,7 @@ async function writtenPort(folder: string): Promise<number | undefined> {
   }
 }
 
-/** The end of what a process says; all of it is read, so that the process never waits. */
+/** The end of a process's output; all of it is read, so that the process never blocks. */
 async function lastLines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   let text = "";
   for await (const piece of stream.pipeThrough(new TextDecoderStream())) text = (text + piece).slice(-4000);

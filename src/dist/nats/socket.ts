@@ -1,6 +1,6 @@
 /**
  * The TCP connection under the NATS client, with TLS where it is wanted: the client's own goes through Node's streams, which
- * took a third of all time while vectors travel (docs/lab.md), and knows no end where the other side says nothing.
+ * took a third of the time of an all-reduce (docs/lab.md), and has no timeout where the other side sends nothing.
  *
  * @module
  */
@@ -11,57 +11,57 @@ import { printableLine } from "../../printable.ts";
 import { within } from "../protocol/timeouts.ts";
 import { ForeignError, WholeMessages } from "./framing.ts";
 
-/** Seconds that a connection may take: both sides may be starting on a busy machine. Where nobody listens, that is known at once. */
+/** Seconds that a connection may take: both sides may be starting on a busy machine. Where no process listens, that is known at once. */
 export const CONNECT_SECONDS = 20;
-/** Seconds that what was sent last may take to be written when the connection is closed. */
+/** Timeout of writing what is queued when the connection is closed, in seconds. */
 const CLOSE_SECONDS = 5;
-/** Pieces up to this many bytes are written together with others; to write larger ones alone costs less than to copy them. */
+/** Pieces up to this many bytes are written together; larger ones are written alone, which costs less than copying them. */
 const SMALL = 4096;
 
-/** Where the client connects to. */
+/** The server to connect to. */
 interface Server {
   hostname: string;
   port: number;
-  /** Whose certificate it has to show, where that is another name. */
+  /** Name in its certificate, where that differs from `hostname`. */
   tlsName?: string;
 }
 
-/** What the client was told, as far as it is for the connection. */
+/** The client's settings that concern the connection. */
 export interface SocketOptions {
   /** Whether the connection is to be encrypted. */
   tls?: object | null;
   /** Ends an attempt to connect. */
   signal?: AbortSignal;
-  /** Called when the connection has ended, with the reason: the client tells nobody while it is not through with connecting. */
+  /** Called when the connection has ended, with the reason: the client reports it only once it is connected. */
   onEnd?: (reason: Error) => void;
 }
 
-/** What a server says of itself, as far as it is for the connection. */
+/** The parts of a server's INFO that concern the connection. */
 interface ServerInfo {
   tls_required?: boolean;
   tls_available?: boolean;
 }
 
-/** What the NATS client asks of a connection. One that has ended is not opened again. */
+/** The transport interface of the NATS client. A connection that has ended is not opened again. */
 export class NatsSocket implements AsyncIterable<Uint8Array> {
-  /** What the server is told about the client. */
+  /** Name of the client, sent to the server. */
   readonly lang = "nats.js";
-  /** Of the client. */
+  /** Version of the client. */
   readonly version = "2.29.3";
   /** Whether it has ended. */
   isClosed = false;
-  /** Why, where it was not asked to. */
+  /** The reason, where the client did not close it. */
   closeError: Error | undefined;
   readonly #dialing = new AbortController();
   #connection: Deno.Conn | undefined;
   #isEncrypted = false;
   #onEnd: SocketOptions["onEnd"];
-  /** The last that the server has complained about. */
+  /** The last error that the server has sent. */
   #complaint: Error | undefined;
-  /** What the server says first; without it the connection was never open, and its end is none. */
+  /** The server's first message; without it the connection was never open, and its end is not reported. */
   #greeting: Uint8Array | undefined;
   readonly #messages = new WholeMessages();
-  /** What is to be written, and what then. */
+  /** Data to be written, and callbacks. */
   #queue: { bytes: Uint8Array; written?: () => void }[] = [];
   #writing: Promise<void> | undefined;
   readonly #ended = Promise.withResolvers<void | Error>();
@@ -70,7 +70,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
    * Opens the connection.
    *
    * @throws {RunError} where no NATS server is there, or one that wants TLS where it is not wanted here, or the other way round
-   * @throws what the system says where nobody listens, the signal's reason, and in words where it takes too long
+   * @throws the system's error where no process listens, the signal's reason, and an error where it takes too long
    */
   async connect(server: Server, { tls, signal, onEnd }: SocketOptions): Promise<void> {
     this.#onEnd = onEnd;
@@ -88,23 +88,23 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
       this.#connection = connection;
       if (this.isClosed) connection.close();
       connection.setNoDelay(true);
-      missing = "somebody who listens there says nothing";
+      missing = "what listens there says nothing";
       const greeting = await this.#read();
       if (!greeting) throw new Error("the server closed the connection");
-      missing = "the server does not go on with TLS";
+      missing = "the server does not continue with TLS";
       await this.#secure(connection, server, infoOf(greeting), Boolean(tls));
       this.#greeting = greeting;
     } catch (error) {
-      const reason = this.closeError ?? error; // who has closed it knows more
+      const reason = this.closeError ?? error; // the reason for closing it is more specific
       if (!(reason instanceof ForeignError)) throw reason;
-      throw new RunError(`what listens at ${placeOf(server)} is no NATS server: ${reason.message}`);
+      throw new RunError(`what listens at ${placeOf(server)} is not a NATS server: ${reason.message}`);
     } finally {
       clearTimeout(late);
       signal?.removeEventListener("abort", abort);
     }
   }
 
-  /** Nothing but the greeting has passed yet: credentials follow it. */
+  /** Starts TLS where it is wanted, after the greeting and before credentials are sent. */
   async #secure(
     connection: Deno.TcpConn,
     server: Server,
@@ -139,7 +139,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** What arrives, until the connection ends. It ends, too, where the client can't read it and leaves off. */
+  /** What arrives, until the connection ends. It ends, too, where the client can't parse it and stops reading. */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     let error: Error | undefined = new Error("what the server said could not be read");
     try {
@@ -156,17 +156,17 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Writes bytes, after all that was sent before. Whether the other side is there is seen when reading.
+   * Queues bytes for writing. Whether the other side is alive shows when reading.
    *
-   * @param bytes as they are until they are written
-   * @param written called then; never where the connection ends before
+   * @param bytes must not change until they are written
+   * @param written called when they are written; never where the connection ends before
    */
   send(bytes: Uint8Array, written?: () => void): void {
     this.#queue.push({ bytes, written });
     this.#writing ??= this.#writeAll().catch(() => {});
   }
 
-  /** Ends the connection when all that was sent is written; after a while also where the other side does not take it. */
+  /** Ends the connection when all that was sent is written, or after a timeout. */
   async close(error?: Error): Promise<void> {
     if (!this.isClosed && this.#writing) await within(CLOSE_SECONDS, this.#writing);
     this.#end(error);
@@ -182,7 +182,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
     return this.#ended.promise;
   }
 
-  /** Before another connection is opened; this one has ended by then. */
+  /** Called by the client before it opens another connection; this one has ended by then. */
   discard(): void {}
 
   /** Whether it has TLS. */
@@ -202,7 +202,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
   }
 
   async #writeAll(): Promise<void> {
-    await null; // what is sent in the same turn is written together
+    await null; // what is sent in the same turn of the event loop is written together
     try {
       while (this.#queue.length > 0) {
         const { bytes, written } = this.#nextPiece();
@@ -250,14 +250,14 @@ function infoOf(greeting: Uint8Array): ServerInfo {
     if (line.startsWith("INFO ")) return JSON.parse(line.slice("INFO ".length)) ?? {};
   } catch { // no JSON
   }
-  throw new ForeignError("it does not say what a NATS server says first");
+  throw new ForeignError("its first message is not that of a NATS server");
 }
 
-/** With the greeting it may come in one piece; later pieces may hold anything. */
+/** The error that a server has sent. It may arrive in one piece with the greeting; otherwise a piece begins with it. */
 function complaintIn(messages: Uint8Array, isGreeting: boolean): Error | undefined {
   if (!isGreeting && messages[0] !== "-".charCodeAt(0)) return undefined;
-  const [, words] = /^-ERR '?(.*?)'?\r$/m.exec(new TextDecoder().decode(messages)) ?? [];
-  return words === undefined ? undefined : new Error(`the server says "${printableLine(words)}"`);
+  const [, text] = /^-ERR '?(.*?)'?\r$/m.exec(new TextDecoder().decode(messages)) ?? [];
+  return text === undefined ? undefined : new Error(`the server says "${printableLine(text)}"`);
 }
 
 function placeOf({ hostname, port }: Server): string {

@@ -6,15 +6,15 @@
 
 import { ErrorCode, type NatsError } from "nats";
 import type { NatsConnectionImpl } from "nats/lib/nats-base-client/internal_mod.js";
-import { Buffers } from "../vectors/buffer_pool.ts";
+import { BufferPool } from "../vectors/buffer_pool.ts";
 import { bytesOf, type Composition, compositionOf } from "../protocol/frames.ts";
 import { type ConnectOptions, deniedSubject, NatsConnection } from "./connection.ts";
 import type { NatsSocket } from "./socket.ts";
 import type { Answer, Message, Transport } from "../protocol/transport.ts";
 
-/** Messages of more bytes go past the client, which would copy them together with others. */
+/** Larger messages bypass the client, which would copy them together with others. */
 const LARGE = 64 * 1024;
-/** Bytes that are kept for the next messages. */
+/** Bytes of buffers that are kept for the next messages. */
 const SPARE = 16 * 1024 * 1024;
 const encoder = new TextEncoder();
 const LINE_BREAK = encoder.encode("\r\n");
@@ -24,8 +24,8 @@ const LINE_BREAK = encoder.encode("\r\n");
  *
  * @param url `nats://HOST:PORT`, `nats://TOKEN@HOST:PORT` or `nats://USER:PASSWORD@HOST:PORT`; `tls://` for a server with TLS
  * @param name shown in the server's list of connections
- * @throws {ConfigError} where the URL can't be read
- * @throws {RunError} where no NATS server answers there, it does not accept the credentials, or not what the user needs
+ * @throws {ConfigError} where the URL can't be parsed
+ * @throws {RunError} where no NATS server answers there, or it rejects the credentials or a subject that flashmob needs
  * @throws the signal's reason
  *
  * @example
@@ -42,7 +42,7 @@ class NatsTransport implements Transport {
   readonly maxPayload: number;
   readonly closed: Promise<Error | undefined>;
   readonly #client: NatsConnectionImpl;
-  readonly #buffers = new Buffers(SPARE);
+  readonly #buffers = new BufferPool(SPARE);
 
   constructor(readonly connection: NatsConnection) {
     this.#client = connection.client;
@@ -60,22 +60,22 @@ class NatsTransport implements Transport {
 
   publish(subject: string, data: Uint8Array): void {
     if (this.#drops) return;
-    if (this.#goesPastClient(data)) this.#sendPastClient(subject, compositionOf(data));
+    if (this.#bypassesClient(data)) this.#sendBypassing(subject, compositionOf(data));
     else this.#client.publish(subject, data);
   }
 
   compose(subject: string, message: Composition): void {
     if (this.#drops) return;
-    if (this.#goesPastClient(message)) this.#sendPastClient(subject, message);
+    if (this.#bypassesClient(message)) this.#sendBypassing(subject, message);
     else this.#client.publish(subject, bytesOf(message));
   }
 
-  /** The client refuses what is larger than the server takes. */
-  #goesPastClient({ length }: { length: number }): boolean {
+  /** Messages above the server's limit go to the client, which throws. */
+  #bypassesClient({ length }: { length: number }): boolean {
     return length > LARGE && length <= this.maxPayload;
   }
 
-  #sendPastClient(subject: string, message: Composition): void {
+  #sendBypassing(subject: string, message: Composition): void {
     const { length } = message;
     const head = encoder.encode(`PUB ${subject} ${length}\r\n`), end = head.length + length;
     const bytes = this.#buffers.take(end + LINE_BREAK.length);
@@ -83,11 +83,11 @@ class NatsTransport implements Transport {
     message.write(bytes.subarray(head.length, end));
     bytes.set(LINE_BREAK, end);
     const { protocol } = this.#client;
-    protocol["flushPending"](); // private; what was published before goes first
+    protocol["flushPending"](); // private; sends what was published before
     (protocol.transport as NatsSocket).send(bytes, () => this.#buffers.give(bytes));
   }
 
-  /** Whether what is sent is lost: the client would keep it without bound while the server is away. Everything sent here is repeatable. */
+  /** Whether messages are dropped: during an outage the client would queue them without bound. All messages are repeated by their senders. */
   get #drops(): boolean {
     return !this.isConnected || this.#client.isClosed();
   }

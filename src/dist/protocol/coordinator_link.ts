@@ -1,6 +1,6 @@
 /**
- * What a worker knows of the coordinator of its run: whose orders count, and for how long nothing was heard. A coordinator
- * may end and another one take over; then the term rises.
+ * A worker's link to the coordinator of its run: which orders are valid, and for how long nothing was heard. When another
+ * coordinator takes over, the term rises; orders with a lower term are stale (fencing token: Gray & Cheriton 1989, Kleppmann 2016).
  *
  * @module
  */
@@ -10,76 +10,76 @@ import type { Frame, Refusal } from "./frames.ts";
 import type { Answer, Transport } from "./transport.ts";
 import { GONE_SECONDS } from "./timeouts.ts";
 
-/** Number of a coordinator, and of a set of members under it. */
+/** Number of the coordinator, and of the set of members under it. */
 export type Place = Pick<Frame, "term" | "generation">;
 
-/** How a worker keeps in contact. */
+/** Options of a link. */
 export interface ContactOptions {
   /** Name of the run. */
   run: string;
-  /** Seconds between two signs of life. */
+  /** Seconds between two heartbeats. */
   heartbeatSeconds: number;
-  /** Seconds without any answer after which there is no hope for another coordinator. */
+  /** Seconds without any answer after which the worker gives up waiting for another coordinator. */
   silenceSeconds: number;
-  /** How it reaches the coordinator. */
+  /** Connection to the coordinator. */
   transport: Pick<Transport, "isConnected">;
-  /** Told once, when nobody coordinates the run any more; and again only after there was somebody. */
+  /** Called once when no coordinator answers any more; again only after one has answered. */
   onLost: () => void;
-  /** Told when the connection to the bus is lost, and when it is there again. */
+  /** Called when the connection to the bus is lost, and when it is restored. */
   onCutOff: (isCutOff: boolean) => void;
 }
 
-/** The contact of one worker. */
-export class Contact {
-  /** Where the worker belongs, or belonged last. */
+/** The link of one worker. */
+export class CoordinatorLink {
+  /** Coordinator and set of members that the worker belongs to, or belonged to last. */
   #place: Place;
-  /** The latest that was heard of: there may be another coordinator that has not admitted this worker yet. */
+  /** The latest place that was heard of: another coordinator may not have admitted this worker yet. */
   #latest: Place;
-  /** Signs of life without an answer, one after the other: counted, since a frozen worker hears nothing either. */
+  /** Heartbeats in a row without an answer: counted instead of timed, since a frozen worker hears nothing either. */
   #unanswered = 0;
   #isHeard = false;
   /** Frames of an earlier coordinator, or to an earlier set of members. */
   #stale = 0;
-  /** Frames that did not hold what their kind says. */
+  /** Frames with a payload that does not fit their kind. */
   #malformed = 0;
   #isLost = false;
   #isCutOff = false;
 
-  /** A contact that has just begun. */
+  /** A new link. */
   constructor(place: Place, readonly options: ContactOptions) {
     this.#place = this.#latest = place;
   }
 
-  /** Where the worker belongs, or belonged last. */
+  /** Coordinator and set of members that the worker belongs to, or belonged to last. */
   get place(): Place {
     return this.#place;
   }
 
-  /** How many frames came from an earlier coordinator, or were for an earlier set of members. */
+  /** Number of frames of an earlier coordinator, or to an earlier set of members. */
   get stale(): number {
     return this.#stale;
   }
 
-  /** How many frames did not hold what their kind says. */
+  /** Number of frames with a payload that does not fit their kind. */
   get malformed(): number {
     return this.#malformed;
   }
 
-  /** Takes note of a message that is no frame for this worker. */
+  /** Counts a message that was rejected. */
   refuse({ refused }: Refusal): void {
     if (refused === "malformed") this.#malformed++;
   }
 
-  /** The worker belongs to another place now. */
+  /** The worker now belongs to another place. */
   move(place: Place): void {
     this.#place = this.#latest = place;
   }
 
   /**
-   * Takes note of who sent a frame.
+   * Records the place that a frame came from.
    *
-   * @returns "stale": an earlier coordinator, or one to an earlier set of members; "other": one that has taken over from
-   *   that of this worker
+   * @returns "stale": sent by an earlier coordinator, or to an earlier set of members; "other": sent by a coordinator that has taken
+   *   over from this worker's
    */
   hear({ term, generation }: Place): "stale" | "same" | "other" {
     const latest = this.#latest;
@@ -95,8 +95,8 @@ export class Contact {
   }
 
   /**
-   * Takes note of a sign of life and its answer, after what was heard with it: what is stale is no answer. While there is no
-   * connection nothing was sent, so that nothing was left unanswered.
+   * Records a heartbeat and its answer, after the answer was given to {@linkcode CoordinatorLink.hear}: a stale frame is no answer.
+   * Without a connection nothing is sent, and so no answer is missing.
    *
    * @throws {TransientError} where nothing was heard for too long
    */

@@ -1,5 +1,5 @@
 /**
- * Named places where a test can let a worker or a coordinator die.
+ * Named places where a test can make a worker or a coordinator fail.
  *
  * @module
  */

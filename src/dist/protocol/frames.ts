@@ -1,13 +1,13 @@
 /**
- * Everything that travels between workers, coordinator and reducers: one kind of frame, little-endian, one frame a message.
+ * The format of all messages between workers, coordinator and reducers: one frame a message, little-endian.
  *
  * | byte | type | field | meaning |
  * | ---: | --- | --- | --- |
- * | 0 | u32 | magic | "FMOB": a message without it is none of ours |
+ * | 0 | u32 | magic | "FMOB": a message without it is not of this protocol |
  * | 4 | u32 | crc | CRC-32 of everything from byte 8 to the end |
  * | 8 | u8 | version | of this protocol |
- * | 9 | u8 | kind | what the frame is, see {@linkcode KINDS} |
- * | 10 | u8 | codec | how the payload is written, see {@linkcode CODECS} |
+ * | 9 | u8 | kind | purpose of the frame, see {@linkcode KINDS} |
+ * | 10 | u8 | codec | encoding of the payload, see {@linkcode CODECS} |
  * | 11 | u8 | flags | bit 0: the sum is finite |
  * | 12 | u32 | term | number of the coordinator, rising with every new one |
  * | 16 | u32 | generation | number of the set of members, rising with every change |
@@ -21,14 +21,17 @@
  * | 56 | u8 | | length of `run` in bytes |
  * | 57 | u8 | | length of `sender` in bytes |
  * | 58 | u16 | | 0 |
- * | 60 | text | run | name of the run |
+ * | 60 | u32 | openedIn | in a mean and its acknowledgement: the generation in which the step was opened |
+ * | 64 | u32 | leaves | in a mean and its acknowledgement: how many leaves count |
+ * | 68 | u32 | vector | in `fetch` and `piece`: number of the vector of a state |
+ * | 72 | text | run | name of the run |
  * | … | text | sender | name of the member or reducer, or "coordinator" |
  * | … | bytes | payload | |
  *
- * In a mean and its acknowledgement `lo` is the generation in which the step was opened and `hi` how many leaves count: a
- * round's mean may be made anew, without a member that was lost.
+ * `openedIn` and `leaves` tell apart the attempts at the mean of a round, which may be computed again without a lost member.
  *
- * A sum is named by (run, step, lo, hi, part): the same bytes whoever computed it. Term and generation guard orders.
+ * A sum is identified by (run, step, lo, hi, part): its bytes don't depend on the member that computed it. Term and generation are
+ * the fencing tokens of orders.
  * Bytes 0 to 8 keep their meaning in every version, so that two versions can tell each other apart.
  *
  * @module
@@ -36,7 +39,7 @@
 
 import { crc32 } from "node:zlib";
 
-/** Version of the protocol; members of one run speak the same one. */
+/** Version of the protocol; all processes of a run use the same one. */
 export const PROTOCOL_VERSION = 8;
 
 /** The kinds of frames and their numbers on the wire. */
@@ -44,52 +47,52 @@ export const KINDS = {
   // from a member
   hello: 1, //      asks for the run's configuration; answered with `run`, or `alive`: ask again
   join: 2, //       asks to be a member; answered with `welcome` or `refuse`, or `alive`: ask again
-  status: 3, //     phase and progress, every second; answered with the order that is still to be carried out, or `alive`
+  status: 3, //     heartbeat with phase and progress, every second; answered with the pending order, or `alive`
   offer: 4, //      a sum over [lo, hi) is ready to be pulled
   sum: 5, //        one part of a sum
   ack: 6, //        one part of the mean has arrived
   evaluated: 7, //  losses of the validation micro-batches
   saved: 8, //      the checkpoint of this step is complete, or can't be written
   hashes: 9, //     hashes of the state
-  leave: 10, //     the member goes, with its error if that is why; answered with `alive`
-  pinned: 11, //    the state of this step is kept for candidates
-  restored: 12, //  the candidate has taken over the state of this step
-  copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run goes on
+  leave: 10, //     the member leaves, with its error if that is the reason; answered with `alive`
+  pinned: 11, //    the state of this step is kept for newcomers
+  restored: 12, //  the newcomer has restored the state of this step
+  copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run continues
   // from a reducer
-  reducer: 14, //   it is there, every second; answered with `reduce`, or `alive`
+  reducer: 14, //   heartbeat, every second; answered with `reduce`, or `alive`
   reduced: 15, //   all members have its parts of the mean
   // from the coordinator; from a reducer, `pull` and `mean`
   run: 32, //       the configuration
   welcome: 33, //   the sender of `join` is a member
-  refuse: 34, //    it is not, and why
-  assign: 35, //    who computes which micro-batches
+  refuse: 34, //    it is rejected, and why
+  assign: 35, //    the micro-batches of each member
   pull: 36, //      asks one member for one part of a sum
   mean: 37, //      one part of the mean gradient, tentative until the commit
   commit: 38, //    the step ends: apply the mean, or skip it
-  evaluate: 39, //  who evaluates which validation micro-batches
-  save: 40, //      who writes a checkpoint
+  evaluate: 39, //  the validation micro-batches of each member
+  save: 40, //      which member writes a checkpoint
   hash: 41, //      asks for hashes
-  finish: 42, //    the run ends, with its error if that is why
-  alive: 43, //     nothing to be done; whoever can receive it is there
-  pin: 44, //       who keeps a copy of its state for candidates
-  takeover: 45, //  tells a candidate who has pinned the state
-  out: 46, //       answers the status of one who is no member (any more): join again
-  reduce: 47, //    tells a reducer what it averages, where there is anything
+  finish: 42, //    the run ends, with its error if that is the reason
+  alive: 43, //     nothing to be done; the coordinator is alive
+  pin: 44, //       which member keeps a copy of its state for newcomers
+  takeover: 45, //  tells a newcomer which member has pinned the state
+  out: 46, //       answers the status of a process that is not a member (any more): join again
+  reduce: 47, //    tells a reducer the sums of the open step, if it has a part in it
   // between members, about a pinned state
-  inspect: 64, //   asks what it consists of; answered with `manifest`
+  inspect: 64, //   requests its description; answered with `manifest`
   manifest: 65, //  its vectors and its hash
-  fetch: 66, //     asks for part `part` of its vector number `lo`; answered with `piece`
+  fetch: 66, //     requests part `part` of vector `vector`; answered with `piece`
   piece: 67, //     one part of a vector, or of a text
   // to the coordinator, about the run's text
-  text: 68, //      asks what it consists of; answered with `contents`
+  text: 68, //      requests its description; answered with `contents`
   contents: 69, //  its length, its files and its checksum
-  extract: 70, //   asks for part `part` of it; answered with `piece`
+  extract: 70, //   requests part `part` of it; answered with `piece`
 } as const;
 
 /** Kind of a frame. */
 export type Kind = keyof typeof KINDS;
 
-/** How a payload is written, and the numbers on the wire. */
+/** Encodings of a payload and their numbers on the wire. */
 export const CODECS = { none: 0, json: 1, float32: 2, bfloat16: 3, int8: 4 } as const;
 
 /** Codec of a payload. */
@@ -97,7 +100,7 @@ export type Codec = keyof typeof CODECS;
 
 /** One frame, decoded. */
 export interface Frame {
-  /** What the frame is. */
+  /** Purpose of the frame. */
   kind: Kind;
   /** Name of the run. */
   run: string;
@@ -113,9 +116,15 @@ export interface Frame {
   lo: number;
   /** One past its last micro-batch. */
   hi: number;
+  /** The generation in which the step of a mean was opened. */
+  openedIn: number;
+  /** Leaves that count in a mean. */
+  leaves: number;
+  /** Number of the vector of a state, from 0. */
+  vector: number;
   /** Which part of the vector the payload is, from 0. */
   part: number;
-  /** Of how many. */
+  /** Number of parts of the vector. */
   parts: number;
   /** Counted tokens of the sum. */
   tokens: number;
@@ -123,17 +132,17 @@ export interface Frame {
   lossSum: number;
   /** Whether the sum is finite. */
   finite: boolean;
-  /** How the payload is written. */
+  /** Encoding of the payload. */
   codec: Codec;
-  /** Of a part of a vector a view of the message, valid as long as that; it need not be aligned. */
+  /** For a part of a vector a view of the message, valid as long as the message; need not be aligned. */
   payload: Uint8Array;
 }
 
-/** What has to be said to send a frame; numbers that don't matter for its kind are 0. */
+/** The fields to send a frame; numbers without a meaning for its kind are 0. */
 export type FrameFields = Pick<Frame, "kind" | "run" | "sender"> & Partial<Frame>;
 
 /**
- * A message that is not a frame for us: damaged, of another run or no frame at all, one that does not hold what its kind says
+ * A message that was rejected: damaged, of another run or no frame at all, with a payload that does not fit its kind
  * (messages.ts), or of another protocol version.
  */
 export type Refusal =
@@ -142,16 +151,16 @@ export type Refusal =
 
 const MAGIC = 0x424f4d46; // "FMOB"
 const CHECKED_FROM = 8;
-const NAMES_FROM = 60;
+const NAMES_FROM = 72;
 const NAME_BYTES = 64;
 
 /** The most bytes of a frame that are not payload. */
 export const MAX_HEADER_BYTES: number = NAMES_FROM + 2 * NAME_BYTES;
 
-/** What a run or a member may be called: it becomes part of NATS subjects. */
+/** Names of runs and members, which become parts of NATS subjects. */
 const NAME_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** Whether a run or a member may be called so. What every object has is no name: members are looked up in records. */
+/** Whether a text is a valid name of a run or a member. Properties of every object are not: members are keys of records. */
 export function isName(text: string): boolean {
   return NAME_PATTERN.test(text) && !(text in Object.prototype);
 }
@@ -161,19 +170,19 @@ const CODEC_NAMES = new Map(
   Object.entries(CODECS).map(([name, number]) => [number as number, name as Codec]),
 );
 
-/** Bytes that are written where they are sent from: those of a vector are too many to be copied. */
+/** A message that is written directly into the buffer it is sent from, to avoid a copy of a vector. */
 export interface Composition {
-  /** How many bytes it has. */
+  /** Length in bytes. */
   readonly length: number;
   /** Writes all of them. */
   write(into: Uint8Array): void;
 }
 
 /**
- * A frame, to be written where it is sent from.
+ * A frame, to be written directly into the buffer it is sent from.
  *
  * @param payload by default that of the fields, or none
- * @throws {RangeError} where a name is not one (see {@linkcode isName})
+ * @throws {RangeError} where a name is not valid (see {@linkcode isName})
  */
 export function composeFrame(
   fields: FrameFields,
@@ -207,6 +216,9 @@ export function composeFrame(
       view.setUint8(56, fields.run.length);
       view.setUint8(57, fields.sender.length);
       view.setUint16(58, 0);
+      view.setUint32(60, fields.openedIn ?? 0, true);
+      view.setUint32(64, fields.leaves ?? 0, true);
+      view.setUint32(68, fields.vector ?? 0, true);
       bytes.set(names, NAMES_FROM);
       payload.write(bytes.subarray(payloadFrom));
       view.setUint32(4, crc32(bytes.subarray(CHECKED_FROM)), true);
@@ -229,7 +241,7 @@ export function bytesOf(composition: Composition): Uint8Array {
 /**
  * Writes a frame.
  *
- * @throws {RangeError} where a name is not one (see {@linkcode isName})
+ * @throws {RangeError} where a name is not valid (see {@linkcode isName})
  *
  * @example
  * ```ts
@@ -246,7 +258,7 @@ export function encodeFrame(fields: FrameFields): Uint8Array {
 /** Frames whose payload is part of a vector. */
 const WITH_PART: ReadonlySet<Kind> = new Set(["sum", "mean", "piece"]);
 
-/** Reads a frame of the run named; a part of a vector stays a view of `bytes`. What is refused is a value, to be counted. */
+/** Reads a frame of the run named; a part of a vector stays a view of `bytes`. A rejected message is returned as a value, to be counted. */
 export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < CHECKED_FROM + 1 || view.getUint32(0, true) !== MAGIC) return { refused: "foreign" };
@@ -280,11 +292,14 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
     parts: view.getUint32(36, true),
     tokens: view.getFloat64(40, true),
     lossSum: view.getFloat64(48, true),
+    openedIn: view.getUint32(60, true),
+    leaves: view.getUint32(64, true),
+    vector: view.getUint32(68, true),
     payload: WITH_PART.has(kind) ? bytes.subarray(payloadFrom) : bytes.slice(payloadFrom),
   };
 }
 
-/** The name that these bytes are; undefined where they are none. */
+/** The name that is encoded by these bytes; undefined where it is not valid. */
 function nameIn(bytes: Uint8Array): string | undefined {
   if (bytes.length > NAME_BYTES) return undefined;
   const text = String.fromCharCode(...bytes);

@@ -1,5 +1,5 @@
 /**
- * What the coordinator says: answers to newcomers, and orders to members and reducers.
+ * Messages of the coordinator: answers to newcomers, and orders to members and reducers.
  *
  * @module
  */
@@ -18,52 +18,52 @@ import {
   range,
   seconds,
   span,
+  text,
   values,
   whole,
   word,
-  words,
 } from "./message_values.ts";
 
-/** Files of a text whose lengths fit into one message. */
+/** Most files of a text: their lengths fit into one message. */
 export const MOST_FILES = 50_000;
 
-/** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
+/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
 const round = z.strictObject({
-  /** How many steps. */
+  /** Number of local steps. */
   localSteps: leaves(),
-  /** Micro-batches of each member, the same of each step; who has none has no leaf. */
+  /** Micro-batches of each member, the same in each step; a member without any has no leaf. */
   shares: byMember(span()),
 });
 
 /** A sum that a member has and that may be pulled, over leaves of the tree: micro-batches, or in a round members. */
 const offeredSum = z.strictObject({
-  /** Who has it. */
+  /** Name of the member. */
   member: name(),
   /** First leaf. */
   lo: word(),
   /** One past the last. */
   hi: word(),
-  /** Whether the coordinator has all of it: then it outlives its member. */
+  /** Whether the coordinator has all of it: then it is kept if the member is lost. */
   pulled: z.literal(true).optional(),
 }).readonly();
 
 const MOST_OWNERS = 4096;
 
-/** What is averaged in a step, and by whom. */
+/** The sums of a step, and the processes that reduce them. */
 const stepOfVectors = z.strictObject({
   /** The step, of a round the first. */
   step: word(),
   /** The last step before it whose mean was applied. */
   appliedStep: word(),
-  /** The generation that it was opened in: what was sent in an earlier one may be of another round. */
+  /** The generation in which it was opened: frames of an earlier one may belong to another round. */
   openedIn: word(),
-  /** Who averages: part p is that of number p modulo their count. */
+  /** The processes that reduce: part p belongs to number p modulo their count. */
   owners: z.array(name()).min(1).max(MOST_OWNERS).readonly(),
   /** Leaves of the tree: micro-batches, or in a round members. */
   leaves: leaves(),
   /** Sums of all leaves that count, each once. */
   sums: z.array(offeredSum).readonly(),
-  /** Who gets the mean. */
+  /** Members that receive the mean. */
   members: names().readonly(),
   /** Counted tokens of the batch. */
   tokens: whole(),
@@ -85,77 +85,81 @@ const ranges = byMember(z.array(range()).readonly());
 
 /** By kind of frame. */
 export const FROM_COORDINATOR = {
-  /** The run part of the configuration, and the step that a new run, or one that goes on from a checkpoint, starts after. */
+  /** The run part of the configuration, and the step after which the run starts or is resumed. */
   run: z.strictObject({
-    /** Read by who knows what a configuration is. */
+    /** Checked where it is used. */
     config: z.record(z.string(), z.unknown()).refine((config) => isShallow(config, MOST_LEVELS)),
     configHash: hash(),
     /** Identity of the run. */
     id: id(),
-    /** Where its data began: the samples that had been consumed when this step ended. */
+    /** Where its data begins: the samples that had been consumed at the end of this step. */
     origin: z.strictObject({ step: word(), samples: whole() }),
     startStep: word(),
   }),
-  /** What the run's text consists of. */
+  /** Description of the run's text. */
   contents: z.strictObject({
     bytes: whole(),
-    /** Of a part. */
+    /** Bytes of a part. */
     partBytes: z.int().min(1),
-    /** Lengths of its files, which have one byte between two. */
+    /** Lengths of its files, which are joined with one byte between two. */
     files: z.array(whole()).min(1).max(MOST_FILES),
     sha256: hash(),
   }).refine(({ bytes, files }) => files.reduce((sum, length) => sum + length + 1, -1) === bytes),
-  /** What a member has to know. */
+  /** What a member needs to know. */
   welcome: z.strictObject({
-    /** Whether it is a member at once: then it has the run's state. */
+    /** Whether it is a member already, since it has the run's state. */
     admitted: z.boolean(),
     /** Micro-batches of an evaluation. */
     evaluationMicroBatches: whole(),
     ...exchangeSizes,
   }),
-  /** What a reducer has to know, and to do. */
+  /** What a reducer needs to know, and its order. */
   reduce: z.strictObject({
-    /** The generation in which it was taken on; another one than before: what it has in hand is void. */
-    since: word(),
-    /** The step that the run has started after, where none has ended since: what was kept then is to be taken up. */
+    /** The generation in which it was admitted; where that changes, its open step and residuals are void. */
+    joinedGeneration: word(),
+    /** The step after which the run was started, where none has ended since: residuals saved at it are to be restored. */
     startStep: word(),
-    /** For how many seconds nothing was heard of each member. */
+    /** Seconds since each member was last heard of. */
     silent: z.record(name(), seconds()),
     /** The open step, while it has a part in it. */
     work: stepOfVectors.optional(),
     ...exchangeSizes,
   }),
-  /** What differs, one line each. */
-  refuse: z.strictObject({ reasons: z.array(line()).min(1).max(100) }),
-  /** Whole subtrees of each member, in a round its leaf. Who is not named is no member. */
+  refuse: z.strictObject({
+    /** What differs, one line each. */
+    reasons: z.array(line()).min(1).max(100),
+    /** Whether all of it may be gone when the worker asks again. */
+    retry: z.literal(true).optional(),
+  }),
+  /** Subtrees of each member, in a round its leaf. A process that is not named is not a member. */
   assign: z.strictObject({ ranges, round: round.optional() }),
-  /** What all do with the mean. */
+  /** How all members end the step. */
   commit: z.strictObject({
     apply: z.boolean(),
     norm: anyNumber(),
     loss: anyNumber(),
     tokens: whole(),
-    /** Null for samples that are dropped with a lost member's round; step after step. */
+    /** Grouped by step; null for samples that were dropped with a member lost in a round. */
     crcs: z.array(word().nullable()),
     /** Where a round ends, the steps that end with it, and the attempt at its mean that counts. */
     round: z.strictObject({
       localSteps: leaves(),
       /**
-       * A mean of a round may be made anew, where the round was opened again, or over fewer leaves, without a member that was lost:
-       * `lo` is the generation that the round was opened in, `hi` how many leaves count.
+       * The mean of a round may be computed again, where the round was opened again, or over fewer leaves, without a lost member: `openedIn`
+       * is the generation in which the round was opened, `leaves` how many count.
        */
-      attempt: z.strictObject({ lo: word(), hi: word() }),
+      attempt: z.strictObject({ openedIn: word(), leaves: word() }),
     }).optional(),
   }),
   /** Validation micro-batches of each member. */
   evaluate: z.strictObject({ ranges: byMember(z.array(span()).readonly()) }),
   /**
-   * The member whose state becomes the checkpoint, and all who copy their state for it. All keep their residuals, and who was there;
-   * who averages has to know which step was the last that was applied.
+   * The member whose state becomes the checkpoint, and all members that copy their state for it. All save their residuals with the
+   * list of members; reducers need the last step that was applied.
    */
   save: z.strictObject({
     writer: name(),
-    /** The checkpoint can't get into the run's folder: the writer keeps it on its own machine. */
+    /** The checkpoint can't be brought into the run's folder: the writer keeps it on its own machine. */
     isKept: z.literal(true).optional(),
     copying: names(),
     members: names(),
@@ -165,8 +169,8 @@ export const FROM_COORDINATOR = {
   pin: z.strictObject({ donor: name() }),
   /** The member that has pinned its state. */
   takeover: z.strictObject({ donor: name() }),
-  /** Nothing has to be said. */
+  /** Without content. */
   hash: z.strictObject({}),
-  /** Why, where it is an error, and whether another coordinator can go on, from the newest checkpoint. */
-  finish: z.strictObject({ error: words().optional(), canResume: z.literal(true).optional() }),
+  /** The error, if that is the reason, and whether another coordinator can resume from the newest checkpoint. */
+  finish: z.strictObject({ error: text().optional(), canResume: z.literal(true).optional() }),
 };

@@ -1,5 +1,5 @@
 /**
- * What members, newcomers and reducers say: to the coordinator, and to each other about a pinned state.
+ * Messages of members, newcomers and reducers: to the coordinator, and to each other about a pinned state.
  *
  * @module
  */
@@ -17,20 +17,20 @@ import {
   name,
   seconds,
   stepTraffic,
+  text,
   values,
   whole,
   word,
-  words,
 } from "./message_values.ts";
 
-/** What a worker has sent, received and dropped since it began. */
+/** Bytes and messages that a worker has sent, received and dropped since it started. */
 const traffic = z.strictObject({
   ...stepTraffic,
-  /** Bytes of others' states that it took over. */
+  /** Bytes received in state transfers. */
   stateBytes: whole(),
-  /** Orders of an earlier coordinator, or to an earlier set of members, that it did not take. */
+  /** Dropped orders of an earlier coordinator, or to an earlier set of members. */
   staleOrders: whole(),
-  /** Orders that did not hold what they should. */
+  /** Orders with a payload that does not fit their kind. */
   malformedOrders: whole(),
 });
 
@@ -49,11 +49,11 @@ const microBatchLoss: z.ZodType<MicroBatchLoss> = z.strictObject({
 
 const saveResult: z.ZodType<SaveResult> = z.union([
   z.strictObject({ place: line() }),
-  z.strictObject({ error: words() }),
+  z.strictObject({ error: text() }),
 ]);
 
 const MOST_DIMENSIONS = 8;
-/** Of a layout: a model that is larger could not be trained here anyway. */
+/** Most values of a layout; a larger model could not be trained here. */
 const MOST_VALUES = 2 ** 32;
 
 const layout = z.array(z.tuple([label(), z.array(values()).max(MOST_DIMENSIONS)]))
@@ -75,11 +75,11 @@ const vectors = z.array(z.tuple([label(), values()])).max(64);
 
 /** By kind of frame. */
 export const FROM_MEMBERS = {
-  /** Who wants to be a member. */
+  /** A newcomer that asks to be a member. */
   join: z.strictObject({
-    /** Tells two members of the same name apart. */
+    /** Distinguishes two processes with the same name. */
     nonce: label(),
-    /** Identity of the run that it wants to take part in. */
+    /** Identity of the run that it asks to join. */
     id: id(),
     identity,
     /** Of the run part of the configuration. */
@@ -89,46 +89,46 @@ export const FROM_MEMBERS = {
     /** Whether it is on the machine where the run was started. */
     atHome: z.boolean(),
   }),
-  /** What a member does. */
+  /** Heartbeat of a member. */
   status: z.strictObject({
-    /** In words for people: "computing", "saving". */
+    /** As text for the user: "computing", "saving". */
     phase: line(),
     /** Rises with every micro-batch and every part, so that a long step can be told from a stuck one. */
     progress: whole(),
-    /** Whether it asks to leave: it may when others stay, or when what it has is saved. */
+    /** Whether it asks to leave: it may when other members remain, or when its state is saved. */
     isLeaving: z.literal(true).optional(),
     traffic,
   }),
-  /** What each micro-batch of the sum added, step after step in a round, and how long all of them took. */
+  /** Reports on the micro-batches of the sum, in a round grouped by step, and the time for all of them. */
   offer: z.strictObject({ microBatches: z.array(microBatchReport).min(1), seconds: seconds() }),
   /** Losses of validation micro-batches. */
   evaluated: z.strictObject({
     losses: z.array(microBatchLoss),
   }),
-  /** The state is copied, and the run may go on. */
+  /** The state is copied, and the run may continue. */
   copied: z.strictObject({}),
-  /** How the writing of a checkpoint ended: where it is, on the member's machine, or why it is not there. */
+  /** Result of writing a checkpoint: its place on the member's machine, or why it could not be written. */
   saved: saveResult,
-  /** The state of the step is pinned: it can be taken over. */
+  /** The state of the step is pinned: it can be transferred. */
   pinned: z.strictObject({}),
-  /** The state of the step was taken over. */
+  /** The state of the step was restored. */
   restored: z.strictObject({}),
-  /** What its state is. */
+  /** Hashes of its state. */
   hashes: z.strictObject({ state: hash(), params: hash(), traffic }),
-  /** Why, where it is an error. */
-  leave: z.strictObject({ error: words().optional(), traffic: traffic.optional() }),
-  /** For how many seconds each member has kept a reducer waiting, and what it has dropped. */
+  /** The error, if that is the reason. */
+  leave: z.strictObject({ error: text().optional(), traffic: traffic.optional() }),
+  /** Heartbeat of a reducer: for how many seconds each member has kept it waiting, and what it has dropped. */
   reducer: z.strictObject({
-    owing: z.record(name(), seconds()),
-    /** Orders that did not hold what they should. */
+    blockedSeconds: z.record(name(), seconds()),
+    /** Orders with a payload that does not fit their kind. */
     malformedOrders: whole(),
   }),
-  /** Sums of squares of the blocks of each part of the mean that all members have, and what it cost. */
+  /** Sums of squares of the blocks of each part of the mean that all members have, and the traffic. */
   reduced: z.strictObject({
     squares: z.array(z.tuple([word(), z.array(anyNumber())])),
     traffic: z.strictObject(stepTraffic),
   }),
-  /** What a pinned state consists of: vectors by name, with their lengths. */
+  /** Description of a pinned state: vectors by name, with their lengths. */
   manifest: z.strictObject({
     step: word(),
     updates: whole(),

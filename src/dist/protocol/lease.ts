@@ -1,5 +1,5 @@
 /**
- * The right to coordinate a run: whoever takes it takes it from the one before. `nats_lease.ts` keeps it on the NATS
+ * The right to coordinate a run: whoever takes it takes it from the one before. `nats/lease.ts` keeps it on the NATS
  * server, the tests have one in memory.
  *
  * @module
@@ -7,10 +7,10 @@
 
 /** A lease that was taken. */
 export interface Lease {
-  /** Number of the one before it; 0 where there was none. It rises with every new one. */
+  /** Number of the previous lease; 0 where there was none. It rises with every new one. */
   readonly revision: number;
   /**
-   * Whether nobody has taken it since.
+   * Whether no other process has taken it since.
    *
    * @throws where the store does not answer
    */

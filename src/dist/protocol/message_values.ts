@@ -1,5 +1,5 @@
 /**
- * What the values of messages may be: each schema says what passes the door.
+ * Schemas of the values in messages, checked when a message arrives.
  *
  * @module
  */
@@ -11,33 +11,33 @@ import { isName } from "./frames.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import type { Range } from "../vectors/tree.ts";
 
-/** Leaves of a tree that can be added up (kernel.ts). */
+/** Most leaves of a tree that can be added up (kernel.ts). */
 export const MOST_LEAVES = 2 ** 23;
-/** Values of a vector, and of a part of one. */
+/** Most values of a vector, and of a part of one. */
 const MOST_VALUES = 2 ** 32;
-/** Seconds that a timer can wait for. */
+/** Most seconds that a timer can wait for. */
 const LONGEST = 2_147_483;
 
 /** A whole number from 0 on. */
 export const whole = () => z.int().min(0);
-/** A whole number that a frame has room for: a step, a generation, a checksum. */
+/** A whole number that fits into 32 bits: a step, a generation, a checksum. */
 export const word = () => z.int().min(0).max(0xffff_ffff);
-/** How many leaves a tree has. */
+/** Number of leaves of a tree. */
 export const leaves = () => z.int().min(1).max(MOST_LEAVES);
-/** How many values a vector has. */
+/** Number of values of a vector. */
 export const values = () => z.int().min(0).max(MOST_VALUES);
-/** Seconds that have gone by. */
+/** Elapsed seconds. */
 export const seconds = () => z.number().min(0);
-/** Seconds between two things that are done by a timer. */
+/** Interval of a timer, in seconds. */
 export const interval = () => z.number().gt(0).max(LONGEST);
 
-/** Any number. JSON has no word for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
+/** Any number. JSON has no notation for NaN and infinities, which losses can be: they travel as {@linkcode notFinite}. */
 export const anyNumber = () =>
   z.union([z.number(), notFiniteSchema.transform((value) => Number(value.notFinite))]);
 
 const notFiniteSchema = z.strictObject({ notFinite: z.enum(["NaN", "Infinity", "-Infinity"]) });
 
-/** A number that JSON has no word for, as it travels. */
+/** A number that JSON has no notation for, as it is sent. */
 export function notFinite(value: number): z.infer<typeof notFiniteSchema> {
   return { notFinite: String(value) as "NaN" };
 }
@@ -50,14 +50,14 @@ export const names = () => z.array(name()).refine((all) => new Set(all).size ===
 export const hash = () => z.string().regex(/^[0-9a-f]{64}$/);
 /** Identity of a run. */
 export const id = () => z.string().regex(/^[0-9a-f-]{36}$/);
-/** What a vector or a parameter is called. */
+/** Name of a vector or a parameter. */
 export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
-/** A line for people, made harmless. */
+/** A line for people, its control characters escaped. */
 export const line = () => z.string().transform(printableLine);
-/** What went wrong, for people, perhaps in several lines; made harmless. */
-export const words = () => z.string().transform(printable);
+/** An error message, perhaps of several lines, its control characters escaped. */
+export const text = () => z.string().transform(printable);
 
-/** A range that holds something. */
+/** A range that is not empty. */
 export const range = () => z.custom<Range>((value) => isSpan(value) && value[0] < value[1]);
 /** A range that may be empty. */
 export const span = () => z.custom<Range>(isSpan);
@@ -68,10 +68,10 @@ function isSpan(value: unknown): value is Range {
   return Number.isInteger(lo) && Number.isInteger(hi) && 0 <= lo && lo <= hi && hi <= MOST_LEAVES;
 }
 
-/** Something for each member. */
+/** A value for each member. */
 export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
 
-/** Averaging payload, in bytes. */
+/** Payload of the all-reduce, in bytes. */
 export const stepTraffic = {
   /** Sent by members. */
   bytesSent: whole(),
@@ -79,18 +79,18 @@ export const stepTraffic = {
   bytesReceived: whole(),
 };
 
-/** What everybody who sends or takes vectors has to know. */
+/** What every process that sends or receives vectors has to know. */
 export const exchangeSizes = {
   /** Micro-batches of the batch. */
   microBatches: leaves(),
   /** Values of a part of a vector. */
   partElements: z.int().min(BLOCK).max(MOST_VALUES).multipleOf(BLOCK),
-  /** How sums and means are written. */
+  /** Encoding of sums and means. */
   codec: z.enum(CODEC_NAMES),
-  /** Budget of bytes on their way. */
+  /** Most bytes in flight. */
   windowBytes: z.int().min(1),
-  /** Seconds between two signs of life. */
+  /** Seconds between two heartbeats. */
   heartbeatSeconds: interval(),
-  /** Seconds of silence until nobody is there any more. */
+  /** Seconds of silence until a process is lost. */
   silenceSeconds: z.number().gt(0),
 };

@@ -1,6 +1,6 @@
 /**
- * The JSON payloads of control frames, which are checked where they come in: behind this door a message is what its type says.
- * One that is not is dropped and counted, whoever sent it.
+ * The JSON payloads of control frames, which are checked against their schema when they are received. A message that does not fit
+ * it is dropped and counted, whichever process sent it.
  *
  * @module
  */
@@ -14,39 +14,39 @@ import { type exchangeSizes, notFinite, type stepTraffic } from "./message_value
 
 const MESSAGES = { ...FROM_MEMBERS, ...FROM_COORDINATOR };
 
-/** The payload of each kind of control frame. What the fields mean is said in the schemas. */
+/** The payload of each kind of control frame. The fields are documented in the schemas. */
 export type Messages = { [K in keyof typeof MESSAGES]: z.infer<(typeof MESSAGES)[K]> };
 
 /** A kind of frame whose payload is JSON. */
 export type ControlKind = Kind & keyof Messages;
 
-/** What a member does. */
+/** Phase and progress of a member. */
 export type StatusMessage = Omit<Messages["status"], "traffic">;
-/** What a worker has sent, received and dropped since it began. */
+/** Bytes and messages that a worker has sent, received and dropped since it started. */
 export type Traffic = Messages["status"]["traffic"];
-/** What a worker has sent and received. */
+/** Bytes that a worker has sent and received. */
 export type Transferred = Omit<Traffic, "staleOrders" | "malformedOrders">;
-/** Payload of the sums that members sent in a step, and of what they received of the mean, in bytes. */
+/** Payload of the sums that members sent in a step, and of the mean that they received, in bytes. */
 export type StepTraffic = Inferred<typeof stepTraffic>;
-/** A round: each member takes steps by itself, then how far it has come is one leaf of the tree over the members. */
+/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
 export type Round = NonNullable<Messages["assign"]["round"]>;
-/** Which of several means of a round one is. */
+/** Identifies one of several attempts at the mean of a round. */
 export type Attempt = NonNullable<Messages["commit"]["round"]>["attempt"];
-/** What everybody who sends or takes vectors has to know. */
+/** What all processes that exchange vectors need to know. */
 export type ExchangeSizes = Inferred<typeof exchangeSizes>;
-/** What is averaged in a step, and by whom. */
+/** The sums of a step, and the processes that reduce them. */
 export type StepOfVectors = NonNullable<Messages["reduce"]["work"]>;
 /** A sum that a member has and that may be pulled. */
 export type OfferedSum = StepOfVectors["sums"][number];
 
 type Inferred<Fields extends z.ZodRawShape> = z.infer<z.ZodObject<Fields>>;
 
-/** A frame that has come, with what it says where it is a control frame. */
+/** A received frame, with its message where it is a control frame. */
 export type Received = {
   [K in Kind]: Frame & { kind: K; message: K extends ControlKind ? Messages[K] : undefined };
 }[Kind];
 
-/** A frame of one kind that has come. */
+/** A received frame of one kind. */
 export type ReceivedOf<K extends Kind> = Extract<Received, { kind: K }>;
 
 /** Whether a frame is of one of these kinds. */
@@ -67,7 +67,7 @@ export function encodeControl<K extends ControlKind>(
 }
 
 /**
- * Reads a message of the run named, as {@linkcode decodeFrame} does, and checks that it holds what its kind says.
+ * Reads a message of the run named, as {@linkcode decodeFrame} does, and checks the payload against the schema of its kind.
  *
  * @example
  * ```ts
@@ -90,7 +90,7 @@ export function decodeMessage(bytes: Uint8Array, run: string): Received | Refusa
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** What a payload says; undefined where it is not what the schema wants. */
+/** The value of a payload; undefined where it does not fit the schema. */
 function read(schema: z.ZodType, payload: Uint8Array): unknown {
   try {
     return schema.safeParse(JSON.parse(utf8.decode(payload))).data;
@@ -100,8 +100,10 @@ function read(schema: z.ZodType, payload: Uint8Array): unknown {
   }
 }
 
-/** Whether the numbers that a frame's kind gives a meaning have one. */
-function hasSoundNumbers({ kind, lo, hi, part, parts, tokens, generation }: Frame): boolean {
+/** Whether the numbers of a frame are valid for its kind. */
+function hasSoundNumbers(
+  { kind, lo, hi, part, parts, tokens, generation, openedIn, leaves }: Frame,
+): boolean {
   switch (kind) {
     case "offer":
       return lo < hi;
@@ -110,15 +112,15 @@ function hasSoundNumbers({ kind, lo, hi, part, parts, tokens, generation }: Fram
     case "sum":
       return lo < hi && part < parts;
     case "mean": // of an attempt that was opened in an earlier generation, or this one
-      return lo <= generation && hi > 0 && part < parts;
+      return openedIn <= generation && leaves > 0 && part < parts;
     default:
       return true;
   }
 }
 
-/** What went wrong with a run, in words for who took part in it; undefined where nothing did. */
+/** The error that a run ended with, for its members; undefined where there was none. */
 export function errorOf({ error, canResume }: Messages["finish"]): RunError | undefined {
   if (!error) return undefined;
-  const words = `the run was ended: ${error}`;
-  return canResume ? new TransientError(words) : new RunError(words);
+  const message = `the run was ended: ${error}`;
+  return canResume ? new TransientError(message) : new RunError(message);
 }

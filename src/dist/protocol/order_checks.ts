@@ -1,11 +1,11 @@
 /**
- * What a schema can't see of a message: whether it fits the run, as far as its receiver knows it. Pure functions. What does not
- * fit would end a process or make it wait for something that never comes.
+ * Checks of a message beyond its schema: whether it fits the run, as far as its receiver knows it. Pure functions. An order that
+ * does not fit would end a process or make it wait for something that never arrives.
  *
  * @module
  */
 
-import { AveragingReplica } from "../replica/diloco_replica.ts";
+import { DilocoReplica } from "../replica/diloco_replica.ts";
 import type { Refusal } from "./frames.ts";
 import {
   decodeMessage,
@@ -22,13 +22,13 @@ import { pathTo, type Range } from "../vectors/tree.ts";
 export interface KnownRun {
   /** Its own name. */
   member: string;
-  /** What it computes with. */
+  /** Its replica. */
   replica: Replica;
-  /** What it was told. */
+  /** Its `welcome` message. */
   welcome: Pick<Messages["welcome"], "microBatches" | "evaluationMicroBatches" | "partElements">;
 }
 
-/** {@linkcode decodeMessage} for one who carries out orders: those that can't be are refused, too. */
+/** {@linkcode decodeMessage} for a receiver of orders: orders that can't be carried out are rejected, too. */
 export function decodeOrder(
   bytes: Uint8Array,
   run: string,
@@ -38,7 +38,7 @@ export function decodeOrder(
   return "refused" in frame || isSound(frame) ? frame : { refused: "malformed" };
 }
 
-/** Whether a worker can carry out what comes. */
+/** Whether a worker can carry out a message. */
 export function isSoundForWorker(frame: Received, known: KnownRun): boolean {
   const { member, replica, welcome: { microBatches, evaluationMicroBatches, partElements } } = known;
   switch (frame.kind) {
@@ -53,19 +53,19 @@ export function isSoundForWorker(frame: Received, known: KnownRun): boolean {
     case "pull":
       return frame.parts === Math.ceil(replica.size / partElements);
     case "mean":
-      return frame.hi <= microBatches; // of a round are members with work, each at least a micro-batch
+      return frame.leaves <= microBatches; // of a round are members with work, each at least a micro-batch
     default:
       return true;
   }
 }
 
-/** Whether there is what is to be computed; in a round each member has at most one leaf, and a share if it has one. */
+/** Whether an assignment is within the batch; in a round each member has at most one leaf, and a share if it has one. */
 function fitsBatch({ ranges, round }: Messages["assign"], { replica, welcome }: KnownRun): boolean {
   const { microBatches } = welcome;
   if (!areWithin(ranges, microBatches)) return false;
   if (!round) return true;
   const { shares } = round;
-  return replica instanceof AveragingReplica && Object.entries(ranges).every(([member, leaves]) => {
+  return replica instanceof DilocoReplica && Object.entries(ranges).every(([member, leaves]) => {
     if (leaves.length === 0) return true;
     const [lo, hi] = shares[member] ?? [0, 0];
     return leaves.length === 1 && leaves[0][1] === leaves[0][0] + 1 && lo < hi && hi <= microBatches;
@@ -76,24 +76,24 @@ function areWithin(ranges: Readonly<Record<string, readonly Range[]>>, count: nu
   return Object.values(ranges).flat().every(([, hi]) => hi <= count);
 }
 
-/** Whether a commit is about the whole batch, and can be applied where it is to be. */
+/** Whether a commit covers the whole batch, and can be applied if it says so. */
 function isWhole(
   { apply, norm, tokens, crcs, round }: Messages["commit"],
   { replica, welcome: { microBatches } }: KnownRun,
 ): boolean {
-  if (round && !(replica instanceof AveragingReplica)) return false;
+  if (round && !(replica instanceof DilocoReplica)) return false;
   if (crcs.length !== microBatches * (round?.localSteps ?? 1)) return false;
   return !apply || (Number.isFinite(norm) && norm >= 0 && tokens > 0);
 }
 
-/** Whether a reducer can carry out what comes. */
+/** Whether a reducer can carry out a message. */
 export function isSoundForReducer(frame: Received): boolean {
   if (frame.kind !== "reduce") return true;
   const { work } = frame.message;
   return !work || isSoundWork(work, frame.message);
 }
 
-/** Whether work is what the tree of a batch can have: sums over its nodes that have no leaf in common. */
+/** Whether work consists of sums over disjoint nodes of the tree of a batch. */
 function isSoundWork(work: StepOfVectors, { microBatches }: ExchangeSizes): boolean {
   const { step, appliedStep, leaves, sums, members, tokens } = work;
   if (appliedStep >= step || tokens === 0 || members.length === 0 || leaves > microBatches) return false;
@@ -104,7 +104,7 @@ function isSoundWork(work: StepOfVectors, { microBatches }: ExchangeSizes): bool
     );
 }
 
-/** Whether a donor has the state that was asked for, of a replica like this one: memory is taken as the manifest says. */
+/** Whether a manifest describes the requested state of a replica like this one: memory is allocated by its sizes. */
 export function isSoundManifest(
   { message: { step, vectors, own } }: ReceivedOf<"manifest">,
   wanted: number,

@@ -1,15 +1,15 @@
 /**
- * The clock of whoever decides by time. Decisions themselves get the time handed in.
+ * The clock, and waiting with a timeout. Functions that decide by time get it as a parameter.
  *
  * @module
  */
 
-/** Seconds on a clock that does not go back. */
+/** Seconds on a monotonic clock. */
 export function now(): number {
   return performance.now() / 1000;
 }
 
-/** What a promise comes to; undefined where it takes longer. */
+/** The result of a promise; undefined where it takes longer. */
 export async function within<T>(seconds: number, promise: Promise<T>): Promise<T | undefined> {
   const late = Promise.withResolvers<undefined>();
   const timer = setTimeout(late.resolve, 1000 * seconds, undefined);
@@ -20,5 +20,5 @@ export async function within<T>(seconds: number, promise: Promise<T>): Promise<T
   }
 }
 
-/** Seconds for which nobody may listen at a member's place: it is enough to connect again to a restarted server. */
+/** Seconds for which a member may not be subscribed: enough to reconnect to a restarted server. */
 export const GONE_SECONDS = 5;

@@ -1,6 +1,6 @@
 /**
- * What a replica computes for others: sums over subtrees of micro-batches with a report on each, and losses of the
- * validation part. Used by workers and by a run without any.
+ * Gradient accumulation: sums over subtrees of micro-batches with a report on each micro-batch, and losses of the validation
+ * part. Used by workers and by single-process runs.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 } from "../vectors/sums.ts";
 import type { Replica } from "./replica.ts";
 
-/** What one micro-batch added to a sum. */
+/** Contribution of one micro-batch to a sum. */
 export interface MicroBatchReport {
   /** CRC-32 of the ids that were fed to the model. */
   crc: number;
@@ -34,13 +34,13 @@ export interface MicroBatchLoss extends LossSum {
   microBatch: number;
 }
 
-/** A sum, and what each of its micro-batches added. */
+/** A sum, and the contribution of each of its micro-batches. */
 export interface ReportedSum {
-  /** Over all of them. */
+  /** Over all its micro-batches. */
   sum: GradientSum;
   /** One for each, in order. */
   reports: MicroBatchReport[];
-  /** How long it took. */
+  /** Time that computing it took. */
   seconds: number;
 }
 
@@ -48,7 +48,7 @@ export interface ReportedSum {
  * The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters.
  *
  * @param beforeEach called before each micro-batch; throws to stop
- * @param isSound says of a gradient whether it is finite, for the report
+ * @param isSound whether a gradient is finite, for the report
  */
 export async function computeSum(
   replica: Replica,
@@ -62,7 +62,7 @@ export async function computeSum(
   const startedAt = performance.now();
   const sum = await sumSubtree(
     async (microBatch) => {
-      await setImmediate(); // messages and heartbeats get their turn
+      await setImmediate(); // lets messages and heartbeats be handled
       beforeEach(microBatch);
       const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
       const finite = Number.isFinite(lossSum) && isSound(gradient);
@@ -75,7 +75,7 @@ export async function computeSum(
   return { sum, reports, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-/** Makes the mean of a sum, in place, and gives its norm. Timers get their turn before and after it. */
+/** Divides a sum by its tokens, in place, and returns the norm of the mean. Yields to the event loop before and after. */
 export async function normOfMean({ gradient, tokens }: GradientSum): Promise<number> {
   await setImmediate();
   const norm = normOf(divideBy(gradient, tokens));

@@ -1,9 +1,9 @@
 /**
- * A replica in a run that averages parameters: it takes local steps on its share of each batch, says how far it has come, and goes
- * where all have come together by an outer step (`outer_step.ts`).
+ * A replica in a run with parameter averaging (DiLoCo): it takes local steps on its share of each batch, contributes its parameter
+ * delta (pseudo-gradient), and applies the mean of all deltas by an outer step (`outer_optimizer.ts`).
  *
- * Parameters and outer momentum are the run's: they are equal on all members at the boundaries between rounds. What the local
- * optimizer keeps besides, its moments, is each member's own.
+ * Parameters and outer momentum belong to the run: they are equal on all members at the boundaries between rounds. The moments of
+ * the local optimizer belong to each member.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const VELOCITY = "outer";
 
 /** What a member does in a round. */
 export interface LocalWork {
-  /** How many steps it takes. */
+  /** Number of local steps. */
   steps: number;
   /** Its micro-batches of each step's batch. */
   share: Range;
@@ -28,25 +28,25 @@ export interface LocalWork {
   microBatches: number;
 }
 
-/** Wraps a replica that only knows steps. Whatever is asked of it between rounds is answered for the run's state. */
-export class AveragingReplica implements Replica {
+/** Wraps a replica that only knows steps. Between rounds, all its methods refer to the state of the run. */
+export class DilocoReplica implements Replica {
   #step = 0;
   #updates = 0;
   #tokens = 0;
   #velocity: Float32Array;
-  /** What the local steps of the open round have made of the moments. */
+  /** Moments after the local steps of the open round. */
   #trained: ReplicaState["own"];
 
-  /** Around a replica at step 0; one that goes on gets its state by {@linkcode AveragingReplica.restore}. */
+  /** Wraps a replica at step 0; where a run is resumed, {@linkcode DilocoReplica.restore} sets its state. */
   constructor(readonly inner: Replica, readonly outer: OuterOptions) {
     this.#velocity = new Float32Array(inner.size);
   }
 
-  /** A replica, which has to be one of these where the plan has rounds. */
-  static of(replica: Replica): AveragingReplica {
-    if (replica instanceof AveragingReplica) return replica;
+  /** The replica as a DilocoReplica, which it has to be where the plan has rounds. */
+  static of(replica: Replica): DilocoReplica {
+    if (replica instanceof DilocoReplica) return replica;
     throw new TypeError(
-      "The plan averages parameters: an AveragingReplica was expected, found another replica.",
+      "The plan averages parameters: a DilocoReplica was expected, found another replica.",
     );
   }
 
@@ -75,8 +75,8 @@ export class AveragingReplica implements Replica {
   }
 
   /**
-   * Takes the local steps of the next round. The sum's vector is the way back to where they began, times their tokens; the
-   * replica itself is there again.
+   * Takes the local steps of the next round. The sum's vector is the pseudo-gradient (parameters before − after) times the tokens;
+   * the replica itself is restored to its state before the steps.
    *
    * @param beforeEach called before each micro-batch; throws to stop
    */
@@ -112,7 +112,7 @@ export class AveragingReplica implements Replica {
     }
   }
 
-  /** One step of the local optimizer on the mean over these ranges. A step with a bad number is not taken. */
+  /** One step of the local optimizer on the mean over these ranges. It is skipped where a number is not finite. */
   async #localStep(
     step: number,
     ranges: readonly Range[],
@@ -141,7 +141,7 @@ export class AveragingReplica implements Replica {
     return { sum, reports, seconds: sums.reduce((total, { seconds }) => total + seconds, 0) };
   }
 
-  /** Ends a round, or a step of the warm-up, whose vector is a mean of gradients as in any run. */
+  /** Ends a round, or a step of the warm-up; in the warm-up `mean` is the mean gradient, as in any run. */
   async apply(mean: Float32Array, outcome: StepOutcome): Promise<void> {
     const { step, apply, tokens, localSteps } = outcome;
     if (localSteps === undefined) await this.inner.apply(mean, outcome);
@@ -152,7 +152,7 @@ export class AveragingReplica implements Replica {
     if (apply) this.#updates += localSteps ?? 1;
   }
 
-  /** The step is the inner replica's, too; a round that is skipped leaves it as it was before. */
+  /** The inner replica advances to the same step; a round that is skipped leaves its other state as before the round. */
   async #endRound(mean: Float32Array, { step, apply }: StepOutcome): Promise<void> {
     const before = await this.inner.state();
     if (!apply) return await this.inner.restore({ ...before, step });
@@ -173,7 +173,7 @@ export class AveragingReplica implements Replica {
     };
   }
 
-  /** Also takes a state of a run that has averaged gradients until now: its moments are everybody's. */
+  /** Also accepts a state of a run that has only averaged gradients so far, whose moments are common to all members. */
   async restore({ step, updates, tokens, vectors, own }: ReplicaState): Promise<void> {
     const { [VELOCITY]: velocity, ...others } = vectors;
     const inner = { ...others, ...own?.vectors, params: vectors.params };
@@ -201,7 +201,7 @@ export class AveragingReplica implements Replica {
     this.inner.dispose();
   }
 
-  /** The parameters, this member's own moments, and what else the inner replica has. */
+  /** The parameters, this member's own moments, and the other vectors of the inner replica. */
   #split({ params, ...rest }: ReplicaState["vectors"]) {
     const isOwn = (name: string) => this.moments.includes(name);
     const entries = Object.entries(rest);

@@ -1,15 +1,14 @@
 /**
- * What a run is to do, what it tells while it does it, and how it ends: the same for a coordinator with its workers and
- * for a single process.
+ * The plan of a run, its events and its outcome: the same types for a coordinator with its workers and for a single process.
  *
  * @module
  */
 
-import { type AveragingPlan, boundaryBefore } from "./rounds.ts";
+import { boundaryBefore, type DilocoPlan } from "./rounds.ts";
 import type { Range } from "../vectors/tree.ts";
 import type { CodecName } from "../vectors/codec.ts";
 
-/** What is on record of the steps of a run so far. */
+/** Summary of the steps of a run so far. */
 export interface RunRecord {
   /** Counted tokens of all of them. */
   tokens: number;
@@ -21,62 +20,62 @@ export interface RunRecord {
   skips: number;
 }
 
-/** The record of a run that begins. */
+/** The record of a new run. */
 export const NO_RECORD: Readonly<RunRecord> = { tokens: 0, loss: NaN, skips: 0 };
 
-/** What a run is to do. */
+/** The plan of a run. */
 export interface RunPlan {
   /** Name of the run, 1 to 64 letters, digits, _ and -. */
   run: string;
-  /** Identity of the run: another one of the same name is another run. */
+  /** Identity of the run, by which two runs of the same name differ. */
   id: string;
-  /** Where its data began, in terms of its owner: handed to workers that ask for the configuration. */
+  /** Where its data begins, in units that the caller defines: sent to workers that request the configuration. */
   origin: { step: number; samples: number };
-  /** The run part of the configuration, as JSON: handed to workers that ask for it. */
+  /** The run part of the configuration, as JSON: sent to workers that request it. */
   config: Record<string, unknown>;
-  /** SHA-256 of the run part: members with another one are refused. */
+  /** SHA-256 of the run part: members with another one are rejected at join. */
   configHash: string;
   /** The last step. */
   steps: number;
-  /** The step that replicas are at when the run starts. */
+  /** The step of the replicas when the run starts. */
   startStep: number;
-  /** SHA-256 of their state then, where the run has a checkpoint of it. */
+  /** SHA-256 of their state at that step, where the run has a checkpoint of it. */
   startHash?: string;
-  /** What is on record up to there. */
+  /** Summary of the steps up to `startStep`. */
   record: RunRecord;
   /** Micro-batches of the global batch of a step. */
   microBatches: number;
-  /** How parameters are averaged in rounds of local steps; without it gradients are, every step. */
-  averaging?: AveragingPlan;
+  /** Parameter averaging in rounds of local steps (DiLoCo); without it, gradients are averaged in every step. */
+  diloco?: DilocoPlan;
   /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
   evaluation: { every: number; microBatches: number };
-  /** A run stops with an error when so many steps in a row were skipped. */
+  /** A run stops with an error when this number of steps in a row were skipped. */
   maxSkips: number;
-  /** Save after every so many steps; 0: only after the last, which is always saved. */
+  /** Steps between two checkpoints; 0: only after the last step, which is always saved. */
   saveEvery: number;
 }
 
 /** How a run with workers is coordinated. */
 export interface CoordinationPlan extends RunPlan {
-  /** The first step opens when so many members are there. */
+  /** Members that the first step waits for. */
   startWorkers: number;
-  /** Later steps open when so many members are there. */
+  /** Members that later steps wait for. */
   minWorkers: number;
-  /** Members' states are compared after every so many steps; 0: only after the last. */
+  /** Steps between two comparisons of the members' states; 0: only after the last. */
   hashEvery: number;
-  /** Whether members may have other numerics: then replicas are equal to each other, not to those of another set of members. */
+  /** Whether members' numerics may differ: then replicas are equal to each other, but depend on the set of members. */
   mixed: boolean;
-  /** How sums and means are written on the wire. */
+  /** How sums and means are encoded on the wire. */
   codec: CodecName;
-  /** Most bytes of one part of a vector on its way. */
+  /** Most bytes of one message with a part of a vector. */
   partBytes: number;
-  /** Most bytes on their way from all members together, and most bytes of the mean that a member has not acknowledged. */
+  /** Most bytes in flight from all members together, and most bytes of the mean that a member has not acknowledged. */
   windowBytes: number;
-  /** Seconds between two signs of life of a member. */
+  /** Seconds between two heartbeats of a member. */
   heartbeatSeconds: number;
-  /** A member is never given up for less than so many seconds of silence, however quick micro-batches are. */
+  /** Least seconds of silence after which a member is lost, however fast micro-batches are. */
   patienceSeconds: number;
-  /** Seconds of silence after which a member is lost even if nothing is known of its pace, or it is very slow. */
+  /** Seconds of silence after which a member is lost even if its pace is unknown or very slow. */
   silenceSeconds: number;
 }
 
@@ -88,17 +87,17 @@ export interface CommittedStep {
   loss: number;
   /** Counted tokens. */
   tokens: number;
-  /** Norm of the mean gradient before clipping, or of the mean way of a round that ends; NaN where nothing was averaged. */
+  /** Norm of the mean gradient before clipping, or of the mean pseudo-gradient of a round that ends; NaN where there is no mean. */
   gradNorm: number;
   /** False when the step was skipped: a loss or gradient was not finite, or no token counted. */
   applied: boolean;
   /** Why it was skipped. */
   reason?: string;
-  /** From its opening to its commit; in a round, its share of that. */
+  /** From its opening to its commit; in a round, the time of the round divided by its steps. */
   seconds: number;
-  /** Averaging payload that came from members, in bytes. */
+  /** All-reduce payload received from members, in bytes. */
   bytesSent: number;
-  /** Averaging payload that members have received, in bytes. */
+  /** All-reduce payload that members have received, in bytes. */
   bytesReceived: number;
   /** Members; 0 in a run without workers. */
   workers: number;
@@ -106,46 +105,46 @@ export interface CommittedStep {
   generation: number;
   /** Micro-batches that each member computed. */
   computed: Record<string, number[]>;
-  /** CRC-32 of the ids that were fed to the model, per micro-batch; null where they are dropped with a lost member's round. */
+  /** CRC-32 of the ids that were fed to the model, per micro-batch; null where they were dropped with a member lost in the round. */
   samples: (number | null)[];
   /** First and last step of the round of local steps that it belongs to. */
   round?: readonly [first: number, last: number];
 }
 
-/** What a run tells while it goes on. */
+/** Events of a run. */
 export type DistEvent =
   | { kind: "waiting"; reason: string }
   | { kind: "joined"; member: string; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
-  /** Another coordinator goes on with the run after a step. */
+  /** Another coordinator has taken over and continues the run after a step. */
   | { kind: "took over"; step: number; term: number; members: string[] }
-  /** The server can't keep a lease: only its answer keeps another coordinator away. */
+  /** The server can't keep a lease: a second coordinator is only prevented while this one answers. */
   | { kind: "no lease" }
-  /** A worker with other numerics than the run's first one is admitted, since the plan allows it. */
+  /** A worker whose numerics differ from those of the run's first worker is admitted, since the plan allows it. */
   | { kind: "mixed"; member: string; numerics: string; runsNumerics: string }
-  /** A worker takes over the state of a step from a member, to become one. */
+  /** State transfer: a newcomer gets the state of a step from a member. */
   | { kind: "joining"; member: string; donor: string; step: number }
-  /** A member left by itself, or was lost, and why; `members` are left. */
+  /** A member left or was lost, and why; `members` remain. */
   | { kind: "left"; member: string; members: number; error?: string }
-  /** A process is there to average a share of the vectors, from the next step on; or is so no more, and why. */
+  /** A reducer takes part from the next step on; or no longer, and why. */
   | { kind: "reducerJoined"; reducer: string; reducers: number }
   | { kind: "reducerLeft"; reducer: string; reducers: number; error?: string }
-  /** What encoding has lost so far is not made up for: whose it was, and why. */
+  /** The residuals of error feedback are lost: whose, and why. */
   | { kind: "residualsDropped"; holder: string; reason: string }
-  /** A member was lost in a round, which goes on without what it has learned from these micro-batches of each step. */
+  /** A member was lost in a round, which continues without its contribution: these micro-batches of each step. */
   | { kind: "dropped"; member: string; steps: readonly [first: number, last: number]; microBatches: Range }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
-  /** A checkpoint is complete: in the run's folder, or on the machine of the member that had the state. */
+  /** A checkpoint is complete: in the run's folder, or on the machine of the member that wrote it. */
   | { kind: "saved"; step: number; member: string; place: string; elsewhere?: true }
-  /** A checkpoint comes from a member on another machine; this share of it is there. */
+  /** A checkpoint is being fetched from a member on another machine; `share` of it has arrived. */
   | { kind: "collecting"; step: number; member: string; share: number }
-  /** A member could not write what it keeps for itself, its own moments perhaps: a run that is resumed there gives it others. */
+  /** A member could not write its own part of a checkpoint, such as its moments: when resumed, it gets those of another member. */
   | { kind: "unkept"; member: string; step: number; error: string }
-  /** A checkpoint could not be written. The run goes on. */
+  /** A checkpoint could not be written. The run continues. */
   | { kind: "unsaved"; step: number; error: string };
 
-/** How a run ended. */
+/** Outcome of a run. */
 export interface RunOutcome {
   /** The last step that was ended. */
   steps: number;
@@ -155,16 +154,16 @@ export interface RunOutcome {
   valLoss: number | null;
   /** Counted tokens over all steps. */
   tokens: number;
-  /** Averaging payload that workers sent, summed over all that there were; of one that was killed, until its last sign of life. */
+  /** All-reduce payload that all workers of the run sent, in bytes; of one that was killed, until its last heartbeat. */
   bytesSent: number;
-  /** Averaging payload that they received. */
+  /** All-reduce payload that they received, in bytes. */
   bytesReceived: number;
-  /** State that they took over from others. */
+  /** Bytes of state transfers that they received. */
   stateBytes: number;
   /** SHA-256 of the parameters; empty where the run was interrupted before it began. */
   paramsHash: string;
   /**
-   * Messages that were not taken, by reason: "damaged", "foreign", "malformed", "version" and "stale" by the coordinator, "stale
+   * Messages that were dropped, by reason: "damaged", "foreign", "malformed", "version" and "stale" by the coordinator, "stale
    * orders" and "malformed orders" by workers.
    */
   dropped: Record<string, number>;
@@ -172,15 +171,15 @@ export interface RunOutcome {
   interrupted: boolean;
 }
 
-/** What comes after a step besides the next one. */
+/** What may be due after a step, before the next one. */
 export type Duty = "evaluate" | "save";
 
-/** Whether something that is due after every so many steps is due at a boundary: since the one before it. */
+/** Whether something that is due every `every` steps became due between the previous boundary and this one. */
 export function isDueAt(plan: RunPlan, step: number, every: number): boolean {
   return every > 0 && Math.floor(step / every) > Math.floor(boundaryBefore(plan, step) / every);
 }
 
-/** What has to be done after `step`, a boundary. A run that is interrupted saves and does not evaluate. */
+/** The duties after `step`, a boundary. A run that is interrupted saves and does not evaluate. */
 export function dutiesAfter(plan: RunPlan, step: number, interrupted: boolean): Duty[] {
   const last = step === plan.steps;
   const isDue = (every: number) => last || isDueAt(plan, step, every);
@@ -192,7 +191,7 @@ export function dutiesAfter(plan: RunPlan, step: number, interrupted: boolean): 
   return duties;
 }
 
-/** Why a run ends whose last checkpoint could not be written, in words. */
+/** The error of a run whose last checkpoint could not be written. */
 export function reasonUnsaved(step: number, error: string): string {
   return `the state after step ${step}, the last, is lost: ${error}`;
 }

@@ -1,62 +1,62 @@
 /**
- * Where the rounds of a run lie that averages parameters: after its warm-up, in which gradients are averaged every step, a round
- * of local steps takes the place of a step. Rounds lie on a fixed grid of steps, so that a run that is resumed goes on in the
- * same ones; the last one ends with the run.
+ * The rounds of a run with parameter averaging: after its warm-up, in which gradients are averaged every step, a round of local
+ * steps takes the place of a step. Rounds lie on a fixed grid of steps, so that a resumed run has the same ones; the last one ends
+ * with the run.
  *
  * @module
  */
 
 import type { OuterOptions } from "./outer_optimizer.ts";
 
-/** How parameters are averaged. */
-export interface AveragingPlan {
-  /** Optimizer steps that each member takes by itself before they are averaged. */
+/** Settings of parameter averaging (DiLoCo). */
+export interface DilocoPlan {
+  /** Optimizer steps that each member takes between two averagings. */
   localSteps: number;
-  /** Steps, from the first on, in which gradients are averaged instead. */
+  /** Number of first steps in which gradients are averaged instead. */
   warmupSteps: number;
-  /** What all replicas do with the average. */
+  /** Settings of the outer step. */
   outer: OuterOptions;
 }
 
-/** What a run says about rounds. */
+/** The part of a plan that decides its rounds. */
 interface Rounds {
-  averaging?: AveragingPlan;
+  diloco?: DilocoPlan;
   /** The last step. */
   steps: number;
 }
 
 /**
- * How many local steps the round has that follows a step; undefined where an ordinary step does.
+ * Number of local steps of the round that follows a step; undefined where an ordinary step follows.
  *
  * @example
  * ```ts
  * import { localStepsAfter } from "./rounds.ts";
- * const averaging = { localSteps: 20, warmupSteps: 100, outer: { rate: 0.7, momentum: 0.9 } };
- * const plan = { averaging, steps: 150 };
+ * const diloco = { localSteps: 20, warmupSteps: 100, outer: { rate: 0.7, momentum: 0.9 } };
+ * const plan = { diloco, steps: 150 };
  * console.assert(localStepsAfter(plan, 99) === undefined);
  * console.assert(localStepsAfter(plan, 100) === 20 && localStepsAfter(plan, 140) === 10);
  * ```
  */
-export function localStepsAfter({ averaging, steps }: Rounds, step: number): number | undefined {
-  if (!averaging || step < averaging.warmupSteps) return undefined;
-  const { localSteps, warmupSteps } = averaging;
+export function localStepsAfter({ diloco, steps }: Rounds, step: number): number | undefined {
+  if (!diloco || step < diloco.warmupSteps) return undefined;
+  const { localSteps, warmupSteps } = diloco;
   const end = step + localSteps - (step - warmupSteps) % localSteps;
   return Math.min(end, steps) - step;
 }
 
-/** The last of the steps that end at once: of a round, or the only one. */
+/** The last of the steps that are committed together: those of a round, or the single step. */
 export function lastStep(first: number, localSteps = 1): number {
   return first + localSteps - 1;
 }
 
-/** Whether members' moments differ after a step: during the warm-up everybody has the same. */
-export function hasOwnMoments({ averaging }: Rounds, step: number): boolean {
-  return averaging !== undefined && step > averaging.warmupSteps;
+/** Whether members' moments differ after a step: during the warm-up they are the same on all members. */
+export function hasOwnMoments({ diloco }: Rounds, step: number): boolean {
+  return diloco !== undefined && step > diloco.warmupSteps;
 }
 
-/** The boundary before the one at `step`: what was due since then is due now. */
-export function boundaryBefore({ averaging }: Rounds, step: number): number {
-  if (!averaging || step <= averaging.warmupSteps) return step - 1;
-  const { localSteps, warmupSteps } = averaging;
+/** The boundary before the one at `step`: what became due since then is due now. */
+export function boundaryBefore({ diloco }: Rounds, step: number): number {
+  if (!diloco || step <= diloco.warmupSteps) return step - 1;
+  const { localSteps, warmupSteps } = diloco;
   return step - 1 - (step - 1 - warmupSteps) % localSteps;
 }

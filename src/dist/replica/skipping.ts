@@ -1,5 +1,5 @@
 /**
- * When a step is skipped: one decision for all, from what the members report of their micro-batches.
+ * When a step is skipped: one decision for all members, from their reports on the micro-batches.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Share } from "./step_record.ts";
 import type { LossSum } from "../vectors/sums.ts";
 
-/** Why the gradients of a step can't be used, naming who computed what; undefined where they can. */
+/** Why the gradients of a step can't be used, naming micro-batch and member; undefined where they can. */
 export function reasonToSkip(
   shares: readonly Share[],
   total: LossSum,
@@ -21,12 +21,12 @@ export function reasonToSkip(
   return Number.isFinite(total.lossSum) ? undefined : "the sum of the losses is not finite";
 }
 
-/** Why a mean with this norm can't be applied: finite gradients can have a sum that is not. */
+/** Why a mean with this norm can't be applied: the sum of finite gradients may overflow. */
 export function reasonNotFinite(norm: number): string | undefined {
   return Number.isFinite(norm) ? undefined : "the sum of the gradients is not finite";
 }
 
-/** Why a run stops that skips one step after the other; undefined where it goes on. */
+/** Why a run stops after `skips` skipped steps in a row; undefined where it continues. */
 export function reasonToStop(
   skips: number,
   maxSkips: number,

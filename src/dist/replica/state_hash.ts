@@ -1,5 +1,5 @@
 /**
- * The hash of a replica's state: what members compare, and what a checkpoint is checked by.
+ * The hash of a replica's state, by which members are compared and checkpoints are checked.
  *
  * @module
  */
@@ -26,19 +26,19 @@ export function hashesOf({ vectors, updates }: ReplicaState): StateHashes {
   return { state: createHash("sha256").update(all).digest("hex"), params: hash(vectors.params) };
 }
 
-/** The first of {@linkcode hashesOf}. The event loop runs in between: a replica trains on, and a coordinator answers. */
+/** `state` of {@linkcode hashesOf}. Yields to the event loop in between, so that a replica trains and a coordinator answers meanwhile. */
 export async function stateHashOf({ vectors, updates }: ReplicaState): Promise<string> {
   const lines: string[] = [];
   for (const name of namesOf(vectors)) lines.push(`${name} ${await sha256([floatBytes(vectors[name])])}\n`);
   return await sha256([new TextEncoder().encode(summaryOf(lines, updates))]);
 }
 
-/** What the hash of a state is the hash of. */
+/** The text whose hash is the hash of a state. */
 function summaryOf(lines: readonly string[], updates: number): string {
   return `${lines.join("")}updates ${updates}\n`;
 }
 
-/** Names of a state's vectors, in the order in which they are hashed and travel. */
+/** Names of a state's vectors, in the order in which they are hashed and sent. */
 export function namesOf(vectors: Record<string, Float32Array>): string[] {
   return Object.keys(vectors).sort();
 }

@@ -1,5 +1,5 @@
 /**
- * What was committed at once, a step or the local steps of a round, as the record of each step.
+ * The record of each step of one commit: of a single step, or of the local steps of a round.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import type { CommittedStep } from "./plan.ts";
 import { addLosses } from "../vectors/sums.ts";
 import type { MicroBatchReport } from "./accumulate.ts";
 
-/** What one member computed of the micro-batches [lo, hi) of a step, or of each step of a round. */
+/** Reports of one member on the micro-batches [lo, hi) of a step, or of each step of a round. */
 export interface Share {
-  /** Who. */
+  /** Name of the member. */
   member: string;
   /** First micro-batch. */
   lo: number;
   /** One past the last. */
   hi: number;
-  /** One for each micro-batch, step after step. */
+  /** One for each micro-batch, grouped by step. */
   reports: readonly MicroBatchReport[];
 }
 
-/** What all steps that are committed at once have in common. */
+/** The common values of all steps of one commit. */
 export interface Commitment extends
   Pick<
     CommittedStep,
@@ -35,15 +35,15 @@ export interface Commitment extends
   > {
   /** The first of them. */
   step: number;
-  /** How many local steps they are; undefined for an ordinary step. */
+  /** Number of local steps; undefined for an ordinary step. */
   localSteps?: number;
-  /** Micro-batches of the global batch of each. */
+  /** Micro-batches of the global batch of each step. */
   microBatches: number;
-  /** What was computed, in the order of the micro-batches. */
+  /** All members' reports, in the order of the micro-batches. */
   shares: readonly Share[];
 }
 
-/** The record of each step: what it cost and what came of it belongs to the last one, the time to all alike. */
+/** The record of each step: norm and traffic of the commit stand in the last one, the time is divided equally. */
 export function committedSteps(commitment: Commitment): CommittedStep[] {
   const { step: first, localSteps, microBatches, shares, ...common } = commitment;
   const { gradNorm, seconds, bytesSent, bytesReceived } = common;

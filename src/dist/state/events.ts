@@ -1,5 +1,5 @@
 /**
- * What can happen to a run: what members send, and what the coordinator notices itself.
+ * The events of a run: messages from members, and what the coordinator observes itself.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { Messages, Received, StatusMessage, StepTraffic, Traffic } from "..
 import type { SaveResult, StateHashes } from "../replica/replica.ts";
 import type { MicroBatchReport } from "../replica/accumulate.ts";
 
-/** An event. Where a `member` is named, it was heard of; it may have told its traffic. */
+/** An event. One that names a `member` is a heartbeat of it; it may carry its traffic counters. */
 export type MembershipEvent =
-  /** With the term and the generation that it last belonged to; 0 for one that comes for the first time. */
+  /** With the term and the generation that the worker last belonged to; 0 for its first join. */
   | {
     kind: "join";
     member: string;
@@ -34,29 +34,29 @@ export type MembershipEvent =
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "copied"; member: string; step: number }
   | { kind: "saved"; member: string; step: number; result: SaveResult }
-  /** The coordinator has collected the checkpoint that a member elsewhere had copied its state for, or could not. */
+  /** The coordinator has collected the checkpoint of a member on another machine, or failed to. */
   | { kind: "collected"; member: string; step: number; result: SaveResult }
   | { kind: "pinned"; member: string; step: number }
   | { kind: "restored"; member: string; step: number }
   | { kind: "hashes"; member: string; step: number; hashes: StateHashes; traffic?: Traffic }
   | { kind: "leave"; member: string; error?: string; traffic?: Traffic }
-  /** Somebody lives who is no member, and had this term. */
-  | { kind: "sighted"; name: string; term: number }
-  /** What is on record up to a step that a coordinator goes on after. */
+  /** A process that is no member is alive; it belonged to this term. */
+  | { kind: "alive"; name: string; term: number }
+  /** The record of the run up to the step that a new coordinator continues from. */
   | { kind: "recalled"; step: number; record: RunRecord }
-  /** Whether anybody listens at a member's place. */
+  /** Whether a process listens on a member's subject. */
   | { kind: "probed"; name: string; there: boolean }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
-  /** One who averages is there, with the term that it belonged to, and since when members have kept it waiting. */
+  /** A reducer is alive, with the term that it belonged to, and for how long each member has kept it waiting. */
   | {
     kind: "reducer";
     reducer: string;
     term: number;
-    owing: Readonly<Record<string, number>>;
+    blockedSeconds: Readonly<Record<string, number>>;
     malformedOrders?: number;
   }
-  /** All members have the parts of the mean of one who averages. */
+  /** All members have this reducer's parts of the mean. */
   | {
     kind: "reduced";
     reducer: string;
@@ -65,16 +65,16 @@ export type MembershipEvent =
     traffic: StepTraffic;
   }
   | { kind: "interrupt" }
-  /** Whoever has interrupted the run is impatient. */
+  /** The run is to end quickly: a second interrupt. */
   | { kind: "hurry" }
   /** The connection to the bus has ended, or the coordinator itself has failed. */
   | { kind: "failed"; error: string }
-  /** The coordinator could not listen for a while, or has no connection: nobody's silence counts. */
+  /** The coordinator was paused, or has no connection: silence in that time counts against no member. */
   | { kind: "deaf"; isCutOff: boolean }
-  /** Time goes by; since when each member owes a part that was asked for, or the acknowledgement of one of the mean. */
-  | { kind: "tick"; owing?: ReadonlyMap<string, number> };
+  /** Time has passed; since when each member has kept the coordinator waiting for a part or an acknowledgement. */
+  | { kind: "tick"; blockedSince?: ReadonlyMap<string, number> };
 
-/** What a frame from a member means; undefined where it has no meaning for the coordinator. */
+/** The event of a frame from a member; undefined for a kind that the coordinator does not handle. */
 export function eventOf(frame: Received): MembershipEvent | undefined {
   const { sender: member, step, term, generation, lo, hi } = frame;
   switch (frame.kind) {

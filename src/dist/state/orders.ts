@@ -1,5 +1,5 @@
 /**
- * What members and candidates have to do in each stage of a run, and who still has to. Pure functions.
+ * The orders to members and candidates in each stage of a run, and which members have yet to answer. Pure functions.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import type { ControlKind, Messages } from "../protocol/messages.ts";
 import type { Candidate, Member, RunState, Stage } from "./run_state.ts";
 import type { Range } from "../vectors/tree.ts";
 
-/** An order to members: carrying it out twice is the same as once. */
+/** An order to members; idempotent. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
-/** What members have to do in this stage; undefined where there is nothing for them, or parts travel. */
+/** The order of this stage; undefined where members have nothing to do, or the all-reduce is in progress. */
 export function orderOf(state: RunState): Order | undefined {
   const { stage, step, writing } = state;
   switch (stage.kind) {
@@ -36,7 +36,7 @@ export function orderOf(state: RunState): Order | undefined {
     case "settled":
     case "waiting":
     case "gathering":
-    case "averaging":
+    case "reducing":
     case "admitting":
       return undefined;
   }
@@ -49,13 +49,13 @@ function saveOrder(step: number, writer: string, copying: string[], state: RunSt
   return { kind: "save", step, message };
 }
 
-/** What a member is told whose checkpoint can't get into the run's folder. */
+/** The order to a member to keep its checkpoint, which can't be written into the run's folder. */
 export function keepOrder(state: RunState): Order | undefined {
   const { writing } = state;
   return writing && saveOrder(writing.step, writing.member, [], state);
 }
 
-/** What a candidate has to do; undefined where it can only go along. */
+/** The order to a candidate; undefined where it only follows the steps. */
 export function orderForCandidate(
   { stage, step }: RunState,
   { source, ready }: Candidate,
@@ -87,7 +87,7 @@ export function isAwaited({ stage, step, writing }: RunState, member: Member): b
       return !stage.hashes.has(member.name);
     case "pinning":
       return stage.donor === member.name;
-    case "averaging":
+    case "reducing":
     case "ended":
       return true;
     case "settled":

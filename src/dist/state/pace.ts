@@ -1,26 +1,26 @@
 /**
- * The pace of a run: how long members took for their results of late, by stage. What was long ago is forgotten, since machines
- * and steps change. Pure functions.
+ * The pace of a run: how long members recently took for their results, by stage. Old stages are forgotten, since machines and
+ * steps change. Pure functions.
  *
  * @module
  */
 
-/** Of the last stages, by kind. */
+/** Durations of the last stages, by kind of stage. */
 export type Pace = Readonly<Record<string, readonly Duration[] | undefined>>;
 
-/** The longest that anybody took for a result in one stage. */
+/** The longest that a member took for a result in one stage. */
 interface Duration {
-  /** When the stage began, in seconds: tells it from others. */
+  /** When the stage began, in seconds: identifies it. */
   readonly since: number;
   readonly seconds: number;
 }
 
-/** So many stages of a kind are remembered. */
+/** Stages of a kind that are remembered. */
 const WINDOW = 50;
-/** Of so many, one was unusual: something else kept the machine busy. One is always allowed to be. */
+/** One stage in this many may be an outlier, where the machine was busy with something else; at least one always may. */
 const UNUSUAL = 10;
 
-/** The pace with a result that came in the stage that began then. */
+/** The pace with one more result, in the stage that began at `since`. */
 export function paced(pace: Pace, kind: string, since: number, seconds: number): Pace {
   const before = pace[kind] ?? [];
   const last = before.at(-1);
@@ -30,14 +30,14 @@ export function paced(pace: Pace, kind: string, since: number, seconds: number):
   return { ...pace, [kind]: all };
 }
 
-/** The longest that is usual in a stage, in seconds; undefined where none was seen. */
+/** The longest duration of a stage without the outliers, in seconds; undefined where none was seen. */
 export function usualPace(pace: Pace, kind: string): number | undefined {
   const sorted = secondsOf(pace, kind);
   const unusual = Math.max(1, Math.floor(sorted.length / UNUSUAL));
   return sorted[Math.min(unusual, sorted.length - 1)];
 }
 
-/** The longest of late, in seconds; undefined where none was seen. */
+/** The longest remembered duration, in seconds; undefined where none was seen. */
 export function longestPace(pace: Pace, kind: string): number | undefined {
   return secondsOf(pace, kind)[0];
 }

@@ -1,16 +1,16 @@
 /**
- * Who comes back after the coordinator had no connection to the bus. Others may have had none either, and have it again earlier or
- * later: nobody is lost for that. Pure functions.
+ * Reconnection after the coordinator had no connection to the bus. Members may have lost theirs, too, and may get it back earlier
+ * or later: none counts as lost for that. Pure functions.
  *
  * @module
  */
 
 import type { Participant, RunState } from "./run_state.ts";
 
-/** The clocks of who takes part, as far as they are for this. */
+/** The clocks of a participant that matter here. */
 type Clocks = Pick<Participant, "heardAt" | "goneSince" | "returnedAt">;
 
-/** Who is heard of now. After the coordinator had no connection, clocks begin anew for each when it is back. */
+/** The participant after a heartbeat. Its clocks restart with the first one after the coordinator had no connection. */
 export function heardOf<P extends Clocks>(
   { cutOffAt = -Infinity }: Pick<RunState, "cutOffAt">,
   each: P,
@@ -20,7 +20,7 @@ export function heardOf<P extends Clocks>(
   return { ...each, heardAt: now, ...returned };
 }
 
-/** Whether somebody was not heard of since the coordinator had no connection, and may have none still. */
+/** Whether a participant has been silent since the coordinator had no connection, and may still have none itself. */
 export function isAwaitedBack(
   { cutOffAt = -Infinity, plan }: Pick<RunState, "cutOffAt" | "plan">,
   { heardAt }: Pick<Clocks, "heardAt">,

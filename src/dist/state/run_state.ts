@@ -1,6 +1,6 @@
 /**
- * The state of a run as the coordinator knows it: members, step, and what is being waited for. Values that never
- * change; `membership.ts` and `stages.ts` make new ones.
+ * The state of a run as the coordinator knows it: members, step, and what is being waited for. Immutable values;
+ * `coordinator/state_machine.ts` and `steps/` make new ones.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type { LossSum } from "../vectors/sums.ts";
 import type { ReplicaIdentity, StateHashes } from "../replica/replica.ts";
 import type { MicroBatchReport } from "../replica/accumulate.ts";
 
-/** What an admitted member has, and a new one must have, too. */
+/** What all members have in common, and a new one must match. */
 export interface Credentials {
   /** Model, numerics and corpus. */
   identity: ReplicaIdentity;
@@ -29,19 +29,19 @@ export interface Credentials {
 export interface Participant {
   /** Unique among members and candidates. */
   readonly name: string;
-  /** Tells it apart from another of that name. */
+  /** Distinguishes it from another process of the same name. */
   readonly nonce: string;
-  /** The generation in which it joined: what it said in an earlier one is void. */
-  readonly since: number;
+  /** The generation in which it joined: messages from an earlier one are stale. */
+  readonly joinedGeneration: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
-  /** The last step that it has ended. */
+  /** The last step that it has completed. */
   readonly step: number;
-  /** What it last said that it does. */
+  /** Its last reported activity. */
   readonly phase: string;
-  /** Rises with everything it does. */
+  /** A counter that rises with everything it does. */
   readonly progress: number;
-  /** When it was last heard of, in seconds. */
+  /** When its last message came, in seconds. */
   readonly heardAt: number;
   /** When its phase or progress last changed, in seconds. */
   readonly progressAt: number;
@@ -53,40 +53,40 @@ export interface Participant {
   readonly isTrusted?: boolean;
   /** Whether it has asked to leave. */
   readonly isLeaving?: boolean;
-  /** Since when nobody listens where it should. */
+  /** Since when no process listens on its subject, in seconds. */
   readonly goneSince?: number;
-  /** When it was first heard of again after the coordinator had no connection, in seconds. */
+  /** When its first message came after the coordinator had no connection, in seconds. */
   readonly returnedAt?: number;
 }
 
 /** A worker that was admitted. */
 export type Member = Participant;
 
-/** A worker that asked to be a member of a run that has begun. It first takes over the run's state. */
+/** A worker that asked to join a run that has begun. It first gets the run's state by state transfer. */
 export interface Candidate extends Participant {
   /** The member that has pinned its state for it, and at which step. */
   readonly source?: { readonly donor: string; readonly step: number };
-  /** Whether it has that state, checked, and goes along with the steps that followed. */
+  /** Whether it has restored that state, checked, and follows the steps since. */
   readonly ready: boolean;
-  /** Boundaries between steps that it came too late for since. */
+  /** Boundaries between steps that it has since been too late for. */
   readonly misses: number;
 }
 
-/** A process that averages a share of the parts of a vector. */
+/** A process that reduces a share of the parts of a vector. */
 export interface Reducer {
-  /** Of its own for each process. */
+  /** Unique to each process. */
   readonly name: string;
-  /** The generation in which it was taken on: what it said in an earlier one is void. */
-  readonly since: number;
-  /** When it was last heard of, in seconds. */
+  /** The generation in which it was taken on: messages from an earlier one are stale. */
+  readonly joinedGeneration: number;
+  /** When its last message came, in seconds. */
   readonly heardAt: number;
   /** Since when each member has kept it waiting, in seconds. */
-  readonly owing: ReadonlyMap<string, number>;
-  /** Since when nobody has, and it has not finished. */
+  readonly blockedSince: ReadonlyMap<string, number>;
+  /** Since when no member keeps it waiting though it has not finished. */
   readonly idleSince?: number;
-  /** Since when nobody listens where it should. */
+  /** Since when no process listens on its subject, in seconds. */
   readonly goneSince?: number;
-  /** When it was first heard of again after the coordinator had no connection, in seconds. */
+  /** When its first message came after the coordinator had no connection, in seconds. */
   readonly returnedAt?: number;
 }
 
@@ -95,21 +95,21 @@ export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
 /** The open step, or round of local steps. */
 export interface StepInProgress {
-  /** When, in seconds. */
+  /** When it was opened, in seconds. */
   readonly openedAt: number;
   /** The generation that it was opened in. */
   readonly openedIn: number;
-  /** Where it is a round, what its leaves are. */
+  /** For a round: what its leaves are. */
   readonly round?: Round;
   /** Whole subtrees of each member. */
   readonly ranges: Ranges;
   /** What was offered so far. */
   readonly sums: readonly OfferedSum[];
-  /** Of each leaf, once it is computed: one for its micro-batch, or in a round one for each of a member's, step after step. */
+  /** Of each computed leaf: one for its micro-batch, or in a round one for each micro-batch of its member, step after step. */
   readonly reports: readonly (readonly MicroBatchReport[] | undefined)[];
-  /** Who averages: part p of the vector is that of number p modulo their count. */
+  /** The reducers, or the coordinator: part p of the vector belongs to number p modulo their count. */
   readonly owners: readonly string[];
-  /** Whose parts of the mean all members have, and what they cost. */
+  /** The owners whose parts of the mean all members have, with their traffic. */
   readonly done: ReadonlyMap<string, StepTraffic>;
   /** Sums of squares of the blocks of these parts. */
   readonly squares: ReadonlyMap<number, readonly number[]>;
@@ -119,41 +119,41 @@ export interface StepInProgress {
 export interface Writing {
   /** The member. */
   readonly member: string;
-  /** Of the state. */
+  /** Step of the state. */
   readonly step: number;
-  /** Who writes it: the member at home, the coordinator as it collects it, or the member for itself where that fails. */
+  /** Who writes it: the member at home, the coordinator that collects it, or the member on its own machine where that fails. */
   readonly by: "member" | "coordinator" | "keeper";
 }
 
 /** What the run waits for. */
 export type Stage =
   /**
-   * Nothing: what was waited for is there, and `between_steps.ts` says what comes next. It never outlives one event.
+   * Nothing: the stage is complete, and `between_steps.ts` chooses the next. It never outlives one event.
    * `isOpen` where candidates were admitted at this boundary already.
    */
   | { readonly kind: "settled"; readonly isOpen?: true }
   | { readonly kind: "waiting" }
-  /** A coordinator that takes over waits for the workers that live to join again. */
+  /** After a failover the new coordinator waits for the live workers to join again. */
   | {
     readonly kind: "gathering";
     /** Members that the run had; 0 where that is not known. */
     readonly expected: number;
-    /** Why the run can't be continued where none of them is left. */
+    /** Why the run can't continue where none of them is left. */
     readonly missing?: string;
-    /** Who lives. */
-    readonly sighted: ReadonlySet<string>;
-    /** Who has joined again. */
+    /** Workers that are alive. */
+    readonly alive: ReadonlySet<string>;
+    /** Workers that have joined again. */
     readonly arrivals: ReadonlyMap<string, MembershipEvent & { kind: "join" }>;
   }
   | ({ readonly kind: "computing" } & StepInProgress)
-  | ({ readonly kind: "averaging" } & StepInProgress)
+  | ({ readonly kind: "reducing" } & StepInProgress)
   | { readonly kind: "committing"; readonly commit: Messages["commit"] }
   | {
     readonly kind: "evaluating";
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
   }
-  /** The writer of a checkpoint copies its state, and where others have moments of their own, they copy them. */
+  /** The writer of a checkpoint copies its state; in DiLoCo all members copy their own optimizer moments. */
   | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
   /** The checkpoint that is being written has to be complete before the next one begins, or the run ends. */
   | { readonly kind: "writing" }
@@ -165,7 +165,7 @@ export type Stage =
   }
   /** A member pins its state for candidates. */
   | { readonly kind: "pinning"; readonly donor: string }
-  /** The next step waits for candidates that are almost there, until a time. */
+  /** The next step waits until a deadline for candidates that have almost caught up. */
   | { readonly kind: "admitting"; readonly until: number }
   | { readonly kind: "ended"; readonly since: number; readonly error?: string; readonly canResume?: true };
 
@@ -177,31 +177,31 @@ export interface RunState {
   readonly term: number;
   /** Number of the set of members; 0 until training starts. */
   readonly generation: number;
-  /** The last step that all members have ended. */
+  /** The last step that all members have completed. */
   readonly step: number;
-  /** Those who were admitted and have not left, by name. */
+  /** Admitted workers that have not left, by name. */
   readonly members: ReadonlyMap<string, Member>;
-  /** Those who want to be members, by name. */
+  /** Workers that want to be members, by name. */
   readonly candidates: ReadonlyMap<string, Candidate>;
-  /** Those who average besides the coordinator, by name. */
+  /** Reducers besides the coordinator, by name. */
   readonly reducers: ReadonlyMap<string, Reducer>;
-  /** Who averaged the last step. */
+  /** The reducers of the last step, or the coordinator. */
   readonly lastOwners?: readonly string[];
   /** The last step whose mean was applied under this coordinator; 0 for none. */
   readonly appliedStep: number;
   /** Nonces of members that were lost since the last commit: they have the state of the present step, or of the next. */
-  readonly former: ReadonlySet<string>;
+  readonly recentlyLost: ReadonlySet<string>;
   /** What all members have in common, once there is one. */
   readonly credentials?: Credentials;
   /** What is being waited for. */
   readonly stage: Stage;
   /** When the stage began, in seconds. */
   readonly stageSince: number;
-  /** When the coordinator could not hear anybody for the last time, in seconds. */
+  /** When the coordinator was last unable to receive messages, in seconds. */
   readonly deafAt?: number;
-  /** When it last had no connection, so that others may have had none either, in seconds. */
+  /** When it last had no connection, so that members may have had none either, in seconds. */
   readonly cutOffAt?: number;
-  /** How long members took for their results of late. */
+  /** How long members recently took for their results. */
   readonly pace: Pace;
   /** Micro-batches of each member in the last step. */
   readonly lastCut: Readonly<Record<string, Range>>;
@@ -209,25 +209,25 @@ export interface RunState {
   readonly stepSeconds: number;
   /** What is still to be done before the next step opens. */
   readonly duties: readonly (Duty | "compare")[];
-  /** The checkpoint that is being written while the run goes on. */
+  /** The checkpoint that is being written while training continues. */
   readonly writing?: Writing;
   /** The last step whose checkpoint is in the run's folder, or that could not be saved: nothing more can be done for its state. */
   readonly settledStep: number;
   /** The last step whose checkpoint is in the run's folder. */
   readonly savedStep?: number;
-  /** Whether the coordinator hands that out: newcomers can begin with it where no member is left. */
+  /** Whether the coordinator hands it out: newcomers can start from it where no member is left. */
   readonly handsOut: boolean;
-  /** Whether a checkpoint was lost with its writer: the next step makes up for it. */
+  /** Whether a checkpoint was lost with its writer: another is saved after the next step. */
   readonly isSaveDue: boolean;
   /** The step at which all members' states were last found equal, and what they hash to. */
   readonly agreed?: { readonly step: number; readonly stateHash: string };
   /** Steps in a row that were skipped. */
   readonly skips: number;
-  /** Why the last one was. */
+  /** Why the last one was skipped. */
   readonly skipReason?: string;
   /** Whether the run is to stop after this step. */
   readonly interrupted: boolean;
-  /** Since when the run, or all its members, are to end, in seconds: a step that takes long after that is dropped. */
+  /** Since when the run, or all its members, are to end, in seconds: a step that takes too long after that is dropped. */
   readonly endingSince?: number;
   /** Of the last step, nats per token. */
   readonly loss: number;
@@ -235,9 +235,9 @@ export interface RunState {
   readonly valLoss: number | null;
   /** Of all steps. */
   readonly tokens: number;
-  /** From the members' last words. */
+  /** From the final hashes of the members. */
   readonly paramsHash: string;
-  /** What each worker that ever was a member or a candidate last told of its traffic, by nonce. */
+  /** Last traffic counters of every worker that was ever a member or a candidate, by nonce. */
   readonly traffic: ReadonlyMap<string, Traffic>;
 }
 
@@ -245,24 +245,24 @@ export interface RunState {
 export type Action =
   /** Answer the join that is being handled. */
   | { do: "welcome"; member: string }
-  | { do: "refuse"; reasons: string[] }
+  | { do: "refuse"; reasons: string[]; retry?: true }
   | { do: "postpone" }
-  /** Look up what is on record of the run up to a step, and put later records aside. */
+  /** Look up the record of the run up to a step, and set later records aside. */
   | { do: "recall"; step: number }
   /** Publish the order of the stage to all. */
   | { do: "announce" }
   /** Tell a candidate where it gets the state. */
   | { do: "tell"; candidate: string }
-  /** Get the state that a member elsewhere has copied, and write the checkpoint. */
+  /** Get the state that a member on another machine has copied, and write the checkpoint. */
   | { do: "collect"; member: string; step: number; stateHash?: string }
   /** Tell the member whose checkpoint is in flight to keep it. */
   | { do: "keep" }
-  /** Let all who average pull the sums of the open step and publish their mean, or go on with it. */
-  | { do: "average" }
-  /** A member was lost while its sums were pulled: only these are still there, others will come. */
-  | { do: "reform"; sums: readonly OfferedSum[] }
+  /** Let the reducers pull the sums of the open step and publish their mean, or continue with it. */
+  | { do: "reduce" }
+  /** A member was lost while its sums were pulled: only these remain, others will come. */
+  | { do: "reconfigure"; sums: readonly OfferedSum[] }
   | { do: "report"; event: DistEvent }
-  /** Nobody is left to be told anything: return. */
+  /** No process is left to be told anything: return. */
   | { do: "end" };
 
 /** A new state, and what follows from it. */
@@ -273,7 +273,7 @@ export interface Transition {
   actions: Action[];
 }
 
-/** The state before anybody has joined. */
+/** The state before any worker has joined. */
 export function initialState(plan: CoordinationPlan, term: number, handsOut = false): RunState {
   return {
     plan,
@@ -284,7 +284,7 @@ export function initialState(plan: CoordinationPlan, term: number, handsOut = fa
     candidates: new Map(),
     reducers: new Map(),
     appliedStep: 0,
-    former: new Set(),
+    recentlyLost: new Set(),
     stage: { kind: "waiting" },
     stageSince: 0,
     pace: {},
@@ -302,7 +302,7 @@ export function initialState(plan: CoordinationPlan, term: number, handsOut = fa
   };
 }
 
-/** What a state takes over from the record of a run. */
+/** The fields of a state that come from the record of a run. */
 export function onRecord(
   { loss, evaluation, tokens, skips }: RunRecord,
 ): Pick<RunState, "loss" | "valLoss" | "tokens" | "skips"> {

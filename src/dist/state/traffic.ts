@@ -1,6 +1,6 @@
 /**
- * What workers have sent and received. Each counts for itself and tells it with its signs of life, so that what one that is
- * lost, or leaves, has done counts, too. Pure functions.
+ * What workers have sent and received. Each counts for itself and reports it with its heartbeats, so that the traffic of a worker
+ * that is lost, or leaves, counts, too. Pure functions.
  *
  * @module
  */
@@ -8,20 +8,20 @@
 import type { StepTraffic, Traffic } from "../protocol/messages.ts";
 import type { RunState } from "./run_state.ts";
 
-/** The state with the latest that a worker has told of its traffic: a worker that joins again counts on. */
+/** The state with a worker's latest traffic counters; a worker that joins again continues to count. */
 export function withTraffic(state: RunState, name: string, traffic: Traffic): RunState {
   const worker = state.members.get(name) ?? state.candidates.get(name);
   return worker ? { ...state, traffic: new Map(state.traffic).set(worker.nonce, traffic) } : state;
 }
 
-/** The state with the number of malformed orders that a reducer has told of: its bytes are those of the workers, seen from the other end. */
+/** The state with a reducer's count of malformed orders. Its bytes are those of the workers, seen from the other end. */
 export function withMalformed(state: RunState, reducer: string, malformedOrders = 0): RunState {
   if (malformedOrders === 0) return state;
   const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, staleOrders: 0, malformedOrders };
   return { ...state, traffic: new Map(state.traffic).set(reducer, traffic) };
 }
 
-/** Of all workers that there were. */
+/** Traffic of all workers that ever took part. */
 export function totalTraffic({ traffic }: RunState): Traffic {
   const all = [...traffic.values()];
   return {
@@ -32,7 +32,7 @@ export function totalTraffic({ traffic }: RunState): Traffic {
   };
 }
 
-/** Of all together. */
+/** Total over all reducers. */
 export function payloadOf(all: readonly StepTraffic[]): StepTraffic {
   return {
     bytesSent: sumOf(all, ({ bytesSent }) => bytesSent),

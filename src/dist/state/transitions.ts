@@ -1,5 +1,5 @@
 /**
- * Small steps that the pure functions of the membership are made of.
+ * The small transitions that the coordinator's pure functions are composed of.
  *
  * @module
  */
@@ -7,17 +7,17 @@
 import type { DistEvent } from "../replica/plan.ts";
 import type { Candidate, Member, RunState, Stage, Transition } from "./run_state.ts";
 
-/** Nothing follows. */
+/** No action follows. */
 export function stay(state: RunState): Transition {
   return { state, actions: [] };
 }
 
-/** What was waited for is there: `between_steps.ts` says what comes next. */
+/** The stage is complete: `between_steps.ts` chooses the next. */
 export function settled(state: RunState): Transition {
   return stay({ ...state, stage: { kind: "settled" } });
 }
 
-/** The same at a boundary whose candidates were admitted already. */
+/** The same, at a boundary that has already admitted its candidates. */
 export function settledOpen(state: RunState): Transition {
   return stay({ ...state, stage: { kind: "settled", isOpen: true } });
 }
@@ -27,22 +27,22 @@ export function enter(state: RunState, stage: Stage): Transition {
   return { state: { ...state, stage }, actions: [{ do: "announce" }] };
 }
 
-/** Ends the run: with an error, or well. */
+/** Ends the run: successfully, or with an error. */
 export function endRun(state: RunState, now: number, error?: string): Transition {
   return enter(state, { kind: "ended", since: now, error });
 }
 
-/** Ends the run with an error from which another coordinator can go on. */
+/** Ends the run with an error after which another coordinator can resume it. */
 export function endForNow(state: RunState, now: number, error: string): Transition {
   return enter(state, { kind: "ended", since: now, error, canResume: true });
 }
 
-/** An event for those who watch, before what follows. */
+/** Reports an event before the other actions. */
 export function reportAnd(event: DistEvent, { state, actions }: Transition): Transition {
   return { state, actions: [{ do: "report", event }, ...actions] };
 }
 
-/** First one transition, then another from where it led. */
+/** One transition, then another from its state. */
 export function andThen(first: Transition, next: (state: RunState) => Transition): Transition {
   const { state, actions } = next(first.state);
   return { state, actions: [...first.actions, ...actions] };
@@ -65,7 +65,7 @@ export function withoutCandidate(state: RunState, name: string): RunState {
   return { ...state, candidates };
 }
 
-/** The values that are there. */
+/** The values that are not undefined. */
 export function known<T>(values: readonly (T | undefined)[]): T[] {
   return values.filter((value) => value !== undefined);
 }

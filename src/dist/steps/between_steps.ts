@@ -34,12 +34,12 @@ import { type Range, subtrees } from "../vectors/tree.ts";
 import { mapValues } from "../../records.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 
-/** A candidate that came too late for so many boundaries is waited for at the last of them. */
+/** A boundary waits for a candidate that has been too late this many times. */
 const PATIENT_AFTER = 2;
 
 /**
- * What comes next when a step, or a duty after it, is done: the duties of the boundary in turn, then newcomers, then the next step.
- * The one place that decides it: stages only say that they are `settled`.
+ * The next stage after a step, or a duty after it, is done: the duties of the boundary in turn, then newcomers, then the next step.
+ * Only this function decides it: stages only report that they are `settled`.
  */
 export function whatComesNext(state: RunState, now: number): Transition {
   if (state.members.size === 0) return handOut(state);
@@ -65,7 +65,7 @@ function evaluate(state: RunState): Transition {
   return enter(state, { kind: "evaluating", ranges, losses });
 }
 
-/** A checkpoint, when the one before is complete and the states were found equal: the duty stays until then. */
+/** Begins a checkpoint once the previous one is complete and the states were found equal; the duty stays until then. */
 function save(state: RunState, next: RunState): Transition {
   if (state.writing) return enter(state, { kind: "writing" });
   if (state.members.size > 1 && state.agreed?.step !== state.step) return enter(state, comparison());
@@ -87,7 +87,7 @@ function serveCandidates(state: RunState, now: number): Transition {
     return enter(state, { kind: "pinning", donor: donorOf(state) });
   }
   if (candidates.some((candidate) => isWaitedFor(state, candidate))) {
-    // One step at most, or one heartbeat where steps are shorter than it takes to hear of each other.
+    // At most one step, or one heartbeat where steps are shorter than that.
     return enter(state, {
       kind: "admitting",
       until: now + Math.max(state.stepSeconds, plan.heartbeatSeconds),
@@ -97,7 +97,7 @@ function serveCandidates(state: RunState, now: number): Transition {
   return openStep(state, now);
 }
 
-/** No member is left. Where the run's folder has the present state, candidates get it from there. */
+/** No member is left. If the run's folder has the present state, candidates get it from there. */
 function handOut(state: RunState): Transition {
   const waiting = wait(state);
   return canHandOut(state) ? andThen(waiting, (state) => withSource(state, COORDINATOR)) : waiting;
@@ -108,13 +108,13 @@ export function canHandOut({ handsOut, savedStep, step }: RunState): boolean {
   return handsOut && savedStep === step;
 }
 
-/** The donor has pinned its state: the candidates take it over while the run goes on. */
+/** The donor has pinned its state: it is transferred to the candidates while training continues. */
 export function pinned(state: RunState, donor: string): Transition {
   if (state.stage.kind !== "pinning" || state.stage.donor !== donor) return stay(state);
   return andThen(withSource(state, donor), settledOpen);
 }
 
-/** Tells the candidates that have none yet where they get the state. */
+/** Tells the candidates that have no donor yet where to get the state. */
 function withSource(state: RunState, donor: string): Transition {
   const source = { donor, step: state.step };
   let told: Transition = stay(state);
@@ -131,7 +131,7 @@ function withSource(state: RunState, donor: string): Transition {
   return told;
 }
 
-/** A candidate has taken a step, or the pinned state: it may be what this boundary waits for. */
+/** A candidate has applied a step, or restored the pinned state: this boundary may be waiting for it. */
 export function caughtUp(state: RunState, now: number): Transition {
   if (state.stage.kind !== "admitting" && !isWaitingForWorkers(state)) return stay(state);
   const admitted = admitReady(state, now);
@@ -142,7 +142,7 @@ export function caughtUp(state: RunState, now: number): Transition {
   return andThen(admitted, settledOpen);
 }
 
-/** The boundary has waited long enough. Who came too late even so gets a newer state. */
+/** The boundary has waited long enough. Candidates that are still behind get a newer state. */
 export function giveUpWaiting(state: RunState): Transition {
   let next = state;
   for (const candidate of state.candidates.values()) {
@@ -155,12 +155,12 @@ export function giveUpWaiting(state: RunState): Transition {
 
 /** Makes a candidate a member. */
 export function admit(state: RunState, participant: Participant, now: number): Transition {
-  const { name, nonce, atHome, since, step, phase, progress, goneSince } = participant;
+  const { name, nonce, atHome, joinedGeneration, step, phase, progress, goneSince } = participant;
   const member: Participant = {
     name,
     nonce,
     atHome,
-    since,
+    joinedGeneration,
     step,
     phase,
     progress,
@@ -174,12 +174,12 @@ export function admit(state: RunState, participant: Participant, now: number): T
   return reportAnd(event, stay(admitted));
 }
 
-/** Whether the run has begun and there are too few workers to go on. */
+/** Whether the run has begun and there are too few workers to continue. */
 export function isWaitingForWorkers({ stage, generation }: RunState): boolean {
   return stage.kind === "waiting" && generation > 0;
 }
 
-/** Why no step can open yet, in words; undefined where one can. */
+/** Why no step can open yet, as text; undefined where one can. */
 export function reasonToWait(state: RunState): string | undefined {
   const { members, plan, generation } = state;
   const wanted = generation === 0 ? Math.max(plan.startWorkers, plan.minWorkers) : plan.minWorkers;
@@ -205,7 +205,7 @@ function admitReady(state: RunState, now: number): Transition {
   return admitted;
 }
 
-/** Who has the pinned state and is behind has missed this boundary. */
+/** Counts a miss for each candidate that has the pinned state and is behind at this boundary. */
 function countMisses(state: RunState): RunState {
   let next = state;
   for (const candidate of state.candidates.values()) {
@@ -218,7 +218,7 @@ function isWaitedFor({ step }: RunState, { ready, misses, step: at }: Candidate)
   return ready && misses >= PATIENT_AFTER && at < step;
 }
 
-/** Rather not the member that writes the checkpoints, which has enough to do. */
+/** Preferably not the member that writes the checkpoints, which is busy with that. */
 function donorOf(state: RunState): string {
   const members = [...state.members.values()];
   return (members.find(({ atHome }) => !atHome) ?? members.at(-1)!).name;
@@ -227,8 +227,8 @@ function donorOf(state: RunState): string {
 function openStep(state: RunState, now: number): Transition {
   const { plan, generation } = state;
   const { microBatches } = plan;
-  const averaging = { owners: ownersOf(state), done: new Map(), squares: new Map() };
-  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...averaging } as const;
+  const reduction = { owners: ownersOf(state), done: new Map(), squares: new Map() };
+  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...reduction } as const;
   const localSteps = localStepsAfter(plan, state.step);
   if (localSteps !== undefined) {
     return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));
@@ -240,7 +240,7 @@ function openStep(state: RunState, now: number): Transition {
   return reportMoved(state, enter(trusting, { ...begun, ranges, reports }));
 }
 
-/** Equal shares, whatever the members' speeds: the result depends on who computes what, and is to be the same another time. */
+/** Equal shares, whatever the members' speeds: the result depends on who computes what, and must be reproducible. */
 function openRound(
   state: RunState,
   localSteps: number,

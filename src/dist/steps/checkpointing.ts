@@ -1,7 +1,7 @@
 /**
- * How the run gets a checkpoint: when all states were found equal, one member copies its own, which is all that the others wait for.
- * A member at home writes it into the run's folder; from one elsewhere the coordinator collects it. Both while the run goes on. Pure
- * functions.
+ * Checkpoints: when all states were found equal, one member copies its own; the others wait only for that copy. A member at home
+ * writes it into the run's folder; from a member on another machine the coordinator collects it. Training continues meanwhile.
+ * Pure functions.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { andThen, endRun, isOver, reportAnd, settled, stay } from "../state/tran
 import { reasonUnsaved } from "../replica/plan.ts";
 import type { SaveResult } from "../replica/replica.ts";
 
-/** A member has copied its state, or is lost. When all have, the run goes on while the checkpoint is written. */
+/** A member has copied its state, or is lost. When all have, training continues while the checkpoint is written. */
 export function copied(state: RunState, member: string): Transition {
   const { stage, step, agreed } = state;
   if (stage.kind !== "saving" || !stage.copying.has(member)) return stay(state);
@@ -30,7 +30,7 @@ export function copied(state: RunState, member: string): Transition {
   return andThen(begun, settled);
 }
 
-/** A member has written a checkpoint, or what is its own, or could not. */
+/** A member has written a checkpoint, or its own optimizer moments, or failed to. */
 export function saved(
   state: RunState,
   { member, step, result }: MembershipEvent & { kind: "saved" },
@@ -39,13 +39,13 @@ export function saved(
   const { stage, writing } = state;
   const isWriter = writing?.member === member && writing.step === step && writing.by !== "coordinator";
   if (isWriter) return written(state, result, now);
-  // Of a member elsewhere, or of one that does not write for the run, it is about what that one keeps.
+  // From a member elsewhere, or one that is not the run's writer, it is about that member's own files.
   const isAbout = stage.kind === "saving" && stage.writer === member && state.members.get(member)?.atHome;
   if (isAbout || !("error" in result) || stage.kind === "ended") return stay(state);
   return reportAnd({ kind: "unkept", member, step, error: result.error }, stay(state));
 }
 
-/** The coordinator has collected a checkpoint, or could not: then the member that has it keeps it on its own machine. */
+/** The coordinator has collected a checkpoint, or failed to: then the member that has it keeps it on its own machine. */
 export function collected(
   state: RunState,
   { member, step, result }: MembershipEvent & { kind: "collected" },
@@ -53,7 +53,7 @@ export function collected(
 ): Transition {
   const { writing } = state;
   if (writing?.member !== member || writing.step !== step || writing.by !== "coordinator") {
-    // The member was lost in between: a checkpoint that is whole is one all the same.
+    // The member was lost meanwhile: a complete checkpoint still counts.
     return "place" in result && state.stage.kind !== "ended"
       ? reportAnd({ kind: "saved", step, member, place: result.place }, stay(state))
       : stay(state);
@@ -73,8 +73,8 @@ export function keep(state: RunState, error?: string): Transition {
 }
 
 /**
- * The checkpoint is complete, or could not be written: then the run goes on without it. It ends with an error where it was the last
- * one.
+ * The checkpoint is complete, or could not be written: then the run continues without it, or, if it was the last one, ends with an
+ * error.
  */
 function written(state: RunState, result: SaveResult, now: number): Transition {
   const { stage, writing } = state;
@@ -97,12 +97,12 @@ function written(state: RunState, result: SaveResult, now: number): Transition {
   return reportAnd({ kind: "unsaved", step, error: result.error }, continued());
 }
 
-/** The state without a member that may have been writing: what it wrote is not there. */
+/** The state without a member that may have been writing: its unfinished checkpoint does not count. */
 export function withoutWriter(state: RunState, lost: string): RunState {
   return state.writing?.member === lost ? { ...state, writing: undefined, isSaveDue: true } : state;
 }
 
-/** These duties, a checkpoint among them. */
+/** These duties, with a checkpoint. */
 export function withSave(duties: RunState["duties"]): RunState["duties"] {
   return duties.includes("save") ? duties : [...duties, "save"];
 }

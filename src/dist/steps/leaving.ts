@@ -1,6 +1,6 @@
 /**
- * Who is asked to end asks to leave: it may go at once where others stay, since they compute what it leaves behind. Where all want to
- * go, the state is saved first. Pure functions.
+ * A worker that is asked to end asks to leave. It may go at once where others stay, since they compute its remaining work. Where all
+ * want to leave, the state is saved first. Pure functions.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { RunState, Transition } from "../state/run_state.ts";
 import { withoutWriter, withSave } from "./checkpointing.ts";
 import { andThen, reportAnd, settled, stay, withCandidate } from "../state/transitions.ts";
 
-/** Seconds that an open step, or an evaluation, may take until it ends where the run does. Then it is dropped. */
+/** Seconds that an open step, or an evaluation, may still take in a run that is to end. Then it is dropped. */
 const ENDING_SECONDS = 5;
 
 /** Whether there are members, and all want to leave. */
@@ -18,15 +18,15 @@ export function isDeserted({ members }: RunState): boolean {
   return members.size > 0 && [...members.values()].every(({ isLeaving }) => isLeaving);
 }
 
-/** Whether there is a state that nobody has saved, and somebody could. */
+/** Whether the present state is not saved yet, and still can be. */
 export function isUnsaved({ step, settledStep, writing }: RunState): boolean {
   return step > settledStep && writing?.step !== step;
 }
 
 /**
- * The run without a member: what it left behind is not decided here.
+ * The run without a member; its unfinished work is not handled here.
  *
- * @param error why, where it did not leave by itself
+ * @param error why, where it did not leave voluntarily
  */
 export function withoutMember(state: RunState, name: string, error?: string): Transition {
   const members = new Map(state.members);
@@ -37,14 +37,14 @@ export function withoutMember(state: RunState, name: string, error?: string): Tr
     ...withoutWriter(state, name),
     members,
     generation: state.generation + (state.generation > 0 ? 1 : 0),
-    former: new Set(state.former).add(nonce),
+    recentlyLost: new Set(state.recentlyLost).add(nonce),
   }, name);
   if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(left, stay(next));
   const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
   return reportAnd(left, reportAnd(dropped, stay(next)));
 }
 
-/** Candidates that took over the state of a member that is lost need another one. */
+/** Candidates whose donor is lost need another one. */
 function withoutDonor(state: RunState, donor: string): RunState {
   let next = state;
   for (const candidate of state.candidates.values()) {
@@ -54,27 +54,27 @@ function withoutDonor(state: RunState, donor: string): RunState {
   return next;
 }
 
-/** All go, with nothing that is not saved. */
+/** All members leave; nothing is unsaved. */
 export function disband(state: RunState): Transition {
   let left = stay({ ...state, endingSince: undefined });
   for (const name of state.members.keys()) left = andThen(left, (state) => withoutMember(state, name));
   return andThen(left, withoutMembers);
 }
 
-/** No member is left. The first one set the standard for the others; the next one sets it anew where the run has not begun. */
+/** No member is left. The first member sets the run's credentials; if the run has not begun, the next one sets them again. */
 export function withoutMembers(state: RunState): Transition {
   if (state.generation > 0) return settled(state);
   return stay({ ...state, stage: { kind: "waiting" }, credentials: undefined });
 }
 
 /**
- * A step that does not come to its end in time is dropped: it is computed again when the run is resumed. The generation rises, so that
- * members know an order that follows it from a late one.
+ * Drops a step that does not end in time; it is computed again when the run is resumed. The generation rises, so that members can
+ * tell later orders from stale ones.
  */
 export function dropLateStep(state: RunState, now: number): Transition | undefined {
   const { stage, endingSince } = state;
   if (endingSince === undefined || now - endingSince < ENDING_SECONDS) return undefined;
-  if (!["computing", "averaging", "evaluating"].includes(stage.kind)) return undefined;
+  if (!["computing", "reducing", "evaluating"].includes(stage.kind)) return undefined;
   const generation = state.generation + 1;
   return settled({ ...state, generation, duties: isUnsaved(state) ? withSave([]) : [] });
 }

@@ -1,6 +1,6 @@
 /**
- * Work by measured speed: who is slow gets fewer micro-batches, so that the others don't wait for it. Ranges change only
- * where that gains something, so that they don't flutter. Pure functions.
+ * Work by measured speed: a slow member gets fewer micro-batches, so that the others don't wait for it. Ranges change only
+ * where that gains enough, so that they don't oscillate. Pure functions.
  *
  * @module
  */
@@ -10,36 +10,36 @@ import { assignRanges, type Range } from "../vectors/tree.ts";
 
 /** Weight of the newest measurement. */
 const NEWEST = 0.3;
-/** How much of what it lacks to the average speed a member without work gets back each step. */
+/** Share of the gap to the average speed by which the assumed speed of a member without work rises each step. */
 const TRUST = 0.05;
-/** A new cut must be quicker than the old one by this share of a step's time, and by so many seconds. */
+/** A new cut must be faster than the old one by this share of a step's time, and by the seconds below. */
 const LEAST_GAIN = 0.2;
 const LEAST_GAIN_SECONDS = 0.05;
 
-/** A member after it has computed micro-batches. The first time something may have been compiled: it counts for nothing. */
+/** A member after it has computed micro-batches. The first time does not count, since kernels may have been compiled. */
 export function measured(member: Member, microBatches: number, seconds: number): Member {
   const { speed, isWarm, isTrusted } = member;
   if (!isWarm) return { ...member, isWarm: true };
   const newest = microBatches / Math.max(seconds, 1e-6);
-  const isKnown = speed !== undefined && !isTrusted; // what was only trusted is forgotten
+  const isKnown = speed !== undefined && !isTrusted; // an assumed speed is replaced
   return { ...member, speed: isKnown ? (1 - NEWEST) * speed + NEWEST * newest : newest, isTrusted: false };
 }
 
-/** The cut of the next step, for members in the order of their names: the last one, unless another is clearly quicker. */
+/** The cut of the next step, for members in the order of their names: the last one, unless another is clearly faster. */
 export function cut({ members, plan, lastCut }: RunState): Record<string, Range> {
   const names = inOrder(members);
   const speeds = speedsOf(names.map((name) => members.get(name)!));
   const best = assignRanges(plan.microBatches, speeds);
   const last = names.map((name) => lastCut[name]);
   const isSame = Object.keys(lastCut).length === names.length && last.every((range) => range !== undefined);
-  const isWorthIt = () => {
-    // Who had nothing and is trusted again needs no gain: otherwise it would never get any work.
+  const isBetter = () => {
+    // A member that had no work and is trusted again needs no gain: otherwise it would never get any.
     if (last.some(([lo, hi], i) => lo === hi && best[i][0] < best[i][1])) return true;
     const before = slowest(last, speeds);
     const gain = before - slowest(best, speeds);
     return gain >= LEAST_GAIN * before && gain >= LEAST_GAIN_SECONDS;
   };
-  const ranges = isSame && !isWorthIt() ? last : best;
+  const ranges = isSame && !isBetter() ? last : best;
   return Object.fromEntries(names.map((name, i) => [name, ranges[i]]));
 }
 
@@ -54,7 +54,7 @@ function inOrder(members: ReadonlyMap<string, Member>): string[] {
   return [...members.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-/** The members after a step was cut: who got nothing is not measured, and is trusted more again, bit by bit. */
+/** The members after a step was cut: one without work is not measured, and its assumed speed rises gradually. */
 export function trusted(
   state: RunState,
   ranges: Readonly<Record<string, Range>>,
@@ -67,7 +67,7 @@ export function trusted(
   }));
 }
 
-/** Measured speeds; who was not measured yet counts as average. */
+/** Measured speeds; a member that was not measured yet counts as average. */
 function speedsOf(members: readonly Member[]): number[] {
   const average = averageSpeed(members) ?? 1;
   return members.map(({ speed }) => speed ?? average);
@@ -78,7 +78,7 @@ function averageSpeed(members: readonly Member[]): number | undefined {
   return speeds.length > 0 ? speeds.reduce((sum, speed) => sum + speed, 0) / speeds.length : undefined;
 }
 
-/** Seconds that the slowest takes. */
+/** Seconds that the slowest member takes. */
 function slowest(ranges: readonly Range[], speeds: readonly number[]): number {
   return Math.max(...ranges.map(([lo, hi], i) => (hi - lo) / speeds[i]));
 }

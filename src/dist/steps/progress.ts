@@ -9,7 +9,7 @@ import { addLosses, type LossSum } from "../vectors/sums.ts";
 import type { StepInProgress } from "../state/run_state.ts";
 import { known } from "../state/transitions.ts";
 
-/** Losses and tokens of all that count, in the tree's order. */
+/** Losses and tokens of all micro-batches that count, in the tree's order. */
 export function totalOf(progress: StepInProgress): LossSum {
   return addLosses(sharesOf(progress).flatMap(({ reports }) => reports));
 }

@@ -1,6 +1,6 @@
 /**
- * Who averages which parts: the coordinator alone, or reducers that are there for it. Pure functions. The parts of a step are
- * dealt out when it opens, one after the other; who is lost leaves its own to others, who pull the sums again.
+ * Who reduces which parts: the coordinator alone, or separate reducers. Pure functions. The parts of a step are assigned
+ * round-robin when it opens; those of a lost reducer go to its successors, which pull the sums again.
  *
  * @module
  */
@@ -19,16 +19,16 @@ import { ownerOf, partsOf } from "../vectors/parts.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 import { totalOf } from "./progress.ts";
 
-/** Who averages a step that opens now. */
+/** The owners of the parts of a step that opens now. */
 export function ownersOf({ reducers }: RunState): string[] {
   return reducers.size > 0 ? [...reducers.keys()] : [COORDINATOR];
 }
 
-/** What those who average have to do; undefined where it is not time for it. */
+/** The work of the reducers; undefined outside of the all-reduce. */
 export function workOf(
   { stage, step, appliedStep, members, credentials }: RunState,
 ): StepOfVectors | undefined {
-  if (stage.kind !== "averaging") return undefined;
+  if (stage.kind !== "reducing") return undefined;
   const { openedIn, sums, owners, reports: { length: leaves } } = stage;
   return {
     step: step + 1,
@@ -43,7 +43,7 @@ export function workOf(
   };
 }
 
-/** Whether a reducer has told of the parts that are its own, and of all blocks of each. */
+/** Whether a report covers exactly this reducer's parts, and all blocks of each. */
 export function isSoundReport(
   { sender, message: { squares } }: ReceivedOf<"reduced">,
   { owners, values }: StepOfVectors,
@@ -56,9 +56,9 @@ export function isSoundReport(
     parts.every((part) => blocks.get(part) === blocksOf(part));
 }
 
-/** Whether one who averages has not finished its share of the open step. */
-export function isAveraging({ stage }: RunState, name: string): boolean {
-  return stage.kind === "averaging" && stage.owners.includes(name) && !stage.done.has(name);
+/** Whether a reducer, or the coordinator, has not finished its share of the open step. */
+export function isReducing({ stage }: RunState, name: string): boolean {
+  return stage.kind === "reducing" && stage.owners.includes(name) && !stage.done.has(name);
 }
 
 /** The state with a reducer that is new or has changed. */
@@ -66,25 +66,25 @@ export function withReducer(state: RunState, reducer: Reducer): RunState {
   return { ...state, reducers: new Map(state.reducers).set(reducer.name, reducer) };
 }
 
-/** A reducer is there. One that is new gets its share from the next step on. */
+/** A reducer is alive. A new one gets its share from the next step on. */
 export function engage(
   state: RunState,
-  { reducer: name, owing, malformedOrders }: MembershipEvent & { kind: "reducer" },
+  { reducer: name, blockedSeconds, malformedOrders }: MembershipEvent & { kind: "reducer" },
   now: number,
 ): Transition {
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
   const present = state.reducers.get(name);
-  const isIdle = isAveraging(state, name) && Object.keys(owing).length === 0;
+  const isIdle = isReducing(state, name) && Object.keys(blockedSeconds).length === 0;
   const returnedAt = present && heardOf(state, present, now).returnedAt;
   const next = withReducer(withMalformed(state, name, malformedOrders), {
     name,
-    since: present?.since ?? state.generation,
+    joinedGeneration: present?.joinedGeneration ?? state.generation,
     heardAt: now,
     returnedAt,
     idleSince: isIdle ? present?.idleSince ?? now : undefined,
-    // By its own clock, which did not stand still while it had no connection.
-    owing: new Map(
-      Object.entries(owing).map((
+    // By its own clock, which continued while it had no connection.
+    blockedSince: new Map(
+      Object.entries(blockedSeconds).map((
         [member, seconds],
       ) => [member, Math.max(now - seconds, returnedAt ?? -Infinity)]),
     ),
@@ -93,12 +93,12 @@ export function engage(
   return present ? stay(next) : reportAnd(event, stay(next));
 }
 
-/** A reducer has left, or was lost: others average its parts in the same step, since the members still have their sums. */
+/** A reducer has left, or was lost: others reduce its parts in the same step, since the members still have their sums. */
 export function loseReducer(state: RunState, name: string, error?: string): Transition {
   const reducers = new Map(state.reducers);
   reducers.delete(name);
   if (state.stage.kind === "ended") return stay({ ...state, reducers });
-  // Another generation: what the lost one still sends, should it be alive, is not taken any more.
+  // Another generation: messages from the lost reducer, if it is still alive, are stale.
   const generation = state.generation + (state.generation > 0 ? 1 : 0);
   const next = handOver({ ...state, reducers, generation }, name);
   const event = {
@@ -113,35 +113,35 @@ export function loseReducer(state: RunState, name: string, error?: string): Tran
 
 function handOver(state: RunState, lost: string): Transition {
   const { stage } = state;
-  const isOpen = stage.kind === "computing" || stage.kind === "averaging";
+  const isOpen = stage.kind === "computing" || stage.kind === "reducing";
   if (!isOpen || !stage.owners.includes(lost) || stage.done.has(lost)) return stay(state);
-  const { owners, heirs } = inherited(state, stage.owners, (owner) => owner !== lost);
+  const { owners, successors } = reassigned(state, stage.owners, (owner) => owner !== lost);
   const done = new Map(stage.done);
-  for (const heir of heirs) done.delete(heir);
+  for (const successor of successors) done.delete(successor);
   const handed = withoutFollowers({ ...state, stage: { ...stage, owners, done } });
-  return { state: handed, actions: stage.kind === "averaging" ? [{ do: "average" }] : [] };
+  return { state: handed, actions: stage.kind === "reducing" ? [{ do: "reduce" }] : [] };
 }
 
-/** The open step, all parts of which are averaged anew, by those who are there. */
-export function anew<S extends StepInProgress>(state: RunState, stage: S): S {
+/** The open step, all parts of which are reduced again by the present reducers. */
+export function restart<S extends StepInProgress>(state: RunState, stage: S): S {
   const isThere = (owner: string) => owner === COORDINATOR || state.reducers.has(owner);
-  const { owners } = inherited(state, stage.owners, isThere);
+  const { owners } = reassigned(state, stage.owners, isThere);
   return { ...stage, owners, done: new Map(), squares: new Map() };
 }
 
-/** The owners with others, in turn, in the places of those that are not there; and who these others are. */
-function inherited(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
-  const heirs = ownersOf(state);
+/** The owners with those that are gone replaced, round-robin, by successors; and these successors. */
+function reassigned(state: RunState, owners: readonly string[], isThere: (owner: string) => boolean) {
+  const successors = ownersOf(state);
   let next = 0;
   return {
-    owners: owners.map((owner) => isThere(owner) ? owner : heirs[next++ % heirs.length]),
-    heirs: heirs.slice(0, next),
+    owners: owners.map((owner) => isThere(owner) ? owner : successors[next++ % successors.length]),
+    successors: successors.slice(0, next),
   };
 }
 
 /**
- * Parts that were averaged by another one come again, with other residuals and so with other bytes. Members acknowledge what
- * they have; candidates don't, and could keep what came first: they begin anew.
+ * Parts that another reducer had sent come again, with other residuals and so with other bytes. Members acknowledge what they
+ * have; candidates don't, and could mix both: they restart their state transfer.
  */
 function withoutFollowers(state: RunState): RunState {
   if (!hasResiduals(state)) return state;
@@ -152,16 +152,16 @@ function withoutFollowers(state: RunState): RunState {
   return next;
 }
 
-/** Says that residuals stay behind where parts have other owners than in the step before. */
+/** Reports dropped residuals where parts have other owners than in the step before. */
 export function reportMoved(before: RunState, opened: Transition): Transition {
   const { stage } = opened.state;
-  const { lastOwners } = before; // none where a run is resumed: whoever averages now finds what others have kept
+  const { lastOwners } = before; // none where a run is resumed: the owners then load the saved residuals
   if (stage.kind !== "computing" || !lastOwners || !codecOf(before.plan.codec).hasFeedback) return opened;
   const { owners } = stage;
   const isSame = Array.from({ length: owners.length * lastOwners.length }, (_, part) => part)
     .every((part) => ownerOf(owners, part) === ownerOf(lastOwners, part));
   if (isSame) return opened;
-  const reason = `its parts are shared out among ${owners.join(", ")}`;
+  const reason = `its parts are assigned to ${owners.join(", ")}`;
   return reportAnd({ kind: "residualsDropped", holder: "the mean", reason }, opened);
 }
 

@@ -1,6 +1,6 @@
 /**
- * How a step, or a round of local steps, goes: all sums in, averaged, committed; then evaluated, saved and at the end
- * hashed. Pure functions from a state and what members report to a new state and actions.
+ * One step, or one round of local steps: sums are computed, reduced and committed; then the model is evaluated, saved and at the
+ * end hashed. Pure functions from a state and the members' reports to a new state and actions.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import type { StateHashes } from "../replica/replica.ts";
 import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
 import { sharesOf, totalOf } from "./progress.ts";
 
-/** Whether a sum belongs to the open step and nobody has computed it yet, with a report on each of its micro-batches. */
+/** Whether a sum belongs to the open step, is still missing, and has a report on each of its micro-batches. */
 export function isWanted(
   { stage }: RunState,
   { member, lo, hi }: OfferedSum,
@@ -31,7 +31,7 @@ export function isWanted(
 ): boolean {
   if (stage.kind !== "computing" || !pathTo(lo, hi, stage.reports.length)) return false;
   if (lacking(stage.reports, [[lo, hi]]) < hi - lo) return false;
-  // In a round a leaf is its member's alone.
+  // In a round a leaf belongs to one member.
   const isIts = stage.ranges[member]?.some((range) => range[0] === lo && range[1] === hi);
   return (!stage.round || isIts === true) && reports.length === reportsPerLeaf(stage, member) * (hi - lo);
 }
@@ -40,7 +40,7 @@ function reportsPerLeaf({ round }: StepInProgress, member: string): number {
   return round ? round.localSteps * sizeOf(round.shares[member] ?? [0, 0]) : 1;
 }
 
-/** A member has a sum over [lo, hi), which {@linkcode isWanted}. */
+/** A member offers a sum over [lo, hi), which {@linkcode isWanted}. */
 export function offer(
   state: RunState,
   sum: OfferedSum,
@@ -55,19 +55,19 @@ export function offer(
   for (let leaf = lo; leaf < hi; leaf++) {
     all[leaf] = reports.slice((leaf - lo) * perLeaf, (leaf - lo + 1) * perLeaf);
   }
-  return averageWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
+  return reduceWhenComputed(state, { ...stage, sums: [...stage.sums, sum], reports: all }, now);
 }
 
-/** Goes on when no member has anything to compute any more. */
-export function averageWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
+/** Begins the all-reduce when no member has anything left to compute. */
+export function reduceWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
   if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
     return stay({ ...state, stage: { ...progress, kind: "computing" } });
   }
   const reason = reasonToSkip(sharesOf(progress), totalOf(progress));
   if (reason) return commit(state, progress, NaN, now, { reason });
   return {
-    state: { ...state, stage: { ...progress, kind: "averaging" } },
-    actions: [{ do: "average" }],
+    state: { ...state, stage: { ...progress, kind: "reducing" } },
+    actions: [{ do: "reduce" }],
   };
 }
 
@@ -78,7 +78,7 @@ function sizeOf([lo, hi]: Range): number {
 /** The coordinator has all of a sum: it need not be computed again, whatever happens to its member. */
 export function pulled(state: RunState, lo: number, hi: number): Transition {
   const { stage } = state;
-  if (stage.kind !== "computing" && stage.kind !== "averaging") return stay(state);
+  if (stage.kind !== "computing" && stage.kind !== "reducing") return stay(state);
   if (stage.owners.some((owner) => owner !== COORDINATOR)) return stay(state); // reducers have only parts of it
   const sums = stage.sums.map((sum) =>
     sum.lo === lo && sum.hi === hi ? { ...sum, pulled: true as const } : sum
@@ -86,13 +86,13 @@ export function pulled(state: RunState, lo: number, hi: number): Transition {
   return stay({ ...state, stage: { ...stage, sums } });
 }
 
-/** All members have some parts of the mean. When they have all, its norm is known. */
+/** All members have one owner's parts of the mean. When they have all parts, its norm is known. */
 export function reduced(
   state: RunState,
   { reducer, squares, traffic: own }: MembershipEvent & { kind: "reduced" },
   now: number,
 ): Transition {
-  if (state.stage.kind !== "averaging") return stay(state);
+  if (state.stage.kind !== "reducing") return stay(state);
   const done = new Map(state.stage.done).set(reducer, own);
   const all = new Map([...state.stage.squares, ...squares]);
   const stage = { ...state.stage, done, squares: all };
@@ -140,7 +140,7 @@ function commit(
     loss,
     tokens,
     crcs: steps.flatMap(({ samples }) => samples),
-    ...(round ? { round: { localSteps: round.localSteps, attempt: { lo: openedIn, hi: sums.length } } } : {}),
+    ...(round ? { round: { localSteps: round.localSteps, attempt: { openedIn, leaves: sums.length } } } : {}),
   };
   const next: RunState = {
     ...state,
@@ -151,9 +151,9 @@ function commit(
     skipReason: reason,
     lastOwners: done.owners,
     appliedStep: order.apply ? state.step + 1 : state.appliedStep,
-    former: new Set(), // who was lost before may lack the mean
+    recentlyLost: new Set(), // a member that was lost before may lack the mean
   };
-  // On record before anybody can apply it: whoever takes over finds each step that was.
+  // Recorded before a member can apply it, so that after a failover the record has every step.
   const events = steps.map((committed): DistEvent => ({ kind: "step", committed }));
   return events.reduceRight(
     (transition, event) => reportAnd(event, transition),
@@ -161,7 +161,7 @@ function commit(
   );
 }
 
-/** When all members have ended the step, it is over. */
+/** When all members have completed the step, it is over. */
 export function closeStep(state: RunState, now: number): Transition {
   const step = committedStep(state);
   const members = [...state.members.values()];
@@ -207,7 +207,7 @@ export function hashed(state: RunState, member: string, hashes: StateHashes): Ru
   return { ...state, stage: { ...stage, hashes: new Map(stage.hashes).set(member, hashes) } };
 }
 
-/** When all hashes are there and equal, the run goes on, or ends. */
+/** When all hashes are there and equal, the run continues, or ends. */
 export function endWhenHashed(state: RunState, now: number): Transition {
   const { stage } = state;
   if (stage.kind !== "hashing" || stage.hashes.size < state.members.size) return stay(state);
@@ -221,7 +221,7 @@ export function endWhenHashed(state: RunState, now: number): Transition {
   return endRun({ ...state, paramsHash }, now, error);
 }
 
-/** Who has another state than more than half of all; none where there is no such majority, or all are equal. */
+/** Members whose state differs from that of a strict majority; empty where there is no majority, or all are equal. */
 export function minorityOf({ stage, members }: RunState): string[] {
   if (stage.kind !== "hashing" || stage.isLast || stage.hashes.size < members.size) return [];
   const all = [...stage.hashes].map(([name, { state }]) => ({ name, state }));
@@ -230,7 +230,7 @@ export function minorityOf({ stage, members }: RunState): string[] {
   return majority === undefined ? [] : all.filter(({ state }) => state !== majority).map(({ name }) => name);
 }
 
-/** Who has another state than the others, in words; undefined where all are equal. */
+/** Which members have which state, as text; undefined where all are equal. */
 function differenceOf(all: ReadonlyMap<string, StateHashes>, step: number): string | undefined {
   const holders = new Map<string, string[]>();
   for (const [member, { state }] of all) holders.set(state, [...(holders.get(state) ?? []), member]);

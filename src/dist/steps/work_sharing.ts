@@ -1,5 +1,5 @@
 /**
- * How the work of a lost member is shared out among the others.
+ * Shares the work of a lost member out among the others.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import { type Range, splitOf } from "../vectors/tree.ts";
 
 /**
  * Shares subtrees out among members: the large ones are split so that there is one for each member, if possible, and the
- * least busy take the largest. Each gets as few as possible, because each is a vector more to upload.
+ * least busy take the largest. Each gets as few as possible, because each is one more vector to upload.
  *
- * @param orphans subtrees that somebody has to compute
+ * @param orphans subtrees to be computed again
  * @param loads micro-batches that each member still has to compute
- * @returns the shares of those who get any
+ * @returns the shares of the members that get any
  *
  * @example
  * ```ts
@@ -38,7 +38,7 @@ export function shareOut(
   return shares;
 }
 
-/** Splits the largest subtrees until there are `count`, or nothing is left to be split. */
+/** Splits the largest subtrees until there are `count`, or all are leaves. */
 function piecesOf(orphans: readonly Range[], count: number): Range[] {
   const pieces = [...orphans];
   while (pieces.length < count) {

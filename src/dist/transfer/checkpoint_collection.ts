@@ -1,6 +1,6 @@
 /**
- * How a checkpoint gets into the run's folder from a member on another machine: the coordinator asks the member for the state that it
- * has copied, in pieces, while the run goes on, and writes it when its hash is that of the state that the members agreed on.
+ * Collects a checkpoint from a member on another machine into the run's folder: the coordinator requests the member's copied state
+ * in pieces, while training continues, and writes it if its hash is that of the state that the members agreed on.
  *
  * @module
  */
@@ -9,23 +9,23 @@ import { errorMessage } from "../../errors.ts";
 import { now } from "../protocol/timeouts.ts";
 import { donorOver } from "./donor_requests.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import { takeOver } from "./state_transfer.ts";
+import { transferState } from "./state_transfer.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, type Transport } from "../protocol/transport.ts";
 import type { CheckpointStore, SaveResult } from "../replica/replica.ts";
 
-/** Share of the window for vectors that a state in flight may take: steps go before it. */
+/** Share of the vectors' window that a state in flight may take: steps have priority. */
 const WINDOW_SHARE = 1 / 4;
-/** Seconds between two words about the progress. */
+/** Seconds between two progress reports. */
 const PROGRESS_SECONDS = 2;
 
 /** Which checkpoint is collected, and from whom. */
 export interface Collection {
   /** The member that has copied its state. */
   member: string;
-  /** Of the state. */
+  /** Step of the state. */
   step: number;
-  /** What all members' states were found to hash to; undefined where there is only one member. */
+  /** Common hash of all members' states; undefined where there is only one member. */
   stateHash?: string;
 }
 
@@ -33,17 +33,17 @@ export interface Collection {
 export interface CollectOptions {
   /** Name of the run. */
   run: string;
-  /** Values of the parameters. */
+  /** Number of parameters. */
   size: number;
   /** Bytes of vectors that may be in flight. */
   windowBytes: number;
   /** Seconds between two heartbeats. */
   heartbeatSeconds: number;
-  /** Seconds without a piece after which the member does not have it any more. */
+  /** Seconds without a piece after which the member is assumed to have dropped the state. */
   silenceSeconds: number;
   /** Whether it is still wanted. */
   isWanted: () => boolean;
-  /** Told now and then which share is there, where it takes long. */
+  /** Told now and then which share has arrived, where it takes long. */
   onProgress: (share: number) => void;
 }
 
@@ -61,13 +61,13 @@ export async function collect(
     asker: COORDINATOR,
     donor: member,
     step,
-    patienceSeconds: 2 * heartbeatSeconds, // then a piece is asked for again
+    patienceSeconds: 2 * heartbeatSeconds, // then a piece is requested again
     isSound: (manifest) => isSoundManifest(manifest, step, { size, moments: [] }),
     isWanted: () => isWanted() && !stall.isTooLong,
   });
   try {
     if (!store) throw new Error("this coordinator has no folder for checkpoints");
-    const taken = await takeOver(donor, {
+    const taken = await transferState(donor, {
       windowBytes: WINDOW_SHARE * windowBytes,
       stateHash,
       onProgress: (share) => {

@@ -1,6 +1,6 @@
 /**
- * The coordinator's part in the run's checkpoints: it collects those of members on other machines into the run's folder, and hands
- * out the state that is there to workers that have no checkpoint of it; and the text to those that don't have that.
+ * The coordinator's part in the run's checkpoints: it collects those of members on other machines into the run's folder, and serves
+ * the state there to workers that have no checkpoint of it, and the text to workers that lack it.
  *
  * @module
  */
@@ -13,17 +13,17 @@ import { answerAboutText, type SharedText } from "./text_transfer.ts";
 import { COORDINATOR, type Message, type Transport } from "../protocol/transport.ts";
 import type { CheckpointStore, SaveResult } from "../replica/replica.ts";
 
-/** What an exchange asks and tells its coordinator. */
+/** Callbacks of an exchange to its coordinator. */
 export interface CheckpointEffects {
   /** How many values the members' parameters have. */
   size(): number;
   /** Whether a checkpoint is still wanted from a member. */
   isWanted(collection: Collection): boolean;
-  /** A checkpoint is in the run's folder, or is not to be had. */
+  /** A checkpoint is in the run's folder, or could not be collected. */
   collected(collection: Collection, result: SaveResult): void;
   /** Whether the state of a step may be handed out: the run's folder has it. */
   hasState(step: number): boolean;
-  /** Tells what happens. */
+  /** Reports an event. */
   report(event: DistEvent): void;
 }
 
@@ -31,7 +31,7 @@ export interface CheckpointEffects {
 export class CheckpointExchange {
   readonly #donor: StartDonor | undefined;
 
-  /** Nothing to collect, and nothing read. */
+  /** Nothing is being collected or served yet. */
   constructor(
     readonly transport: Transport,
     readonly plan: CoordinationPlan,
@@ -67,10 +67,10 @@ export class CheckpointExchange {
     if (!this.#donor || !effects.hasState(question.step)) return;
     this.#donor.answer(question, { run, sender: COORDINATOR, step: question.step })
       .then((answer) => answer && respond?.(answer))
-      .catch(() => {}); // the checkpoint is damaged, or gone: who asks will say that nobody answers
+      .catch(() => {}); // the checkpoint is damaged or missing: the worker that asks reports that it gets no answer
   }
 
-  /** Lets go of what nobody has asked about for long. */
+  /** Releases a state that was not requested for long. */
   release(): void {
     this.#donor?.release(this.plan.silenceSeconds);
   }

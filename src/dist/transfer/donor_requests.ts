@@ -1,5 +1,5 @@
 /**
- * How somebody who wants a state asks the one who has pinned it, directly, until there is an answer.
+ * Requests to the donor that has pinned a state, sent to it directly, and repeated until it answers.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Donor } from "./state_transfer.ts";
 import { subjects, type Transport } from "../protocol/transport.ts";
 import { Halted } from "../../errors.ts";
 
-/** Who asks whom for what. */
+/** Receiver, donor, and which state. */
 export interface DonorRequests {
   /** Name of the run. */
   run: string;
@@ -22,7 +22,7 @@ export interface DonorRequests {
   step: number;
   /** Seconds that an answer may take before the question is repeated. */
   patienceSeconds: number;
-  /** Whether an answer about what the state consists of can be right. */
+  /** Whether a manifest is plausible. */
   isSound: (manifest: ReceivedOf<"manifest">) => boolean;
   /** Whether the state is still wanted from this donor: the coordinator may name another one. */
   isWanted: () => boolean;
@@ -50,10 +50,10 @@ export function donorOver(transport: Transport, requests: DonorRequests): Donor 
     inspect: () => ask({ kind: "inspect" }, "manifest", isSound),
     fetch: (vector, part, bytes) =>
       ask(
-        { kind: "fetch", lo: vector, part },
+        { kind: "fetch", vector, part },
         "piece",
         (piece) =>
-          piece.step === step && piece.lo === vector && piece.part === part &&
+          piece.step === step && piece.vector === vector && piece.part === part &&
           piece.codec === "float32" && piece.payload.length === bytes,
       ),
   };

@@ -1,5 +1,5 @@
 /**
- * How long a transfer may stand still.
+ * How long a transfer may stall.
  *
  * @module
  */
@@ -7,19 +7,19 @@
 import { now } from "../protocol/timeouts.ts";
 import type { Transport } from "../protocol/transport.ts";
 
-/** Watches whether a transfer moves. While its own connection is lost, no time goes by. */
+/** Detects a stalled transfer. Time without an own connection does not count. */
 export class Stall {
   #movedAt = now();
 
-  /** It has just moved. */
+  /** Starts as if a piece had just arrived. */
   constructor(readonly transport: Pick<Transport, "isConnected">, readonly longestSeconds: number) {}
 
-  /** It has moved. */
+  /** A piece has arrived. */
   end(): void {
     this.#movedAt = now();
   }
 
-  /** Whether it has stood still for too long. */
+  /** Whether it has stalled for too long. */
   get isTooLong(): boolean {
     if (!this.transport.isConnected) this.end();
     return now() - this.#movedAt >= this.longestSeconds;

@@ -1,5 +1,5 @@
 /**
- * The state that a run starts from, for members that have no checkpoint of it: the coordinator hands it out.
+ * The state that a run starts from, which the coordinator serves to members that have no checkpoint of it.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { now } from "../protocol/timeouts.ts";
 import { donorOver } from "./donor_requests.ts";
 import type { Frame } from "../protocol/frames.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import { PinnedState, takeOver } from "./state_transfer.ts";
+import { PinnedState, transferState } from "./state_transfer.ts";
 import type { Replica, ReplicaState } from "../replica/replica.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, type Transport } from "../protocol/transport.ts";
 
-/** Values of a part. */
+/** Values per part. */
 const PART_ELEMENTS = 64 * 1024;
-/** Bytes that a worker asks for at once. */
+/** Bytes that a worker requests at once. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Seconds that a piece may take before it is asked for again, and without any until the worker gives up. */
+/** Seconds after which a piece is requested again, and seconds without any piece after which the worker gives up. */
 const PATIENCE_SECONDS = 5;
 const LONGEST_SECONDS = 60;
 
-/** Who asks for the state of which step. */
+/** Which worker requests the state of which step. */
 export interface StartRequest {
   /** Name of the run. */
   run: string;
@@ -30,16 +30,16 @@ export interface StartRequest {
   member: string;
   /** The step that the run starts from. */
   step: number;
-  /** What the state is for: the sizes of what comes are known. */
+  /** The replica that gets the state: it knows the sizes to expect. */
   replica: Pick<Replica, "size" | "moments">;
   /** Ends the waiting. */
   signal?: AbortSignal;
 }
 
 /**
- * Takes the state that a run starts from over from its coordinator.
+ * Gets the state that a run starts from, from its coordinator.
  *
- * @throws {TransientError} where the coordinator does not hand it out
+ * @throws {TransientError} where the coordinator does not serve it
  */
 export async function takeStart(
   transport: Transport,
@@ -56,7 +56,7 @@ export async function takeStart(
     isWanted: () => !signal?.aborted && !stall.isTooLong,
   });
   try {
-    const taken = await takeOver(donor, { windowBytes: WINDOW_BYTES, onProgress: () => stall.end() });
+    const taken = await transferState(donor, { windowBytes: WINDOW_BYTES, onProgress: () => stall.end() });
     return taken!.state;
   } catch (error) {
     signal?.throwIfAborted();
@@ -67,19 +67,19 @@ export async function takeStart(
   }
 }
 
-/** Hands the state of a checkpoint out, which is read when somebody asks for it. */
+/** Serves the state of a checkpoint, which is read at the first request. */
 export class StartDonor {
   #pinned: { step: number; state: Promise<PinnedState> } | undefined;
   #usedAt = 0;
 
   /**
-   * Nothing read yet.
+   * Nothing is read yet.
    *
    * @param load reads the checkpoint of a step
    */
   constructor(readonly load: (step: number) => Promise<ReplicaState>) {}
 
-  /** The answer to a question about a state. */
+  /** The answer to a request for a state. */
   async answer(
     question: Frame,
     from: Pick<Frame, "run" | "sender" | "step">,
@@ -88,13 +88,13 @@ export class StartDonor {
     if (this.#pinned?.step !== step) {
       const state = this.load(step).then((state) => new PinnedState(state, PART_ELEMENTS));
       this.#pinned = { step, state };
-      state.catch(() => this.#pinned = undefined); // the next one who asks has it tried again
+      state.catch(() => this.#pinned = undefined); // the next request tries again
     }
     this.#usedAt = now();
     return await (await this.#pinned.state).answer(question, from);
   }
 
-  /** Lets go of a state that nobody has asked about for so many seconds. */
+  /** Releases a state that was not requested for this many seconds. */
   release(unusedSeconds: number): void {
     if (this.#pinned && now() - this.#usedAt >= unusedSeconds) this.#pinned = undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * How the state of a replica gets to another process: the donor pins a copy and answers requests for its parts, the receiver asks
- * for all of them, a window at a time, and checks their hash.
+ * State transfer between replicas: the donor pins a copy and answers requests for its parts; the receiver requests all of them,
+ * a window at a time, and checks the hash of the whole.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { ReplicaState } from "../replica/replica.ts";
 import { namesOf, stateHashOf } from "../replica/state_hash.ts";
 import { floatBytes } from "../vectors/floats.ts";
 
-/** A state that waits for those who want it. */
+/** A copy of a state, kept for receivers to request. */
 export class PinnedState {
   /** All vectors in the order of the manifest, the member's own last. */
   readonly #vectors: Float32Array[];
@@ -20,8 +20,8 @@ export class PinnedState {
   /**
    * Keeps a state.
    *
-   * @param state a copy that nobody changes
-   * @param partElements values of a part
+   * @param state a copy that does not change
+   * @param partElements values per part
    */
   constructor(readonly state: ReplicaState, readonly partElements: number) {
     const { vectors, own } = state;
@@ -29,7 +29,7 @@ export class PinnedState {
     this.#vectors = [...inOrder(vectors), ...inOrder(own?.vectors ?? {})];
   }
 
-  /** What the state consists of. It is hashed when it is first asked for: whoever pins a state does not wait for that. */
+  /** What the state consists of. It is hashed at the first request, so that pinning need not wait for that. */
   manifest(): Promise<Messages["manifest"]> {
     return this.#manifest ??= this.#describe();
   }
@@ -58,46 +58,46 @@ export class PinnedState {
       : undefined;
   }
 
-  /** The answer to a question about this state; undefined where there is none. */
+  /** The answer to a request about this state; undefined where there is none. */
   async answer(
-    { kind, lo, part }: Pick<Frame, "kind" | "lo" | "part">,
+    { kind, vector, part }: Pick<Frame, "kind" | "vector" | "part">,
     from: Pick<Frame, "run" | "sender" | "step">,
   ): Promise<Uint8Array | undefined> {
     if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, await this.manifest());
-    const payload = kind === "fetch" ? this.part(lo, part) : undefined;
-    return payload && encodeFrame({ ...from, kind: "piece", lo, part, codec: "float32", payload });
+    const payload = kind === "fetch" ? this.part(vector, part) : undefined;
+    return payload && encodeFrame({ ...from, kind: "piece", vector, part, codec: "float32", payload });
   }
 }
 
-/** What a receiver asks a donor, again where question or answer was lost. */
+/** A receiver's requests to a donor, repeated where request or answer was lost. */
 export interface Donor {
   /** Asks what the state consists of. */
   inspect(): Promise<ReceivedOf<"manifest">>;
-  /** Asks for one part of a vector, of so many bytes. */
+  /** Asks for one part of a vector, `bytes` long. */
   fetch(vector: number, part: number, bytes: number): Promise<ReceivedOf<"piece">>;
 }
 
-/** How a state is taken over. */
-export interface TakeOverOptions {
-  /** Bytes that are asked for at once. */
+/** How a state is transferred. */
+export interface TransferOptions {
+  /** Bytes that are requested at once. */
   windowBytes: number;
   /** Hash and step of the receiver's own state: where they are the donor's, nothing is transferred. */
   own?: { step: number; stateHash: string };
   /** Hash that the state has to have. */
   stateHash?: string;
-  /** Told which share of the state is there. */
+  /** Told which share of the state has arrived. */
   onProgress?: (share: number) => void;
 }
 
 /**
- * Takes over a state.
+ * Gets a state from a donor.
  *
- * @returns the state with the bytes that came for it; undefined where the receiver has it already
- * @throws {Error} where what came has another hash than the donor says, or than it has to have
+ * @returns the state and the bytes received for it; undefined where the receiver has it already
+ * @throws {Error} where the state has another hash than the donor announced, or than wanted
  */
-export async function takeOver(
+export async function transferState(
   donor: Donor,
-  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TakeOverOptions,
+  { windowBytes, own, stateHash: wanted, onProgress = () => {} }: TransferOptions,
 ): Promise<{ state: ReplicaState; bytes: number } | undefined> {
   const { message } = await donor.inspect();
   const { vectors: sizes, own: ownSizes, stateHash, partElements, ...counts } = message;

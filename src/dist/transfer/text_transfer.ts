@@ -1,6 +1,6 @@
 /**
- * How a worker gets the run's text that its machine does not have: the coordinator hands it out, in pieces, and it counts by its
- * checksum.
+ * Transfer of the run's text to a worker whose machine does not have it: the coordinator serves it in pieces, and the worker checks
+ * its checksum.
  *
  * @module
  */
@@ -21,17 +21,17 @@ import { MOST_FILES } from "../protocol/from_coordinator.ts";
 import { Stall } from "./stall.ts";
 import { COORDINATOR, subjects, type Transport } from "../protocol/transport.ts";
 
-/** Bytes of a part. */
+/** Bytes per part. */
 const PART = 256 * 1024;
-/** Parts that a worker asks for at once. */
+/** Parts that a worker requests at once. */
 const WINDOW = 16;
-/** Seconds that a part may take before it is asked for again, and without any until the worker gives up. */
+/** Seconds after which a part is requested again, and seconds without any part after which the worker gives up. */
 const PATIENCE_SECONDS = 5;
 const LONGEST_SECONDS = 60;
 
-/** A text as it travels: its files, joined by one byte between two. */
+/** A text as it is transferred: its files, with one byte between two. */
 export interface SharedText {
-  /** All of it, in the pieces that it is kept in. */
+  /** All of it, in the pieces that it is stored in. */
   pieces: readonly Uint8Array[];
   /** Lengths of its files. */
   files: readonly number[];
@@ -39,7 +39,7 @@ export interface SharedText {
   sha256: string;
 }
 
-/** The answer to a question about a text; undefined where there is none. */
+/** The answer to a request about a text; undefined where there is none. */
 export function answerAboutText(
   text: SharedText | undefined,
   { kind, part }: Pick<Frame, "kind" | "part">,
@@ -60,7 +60,7 @@ export function answerAboutText(
   return encodeFrame({ ...from, kind: "piece", part, payload: cut(pieces, part * PART, PART) });
 }
 
-/** Bytes of a text from a place on; fewer at its end. */
+/** Bytes of a text from an offset; fewer at its end. */
 function cut(pieces: readonly Uint8Array[], from: number, length: number): Uint8Array {
   const found: Uint8Array[] = [];
   let start = 0;
@@ -72,7 +72,7 @@ function cut(pieces: readonly Uint8Array[], from: number, length: number): Uint8
   return found.length === 1 ? found[0] : Buffer.concat(found);
 }
 
-/** Who asks for a text. */
+/** Which worker requests a text. */
 export interface TextRequest {
   /** Name of the run. */
   run: string;
@@ -82,11 +82,11 @@ export interface TextRequest {
   signal?: AbortSignal;
 }
 
-/** The text of a run, asked for over the bus. */
+/** Requests for the text of a run, over the bus. */
 export class TextRequests {
   readonly #stall: Stall;
 
-  /** Nothing asked yet. */
+  /** Nothing is requested yet. */
   constructor(readonly transport: Transport, readonly request: TextRequest) {
     this.#stall = new Stall(transport, LONGEST_SECONDS);
   }
@@ -99,9 +99,9 @@ export class TextRequests {
   /**
    * All of the text.
    *
-   * @param onProgress told which share is there
-   * @throws {TransientError} where the coordinator does not hand it out
-   * @throws {Error} where what came has another checksum
+   * @param onProgress told which share has arrived
+   * @throws {TransientError} where the coordinator does not serve it
+   * @throws {Error} where the received text has another checksum
    */
   async bytes(
     { bytes, partBytes, sha256: wanted }: Messages["contents"],

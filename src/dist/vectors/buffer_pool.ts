@@ -1,6 +1,5 @@
 /**
- * Memory that is used again: new memory costs more than what is done with it here, being cleared, mapped page by page and
- * collected.
+ * Reused memory: a new buffer is cleared, mapped page by page and garbage-collected, which costs more than the work done in it here.
  *
  * @module
  */
@@ -8,19 +7,19 @@
 /** Lengths are rounded up to this, so that messages that differ by a few bytes share buffers. */
 const GRAIN = 64 * 1024;
 
-/** Buffers of any lengths, which keep those that are given back. */
-export class Buffers {
+/** Buffers of any length; those that are given back are kept for the next. */
+export class BufferPool {
   readonly #spare = new Map<number, ArrayBuffer[]>();
   #spareBytes = 0;
 
   /**
-   * None yet.
+   * An empty pool.
    *
-   * @param mostBytes of those that are kept
+   * @param mostBytes that are kept
    */
   constructor(readonly mostBytes: number) {}
 
-  /** So many bytes, with anything in them. */
+  /** A buffer of n bytes, not cleared. */
   take(length: number): Uint8Array<ArrayBuffer> {
     const rounded = Math.ceil(length / GRAIN) * GRAIN;
     const spare = this.#spare.get(rounded)?.pop();
@@ -28,7 +27,7 @@ export class Buffers {
     return new Uint8Array(spare ?? new ArrayBuffer(rounded), 0, length);
   }
 
-  /** Takes back what {@linkcode Buffers.take} gave, and nobody looks at any more. */
+  /** Takes back what {@linkcode BufferPool.take} gave, no longer in use. */
   give({ buffer }: Uint8Array<ArrayBuffer>): void {
     const { byteLength } = buffer;
     if (this.#spareBytes + byteLength > this.mostBytes) return;

@@ -1,10 +1,10 @@
 /**
- * The codecs by name, and whole vectors encoded and decoded with them.
+ * The registry of codecs, and whole vectors encoded and decoded.
  *
  * @module
  */
 
-import { type Carried, CHUNK, loadFloats, loadValues, storeFloats, valuesIn } from "./kernel.ts";
+import { CHUNK, type Feedback, loadFloats, loadValues, storeFloats, valuesIn } from "./kernel.ts";
 import { bfloat16 } from "./bfloat16.ts";
 import { int8 } from "./int8.ts";
 import type { CodecName, VectorCodec } from "./codec.ts";
@@ -13,7 +13,7 @@ import { floatBytes } from "./floats.ts";
 /** Names of the codecs. */
 export const CODEC_NAMES = ["float32", "bfloat16", "int8"] as const satisfies CodecName[];
 
-/** Exact: the bytes of the values. */
+/** Lossless: the bytes of the values. */
 const float32: VectorCodec = {
   name: "float32",
   isExact: true,
@@ -23,12 +23,12 @@ const float32: VectorCodec = {
   load: (bytes, _values, from, slot) => loadFloats(bytes.subarray(4 * from, 4 * (from + CHUNK)), slot),
 };
 
-/** Writes values. */
+/** Encodes a vector, into {@linkcode VectorCodec.byteLength} bytes. */
 export function encode(
   codec: VectorCodec,
   values: Float32Array,
   into: Uint8Array,
-  feedback?: Carried,
+  feedback?: Feedback,
 ): void {
   if (codec.isExact) return into.set(floatBytes(values));
   for (let from = 0; from < values.length; from += CHUNK) {
@@ -37,7 +37,7 @@ export function encode(
   }
 }
 
-/** Reads values. */
+/** Decodes a vector, of as many values as `into` has. */
 export function decode(codec: VectorCodec, bytes: Uint8Array, into: Float32Array): void {
   if (codec.isExact) return floatBytes(into).set(bytes);
   for (let from = 0; from < into.length; from += CHUNK) {

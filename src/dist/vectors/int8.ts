@@ -1,7 +1,10 @@
 /**
- * Blocks of 256 values, each with a float32 scale: its largest magnitude / 127, and a value is its code, from −127 to 127,
- * times the scale. Off by at most half a scale. A block with NaN or an infinity becomes NaN as a whole. All scales come
- * first, then all codes.
+ * Linear quantization to int8 by blocks of 256 values, each with a float32 scale, its largest magnitude / 127: a value is its code,
+ * from −127 to 127, times the scale, and off by at most half a scale. A block with NaN or an infinity becomes NaN as a whole. All
+ * scales come first, then all codes.
+ *
+ * One scale per block keeps an outlier's harm within its block: so do the buckets of QSGD (Alistarh et al., 2017), whose rounding is
+ * stochastic, and Dettmers et al., "8-bit optimizers via block-wise quantization", 2022, whose codes are not evenly spaced.
  *
  * @module
  */
@@ -23,7 +26,7 @@ export const int8: VectorCodec = {
       codes,
       scales,
       feedback && {
-        settled: within(feedback.settled),
+        committed: within(feedback.committed),
         pending: within(feedback.pending),
         tokens: feedback.tokens,
       },

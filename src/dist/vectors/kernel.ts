@@ -7,12 +7,12 @@
 
 import {
   add,
+  addError,
   areFinite,
   divide,
   divideAndSquare as divideAndSquareBytes,
-  encodeCarrying,
   encodeInt8,
-  lose,
+  encodeInt8WithResidual,
   memory,
   narrow,
   scale,
@@ -25,30 +25,30 @@ export const CHUNK = 32_768;
 /** Values that share a scale in int8. */
 export const INT8_BLOCK = 256;
 
-/** Chunks that can be held at once: a tree over 2 ** 23 micro-batches is not higher. */
+/** Chunks that can be held at once; enough for the levels of a tree over 2 ** 23 micro-batches. */
 const SLOTS = 24;
 const BYTES = 4 * CHUNK;
 const slots = Array.from(
   { length: SLOTS },
   (_, slot) => new Float32Array(memory.buffer, slot * BYTES, CHUNK),
 );
-/** Where encoded values are, and what encoding has lost. */
-const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, LOST = SCALES + BYTES;
+/** Where codes, scales and residuals are. */
+const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, RESIDUAL = SCALES + BYTES;
 const encoded = new Uint8Array(memory.buffer, ENCODED, BYTES);
 const scales = new Uint8Array(memory.buffer, SCALES, BYTES / INT8_BLOCK);
-const lost = new Float32Array(memory.buffer, LOST, CHUNK);
+const residual = new Float32Array(memory.buffer, RESIDUAL, CHUNK);
 
-/** The first values of a slot, to be read before anything else is done here. */
+/** A view of the first values of a slot, valid until the kernel is used again. */
 export function valuesIn(slot: number, count: number): Float32Array {
   return slots[slot].subarray(0, count);
 }
 
-/** Bytes of so many values, and of a few more. */
+/** Bytes of n values, rounded up to whole vectors of four. */
 function lengthOf(count: number): number {
   return 4 * count + 15 & ~15;
 }
 
-/** The same, with zeros for the few more. */
+/** The same, with zeros in what was added. */
 function paddedLengthOf(slot: number, count: number): number {
   slots[slot].fill(0, count, count + 3);
   return lengthOf(count);
@@ -85,23 +85,23 @@ export function areFiniteIn(slot: number, count: number): boolean {
   return areFinite(slot * BYTES, paddedLengthOf(slot, count)) === 1;
 }
 
-/** Puts values into a slot. */
+/** Copies values into a slot. */
 export function loadValues(values: Float32Array, slot: number): void {
   slots[slot].set(values);
 }
 
-/** Puts values into a slot, from their bytes. */
+/** Copies values into a slot, from their bytes. */
 export function loadFloats(bytes: Uint8Array, slot: number): void {
   new Uint8Array(memory.buffer, slot * BYTES, BYTES).set(bytes);
 }
 
-/** Puts values into a slot, from their upper halves. */
+/** Decodes values into a slot, from their upper halves. */
 export function loadHalves(bytes: Uint8Array, slot: number): void {
   encoded.set(bytes);
   widen(ENCODED, slot * BYTES, lengthOf(bytes.length / 2));
 }
 
-/** Puts values into a slot, from codes and the scales of their blocks. */
+/** Decodes values into a slot, from codes and the scales of their blocks. */
 export function loadCodes(codes: Uint8Array, blockScales: Uint8Array, slot: number): void {
   encoded.set(codes);
   scales.set(blockScales);
@@ -119,37 +119,37 @@ export function storeHalves(slot: number, into: Uint8Array): void {
   into.set(encoded.subarray(0, into.length));
 }
 
-/** What encoding values leaves for later, in units of the mean; of as many values as the slot has. */
-export interface Carried {
+/** Error feedback of an encoding: residuals in units of the mean, as long as what is encoded. */
+export interface Feedback {
   /** Added to the values, times the tokens. */
-  settled?: Float32Array;
-  /** Gets what is lost, divided by the tokens; without `settled` it is added to what is there. */
+  committed?: Float32Array;
+  /** Set to the quantization error, divided by the tokens; without `committed` the error is added to it. */
   pending?: Float32Array;
-  /** Of the batch that the values are a sum over. */
+  /** Counted tokens of the batch that the values are a sum over. */
   tokens: number;
 }
 
-/** Writes a slot's values as codes and the scales of their blocks. Leaves something else in the slot where anything is carried. */
+/** Writes a slot's values as codes and the scales of their blocks. With feedback the slot is overwritten. */
 export function storeCodes(
   slot: number,
   codes: Uint8Array,
   blockScales: Uint8Array,
-  { settled, pending, tokens }: Carried = { tokens: 1 },
+  { committed, pending, tokens }: Feedback = { tokens: 1 },
 ): void {
   const blocks = blockScales.length / 4, values = slot * BYTES, count = codes.length;
   slots[slot].fill(0, count, blocks * INT8_BLOCK);
-  if (settled) {
-    lost.set(settled);
-    lost.fill(0, count, blocks * INT8_BLOCK);
-    encodeCarrying(values, SCALES, ENCODED, LOST, tokens, blocks);
+  if (committed) {
+    residual.set(committed);
+    residual.fill(0, count, blocks * INT8_BLOCK);
+    encodeInt8WithResidual(values, SCALES, ENCODED, RESIDUAL, tokens, blocks);
   } else {
     encodeInt8(values, SCALES, ENCODED, blocks);
     if (pending) {
-      lost.set(pending);
-      lose(values, SCALES, ENCODED, LOST, tokens, blocks);
+      residual.set(pending);
+      addError(values, SCALES, ENCODED, RESIDUAL, tokens, blocks);
     }
   }
-  pending?.set(lost.subarray(0, count));
+  pending?.set(residual.subarray(0, count));
   codes.set(encoded.subarray(0, count));
   blockScales.set(scales.subarray(0, blockScales.length));
 }

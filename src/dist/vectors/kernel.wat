@@ -151,8 +151,8 @@
       (local.set $codes (i32.add (local.get $codes) (i32.const 256)))
       (br_if $block (local.tee $blocks (i32.sub (local.get $blocks) (i32.const 1))))))
 
-  ;; The same of values + residual * tokens; residual = what that has lost / tokens.
-  (func (export "encodeCarrying")
+  ;; The same of values + residual * tokens; residual = (that - code * scale) / tokens.
+  (func (export "encodeInt8WithResidual")
     (param $values i32) (param $scales i32) (param $codes i32) (param $residual i32)
     (param $tokens f32) (param $blocks i32)
     (local $end i32) (local $factor v128) (local $scale v128)
@@ -172,7 +172,7 @@
       (local.set $scale (v128.load32_splat (local.get $scales)))
       (loop $four
         (v128.store (local.get $residual)
-          (call $loss (local.get $values) (local.get $codes) (local.get $scale) (local.get $factor)))
+          (call $error (local.get $values) (local.get $codes) (local.get $scale) (local.get $factor)))
         (local.set $codes (i32.add (local.get $codes) (i32.const 4)))
         (local.set $residual (i32.add (local.get $residual) (i32.const 16)))
         (br_if $four (i32.lt_u
@@ -181,8 +181,8 @@
       (local.set $scales (i32.add (local.get $scales) (i32.const 4)))
       (br_if $block (local.tee $blocks (i32.sub (local.get $blocks) (i32.const 1))))))
 
-  ;; What encoding without a residual loses: residual += (value - code * scale) / tokens, for $blocks blocks of 256.
-  (func (export "lose")
+  ;; The error of encoding without a residual is added to one: residual += (value - code * scale) / tokens, for $blocks blocks of 256.
+  (func (export "addError")
     (param $values i32) (param $scales i32) (param $codes i32) (param $residual i32) (param $tokens f32)
     (param $blocks i32)
     (local $end i32) (local $divisor v128) (local $scale v128)
@@ -193,7 +193,7 @@
       (local.set $end (i32.add (local.get $codes) (i32.const 256)))
       (loop $four
         (v128.store (local.get $residual) (f32x4.add (v128.load (local.get $residual))
-          (call $loss (local.get $values) (local.get $codes) (local.get $scale) (local.get $divisor))))
+          (call $error (local.get $values) (local.get $codes) (local.get $scale) (local.get $divisor))))
         (local.set $residual (i32.add (local.get $residual) (i32.const 16)))
         (local.set $values (i32.add (local.get $values) (i32.const 16)))
         (br_if $four (i32.lt_u
@@ -243,7 +243,7 @@
       (v128.const f32x4 12582912 12582912 12582912 12582912)))
 
   ;; (value - code * scale) / divisor, of four values.
-  (func $loss (param $values i32) (param $codes i32) (param $scale v128) (param $divisor v128) (result v128)
+  (func $error (param $values i32) (param $codes i32) (param $scale v128) (param $divisor v128) (result v128)
     (f32x4.div
       (f32x4.sub (v128.load (local.get $values)) (f32x4.mul (local.get $scale)
         (f32x4.convert_i32x4_s (i32x4.extend_low_i16x8_s (i16x8.extend_low_i8x16_s

@@ -1,5 +1,5 @@
 /**
- * The arithmetic of averaging, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
+ * The arithmetic of the all-reduce, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
  * are added in the same order in float64.
  *
  * @module
@@ -8,7 +8,7 @@
 import { addSlots, areFiniteIn, CHUNK, divideAndSquare, loadValues, squaresOf, valuesIn } from "./kernel.ts";
 import { splitOf } from "./tree.ts";
 
-/** What one micro-batch, or any subtree of micro-batches, adds to a step: sums over counted tokens, never means. */
+/** Contribution of one micro-batch, or of a subtree of micro-batches, to a step: sums over counted tokens, never means. */
 export interface GradientSum {
   /** Sum of the losses of the counted tokens, in nats (float64). */
   lossSum: number;
@@ -32,7 +32,7 @@ export interface LossSum {
  */
 export const BLOCK = 65_536;
 
-/** The parts of a vector that the kernel takes at once, in order. */
+/** A vector in chunks of the kernel, in order. */
 function* chunksOf(values: Float32Array): Generator<Float32Array> {
   for (let from = 0; from < values.length; from += CHUNK) yield values.subarray(from, from + CHUNK);
 }
@@ -50,7 +50,7 @@ export function addInto(left: Float32Array, right: Float32Array): void {
 }
 
 /**
- * Gives the memory of a vector that nobody needs any more back at once. V8 collects a small object without haste, and does
+ * Gives the memory of a vector that is no longer needed back at once. V8 collects a small object without haste, and does
  * not see the 50 MB that hang on it.
  */
 export function release(vector: Float32Array): void {
@@ -58,7 +58,7 @@ export function release(vector: Float32Array): void {
   if (!buffer.detached) buffer.transfer(0);
 }
 
-/** Divides a sum by its tokens, in place: the weighted mean. Gives the sums of its squares, as {@linkcode blockSquares}. */
+/** Divides a sum by its tokens, in place: the weighted mean. Returns its sums of squares, as {@linkcode blockSquares}. */
 export function divideBy(sum: Float32Array, tokens: number): number[] {
   return sumsOfBlocks(sum, (chunk) => {
     const squares = divideAndSquare(0, tokens, chunk.length);
@@ -72,7 +72,7 @@ export function blockSquares(values: Float32Array): number[] {
   return sumsOfBlocks(values, (chunk) => squaresOf(0, chunk.length));
 }
 
-/** For each block the sum of what is found for its chunks, each of which is then in the kernel's first slot. */
+/** For each block the sum of `find` over its chunks; the chunk is in the kernel's first slot during the call. */
 function sumsOfBlocks(values: Float32Array, find: (chunk: Float32Array) => number): number[] {
   const sums: number[] = [];
   for (let from = 0; from < values.length; from += BLOCK) {

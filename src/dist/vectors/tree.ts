@@ -1,6 +1,6 @@
 /**
  * The reduction tree. The sum over micro-batches [lo, hi) is the sum over its left part plus the sum over its right
- * part, split at the largest power of two below hi − lo. Float32 addition is not associative: because everybody adds in
+ * part, split at the largest power of two below hi − lo. Float32 addition is not associative: because every process adds in
  * this one order, the result does not depend on who computed what.
  *
  * @module
@@ -9,7 +9,7 @@
 /** First micro-batch of a range and one past its last. */
 export type Range = readonly [lo: number, hi: number];
 
-/** Most whole subtrees that one member's range may hold, so that it uploads at most that many vectors a step. */
+/** Most subtrees of one member's range, and so the most vectors that it uploads in a step. */
 const MOST_SUBTREES = 2;
 
 /** Where [lo, hi), of two or more micro-batches, is split. */
@@ -53,7 +53,7 @@ export function pathTo(lo: number, hi: number, microBatches: number): Range[] | 
 
 /**
  * Cuts [0, microBatches) into one contiguous range for each member, in order, so that the slowest takes as little time
- * as possible and, among such cuts, few sums are uploaded. A range holds at most two whole subtrees. With more members than
+ * as possible and, among such cuts, few sums are uploaded. A range consists of at most two subtrees. With more members than
  * micro-batches some ranges are empty.
  *
  * @param speeds micro-batches per second of each member, in any unit
@@ -96,7 +96,7 @@ export function assignRanges(microBatches: number, speeds: readonly number[]): R
   return ranges;
 }
 
-/** For each end, the starts from which a range up to it holds at most two whole subtrees, and how many it holds. */
+/** For each end, the starts of the ranges up to it that consist of at most two subtrees, and of how many they consist. */
 function startsByEnd(microBatches: number): { start: number; count: number }[][] {
   const nodesTo: number[][] = Array.from({ length: microBatches + 1 }, () => []); // starts of the nodes that end there
   const visit = (lo: number, hi: number) => {

@@ -1,6 +1,6 @@
 /**
- * How a candidate gets the state of the run: it follows the order to take it over from a member, and answers the order
- * again when it is repeated.
+ * How a candidate gets the state of the run: it carries out the order to get it from a member by state transfer, and answers the
+ * order again when it is repeated.
  *
  * @module
  */
@@ -8,33 +8,37 @@
 import { donorOver } from "../transfer/donor_requests.ts";
 import { encodeControl, type ReceivedOf } from "../protocol/messages.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
-import type { Voice } from "./reporter.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { Reporter } from "./reporter.ts";
+import type { StepExecutor } from "./step_executor.ts";
 
-/** To take a state over. */
+/** An order to get a state from a donor. */
 type Order = ReceivedOf<"takeover">;
 
-/** Follows orders to take a state over. A later one ends an earlier one, whose donor is gone or whose state is too old. */
-export class Following {
+/** Carries out orders for a state transfer. A later order ends an earlier one, whose donor is lost or whose state is too old. */
+export class CatchUp {
   #key = "";
   /** The answer to an order that was carried out. */
   #restored: { key: string; frame: Uint8Array } | undefined;
 
   /**
-   * Nothing was ordered.
+   * Nothing is ordered yet.
    *
    * @param patienceSeconds how long a donor may take for an answer before it is asked again
    */
-  constructor(readonly bench: Workbench, readonly voice: Voice, readonly patienceSeconds: number) {}
+  constructor(
+    readonly executor: StepExecutor,
+    readonly reporter: Reporter,
+    readonly patienceSeconds: number,
+  ) {}
 
   /** Sends the answer again where the order was carried out already. */
   repeat(order: Order): boolean {
     if (this.#restored?.key !== keyOf(order)) return false;
-    this.voice.publish(this.#restored.frame);
+    this.reporter.publish(this.#restored.frame);
     return true;
   }
 
-  /** Takes note of an order: earlier ones are void. */
+  /** Accepts an order: earlier ones are void. */
   accept(order: Order): void {
     this.#key = keyOf(order);
   }
@@ -51,27 +55,27 @@ export class Following {
    * @param isEnding whether the worker leaves
    * @param restored called when the replica has the state
    */
-  async takeOver(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
-    const { bench, voice, patienceSeconds } = this;
+  async restore(order: Order, isEnding: () => boolean, restored: () => void): Promise<void> {
+    const { executor, reporter, patienceSeconds } = this;
     const { donor } = order.message;
     const key = keyOf(order);
     const isWanted = () => this.#key === key && !isEnding();
-    bench.effects.begin(`taking over the state of ${donor}`);
+    executor.effects.begin(`restoring the state of ${donor}`);
     const asked = {
-      run: voice.run,
-      asker: voice.member,
+      run: reporter.run,
+      asker: reporter.member,
       donor,
       step: order.step,
       patienceSeconds,
-      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, voice.replica),
+      isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, reporter.replica),
       isWanted,
     };
-    await bench.takeOver(donorOver(voice.transport, asked));
+    await executor.restoreFrom(donorOver(reporter.transport, asked));
     if (!isWanted()) return;
     restored();
-    const frame = encodeControl({ ...voice.fields("restored"), step: order.step }, {});
+    const frame = encodeControl({ ...reporter.fields("restored"), step: order.step }, {});
     this.#restored = { key, frame };
-    voice.publish(frame);
+    reporter.publish(frame);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A member's part in checkpoints: it copies its state, then writes it, or what is its own of it, or lets the coordinator have it,
- * while its replica goes on.
+ * A member's part in checkpoints: it copies its state, then writes it, or only its own optimizer moments, or lets the coordinator
+ * collect it, while its replica continues.
  *
  * @module
  */
@@ -17,13 +17,13 @@ export interface CheckpointWriterOptions {
   atHome: boolean;
   /** Whether, elsewhere, it writes the checkpoints that it hands to the coordinator. */
   keepsCheckpoints?: boolean;
-  /** Pins a copy of the present state, which the coordinator can ask for. */
+  /** Pins a copy of the present state, which the coordinator can request. */
   pin: () => Promise<ReplicaState>;
-  /** A state that is pinned; undefined where it is not, or not any more. */
+  /** The pinned state of a step; undefined where none is pinned (any more). */
   pinned: (step: number) => ReplicaState | undefined;
-  /** Tells the coordinator what became of a checkpoint. */
+  /** Tells the coordinator the result of a checkpoint. */
   tell: (step: number, result: SaveResult) => void;
-  /** Told where a checkpoint is kept on this machine that is not in the run's folder. */
+  /** Told where this machine keeps a checkpoint that is not in the run's folder. */
   onKept: (step: number, place: string) => void;
 }
 
@@ -34,13 +34,13 @@ export class CheckpointWriter {
   /** The step of the state that the coordinator was last to collect. */
   #handed: number | undefined;
 
-  /** Nothing to write yet. */
+  /** Nothing is to be written yet. */
   constructor(
     readonly replica: Pick<Replica, "state" | "save" | "saveOwn">,
     readonly options: CheckpointWriterOptions,
   ) {}
 
-  /** Copies the present state, and begins what is to be done with it. Resolves with the copy. */
+  /** Copies the present state, and starts to write it. Resolves when the copy is made. */
   async begin({ writer }: Messages["save"]): Promise<void> {
     const { replica, options: { member, atHome, keepsCheckpoints, pin, tell } } = this;
     if (writer === member && atHome) {
@@ -58,9 +58,9 @@ export class CheckpointWriter {
   }
 
   /**
-   * Writes the state that the coordinator was to collect, or another one that would be lost otherwise, on this machine.
+   * Writes on this machine the state that the coordinator was to collect, or another one that would be lost otherwise.
    *
-   * @param step of the first kind: nothing is done where it is not there any more
+   * @param step of the state to be collected: nothing is done where it is not pinned any more
    */
   keep(step: number | undefined = this.#handed, state?: ReplicaState): void {
     const { replica, options: { tell, onKept, pinned } } = this;
@@ -75,7 +75,7 @@ export class CheckpointWriter {
     });
   }
 
-  /** Tells the result of a step's checkpoint again, where there is one and it was the last. */
+  /** Tells the result of the last checkpoint again, if it is of this step. */
   repeat(step: number): void {
     if (this.#last?.step === step) this.options.tell(step, this.#last.result);
   }
@@ -85,7 +85,7 @@ export class CheckpointWriter {
     return this.#written;
   }
 
-  /** Writes something when what was to be written before is there. */
+  /** Starts a write when the earlier ones are done. */
   #write(work: () => Promise<string>, told: (result: SaveResult) => void): void {
     this.#written = this.#written.then(work).then(
       (place): SaveResult => ({ place }),

@@ -1,11 +1,11 @@
 /**
- * How a worker leaves that is asked to end: it tells the coordinator with its heartbeats, goes on until it is let go, and goes by
- * itself where nobody answers.
+ * How a worker leaves that is asked to end: it tells the coordinator with its heartbeats, continues until it is released, and leaves
+ * on its own where no answer comes.
  *
  * @module
  */
 
-/** Heartbeats without an answer after which a worker that wants to leave goes. */
+/** Heartbeats without an answer after which a worker that wants to leave does so. */
 const PATIENCE_HEARTBEATS = 10;
 
 /** The departure of one worker. */
@@ -14,7 +14,7 @@ export class Departure {
   #answeredAt = -Infinity;
 
   /**
-   * Not asked for.
+   * Not asked to leave yet.
    *
    * @param heartbeatSeconds between two heartbeats
    * @param now seconds on a clock that does not go back
@@ -36,7 +36,7 @@ export class Departure {
     this.#answeredAt = this.now();
   }
 
-  /** Whether it is to leave, and nobody has answered for long. */
+  /** Whether it is to leave, and the coordinator has not answered for long. */
   get isOverdue(): boolean {
     return this.#askedAt !== undefined &&
       this.now() - Math.max(this.#askedAt, this.#answeredAt) >= PATIENCE_HEARTBEATS * this.heartbeatSeconds;

@@ -1,5 +1,5 @@
 /**
- * What a worker does between two steps when it is told to, and what it answers.
+ * A worker's orders between two steps, and its answers.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import type { CheckpointWriter } from "./checkpoint_writer.ts";
 import { encodeControl, type Received, type ReceivedOf } from "../protocol/messages.ts";
 import type { ResidualKeeper } from "../allreduce/residuals.ts";
-import type { Voice } from "./reporter.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { Reporter } from "./reporter.ts";
+import type { StepExecutor } from "./step_executor.ts";
 
 /** An order between steps. */
 export type Duty = ReceivedOf<"evaluate" | "save" | "pin" | "hash">;
@@ -19,7 +19,7 @@ export function isDuty(frame: Received): frame is Received & Duty {
   return kind === "evaluate" || kind === "save" || kind === "pin" || kind === "hash";
 }
 
-/** Which of all orders between steps one is. */
+/** Identifies an order between steps. */
 export function dutyKey({ kind, step, term, generation }: Duty): string {
   return `${kind} ${step} ${term} ${generation}`;
 }
@@ -31,37 +31,37 @@ export function dutyKey({ kind, step, term, generation }: Duty): string {
  */
 export async function carryOut(
   order: Duty,
-  { bench, checkpoints, residuals, voice }: {
-    bench: Workbench;
+  { executor, checkpoints, residuals, reporter }: {
+    executor: StepExecutor;
     checkpoints: CheckpointWriter;
     residuals: ResidualKeeper;
-    voice: Voice;
+    reporter: Reporter;
   },
   answer: (frame: Uint8Array) => void,
 ): Promise<void> {
-  const { member, replica } = voice;
+  const { member, replica } = reporter;
   switch (order.kind) {
     case "evaluate": {
-      const losses = await bench.evaluate(order.message.ranges[member] ?? []);
-      return answer(encodeControl(voice.fields("evaluated"), { losses }));
+      const losses = await executor.evaluate(order.message.ranges[member] ?? []);
+      return answer(encodeControl(reporter.fields("evaluated"), { losses }));
     }
     case "save": {
       const { copying, members } = order.message;
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
-      voice.setPhase("copying its state for a checkpoint");
+      reporter.setPhase("copying its state for a checkpoint");
       await checkpoints.begin(order.message);
-      return answer(encodeControl(voice.fields("copied"), {}));
+      return answer(encodeControl(reporter.fields("copied"), {}));
     }
     case "pin":
       if (order.message.donor !== member) return;
-      voice.setPhase("copying its state for others");
-      await bench.pin();
-      return answer(encodeControl(voice.fields("pinned"), {}));
+      reporter.setPhase("copying its state for newcomers");
+      await executor.pin();
+      return answer(encodeControl(reporter.fields("pinned"), {}));
     case "hash": {
-      voice.setPhase("hashing");
+      reporter.setPhase("hashing");
       const hashes = await replica.hashes();
-      return answer(encodeControl(voice.fields("hashes"), { ...hashes, traffic: voice.traffic }));
+      return answer(encodeControl(reporter.fields("hashes"), { ...hashes, traffic: reporter.traffic }));
     }
   }
 }

@@ -6,19 +6,19 @@
 
 import { RunError, TransientError } from "../../errors.ts";
 import { now } from "../protocol/timeouts.ts";
-import type { Contact, Place } from "../protocol/coordinator_link.ts";
+import type { CoordinatorLink, Place } from "../protocol/coordinator_link.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "../protocol/frames.ts";
 import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "../protocol/messages.ts";
 import type { Replica } from "../replica/replica.ts";
 import { mayBeCutOff, subjects, type Transport } from "../protocol/transport.ts";
 
-/** Seconds that the coordinator has for an answer before it is asked again; the message may be lost, or it be busy. */
+/** Seconds until the coordinator is asked again: a message may be lost, or it may be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
 
-/** Milliseconds until a coordinator is asked again that can't answer yet, or for which somebody else has answered. */
+/** Milliseconds until a coordinator is asked again that can't decide yet. */
 const UNDECIDED_PAUSE = 100;
 
-/** What a new member is told. */
+/** The coordinator's answer to an accepted join. */
 export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
 
 /**
@@ -26,7 +26,7 @@ export type Welcome = Messages["welcome"] & Pick<Frame, "term" | "generation">;
  *
  * @param member name of the worker that asks
  * @param signal ends the asking
- * @throws {RunError} where nobody coordinates the run
+ * @throws {RunError} where no coordinator serves the run
  * @throws the signal's reason
  */
 export async function fetchRun(
@@ -40,7 +40,7 @@ export async function fetchRun(
   return message;
 }
 
-/** Who asks to be a member. */
+/** A worker that asks to join. */
 export interface Applicant {
   /** Name of the run. */
   run: string;
@@ -48,7 +48,7 @@ export interface Applicant {
   id: string;
   /** Name of the worker. */
   member: string;
-  /** Tells it apart from another of that name. */
+  /** Distinguishes it from another process of the same name. */
   nonce: string;
   /** Hash of the configuration that its replica was built from. */
   configHash: string;
@@ -61,7 +61,7 @@ export interface Applicant {
 /**
  * Asks to be a member.
  *
- * @throws {RunError} where nobody coordinates the run, or the replica is refused
+ * @throws {RunError} where no coordinator serves the run, or the replica is rejected at join
  * @throws the signal's reason
  */
 export async function join(
@@ -77,39 +77,39 @@ export async function join(
 }
 
 /**
- * Asks to be a member again, also of a coordinator that has yet to take over.
+ * Asks to join again, also during a failover.
  *
- * @param isWanted whether there is still a reason to
- * @returns undefined where there is none any more
- * @throws {RunError} where nobody coordinates the run for too long, or the replica is refused
+ * @param isWanted whether joining is still wanted
+ * @returns undefined where it is not wanted any more
+ * @throws {RunError} where no coordinator serves the run for too long, or the replica is rejected at join
  */
 export async function joinAgain(
   transport: Transport,
   replica: Replica,
   applicant: Applicant,
-  contact: Contact,
+  link: CoordinatorLink,
   isWanted: () => boolean,
 ): Promise<Welcome | undefined> {
   const { run, member } = applicant;
-  const { heartbeatSeconds } = contact.options;
+  const { heartbeatSeconds } = link.options;
   const request = await requestOf(replica, applicant);
   while (isWanted()) {
     const answer = await transport.request(
       subjects.from(run, member),
-      request(contact.place),
+      request(link.place),
       heartbeatSeconds,
     );
     if (!isWanted()) return;
     const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
-    if (frame && "refused" in frame) contact.refuse(frame);
-    const isCurrent = frame && !("refused" in frame) && contact.hear(frame) !== "stale";
-    contact.asked(answer);
+    if (frame && "refused" in frame) link.refuse(frame);
+    const isCurrent = frame && !("refused" in frame) && link.hear(frame) !== "stale";
+    link.asked(answer);
     if (isCurrent && isOf(frame, "welcome", "refuse")) return welcomeOf(frame, applicant);
     if (answer !== "silence") await pause(isCurrent ? UNDECIDED_PAUSE : 1000 * heartbeatSeconds);
   }
 }
 
-/** The question, for the place where the worker belonged last; the state's hash is computed once. */
+/** The request, with the term and generation that the worker last belonged to; the state's hash is computed once. */
 async function requestOf(
   replica: Replica,
   { run, id, member, nonce, configHash, atHome }: Applicant,
@@ -125,16 +125,16 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
   if (answer.kind === "welcome") {
     return { ...answer.message, term: answer.term, generation: answer.generation };
   }
-  const { reasons } = answer.message;
-  const words = `the run "${run}" does not admit ${member}:\n${
+  const { reasons, retry } = answer.message;
+  const message = `the run "${run}" rejected ${member} at join:\n${
     reasons.map((reason) => `  ${reason}`).join("\n")
   }`;
-  throw mayPass(reasons) ? new TransientError(words) : new RunError(words);
+  throw retry ? new TransientError(message) : new RunError(message);
 }
 
 /**
- * As {@linkcode askCoordinator}, until the coordinator knows the answer: one that takes over has to learn first who is there.
- * A server that is away is waited for.
+ * As {@linkcode askCoordinator}, until the coordinator can decide: during a failover it first has to gather the workers.
+ * An unreachable server is waited for.
  *
  * @throws the signal's reason
  */
@@ -159,11 +159,11 @@ export async function askUntilDecided<K extends Kind>(
 }
 
 /**
- * Sends a request to the coordinator, again where it or the answer was lost, or the answer is none.
+ * Sends a request to the coordinator, again where it or the answer was lost, or was of another kind.
  *
  * @param wanted kinds of frames that are an answer
- * @param isPatient whether it is no wonder now that nobody answers: then that does not count
- * @throws {RunError} where nobody coordinates the run, nobody answers, or the answer is of another version
+ * @param isPatient whether a missing answer is expected now, and does not count
+ * @throws {RunError} where no coordinator serves the run, none answers, or the answer is of another protocol version
  */
 export async function askCoordinator<K extends Kind>(
   transport: Transport,
@@ -185,7 +185,7 @@ export async function askCoordinator<K extends Kind>(
       if (answer === "silence") break;
       if (answer === "nobody") {
         throw new TransientError(
-          `nobody coordinates a run "${run}" on this server; start its coordinator first, or check the name`,
+          `no coordinator serves a run "${run}" on this server; start it first, or check the name`,
         );
       }
       const frame = decodeMessage(answer, run);
@@ -205,12 +205,4 @@ export async function askCoordinator<K extends Kind>(
 
 function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-/**
- * Whether a refusal may pass: the run goes on from another step than the one that the candidate was told before it made itself
- * ready, or a process that is dead still has its name.
- */
-export function mayPass(reasons: readonly string[]): boolean {
-  return reasons.every((reason) => reason.startsWith("step: ") || reason.startsWith("name: "));
 }

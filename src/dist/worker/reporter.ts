@@ -1,56 +1,56 @@
 /**
- * What a worker says: each frame with its place in the run, and signs of life that tell what it does and that it moves on.
+ * The worker's messages: each frame with its place in the run (term, generation), and heartbeats that carry its phase and progress.
  *
  * @module
  */
 
 import { errorMessage } from "../../errors.ts";
 import type { ReportedSum } from "../replica/accumulate.ts";
-import type { Contact } from "../protocol/coordinator_link.ts";
+import type { CoordinatorLink } from "../protocol/coordinator_link.ts";
 import { composeFrame, type Composition, type Frame, type FrameFields } from "../protocol/frames.ts";
 import { askCoordinator } from "./join.ts";
 import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
 import type { Replica, SaveResult } from "../replica/replica.ts";
 import { type Message, subjects, type Transport } from "../protocol/transport.ts";
 import type { VectorFields } from "../allreduce/member_side.ts";
-import type { Workbench } from "./step_executor.ts";
+import type { StepExecutor } from "./step_executor.ts";
 import type { Range } from "../vectors/tree.ts";
 
-/** The voice of one worker. */
-export class Voice {
+/** The reporter of one worker. */
+export class Reporter {
   #phase = "ready";
-  /** Rises with everything that the worker does. */
+  /** A counter that rises with everything that the worker does. */
   #progress = 0;
 
   /**
-   * A worker of a run that has not done anything.
+   * For a worker that has not done anything yet.
    *
-   * @param about what heartbeats tell of it: what it has sent and received so far, and whether it wants to leave
+   * @param about what heartbeats report: its traffic so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
     readonly run: string,
     readonly member: string,
     readonly replica: Replica,
-    readonly contact: Contact,
+    readonly link: CoordinatorLink,
     readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
   ) {}
 
   /** What the worker has sent, received and dropped so far. */
   get traffic(): Traffic {
-    const { stale: staleOrders, malformed: malformedOrders } = this.contact;
+    const { stale: staleOrders, malformed: malformedOrders } = this.link;
     return { ...this.about.transferred(), staleOrders, malformedOrders };
   }
 
-  /** The worker does something else now. */
+  /** The worker's activity has changed. */
   setPhase(phase: string): void {
     this.#phase = phase;
     this.#progress++;
   }
 
-  /** What all frames of this worker say. */
+  /** The fields that all frames of this worker have. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
-    const { run, member: sender, replica: { step }, contact: { place: { term, generation } } } = this;
+    const { run, member: sender, replica: { step }, link: { place: { term, generation } } } = this;
     return { kind, run, sender, term, generation, step };
   }
 
@@ -59,7 +59,7 @@ export class Voice {
     this.transport.publish(subjects.from(this.run, this.member), frame);
   }
 
-  /** Sends a part of a vector, or that one has come, to who averages it. */
+  /** Sends a part of a vector, or the acknowledgement of one, to its reducer. */
   transfer(reducer: string, fields: VectorFields, payload?: Composition): void {
     this.#progress++;
     const frame = composeFrame({ ...this.fields(fields.kind), ...fields }, payload);
@@ -73,28 +73,28 @@ export class Voice {
     this.publish(encodeControl(named, { microBatches: reports, seconds }));
   }
 
-  /** Tells what became of a checkpoint. */
+  /** Reports the result of a checkpoint. */
   saved(step: number, result: SaveResult): void {
     this.publish(encodeControl({ ...this.fields("saved"), step }, result));
   }
 
-  /** Answers a newcomer who asks for the state that this worker has pinned. */
-  answer({ data, respond }: Message, bench: Workbench): void {
+  /** Answers a newcomer's request for the state that this worker has pinned. */
+  answer({ data, respond }: Message, executor: StepExecutor): void {
     const question = decodeMessage(data, this.run);
     if ("refused" in question) return;
-    bench.answer(question, { run: this.run, sender: this.member, step: question.step })
+    executor.answer(question, { run: this.run, sender: this.member, step: question.step })
       .then((answer) => answer && respond?.(answer));
   }
 
-  /** Tells the coordinator that this worker leaves, and the error where that is why. */
+  /** Tells the coordinator that this worker leaves, with the error if that is why. */
   async leave(error?: unknown): Promise<void> {
     const why = error === undefined ? {} : { error: errorMessage(error) };
     const leave = encodeControl(this.fields("leave"), { ...why, traffic: this.traffic });
     const asked = askCoordinator(this.transport, this.run, this.member, leave, ["alive"]);
-    await asked.catch(() => {}); // nobody is left to be told
+    await asked.catch(() => {}); // no coordinator is left to be told
   }
 
-  /** A sign of life. */
+  /** A heartbeat. */
   status(): Uint8Array {
     const { traffic } = this;
     const leaving = this.about.isLeaving() ? { isLeaving: true } as const : {};

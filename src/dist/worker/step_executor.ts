@@ -1,74 +1,73 @@
 /**
- * What a worker does with its replica: sums, updates, losses, copies of the state for newcomers, and the state of another
- * one for itself. How orders and answers travel is in `worker.ts`.
+ * The work on a replica: gradient sums, updates, losses, copies of the state for newcomers, and restoring another replica's state.
+ * Orders and answers are received and sent in `worker.ts`.
  *
  * @module
  */
 
-import { AveragingReplica, type LocalWork } from "../replica/diloco_replica.ts";
+import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
 import type { Messages, Received, Transferred } from "../protocol/messages.ts";
 import type { Replica, ReplicaState, StepOutcome } from "../replica/replica.ts";
-import { type Donor, PinnedState, takeOver } from "../transfer/state_transfer.ts";
+import { type Donor, PinnedState, transferState } from "../transfer/state_transfer.ts";
 import { lastStep } from "../replica/rounds.ts";
-import { VectorExchange, type VectorFields } from "../allreduce/member_side.ts";
+import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
 import { Halted } from "../../errors.ts";
 import type { CodecName } from "../vectors/codec.ts";
 
-/** What a workbench does to the world. */
-export interface WorkbenchEffects {
-  /** Says what is being done now; throws {@linkcode Halted} where it is not wanted any more. */
+/** Callbacks of an executor to its worker. */
+export interface ExecutorEffects {
+  /** Reports a new activity; throws {@linkcode Halted} where the worker has ended. */
   begin(phase: string): void;
-  /** Sends part of a vector to who has asked for it. */
+  /** Sends part of a vector to the reducer that pulls it. */
   send(reducer: string, fields: VectorFields, payload: Composition): void;
-  /** A fault point has come. */
+  /** A fault point is reached. */
   reach(point: FaultPoint, step: number): void;
-  /** Something went wrong outside of any call. */
+  /** An error outside of any call. */
   fail(error: unknown): void;
 }
 
-/** Sizes that a worker is told. */
-export interface WorkbenchSizes {
+/** Sizes from the coordinator's welcome. */
+export interface ExecutorSizes {
   /** Micro-batches of the global batch. */
   microBatches: number;
-  /** Values of a part of a vector. */
+  /** Values per part of a vector. */
   partElements: number;
-  /** How sums and means are written on the wire. */
+  /** How sums and means are encoded. */
   codec: CodecName;
-  /** Bytes that may be on their way at once. */
+  /** Bytes that may be in flight at once. */
   windowBytes: number;
 }
 
-/** A replica, and what is in hand for the open step. */
-export class Workbench {
+/** A replica, with the sums and means of the open step. */
+export class StepExecutor {
   /** Sums to hand out, and means. */
-  readonly vectors: VectorExchange;
+  readonly vectors: MemberSide;
   readonly #commits = new Map<number, Messages["commit"]>();
-  /** States that others may ask for, by step, and when somebody last did. */
+  /** States that others may request, by step, and when that last happened. */
   readonly #pinned = new Map<number, { state: PinnedState; usedAt: number }>();
   #stateBytes = 0;
-  /** What was last computed for a round. */
+  /** Identifies the last work for a round. */
   #work = "";
 
-  /** Nothing in hand. */
-  constructor(readonly replica: Replica, readonly sizes: WorkbenchSizes, readonly effects: WorkbenchEffects) {
+  /** Nothing is computed yet. */
+  constructor(readonly replica: Replica, readonly sizes: ExecutorSizes, readonly effects: ExecutorEffects) {
     const { partElements, codec } = sizes;
-    this.vectors = new VectorExchange(replica.size, partElements, codecOf(codec), effects);
+    this.vectors = new MemberSide(replica.size, partElements, codecOf(codec), effects);
   }
 
-  /** What was sent and received so far. */
+  /** Traffic so far. */
   get transferred(): Transferred {
     const { bytesSent, bytesReceived } = this.vectors;
     return { bytesSent, bytesReceived, stateBytes: this.#stateBytes };
   }
 
   /**
-   * Computes the sums over subtrees of the next step, or this member's leaf of the next round, that are not there yet, and
-   * offers all.
+   * Computes the missing sums over subtrees of the next step, or this member's leaf of the next round, and offers all.
    *
    * @param wanted the subtrees; more may come while one is computed
    */
@@ -92,7 +91,7 @@ export class Workbench {
           effects.reach("before-forward", step);
         };
         sum = local
-          ? await AveragingReplica.of(replica).localSteps(local, beforeEach)
+          ? await DilocoReplica.of(replica).localSteps(local, beforeEach)
           : await computeSum(replica, step, range[0], range[1], (microBatch) => beforeEach(step, microBatch));
         vectors.keep(step, range, sum);
       }
@@ -101,12 +100,12 @@ export class Workbench {
     }
   }
 
-  /** Takes a commit, which may have to wait for the state of the step before. */
+  /** Stores a commit, which may have to wait for the state of the step before. */
   note(step: number, commit: Messages["commit"]): void {
     if (step > this.replica.step) this.#commits.set(step, commit);
   }
 
-  /** Whether the next step is committed and can be ended: nothing is missing. */
+  /** Whether the next step is committed and its mean complete. */
   get canApply(): boolean {
     const step = this.replica.step + 1;
     const commit = this.#commits.get(step);
@@ -115,7 +114,7 @@ export class Workbench {
   }
 
   /**
-   * Ends the next step, for which {@linkcode Workbench.canApply} holds.
+   * Applies the next step, for which {@linkcode StepExecutor.canApply} holds.
    *
    * @returns what was committed
    */
@@ -129,7 +128,7 @@ export class Workbench {
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
     await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), outcome);
-    vectors.settle(apply);
+    vectors.endStep(apply);
     this.#forgetThrough(last);
     return { step: last, ...commit };
   }
@@ -153,12 +152,12 @@ export class Workbench {
     return pinned.state.state;
   }
 
-  /** A state that is pinned; undefined where it is not. */
+  /** The pinned state of a step; undefined where none is pinned. */
   pinned(step: number): ReplicaState | undefined {
     return this.#pinned.get(step)?.state.state;
   }
 
-  /** The answer to a question about a pinned state; undefined where there is none. */
+  /** The answer to a request about a pinned state; undefined where there is none. */
   async answer(
     question: Received,
     from: Pick<Frame, "run" | "sender" | "step">,
@@ -170,9 +169,9 @@ export class Workbench {
   }
 
   /**
-   * Lets go of earlier states that nobody has asked about for so long.
+   * Releases earlier states that were not requested for this long.
    *
-   * @param isHeard whether anybody can ask; while nobody can, no time goes by
+   * @param isHeard whether requests can arrive; time without a connection does not count
    */
   release(unusedSeconds: number, isHeard: boolean): void {
     const time = performance.now();
@@ -183,11 +182,11 @@ export class Workbench {
     }
   }
 
-  /** Takes over the state that a donor has pinned, where it is not this replica's own. */
-  async takeOver(donor: Donor): Promise<void> {
+  /** Gets and restores the state that a donor has pinned, unless the replica has it already. */
+  async restoreFrom(donor: Donor): Promise<void> {
     const { replica, sizes: { windowBytes } } = this;
     const own = { step: replica.step, stateHash: (await replica.hashes()).state };
-    const taken = await takeOver(donor, { windowBytes, own });
+    const taken = await transferState(donor, { windowBytes, own });
     if (!taken) return;
     this.#stateBytes += taken.bytes;
     this.vectors.forgetSums(); // restoring takes their memory back
@@ -195,19 +194,19 @@ export class Workbench {
     this.#forgetThrough(replica.step);
   }
 
-  /** Forgets means and commits that were not applied: whoever takes over may commit them anew. Sums stay what they are. */
+  /** Forgets means and commits that were not applied: after a failover they may be committed again. Sums stay valid. */
   forgetUnapplied(): void {
     this.#commits.clear();
     this.vectors.forgetMeans();
   }
 
-  /** Values of a part of the state, which is always float32: as many bytes as a part of a sum has. */
+  /** Values per part of the state, which is always float32: a part has as many bytes as one of a sum. */
   get #pieceElements(): number {
     const { codec, partElements } = this.sizes;
     return Math.floor(codecOf(codec).byteLength(partElements) / 4);
   }
 
-  /** What was computed for a round that did not end is void, unless the same is wanted again. */
+  /** Discards the work for a round that did not end, unless the same is wanted again. */
   #beginRound(work: string): void {
     if (work !== this.#work) this.vectors.forgetSums();
     this.#work = work;

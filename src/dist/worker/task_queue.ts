@@ -1,13 +1,13 @@
 /**
- * A worker's tasks: one at a time. An order that comes while another one is carried out is not kept, since the coordinator
- * repeats it while it is wanted.
+ * A worker's tasks, one at a time. An order that comes during another one is dropped, since the coordinator repeats it as long as
+ * it is wanted.
  *
  * @module
  */
 
 import { Halted } from "../../errors.ts";
 
-/** A task, or the last one that there was. */
+/** The present task, or the last one. */
 interface Task {
   key: string;
   done: boolean;
@@ -16,11 +16,11 @@ interface Task {
 }
 
 /** Carries out one task after the other. */
-export class Tasks {
+export class TaskQueue {
   #task: Task | undefined;
 
   /**
-   * No task.
+   * No task yet.
    *
    * @param send sends an answer
    * @param fail gets what a task throws
@@ -32,7 +32,7 @@ export class Tasks {
     readonly after: () => void,
   ) {}
 
-  /** Begins a task, where none is going on. */
+  /** Begins a task, unless one is running. */
   start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
     if (this.#task && !this.#task.done) return;
     const task: Task = { key, done: false, answers: [], ended: Promise.resolve() };
@@ -60,7 +60,7 @@ export class Tasks {
     return true;
   }
 
-  /** Waits until nothing is going on. */
+  /** Waits until no task is running. */
   async idle(): Promise<void> {
     await this.#task?.ended;
   }

@@ -178,12 +178,13 @@ async function logChanges(
   config: Config,
   say: (text: string) => void,
 ): Promise<void> {
-  const before = await loadConfig(folder.config) as Config;
+  let isCurrent = true;
+  const before = await loadConfig(folder.config, () => isCurrent = false) as Config; // a removed key was told already
   for (const [path, { from, to }] of Object.entries(changes)) {
     say(`after step ${step} ${path} is ${show(to)} instead of ${show(from)}`);
   }
   if (Object.keys(changes).length > 0) await folder.addChanges({ step, changes });
-  if (Object.keys(changes).length === 0 && before.id !== undefined) return;
+  if (Object.keys(changes).length === 0 && isCurrent && before.id !== undefined) return;
   const { machine } = before; // the machine part is for this start only
   await folder.replaceConfig(stringifyConfig({ ...config, machine }));
 }

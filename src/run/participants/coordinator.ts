@@ -8,7 +8,7 @@
 import { type Config, runPart, withNewIdentity } from "../../config/config.ts";
 import { type Corpus, loadCorpus } from "../../data/corpus.ts";
 import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
-import { learningRate } from "../../model/schedule.ts";
+import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
 import { type RunListener, RunLog } from "../folder/log.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";

@@ -11,9 +11,6 @@
 import { fileURLToPath } from "node:url";
 import { parseJson } from "../../json.ts";
 
-/** Permissions of a child, the same as those of the tasks in deno.json. */
-const PERMISSIONS = ["read", "write", "env", "net", "run", "ffi", "sys"].map((name) => `--allow-${name}`);
-
 /** How a child ended. */
 export interface ChildExit {
   /** Exit code 0. */
@@ -59,7 +56,7 @@ export function startChild(
   const script = fileURLToPath(new URL("../../../tools/child.ts", import.meta.url));
   const settings = fileURLToPath(new URL("../../../deno.json", import.meta.url));
   const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-prompt", "--config", settings, ...PERMISSIONS, script, name],
+    args: ["run", "--quiet", "--no-prompt", "--config", settings, "-P", script, name],
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

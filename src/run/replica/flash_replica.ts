@@ -16,10 +16,10 @@ import {
   type OptimizerState,
   stateLength,
   stepScalars,
-} from "../../model/optimizer.ts";
+} from "../../model/optimizer/optimizer.ts";
 import { initialParameters } from "../../model/parameters.ts";
 import type { Frequencies } from "../../model/frequencies.ts";
-import { learningRate } from "../../model/schedule.ts";
+import { learningRate } from "../../model/optimizer/schedule.ts";
 import { frequenciesOfVectors, vectorsOfFrequencies } from "../../model/state_dict.ts";
 import { compileSteps, type Steps } from "../../model/steps.ts";
 import { type TransformerModel, transformerModel } from "../../model/training.ts";

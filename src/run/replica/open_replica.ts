@@ -10,7 +10,7 @@ import type { DataOrigin } from "../../data/microbatch.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
 import { RunFolder } from "../folder/run_folder.ts";
 import { dilocoOf } from "./run_plan.ts";
-import { AveragingReplica, hasOwnMoments, type Replica, type ReplicaState } from "../../dist/mod.ts";
+import { DilocoReplica, hasOwnMoments, type Replica, type ReplicaState } from "../../dist/mod.ts";
 
 /** What all members of a run have in common. */
 export interface RunIdentity {
@@ -65,10 +65,7 @@ export async function openReplica(
   const checkpoints = new RunCheckpoints(run.checkpoints, owner);
   const state = await start?.(checkpoints);
   const diloco = dilocoOf(config);
-  if (
-    state && member !== undefined &&
-    hasOwnMoments({ averaging: diloco, steps: config.train.steps }, state.step)
-  ) {
+  if (state && member !== undefined && hasOwnMoments({ diloco, steps: config.train.steps }, state.step)) {
     const own = await checkpoints.loadMoments(member, state);
     if (own) state.own = own;
     else {onStatus?.(
@@ -79,7 +76,7 @@ export async function openReplica(
   if (state) flash.begin(state);
   await flash.prepare({ onStatus, signal });
   if (!diloco) return flash;
-  const replica = new AveragingReplica(flash, diloco.outer);
+  const replica = new DilocoReplica(flash, diloco.outer);
   if (state) await replica.restore(state);
   return replica;
 }

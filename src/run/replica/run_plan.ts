@@ -7,7 +7,7 @@
 import { type Config, configHash, type RunConfig, runPart } from "../../config/config.ts";
 import type { Corpus } from "../../data/corpus.ts";
 import { type DataOrigin, MicroBatches } from "../../data/microbatch.ts";
-import type { AveragingPlan, CoordinationPlan } from "../../dist/mod.ts";
+import type { CoordinationPlan, DilocoPlan } from "../../dist/mod.ts";
 
 /** The micro-batches that a configuration makes of a corpus, from an origin on. */
 export function microBatchesOf(
@@ -27,7 +27,7 @@ export function microBatchesOf(
 }
 
 /** How DiLoCo averages parameters; undefined where gradients are all-reduced. */
-export function dilocoOf({ dist }: RunConfig): AveragingPlan | undefined {
+export function dilocoOf({ dist }: RunConfig): DilocoPlan | undefined {
   const { mode, localSteps, warmupSteps, outerRate, outerMomentum } = dist;
   if (mode === "allreduce") return undefined;
   return { localSteps, warmupSteps, outer: { rate: outerRate, momentum: outerMomentum } };
@@ -55,7 +55,7 @@ export function planOf(
     configHash: configHash(config),
     steps: train.steps,
     microBatches: perStep,
-    averaging: dilocoOf(config),
+    diloco: dilocoOf(config),
     evaluation: { every, microBatches: perEvaluation },
     maxSkips: train.maxSkips,
     saveEvery: checkpoint.every,

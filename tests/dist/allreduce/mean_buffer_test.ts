@@ -7,7 +7,7 @@ import { Means } from "../../../src/dist/allreduce/mean_buffer.ts";
 import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 /** One of two parts of the mean of step 3, all of one value. */
-function partOf(part: number, value: number, attempt: { lo: number; hi: number }): Frame {
+function partOf(part: number, value: number, attempt: { openedIn: number; leaves: number }): Frame {
   const payload = floatBytes(new Float32Array(2).fill(value));
   const frame = {
     kind: "mean",
@@ -25,7 +25,9 @@ function partOf(part: number, value: number, attempt: { lo: number; hi: number }
 const means = () => new Means(4, 2, codecOf("float32"));
 
 Deno.test("a mean is complete with all parts of one attempt, never with parts of two", () => {
-  const all = { lo: 5, hi: 3 }, fewer = { lo: 5, hi: 2 }, again = { lo: 7, hi: 3 };
+  const all = { openedIn: 5, leaves: 3 },
+    fewer = { openedIn: 5, leaves: 2 },
+    again = { openedIn: 7, leaves: 3 };
   for (const [first, second] of [[all, fewer], [fewer, again]]) {
     const buffer = means();
     assert.ok(buffer.take(partOf(0, 1, first)));
@@ -39,12 +41,12 @@ Deno.test("a mean is complete with all parts of one attempt, never with parts of
   }
 });
 
-Deno.test("means of steps far ahead, which may be none of the run's, leave room for the next ones", () => {
+Deno.test("means of steps far ahead, which may not belong to the run, give way to the next ones", () => {
   const size = 2 ** 23, part = 2 ** 16; // so large that there is room for four
   const buffer = new Means(size, part, codecOf("float32"));
   const payload = new Uint8Array(4 * part);
   const take = (step: number) =>
-    buffer.take({ ...partOf(0, 1, { lo: 1, hi: 1 }), step, parts: size / part, payload });
+    buffer.take({ ...partOf(0, 1, { openedIn: 1, leaves: 1 }), step, parts: size / part, payload });
   for (let ahead = 0; ahead < 4; ahead++) assert.ok(take(0xffff_ffff - ahead));
   assert.equal(take(0xffff_fff0), true, "rather the earlier one");
   assert.equal(take(0xffff_ffff), false);

@@ -49,7 +49,7 @@ class MemoryStore implements ResidualStore {
   }
 }
 
-/** Trains new toys, or goes on with states of earlier ones; says whose residuals were dropped and why. */
+/** Trains new toys, or continues from states of earlier ones; returns whose residuals were dropped and why. */
 async function train(
   steps: number,
   workers: number,
@@ -93,7 +93,7 @@ async function train(
   return { hash: outcome.paramsHash, replica: replicas[0], dropped };
 }
 
-Deno.test("an int8 run that is resumed with the same members and ranges goes on bit for bit", async () => {
+Deno.test("an int8 run that is resumed with the same members and ranges continues bit for bit", async () => {
   const store = new MemoryStore();
   const whole = await train(6, 1, new MemoryStore());
   const half = await train(3, 1, store);
@@ -102,7 +102,7 @@ Deno.test("an int8 run that is resumed with the same members and ranges goes on 
   assert.deepEqual([...whole.dropped, ...half.dropped, ...resumed.dropped], []);
 });
 
-Deno.test("so does one with reducers, whoever averages when it is resumed", async () => {
+Deno.test("so does one with reducers, whichever process reduces when it is resumed", async () => {
   const whole = await train(6, 2, new MemoryStore(), undefined, ["x", "y"]);
   for (const others of [["x", "y"], ["z", "x", "y"], []]) {
     const store = new MemoryStore();
@@ -119,7 +119,7 @@ Deno.test("so does one with reducers, whoever averages when it is resumed", asyn
   assert.deepEqual(dropped.toSorted(), holders.map((name) => `${name}: none were saved with step 3`));
 });
 
-Deno.test("residuals that were not saved are missed, and each holder says so", async () => {
+Deno.test("residuals that were not saved are lost, and each holder reports it", async () => {
   const whole = await train(6, 1, new MemoryStore());
   const half = await train(3, 1, new MemoryStore());
   const resumed = await train(6, 1, new MemoryStore(), half.replica);
@@ -130,7 +130,7 @@ Deno.test("residuals that were not saved are missed, and each holder says so", a
   );
 });
 
-Deno.test("with other members all residuals are dropped, and each holder says so", async () => {
+Deno.test("with other members all residuals are dropped, and each holder reports it", async () => {
   const store = new MemoryStore();
   const half = await train(3, 2, store);
   const holders = ["coordinator 3", "mean 3", "worker-0 3", "worker-1 3"];
@@ -150,7 +150,7 @@ Deno.test("files keep every bit of the last two steps of each holder; a damaged 
     members: ["a", "a-1"],
     residuals: new Map([[0, noise(1000, step)], [10, noise(7, step)]]),
   });
-  for (const step of [5, 100, 15]) { // the run went on from step 10
+  for (const step of [5, 100, 15]) { // the run was resumed from step 10
     for (const holder of ["a", "a-1"]) await files.of(holder).save(saved(step));
   }
   assert.deepEqual(await files.of("a").load(15), saved(15));
@@ -162,7 +162,7 @@ Deno.test("files keep every bit of the last two steps of each holder; a damaged 
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("files of the mean: who averages finds all parts, of each what was saved last", async () => {
+Deno.test("files of the mean: a reducer loads all parts, of each what was saved last", async () => {
   const folder = await Deno.makeTempDir();
   const files = new ResidualFiles(`${folder}/residuals`);
   const saved = (residuals: [number, Float32Array][], members = ["a"]) => ({
@@ -176,7 +176,7 @@ Deno.test("files of the mean: who averages finds all parts, of each what was sav
     await files.ofMean(owner).save(what);
     await Deno.utime(`${folder}/residuals/mean.${owner}-00000003.safetensors`, at, at);
   };
-  await writtenAt("coordinator", 100, saved([[0, old], [1, old], [2, old]])); // before the run began again with reducers
+  await writtenAt("coordinator", 100, saved([[0, old], [1, old], [2, old]])); // before the run was restarted with reducers
   await writtenAt("reducer-1", 300, saved([[1, second]]));
   await writtenAt("reducer-0", 200, saved([[0, first], [2, first]]));
   await files.of("mean").save(saved([[0, old]])); // a member of this name
@@ -190,7 +190,7 @@ Deno.test("files of the mean: who averages finds all parts, of each what was sav
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("residuals that can't be written are told, and the run goes on", async () => {
+Deno.test("residuals that can't be written are reported, and the run continues", async () => {
   const reasons: string[] = [];
   const place = {
     save: () => Promise.reject(new Error("the disk is full")),
@@ -203,7 +203,7 @@ Deno.test("residuals that can't be written are told, and the run goes on", async
   );
   keeper.save(6, ["a"]); // nothing was encoded: there are none
   keeper.encoder.encode(0, noise(10, 1), 1, "a sum", new Uint8Array(14));
-  keeper.encoder.settle(true);
+  keeper.encoder.endStep(true);
   keeper.save(7, ["a"]);
   await keeper.idle();
   assert.deepEqual(reasons, ["those of step 7 can't be saved: the disk is full"]);

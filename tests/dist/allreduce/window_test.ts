@@ -1,7 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Averaging } from "../../../src/dist/allreduce/window.ts";
+import { ReduceWindow } from "../../../src/dist/allreduce/window.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
@@ -14,7 +14,7 @@ const SUMS = [{ member: "a", lo: 0, hi: 2 }, { member: "b", lo: 2, hi: 4 }];
 const VECTORS = [noise(VALUES, 1), noise(VALUES, 2)];
 const TOKENS = 7;
 
-/** An averaging on paper: what it asks for and sends is kept. */
+/** A reduction on paper: what it pulls and sends is recorded. */
 class Paper {
   readonly pulls: { sum: (typeof SUMS)[number]; part: number }[] = [];
   readonly asked: { lo: number; part: number }[] = [];
@@ -23,7 +23,7 @@ class Paper {
   /** Sums that were pulled as a whole. */
   readonly pulled: [number, number][] = [];
   norm: number | undefined;
-  readonly averaging: Averaging;
+  readonly averaging: ReduceWindow;
 
   constructor(windowParts: number) {
     const sizes = {
@@ -35,17 +35,24 @@ class Paper {
       windowBytes: windowParts * 4 * BLOCK,
       patienceSeconds: 2,
     };
-    this.averaging = new Averaging(SUMS, ["a", "b"], TOKENS, sizes, new FeedbackEncoder(codecOf("float32")), {
-      pull: (sum, part) => {
-        this.asked.push({ lo: sum.lo, part });
-        this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
+    this.averaging = new ReduceWindow(
+      SUMS,
+      ["a", "b"],
+      TOKENS,
+      sizes,
+      new FeedbackEncoder(codecOf("float32")),
+      {
+        pull: (sum, part) => {
+          this.asked.push({ lo: sum.lo, part });
+          this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
+        },
+        sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
+        pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
+        heardAt: (member) => this.heard[member],
+        done: (squares) =>
+          this.norm = normOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((part) => squares.get(part)!)),
       },
-      sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
-      pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
-      heardAt: (member) => this.heard[member],
-      done: (squares) =>
-        this.norm = normOf([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((part) => squares.get(part)!)),
-    });
+    );
     this.averaging.advance(0);
   }
 
@@ -73,7 +80,7 @@ function decode(bytes: Uint8Array): Frame {
   return frame;
 }
 
-Deno.test("an averaging gives the weighted mean and its norm, in any order of answers", () => {
+Deno.test("a reduction gives the weighted mean and its norm, in any order of answers", () => {
   for (const takeLast of [false, true]) {
     const paper = new Paper(6);
     while (paper.norm === undefined) {
@@ -93,7 +100,7 @@ Deno.test("an averaging gives the weighted mean and its norm, in any order of an
   }
 });
 
-Deno.test("an averaging asks for no more than its window, in the order of the parts", () => {
+Deno.test("a reduction pulls no more than its window, in the order of the parts", () => {
   const paper = new Paper(4);
   assert.deepEqual(paper.pulls.map(({ sum, part }) => [sum.member, part]), [["a", 0], ["b", 0], ["a", 1], [
     "b",
@@ -103,7 +110,7 @@ Deno.test("an averaging asks for no more than its window, in the order of the pa
   assert.deepEqual(paper.pulls.slice(4).map(({ sum, part }) => [sum.member, part]), [["a", 2]]);
 });
 
-Deno.test("an averaging stands still until the mean is acknowledged, holding about three windows at most", () => {
+Deno.test("a reduction pauses until the mean is acknowledged, holding about three windows at most", () => {
   const paper = new Paper(4);
   let most = 0;
   for (let pull = paper.pulls.shift(); pull; pull = paper.pulls.shift()) {
@@ -145,7 +152,7 @@ Deno.test("a pull without an answer is repeated when its member was heard of sin
   assert.equal(asked(), 3);
 });
 
-Deno.test("a part of the mean without an acknowledgement is sent again, only to whom it misses", () => {
+Deno.test("a part of the mean without an acknowledgement is sent again, only to the members that lack it", () => {
   const paper = new Paper(2);
   paper.answer(paper.pulls[0]);
   paper.answer(paper.pulls[1]);
@@ -157,7 +164,7 @@ Deno.test("a part of the mean without an acknowledgement is sent again, only to 
   assert.deepEqual(paper.sent.map(({ part, member }) => [part, member]), [[0, undefined], [0, "b"]]);
 });
 
-Deno.test("an averaging takes each part once, and only what it asked for", () => {
+Deno.test("a reduction accepts each part once, and only what it pulled", () => {
   const paper = new Paper(2);
   assert.ok(!paper.answer({ sum: SUMS[0], part: 7 }), "not asked for");
   const { lo, hi } = SUMS[0];
@@ -175,22 +182,22 @@ Deno.test("an averaging takes each part once, and only what it asked for", () =>
   assert.ok(!paper.answer(paper.pulls[0]), "doubled");
 });
 
-Deno.test("an averaging goes on without a lost member: what it has is kept, the rest comes from others", () => {
+Deno.test("a reduction continues without a lost member: what has arrived is kept, the rest comes from others", () => {
   const paper = new Paper(4);
   const [a0, b0, a1] = paper.pulls.splice(0);
   paper.answer(a0);
   paper.answer(b0);
   paper.answer(a1);
-  // b is lost with part 1 of its sum [2, 4) on its way: a has [2, 3) now, and c [3, 4).
+  // b is lost with part 1 of its sum [2, 4) in flight: a has [2, 3) now, and c [3, 4).
   paper.pulls.length = 0;
   const halves = [{ member: "a", lo: 2, hi: 3 }, { member: "a", lo: 3, hi: 4 }];
   paper.averaging.acknowledge("a", 0, 0);
-  paper.averaging.reform([SUMS[0]], ["a"], 1);
+  paper.averaging.reconfigure([SUMS[0]], ["a"], 1);
   assert.ok(!paper.answer(b0, 1), "what was asked of the lost member is not wanted any more");
   const asked = paper.asked.length;
   const ahead = paper.pulls.splice(0);
-  paper.averaging.reform([SUMS[0], ...halves], ["a"], 1);
-  for (const pull of ahead) paper.answer(pull, 1); // that gives room
+  paper.averaging.reconfigure([SUMS[0], ...halves], ["a"], 1);
+  for (const pull of ahead) paper.answer(pull, 1); // that frees space
   const after = paper.asked.slice(asked);
   assert.ok(!after.some(({ part }) => part === 0), "part 0 is complete, and a has acknowledged it");
   assert.ok(!after.some(({ lo, part }) => lo === 0 && part === 1), "part 1 of the other sum is kept");
@@ -200,12 +207,16 @@ Deno.test("an averaging goes on without a lost member: what it has is kept, the 
   );
 });
 
-Deno.test("an averaging tells which sums it has as a whole, and who owes what since when", () => {
+Deno.test("a reduction reports which sums are complete, and since when each member is blocking", () => {
   const paper = new Paper(100);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0], ["b", 0]]));
+  assert.deepEqual(paper.averaging.blockedSince(), new Map([["a", 0], ["b", 0]]));
   for (const pull of paper.pulls.filter(({ sum }) => sum.member === "b")) paper.answer(pull, 3);
   assert.deepEqual(paper.pulled, [[2, 4]]);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 0]]));
+  assert.deepEqual(paper.averaging.blockedSince(), new Map([["a", 0]]));
   paper.answer(paper.pulls[0], 5);
-  assert.deepEqual(paper.averaging.owing(), new Map([["a", 5], ["b", 5]]), "b has not acknowledged part 0");
+  assert.deepEqual(
+    paper.averaging.blockedSince(),
+    new Map([["a", 5], ["b", 5]]),
+    "b has not acknowledged part 0",
+  );
 });

@@ -1,16 +1,16 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Gate } from "../../../src/dist/coordinator/freeze_guard.ts";
+import { FreezeGuard } from "../../../src/dist/coordinator/freeze_guard.ts";
 import type { Lease } from "../../../src/dist/protocol/lease.ts";
 
-/** A gate of a process that is held up when the test says so, what came through it, and how it failed. */
+/** A guard of a process that is paused when the test says so, what passed it, and how it failed. */
 function gateWith(isHeld: () => Promise<boolean>) {
   const came: string[] = [];
   const failed = Promise.withResolvers<unknown>();
   const lease: Lease = { revision: 1, isHeld };
   let now = 0;
-  const gate = new Gate("toy", lease, failed.resolve, () => came.push("held up"), () => now);
+  const gate = new FreezeGuard("toy", lease, failed.resolve, () => came.push("paused"), () => now);
   return {
     gate,
     came,
@@ -20,7 +20,7 @@ function gateWith(isHeld: () => Promise<boolean>) {
   };
 }
 
-Deno.test("what happens comes through at once; after the process was held up, only when the lease is still held", async () => {
+Deno.test("events pass at once; after the process was paused, only when the lease is still held", async () => {
   const answer = Promise.withResolvers<boolean>();
   const { came, pass, holdUp } = gateWith(() => answer.promise);
   pass("a");
@@ -32,12 +32,12 @@ Deno.test("what happens comes through at once; after the process was held up, on
   answer.resolve(true);
   await answer.promise;
   await new Promise((resolve) => setTimeout(resolve));
-  assert.deepEqual(came, ["a", "held up", "b", "c"]);
+  assert.deepEqual(came, ["a", "paused", "b", "c"]);
   pass("d");
   assert.equal(came.at(-1), "d");
 });
 
-Deno.test("what has to wait may keep what it needs first, what comes through at once need not", async () => {
+Deno.test("an event that has to wait may save its data first, one that passes at once need not", async () => {
   const { gate, came, pass, holdUp } = gateWith(() => Promise.resolve(true));
   const kept: string[] = [];
   const enter = (name: string) => gate.enter(() => came.push(name), () => kept.push(name));
@@ -47,10 +47,10 @@ Deno.test("what has to wait may keep what it needs first, what comes through at 
   pass("c");
   assert.deepEqual([came, kept], [["a"], ["b"]]);
   await new Promise((resolve) => setTimeout(resolve));
-  assert.deepEqual([came, kept], [["a", "held up", "b", "c"], ["b"]]);
+  assert.deepEqual([came, kept], [["a", "paused", "b", "c"], ["b"]]);
 });
 
-Deno.test("once another coordinator has the lease, nothing comes through any more", async () => {
+Deno.test("once another coordinator has the lease, no event passes any more", async () => {
   const { came, pass, failed, holdUp } = gateWith(() => Promise.resolve(false));
   holdUp();
   pass("a");
@@ -70,10 +70,10 @@ Deno.test("a store that does not answer is asked again", async () => {
   const look = setInterval(() => came.length > 0 && through.resolve(), 10);
   await through.promise;
   clearInterval(look);
-  assert.deepEqual([asked, came], [2, ["held up", "a"]]);
+  assert.deepEqual([asked, came], [2, ["paused", "a"]]);
 });
 
-Deno.test("an exception closes the gate: nothing happens after it", async () => {
+Deno.test("an exception closes the guard: no event passes after it", async () => {
   const { gate, came, pass, failed } = gateWith(() => Promise.resolve(true));
   gate.enter(() => {
     throw new Error("a file is full");

@@ -51,7 +51,7 @@ Deno.test("a join that was repeated is welcomed again and changes nothing", () =
   assert.deepEqual(paper.state, before);
 });
 
-Deno.test("a refused join names what differs", () => {
+Deno.test("a rejected join names the fields that differ", () => {
   const identity = toyIdentity(10);
   const refusals: [Partial<Messages["join"]>, RegExp][] = [
     [{ configHash: "other" }, /hash of the run's configuration: the run has c+, you have other/],
@@ -85,6 +85,16 @@ Deno.test("a refused join names what differs", () => {
   );
 });
 
+Deno.test("a rejected worker may ask again where all reasons may pass", () => {
+  const paper = new Paper();
+  const isRetried = (...args: Parameters<Paper["join"]>) =>
+    paper.join(...args).some((action) => action.do === "refuse" && action.retry === true);
+  assert.ok(isRetried("a", {}, 3)); // the step
+  paper.join("a");
+  assert.ok(isRetried("a", { nonce: "another a" })); // the name
+  assert.ok(!isRetried("a", { nonce: "another a", configHash: "b".repeat(64) }));
+});
+
 Deno.test("a mixed run admits other numerics, and says so; everything else must agree as ever", () => {
   const paper = new Paper({ mixed: true });
   paper.join("a");
@@ -100,14 +110,14 @@ Deno.test("a mixed run admits other numerics, and says so; everything else must 
   assert.deepEqual(refused.reasons, ["length of the corpus in bytes: the run has 1000, you have 7"]);
 });
 
-Deno.test("a step is pulled when all sums are in, committed when averaged, over when all have applied it", () => {
+Deno.test("a step is pulled when all sums are in, committed when reduced, over when all have applied it", () => {
   const paper = begun();
   paper.now = 10;
   paper.offer("b", 2, 4);
   assert.ok(!isAwaited(paper.state, paper.state.members.get("b")!));
   assert.ok(isAwaited(paper.state, paper.state.members.get("a")!));
   const [average] = paper.offer("a", 0, 2);
-  assert.deepEqual(average, { do: "average" });
+  assert.deepEqual(average, { do: "reduce" });
   assert.deepEqual(workOf(paper.state), {
     step: 1,
     appliedStep: 0,
@@ -149,7 +159,7 @@ Deno.test("a step is pulled when all sums are in, committed when averaged, over 
   assert.equal(orderOf(paper.state)?.kind, "assign");
 });
 
-Deno.test("sums that come twice, from somebody else, or are not subtrees don't count twice", () => {
+Deno.test("sums that come twice, from another member, or are not subtrees don't count twice", () => {
   const paper = begun();
   paper.offer("b", 2, 4);
   paper.offer("b", 2, 4);
@@ -168,7 +178,7 @@ Deno.test("results of another step are not taken", () => {
   assert.equal(paper.state.stage.kind === "computing" && paper.state.stage.sums.length, 0);
 });
 
-Deno.test("a gradient that is not finite skips the step for all, without averaging, and says whose it was", () => {
+Deno.test("a gradient that is not finite skips the step for all, without an all-reduce, and says whose it was", () => {
   const paper = begun();
   paper.offer("a", 0, 2);
   const actions = paper.offer("b", 2, 4, { finite: false });
@@ -285,7 +295,7 @@ Deno.test("before anything is known of the pace a silent worker has the ceiling,
   paper.now += 10;
   assert.match(
     lostNames(paper.do({ kind: "tick" })),
-    /b: nothing was heard of it for 60 s; it was last seen computing/,
+    /b: no heartbeat came from it for 60 s; it was last seen computing/,
   );
 });
 
@@ -317,7 +327,7 @@ Deno.test("a worker that lives without progress is lost later, but not while it 
   };
   const stuck = begun({ silenceSeconds: 60 });
   assert.equal(beatFor(stuck, 590, 0), "");
-  assert.match(beatFor(stuck, 30, 0), /a: it made no progress for 600 s/);
+  assert.match(beatFor(stuck, 30, 0), /a: it has stalled for 600 s/);
   const saving = begun({ steps: 1, evaluation: { every: 0, microBatches: 0 } });
   saving.step();
   saving.compare();
@@ -328,42 +338,42 @@ Deno.test("a worker that lives without progress is lost later, but not while it 
   assert.equal(saving.stage, "writing");
 });
 
-Deno.test("who owes parts of vectors is lost, not who waits for them", () => {
+Deno.test("a member with pending parts of vectors is lost, not one that waits for them", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   for (paper.now = 1; paper.now < 10; paper.now++) {
     paper.beat(0);
-    const lost = lostNames(paper.do({ kind: "tick", owing: new Map([["b", 1]]) }));
+    const lost = lostNames(paper.do({ kind: "tick", blockedSince: new Map([["b", 1]]) }));
     if (lost) {
-      assert.match(lost, /^b: it made no progress for 6 s/);
+      assert.match(lost, /^b: it has stalled for 6 s/);
       break;
     }
   }
   assert.equal(paper.now, 7);
 });
 
-Deno.test("a coordinator that was held up itself blames nobody for its silence", () => {
+Deno.test("a coordinator that was paused itself loses no member for its silence", () => {
   const paper = begun({ silenceSeconds: 60 });
   paper.now = 100;
   paper.do({ kind: "deaf", isCutOff: false });
   assert.equal(lostNames(paper.do({ kind: "tick" })), "");
   paper.now = 160;
-  assert.match(lostNames(paper.do({ kind: "tick" })), /nothing was heard/);
+  assert.match(lostNames(paper.do({ kind: "tick" })), /no heartbeat came/);
 });
 
-Deno.test("what was owed while the coordinator was held up begins anew, too", () => {
+Deno.test("the clocks of pending parts restart after the coordinator was paused, too", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 6 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  const tick = { kind: "tick", owing: new Map([["b", 1]]) } as const;
+  const tick = { kind: "tick", blockedSince: new Map([["b", 1]]) } as const;
   paper.now = 100;
   paper.do({ kind: "deaf", isCutOff: false });
   assert.equal(lostNames(paper.do(tick)), "");
   paper.now = 106;
   paper.beat(0);
-  assert.match(lostNames(paper.do(tick)), /^b: it made no progress for 6 s/);
+  assert.match(lostNames(paper.do(tick)), /^b: it has stalled for 6 s/);
 });
 
 Deno.test("waiting long for others does not count as a lack of progress", () => {
@@ -435,7 +445,7 @@ Deno.test("a lost member's sums are computed again, those of the living and thos
   paper.offer("a", 2, 3);
   paper.offer("c", 3, 4);
   paper.offer("c", 4, 6);
-  assert.ok(paper.offer("d", 6, 8).some((action) => action.do === "average"));
+  assert.ok(paper.offer("d", 6, 8).some((action) => action.do === "reduce"));
   assert.deepEqual(workOf(paper.state)?.sums.map(({ member, lo, hi }) => [member, lo, hi]), [
     ["a", 0, 2],
     ["a", 2, 3],
@@ -456,12 +466,12 @@ Deno.test("a member that is lost while its sums are pulled takes with it what wa
   const half = lossAfter(false);
   assert.equal(half.paper.stage, "computing");
   assert.deepEqual(rangesOf(half.paper), { a: [[0, 2], [2, 4]] });
-  assert.deepEqual(half.actions.find(({ do: what }) => what === "reform"), {
-    do: "reform",
+  assert.deepEqual(half.actions.find(({ do: what }) => what === "reconfigure"), {
+    do: "reconfigure",
     sums: [{ member: "a", lo: 0, hi: 2 }],
   });
   const whole = lossAfter(true);
-  assert.equal(whole.paper.stage, "averaging");
+  assert.equal(whole.paper.stage, "reducing");
   const actions = whole.paper.averaged();
   const step = actions.find((action) => action.do === "report" && action.event.kind === "step");
   assert.match(
@@ -508,11 +518,11 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   assert.deepEqual(
     orderOf(paper.state)?.message,
     { writer: "a", copying: ["a"], members: ["a"], appliedStep: 1 },
-    "there is nobody to compare with",
+    "there is no member to compare with",
   );
 });
 
-Deno.test("who joins in mid-run gets a pinned state at the next boundary and is admitted at one where it is up to date", () => {
+Deno.test("a worker that joins in mid-run gets a pinned state at the next boundary and is admitted at one where it has caught up", () => {
   const paper = begun(longRun);
   const status = (step: number) =>
     paper.do({ kind: "status", member: "c", step, status: { phase: "ready", progress: step } });
@@ -527,13 +537,13 @@ Deno.test("who joins in mid-run gets a pinned state at the next boundary and is 
   );
   const told = paper.do({ kind: "pinned", member: "b", step: 1 });
   assert.ok(told.some((action) => action.do === "tell" && action.candidate === "c"));
-  assert.equal(paper.stage, "computing", "the run goes on meanwhile");
+  assert.equal(paper.stage, "computing", "training continues meanwhile");
   paper.step();
   assert.equal(paper.stage, "computing");
   paper.do({ kind: "restored", member: "c", step: 1 });
   status(2);
   paper.step();
-  assert.equal(paper.stage, "computing", "it is one step behind: the first time nobody waits for it");
+  assert.equal(paper.stage, "computing", "it is one step behind: the first time it is not waited for");
   assert.equal(paper.state.members.size, 2);
   status(3);
   paper.offer("a", 0, 2);
@@ -590,7 +600,7 @@ Deno.test("a newcomer whose donor is lost gets another one", () => {
   assert.equal(paper.state.candidates.get("c")?.source, undefined);
 });
 
-Deno.test("what a lost member says is nothing until it has joined again", () => {
+Deno.test("messages of a lost member are ignored until it has joined again", () => {
   const paper = begun();
   paper.do({ kind: "leave", member: "b", error: "silence" });
   const before = paper.state;
@@ -611,7 +621,7 @@ Deno.test("a name is free again when its member was silent for a while and is lo
   assert.equal(paper.state.candidates.get("b")?.nonce, "new");
 });
 
-Deno.test("who joins at the run's step is not admitted before its state was compared", () => {
+Deno.test("a worker that joins at the run's step is not admitted before its state was compared", () => {
   const paper = begun(longRun);
   paper.step();
   paper.join("c", { stateHash: "whatever" }, 1);
@@ -621,7 +631,7 @@ Deno.test("who joins at the run's step is not admitted before its state was comp
   assert.ok(!paper.state.members.has("c"));
 });
 
-Deno.test("who was lost before the last commit is not trusted with its mean", () => {
+Deno.test("a member that was lost before the last commit is not trusted to have its mean", () => {
   const paper = begun(longRun);
   paper.do({ kind: "leave", member: "b", error: "silence" });
   paper.offer("a", 0, 4);
@@ -641,7 +651,7 @@ Deno.test("the last member is lost in a commit: it is carried out when it comes 
     paper.averaged();
     paper.do({ kind: "leave", member: "a", error: "silence" });
     paper.join("stranger", { nonce: "x" }, 0);
-    assert.ok(paper.state.candidates.has("stranger"), "nobody knows what state it has");
+    assert.ok(paper.state.candidates.has("stranger"), "its state is unknown");
     paper.join("a", {}, step);
     assert.equal(paper.stage, step === 0 ? "committing" : "pinning");
     assert.equal(paper.state.step, step);

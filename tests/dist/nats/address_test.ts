@@ -7,7 +7,7 @@ import { ConfigError } from "../../../src/errors.ts";
 
 const SECRET = "s3cret";
 
-/** Why an address is refused. */
+/** The error for an invalid address. */
 function problemOf(address: string): string {
   try {
     parseNatsAddress(address);
@@ -18,7 +18,7 @@ function problemOf(address: string): string {
   return "";
 }
 
-Deno.test("an address has its parts, and credentials are those that were meant", () => {
+Deno.test("an address is split into its parts, and credentials are decoded", () => {
   const plain = { port: 4222, tls: false, token: "", user: "", pass: "" };
   const read: [string, Partial<ReturnType<typeof parseNatsAddress>>][] = [
     ["nats://host", { hostname: "host" }],
@@ -38,7 +38,7 @@ Deno.test("an address has its parts, and credentials are those that were meant",
   }
 });
 
-Deno.test("an address that can't be read is answered by how to write it, and its secret is nowhere", () => {
+Deno.test("the error for an invalid address says how to write it, and does not show its secret", () => {
   const refused: [string, RegExp][] = [
     [`nats://${SECRET}/x@host:4222`, /"\/" in its token.*write %2F for "\/"/],
     [`nats://user:${SECRET}#x@host`, /"#" in its.*write %23/],
@@ -80,7 +80,7 @@ Deno.test("an address that can't be read is answered by how to write it, and its
   }
 });
 
-Deno.test("connecting refuses such an address in the same words", async () => {
+Deno.test("connecting rejects such an address with the same error", async () => {
   for (const address of ["nats://a/b@host", "nats://user:50%@host", "localhost:4222"]) {
     await assert.rejects(connectNats(address, "worker-0"), (error: Error) => {
       assert.ok(error instanceof ConfigError);

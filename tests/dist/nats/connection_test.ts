@@ -1,4 +1,4 @@
-/** Every attempt to connect has an end, and words for it. @module */
+/** Every attempt to connect has a timeout and an error message. @module */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -6,14 +6,14 @@ import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { RunError, TransientError } from "../../../src/errors.ts";
 import { startServer } from "../support/nats_server.ts";
 
-/** Somebody who listens on the loopback interface and is no NATS server, or a strange one. */
+/** A listener on the loopback interface that is not a NATS server, or a strange one. */
 function stranger(serve: (connection: Deno.TcpConn) => Promise<void>, tcpBacklog?: number) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog });
   const open: Deno.TcpConn[] = [];
   const accepting = (async () => {
     for await (const connection of listener) {
       open.push(connection);
-      serve(connection).catch(() => {}); // it was closed meanwhile
+      serve(connection).catch(() => {}); // the connection was closed meanwhile
     }
   })();
   return {
@@ -42,7 +42,7 @@ const INFO = text(
 );
 const silent = () => Promise.resolve();
 
-/** An address to which packets are dropped: nobody takes the connections that wait there, and there is room for few. */
+/** An address to which packets are dropped: no process accepts the connections that wait there, and the backlog is small. */
 async function deaf() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const { port } = listener.addr;
@@ -68,16 +68,16 @@ async function seconds(action: () => Promise<unknown>): Promise<number> {
   return (performance.now() - started) / 1000;
 }
 
-Deno.test("who is no NATS server is refused at once, in words", async () => {
+Deno.test("what is not a NATS server is rejected at once, with the reason", async () => {
   const others: [Uint8Array[], RegExp][] = [
     [
       [text("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")],
-      /is no NATS server: it says "HTTP\/1.1 400 Bad Request"/,
+      /is not a NATS server: it says "HTTP\/1.1 400 Bad Request"/,
     ],
     [[text("SSH-2.0-OpenSSH_9.2p1\r\n")], /it says "SSH-2/],
     [[new Uint8Array(8).fill(0x9b)], /it says "[^\u0080-\u009f]+"/], // no line end, and what some terminals take for an escape
-    [[text("INFO "), text("nothing\r\n")], /it does not say what a NATS server says first/],
-    [[text("PING\r\n")], /it does not say what a NATS server says first/],
+    [[text("INFO "), text("nothing\r\n")], /its first message is not that of a NATS server/],
+    [[text("PING\r\n")], /its first message is not that of a NATS server/],
     [[text("INFO null\r\nwhatever\r\n")], /it says "whatever"|could not connect/],
     [[text("INFO "), new Uint8Array(100_000).fill(65)], /what it says has no end of line/],
   ];
@@ -94,13 +94,13 @@ Deno.test("who is no NATS server is refused at once, in words", async () => {
   }
 });
 
-Deno.test("who says an endless line costs nothing, and the process hears others", async () => {
+Deno.test("an endless line takes no memory, and does not block the process", async () => {
   await using other = stranger(async (connection) => {
     for (;;) await connection.write(new Uint8Array(65536).fill(65));
   });
   let ticks = 0;
   const timer = setInterval(() => ticks++, 10);
-  await assert.rejects(connectNats(other.url, "worker-0"), /is no NATS server/);
+  await assert.rejects(connectNats(other.url, "worker-0"), /is not a NATS server/);
   await new Promise((resolve) => setTimeout(resolve, 300));
   clearInterval(timer);
   assert.ok(ticks > 10, `${ticks} ticks`);
@@ -124,15 +124,15 @@ Deno.test("an attempt ends with its signal, wherever it is", async () => {
   });
 });
 
-Deno.test("an attempt that nobody answers ends by itself, says so before, and says how far it came", async () => {
+Deno.test("an attempt without an answer reports that it takes long, ends by itself, and says what was missing", async () => {
   await using dropping = await deaf();
   await using quiet = stranger(silent);
   await using stopping = stranger(saying(INFO)); // the client speaks, and gets no answer
   await using halting = stranger(saying(INFO.subarray(0, 20)));
   const attempts: [string, RegExp][] = [
     [dropping.url, /\(waited for 20 s, and nothing answers there, as where the address is wrong, a firewall/],
-    [quiet.url, /\(waited for 20 s, and somebody who listens there says nothing\)/],
-    [halting.url, /\(waited for 20 s, and somebody who listens there says nothing\)/],
+    [quiet.url, /\(waited for 20 s, and what listens there says nothing\)/],
+    [halting.url, /\(waited for 20 s, and what listens there says nothing\)/],
     [stopping.url, /\(the server does not answer\)/],
   ];
   await Promise.all(attempts.map(async ([url, words]) => {
@@ -156,7 +156,7 @@ Deno.test("an attempt that nobody answers ends by itself, says so before, and sa
   }));
 });
 
-Deno.test("where nobody listens, and where a name is none, that is said at once", async () => {
+Deno.test("a closed port and an unknown host name are reported at once", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -167,7 +167,7 @@ Deno.test("where nobody listens, and where a name is none, that is said at once"
   );
 });
 
-Deno.test("a server that sends the client away says why, at once", async () => {
+Deno.test("the error of a server that rejects the client is reported at once", async () => {
   await using server = await startServer({ max_connections: 1 });
   const url = `nats://127.0.0.1:${server.port}`;
   const first = await connectNats(url, "first");
@@ -189,13 +189,13 @@ Deno.test("a server that sends the client away says why, at once", async () => {
   );
 });
 
-Deno.test("IPv6 addresses are taken", async () => {
+Deno.test("IPv6 addresses are accepted", async () => {
   await using server = await startServer({ host: "::1" });
   const transport = await connectNats(`nats://[::1]:${server.port}`, "x");
   await transport.close();
 });
 
-Deno.test("a wrong token is named as often as it is tried, and credentials with special characters are right ones", async () => {
+Deno.test("a wrong token is reported at each attempt, and credentials may have special characters", async () => {
   await using server = await startServer({ authorization: { user: "us/er", password: "p@s:s%/#? w" } });
   const host = `127.0.0.1:${server.port}`;
   await Promise.all(Array.from({ length: 30 }, () =>
@@ -207,7 +207,7 @@ Deno.test("a wrong token is named as often as it is tried, and credentials with 
   await transport.close();
 });
 
-Deno.test("TLS that is wanted on one side only is named on both", async () => {
+Deno.test("TLS that is wanted by one side only is reported for either side", async () => {
   const folder = await Deno.makeTempDir();
   const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
   const { success, stderr } = await new Deno.Command("openssl", {
@@ -260,7 +260,7 @@ Deno.test("TLS that is wanted on one side only is named on both", async () => {
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("who may not listen for answers is told at once, and closing ends", async () => {
+Deno.test("a user without permission to subscribe to answers gets an error at once, and closing ends", async () => {
   const permissions = { publish: ["flashmob.>"], subscribe: ["flashmob.>"] };
   await using server = await startServer({
     authorization: { users: [{ user: "u", password: "p", permissions }] },
@@ -271,7 +271,7 @@ Deno.test("who may not listen for answers is told at once, and closing ends", as
   );
 });
 
-Deno.test("who may not ask is told instead of getting no answer; so is who asks afterwards", async () => {
+Deno.test("a denied request fails instead of timing out; so do later requests", async () => {
   const permissions = { publish: ["other.>"], subscribe: [">"] };
   await using server = await startServer({
     authorization: { users: [{ user: "u", password: "p", permissions }] },
@@ -285,7 +285,7 @@ Deno.test("who may not ask is told instead of getting no answer; so is who asks 
   assert.ok(await seconds(() => transport.close()) < 1);
 });
 
-Deno.test("what is closed while the server is frozen and takes nothing has an end", async () => {
+Deno.test("closing ends while the server is frozen and reads nothing", async () => {
   await using server = await startServer();
   const transport = await connectNats(`nats://127.0.0.1:${server.port}`, "x");
   server.freeze(true);
@@ -294,14 +294,14 @@ Deno.test("what is closed while the server is frozen and takes nothing has an en
   assert.equal(await transport.request("news", text("?"), 5), "silence");
 });
 
-Deno.test("a server that stays away ends the connection, and those who wait for answers", async () => {
+Deno.test("a server that stays unreachable ends the connection, and pending requests", async () => {
   const server = await startServer();
   const { port } = server;
   const url = `nats://127.0.0.1:${port}`;
   const patient = await connectNats(url, "patient");
   const waiting = await connectNats(url, "waiting", { outageSeconds: 1 });
   await server[Symbol.asyncDispose]();
-  const away = /the NATS server at 127\.0\.0\.1:\d+ has been away for 1 s/;
+  const away = /the NATS server at 127\.0\.0\.1:\d+ has been unreachable for 1 s/;
   const reason = await waiting.closed;
   assert.ok(reason instanceof TransientError);
   assert.match(reason.message, away);

@@ -14,7 +14,7 @@ function randomOf(seed: number): Random {
   return () => stream.uniform(drawn++);
 }
 
-/** A message of the NATS protocol, with content of so many bytes. */
+/** A message of the NATS protocol with content of a given length. */
 function message(line: string, bytes?: number, fill = 0): Uint8Array {
   if (bytes === undefined) return encoder.encode(`${line}\r\n`);
   const head = encoder.encode(`${line} ${bytes}\r\n`);
@@ -45,7 +45,7 @@ function someMessages(random: Random): Uint8Array[] {
   });
 }
 
-/** Hands over bytes in pieces of random sizes, and gives what was taken after each. */
+/** Feeds bytes in pieces of random sizes, and returns what was taken after each. */
 function* readAll(messages: WholeMessages, bytes: Uint8Array, random: Random): Generator<Uint8Array> {
   for (let from = 0; from < bytes.length;) {
     const room = messages.room();
@@ -62,7 +62,7 @@ function join(pieces: readonly Uint8Array[]): Uint8Array {
   return Uint8Array.from(Buffer.concat(pieces));
 }
 
-Deno.test("what arrives in any pieces is handed over whole, in order, and nothing else", () => {
+Deno.test("messages that arrive in any pieces are returned whole and in order", () => {
   for (let seed = 0; seed < 8; seed++) {
     const random = randomOf(seed);
     const sent = [GREETING, ...someMessages(random)];
@@ -78,7 +78,7 @@ Deno.test("what arrives in any pieces is handed over whole, in order, and nothin
   }
 });
 
-Deno.test("memory of parts of vectors is used again, that of answers and small messages is not", () => {
+Deno.test("memory of parts of vectors is reused, that of answers and small messages is not", () => {
   const kept = (line: string, bytes: number) => {
     const messages = new WholeMessages();
     const sent = [1, 2, 3].map((fill) => message(line, bytes, fill));
@@ -90,7 +90,7 @@ Deno.test("memory of parts of vectors is used again, that of answers and small m
   assert.ok(kept("MSG flashmob.demo.all 7", 60_000));
 });
 
-/** What becomes of bytes that arrive in pieces of so many. */
+/** The result for bytes that arrive in pieces of a given length. */
 function reasonRefused(sent: Uint8Array, piece: number): string | undefined {
   const messages = new WholeMessages();
   try {
@@ -109,7 +109,7 @@ function reasonRefused(sent: Uint8Array, piece: number): string | undefined {
   }
 }
 
-Deno.test("what is no NATS is refused at once, however it comes, and is not for a terminal", () => {
+Deno.test("data that is not NATS is rejected at once, in any pieces, and shown without control characters", () => {
   for (const piece of [1, 7, 100_000]) {
     const refused = (text: string) => reasonRefused(encoder.encode(text), piece);
     assert.match(refused("HTTP/1.1 400 Bad Request\r\n\r\n")!, /^it says "HTTP\//);
@@ -124,7 +124,7 @@ Deno.test("what is no NATS is refused at once, however it comes, and is not for 
   }
 });
 
-Deno.test("no memory is given to a message that is larger than the server's own limit", () => {
+Deno.test("no memory is allocated for a message that is larger than the server's own limit", () => {
   const refused = (line: string) => reasonRefused(encoder.encode(`${line}\r\n`), 1000);
   const info = 'INFO {"max_payload": 1048576}';
   for (const bytes of ["4294967296", "9".repeat(400), "2097152"]) {

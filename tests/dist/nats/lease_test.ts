@@ -7,7 +7,7 @@ import { keepNatsServer, startNatsServer } from "../../../src/dist/nats/server.t
 import { startServer } from "../support/nats_server.ts";
 import { killServer } from "../support/run_processes.ts";
 
-Deno.test("a lease is taken from the one before, which sees that it is not its any more; each run has its own", async () => {
+Deno.test("a lease is taken from the previous holder, which notices; each run has its own", async () => {
   await using server = await startNatsServer();
   await using first = (await takeNatsLease(server.url, "demo"))!;
   assert.equal(first.revision, 0);
@@ -20,7 +20,7 @@ Deno.test("a lease is taken from the one before, which sees that it is not its a
   assert.deepEqual([await first.isHeld(), await second.isHeld()], [false, true]);
 });
 
-Deno.test("of coordinators that begin at the same moment one gets the lease", async () => {
+Deno.test("of coordinators that start at the same moment one gets the lease", async () => {
   await using server = await startNatsServer();
   const all = await Promise.allSettled(Array.from({ length: 4 }, () => takeNatsLease(server.url, "demo")));
   const leases = all.flatMap((each) => each.status === "fulfilled" && each.value ? [each.value] : []);
@@ -28,13 +28,13 @@ Deno.test("of coordinators that begin at the same moment one gets the lease", as
   assert.equal(held.filter((each) => each).length, 1);
   for (const each of all) {
     if (each.status === "rejected") {
-      assert.match(each.reason.message, /another coordinator has just begun to serve/);
+      assert.match(each.reason.message, /another coordinator has just taken the lease/);
     }
   }
   await Promise.all(leases.map((lease) => lease[Symbol.asyncDispose]()));
 });
 
-/** Whether a lease is held, once the server is there to be asked. */
+/** Whether a lease is held, once the server answers. */
 async function answered(lease: Lease): Promise<boolean> {
   for (;;) {
     const isHeld = await lease.isHeld().catch(() => undefined);
@@ -57,7 +57,7 @@ Deno.test("a server without JetStream keeps no lease", async () => {
   assert.equal(await takeNatsLease(`nats://127.0.0.1:${server.port}`, "demo"), undefined);
 });
 
-Deno.test("a lease is not lost with a server that comes back empty; it is when another coordinator takes it there", async () => {
+Deno.test("a lease survives a server that comes back empty, until another coordinator takes it there", async () => {
   const [before, after] = [await Deno.makeTempDir(), await Deno.makeTempDir()];
   const first = await startServer({ jetstream: { store_dir: before } });
   const { port } = first;

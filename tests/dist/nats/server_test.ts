@@ -66,7 +66,7 @@ Deno.test("a NATS server does not outlive an owner that is killed, and leaves no
   await Deno.remove(temporary);
 });
 
-Deno.test("a server that ends at once is started again ever more slowly, a few times; then it is said why", async () => {
+Deno.test("a server that ends at once is restarted a few times with growing delays; then the reason is reported", async () => {
   const folder = await Deno.makeTempDir();
   const restarts: number[] = [];
   await using server = await keepNatsServer(
@@ -78,14 +78,14 @@ Deno.test("a server that ends at once is started again ever more slowly, a few t
   const process = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
   const killedAt = performance.now();
   Deno.kill(process!.pid, "SIGKILL");
-  assert.match(await server.exited, /it ended 7 times in a row; at last it said:\n[^]*not a directory/);
+  assert.match(await server.exited, /it ended 7 times in a row; its last output was:\n[^]*not a directory/);
   const pauses = restarts.map((at, i) => at - (restarts[i - 1] ?? killedAt));
   assert.equal(pauses.length, 6);
   pauses.forEach((pause, i) => assert.ok(pause >= 100 * 2 ** i - 10, `${pauses}`));
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("a server that is being started again when it is not wanted any more is not left behind", async () => {
+Deno.test("a server that is being restarted while it is stopped is not left behind", async () => {
   const restarted = Promise.withResolvers<void>();
   const server = await keepNatsServer({}, () => restarted.resolve());
   const process = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command));
@@ -95,7 +95,7 @@ Deno.test("a server that is being started again when it is not wanted any more i
   assert.ok(!await isListening(server.address.port));
 });
 
-Deno.test("a port in use is named", async () => {
+Deno.test("a port in use is reported", async () => {
   await using server = await startNatsServer();
   await assert.rejects(
     startNatsServer({ listen: server.address }),
@@ -105,7 +105,7 @@ Deno.test("a port in use is named", async () => {
   );
 });
 
-Deno.test("a wrong token is named, without showing it", async () => {
+Deno.test("a wrong token is reported, without showing it", async () => {
   await using server = await startNatsServer();
   const url = `nats://wrong-secret@127.0.0.1:${server.address.port}`;
   await assert.rejects(
@@ -116,7 +116,7 @@ Deno.test("a wrong token is named, without showing it", async () => {
   );
 });
 
-Deno.test("a server that nobody runs is named", async () => {
+Deno.test("a server that is not running is reported", async () => {
   const started = performance.now();
   await assert.rejects(
     connectNats("nats://127.0.0.1:1", "test"),
@@ -125,13 +125,13 @@ Deno.test("a server that nobody runs is named", async () => {
   assert.ok(performance.now() - started < 15_000, "not only when the attempt times out");
 });
 
-Deno.test("an address that is none is refused", async () => {
+Deno.test("an invalid address is rejected", async () => {
   for (const url of ["127.0.0.1:4222", "http://127.0.0.1:4222", "nats://", ""]) {
     await assert.rejects(connectNats(url, "test"), ConfigError);
   }
 });
 
-Deno.test("over NATS a request that nobody serves is answered at once, one without answer after its time", async () => {
+Deno.test("over NATS a request without a subscriber returns at once, one without an answer after its timeout", async () => {
   await using server = await startNatsServer();
   const transport = await connectNats(server.url, "test");
   const started = performance.now();

@@ -6,7 +6,7 @@ import { startServer } from "../support/nats_server.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("a denied subject ends the connection, with the subject named", async () => {
+Deno.test("a denied subject ends the connection, with the subject in the error", async () => {
   const permissions = { publish: ["flashmob.mine.>"], subscribe: [">"] };
   await using server = await startServer({
     authorization: { users: [{ user: "worker", password: "s e/cret", permissions }] },
@@ -37,7 +37,7 @@ Deno.test("a connection outlives a restart of the server; what is published mean
   listener.subscribe("news", ({ data }) => received.push(new TextDecoder().decode(data)));
   await listener.flush();
   sender.publish("news", bytes("before"));
-  await sender.flush(); // the server has it, and may not have handed it on yet
+  await sender.flush(); // the server has it, and may not have delivered it yet
   while (received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   await before[Symbol.asyncDispose]();
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -53,7 +53,7 @@ Deno.test("a connection outlives a restart of the server; what is published mean
   assert.ok(!received.includes("meanwhile"));
 });
 
-Deno.test("messages that are composed in memory that is used again arrive as they were", async () => {
+Deno.test("messages that are composed in reused memory arrive unchanged", async () => {
   await using server = await startServer({});
   const url = `nats://127.0.0.1:${server.port}`;
   const [sender, receiver] = [await connectNats(url, "sender"), await connectNats(url, "receiver")];
@@ -65,7 +65,7 @@ Deno.test("messages that are composed in memory that is used again arrive as the
   const lengths = Array.from({ length: 60 }, (_, i) => [600_000, 600_001, 10, 70_000][i % 4]);
   for (const [i, length] of lengths.entries()) {
     sender.compose("parts", { length, write: (into) => into.fill(i) });
-    if (i % 9 === 0) await sender.flush(); // some of the memory has come back
+    if (i % 9 === 0) await sender.flush(); // some of the buffers are free again
   }
   await sender.flush();
   await receiver.flush();
@@ -75,7 +75,7 @@ Deno.test("messages that are composed in memory that is used again arrive as the
   await receiver.close();
 });
 
-Deno.test("what is published while the server is away is not kept", async () => {
+Deno.test("what is published during an outage of the server is not kept", async () => {
   const server = await startServer({});
   const transport = await connectNats(`nats://127.0.0.1:${server.port}`, "sender");
   await server[Symbol.asyncDispose]();
@@ -83,14 +83,14 @@ Deno.test("what is published while the server is away is not kept", async () => 
   const before = Deno.memoryUsage().rss;
   for (let i = 0; i < 1000; i++) {
     transport.publish("news", new Uint8Array(1e6).fill(i));
-    if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // V8 counts what can go
+    if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1)); // V8 can free memory
   }
   const growth = Deno.memoryUsage().rss - before;
   assert.ok(growth < 250e6, `of 1 GB ${Math.round(growth / 1e6)} MB are kept`);
   await transport.close();
 });
 
-Deno.test("a server that hangs up before it says anything is named, and nobody goes on trying", async () => {
+Deno.test("a server that closes the connection before its first message is reported, and not tried again", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   let calls = 0;
   const answering = (async () => {

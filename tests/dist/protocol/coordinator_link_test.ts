@@ -1,13 +1,13 @@
 /** @module */
 
 import assert from "node:assert/strict";
-import { Contact } from "../../../src/dist/protocol/coordinator_link.ts";
+import { CoordinatorLink } from "../../../src/dist/protocol/coordinator_link.ts";
 
 function contactOf() {
   let lost = 0;
   const transport = { isConnected: true };
   const connections: string[] = [];
-  const contact = new Contact({ term: 2, generation: 3 }, {
+  const contact = new CoordinatorLink({ term: 2, generation: 3 }, {
     run: "toy",
     heartbeatSeconds: 1,
     silenceSeconds: 10,
@@ -34,7 +34,7 @@ Deno.test("orders of a lower term, or of an earlier generation, are stale; a hig
   assert.equal(contact.hear({ term: 3, generation: 5 }), "same");
 });
 
-Deno.test("a worker says once that nobody is there, hopes for a while, and gives up", () => {
+Deno.test("a worker reports once that no coordinator answers, waits for another one, and gives up", () => {
   const { contact, lost } = contactOf();
   contact.asked("silence");
   assert.equal(lost(), 0);
@@ -46,7 +46,7 @@ Deno.test("a worker says once that nobody is there, hopes for a while, and gives
   );
 });
 
-Deno.test("whatever is heard from the coordinator begins the silence anew; what is stale does not", () => {
+Deno.test("any frame of the coordinator resets the silence; a stale one does not", () => {
   const { contact, lost } = contactOf();
   for (let i = 0; i < 9; i++) contact.asked("silence");
   contact.hear({ term: 2, generation: 3 });
@@ -60,7 +60,7 @@ Deno.test("whatever is heard from the coordinator begins the silence anew; what 
   );
 });
 
-Deno.test("signs of life that could not be sent are not left unanswered; afterwards there is the whole time", () => {
+Deno.test("heartbeats that could not be sent do not count as unanswered; afterwards the whole timeout applies", () => {
   const { contact, lost, transport, connections } = contactOf();
   for (let i = 0; i < 4; i++) contact.asked("silence");
   transport.isConnected = false;
@@ -75,7 +75,7 @@ Deno.test("signs of life that could not be sent are not left unanswered; afterwa
   assert.throws(() => contact.asked("nobody"), /no other came for 10 s/);
 });
 
-Deno.test("a connection that is lost while a sign of life is on its way takes it along", () => {
+Deno.test("a heartbeat in flight when the connection is lost does not count as unanswered", () => {
   const { contact, transport } = contactOf();
   for (let round = 0; round < 20; round++) {
     for (let i = 0; i < 9; i++) contact.asked("silence");

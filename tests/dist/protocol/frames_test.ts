@@ -32,6 +32,9 @@ function randomFrame(seed: number): Frame {
     hi: word(7),
     part: word(8),
     parts: word(9),
+    openedIn: word(200),
+    leaves: word(201),
+    vector: word(202),
     tokens: word(10) * 2 ** 20,
     lossSum: pick([uniform(11) * 1e300, -0, 5e-324, NaN, Infinity], 12),
     finite: word(13) % 2 === 0,
@@ -58,7 +61,7 @@ Deno.test("decodeFrame() notices every single flipped bit", () => {
   }
 });
 
-Deno.test("decodeFrame() notices truncation at any byte, and bytes too many", () => {
+Deno.test("decodeFrame() notices truncation at any byte, and extra bytes", () => {
   const bytes = encodeFrame(randomFrame(5));
   for (let length = 0; length < bytes.length; length++) {
     assert.ok("refused" in decodeFrame(bytes.subarray(0, length), "run_1-A"), `${length} bytes`);
@@ -66,7 +69,7 @@ Deno.test("decodeFrame() notices truncation at any byte, and bytes too many", ()
   assert.deepEqual(decodeFrame(Uint8Array.from([...bytes, 0]), "run_1-A"), { refused: "damaged" });
 });
 
-Deno.test("decodeFrame() tells messages of others from damaged ones", () => {
+Deno.test("decodeFrame() distinguishes foreign messages from damaged ones", () => {
   const bytes = encodeFrame({ kind: "ack", run: "mine", sender: "worker-0" });
   assert.deepEqual(decodeFrame(bytes, "other"), { refused: "foreign" });
   assert.deepEqual(decodeFrame(new TextEncoder().encode("hello, is anybody there?"), "mine"), {
@@ -80,13 +83,13 @@ Deno.test("decodeFrame() names the version of a frame of another protocol versio
   assert.deepEqual(decodeFrame(sealed(bytes), "mine"), { refused: "version", version: PROTOCOL_VERSION + 1 });
 });
 
-Deno.test("encodeFrame() refuses a name that can't be part of a NATS subject", () => {
+Deno.test("encodeFrame() rejects a name that can't be part of a NATS subject", () => {
   for (const run of ["", "a.b", "a b", "é", "*", "a".repeat(65)]) {
     assert.throws(() => encodeFrame({ kind: "ack", run, sender: "worker-0" }), RangeError);
   }
 });
 
-Deno.test("decodeFrame() never throws, whatever bytes come with a right checksum, and lets nothing through that is no name", () => {
+Deno.test("decodeFrame() never throws, whatever bytes have a right checksum, and accepts valid names only", () => {
   const { word } = randomStream(8, "mutations");
   let at = 0, accepted = 0;
   for (let i = 0; i < 20_000; i++) {
@@ -106,17 +109,17 @@ Deno.test("decodeFrame() never throws, whatever bytes come with a right checksum
   assert.ok(accepted > 1000, `${accepted} were changed where it does not matter`);
 });
 
-/** The bytes with the checksum that they should have. */
+/** The bytes with their correct checksum. */
 function sealed(bytes: Uint8Array): Uint8Array {
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(4, crc32(bytes.subarray(8)), true);
   return bytes;
 }
 
-Deno.test("a name that is none is refused, wherever it comes from", () => {
+Deno.test("an invalid name is rejected, wherever it comes from", () => {
   const from = (name: string) => {
     const wanted = new TextEncoder().encode(name);
     const bytes = encodeFrame({ kind: "ack", run: "r", sender: "x".repeat(wanted.length) });
-    bytes.set(wanted, 61);
+    bytes.set(wanted, 73);
     return decodeFrame(sealed(bytes), "r");
   };
   assert.ok("kind" in from("worker-0"));
@@ -148,7 +151,7 @@ Deno.test("float32 values survive a frame bit for bit, subnormal and not finite 
   assert.deepEqual(floatBytes(floatsOf(frame.payload)), floatBytes(values));
 });
 
-Deno.test("control frames carry numbers that JSON has no word for", () => {
+Deno.test("control frames carry numbers that JSON can't represent", () => {
   const losses = [{ microBatch: 0, lossSum: NaN, tokens: 3 }, {
     microBatch: 1,
     lossSum: -Infinity,

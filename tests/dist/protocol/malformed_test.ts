@@ -1,5 +1,5 @@
 /**
- * What comes over the network need not be what it says: nothing of it ends a process, blocks a step or changes the result.
+ * Malformed and untrue messages from the network don't end a process, block a step or change the result.
  *
  * @module
  */
@@ -20,18 +20,18 @@ import { fairWeather, MemoryBus, type Weather } from "../support/memory_bus.ts";
 import { implausible, malformed } from "../support/mutants.ts";
 import { RUN_ID, toyPlan, ToyReplica } from "../support/toy.ts";
 
-/** Kinds that come as answers only: a wrong one takes the place of the right one, which has to be asked for again. */
+/** Kinds that are answers only: a wrong one replaces the right one, which has to be requested again. */
 const ANSWERS: Kind[] = ["run", "welcome", "refuse", "manifest", "piece", "contents"];
-/** Wrong ones before one message. */
+/** Wrong messages before each genuine one. */
 const MOST = 80;
 
-/** Bad company on the bus: before each message all wrong ones that can be made of it and were not seen yet. */
+/** A hostile bus: before each message it delivers all wrong ones that can be made of it and were not sent yet. */
 class Company {
   readonly seen = new Set<string>();
   /** A genuine message of each kind that there were wrong ones of. */
   readonly genuine = new Map<Kind, Uint8Array>();
 
-  /** @param everyAnswer takes only each so manieth of the wrong answers, since each costs a question */
+  /** @param everyAnswer sends only every n-th of the wrong answers, since each costs a request */
   constructor(readonly everyAnswer: number) {}
 
   readonly weather: Weather = (data) => {
@@ -61,13 +61,13 @@ const plan = toyPlan({
   silenceSeconds: 30,
 });
 
-/** Nobody was lost: what keeps others waiting for longer than the patience is. */
+/** No member was lost, which would happen where a message keeps others waiting for longer than the patience. */
 function assertNobodyLost({ events }: ElasticRun): void {
   const troubles = ["left", "reducerLeft", "unsaved", "momentsUnsaved", "dropped"];
   assert.deepEqual(events.filter((event) => troubles.includes(event.kind) && "error" in event), []);
 }
 
-/** At the door everything malformed is told from what is genuine. */
+/** Every malformed message is distinguished from genuine ones on receipt. */
 function assertNothingPasses({ genuine }: Company): void {
   for (const data of genuine.values()) {
     assert.ok("message" in decodeMessage(data, "toy"));
@@ -77,17 +77,17 @@ function assertNothingPasses({ genuine }: Company): void {
   }
 }
 
-/** A worker of another configuration is turned away with the right reason. */
+/** A worker with another configuration is rejected with the right reason. */
 async function assertRefused(run: ElasticRun, replica: Replica): Promise<void> {
   const options = { run: "toy", id: RUN_ID, member: "d", configHash: "e".repeat(64), atHome: false };
   await assert.rejects(runWorker(run.bus.connect(), replica, options), /hash of the run's configuration/);
 }
 
-/** A text that the coordinator hands out. */
+/** A text that the coordinator sends to workers. */
 const TEXT = Uint8Array.from({ length: 100 }, (_, i) => i);
 const TEXT_HASH = await sha256([TEXT]);
 
-/** All that says anything; in a run of local steps nobody joins late, and the coordinator averages. */
+/** All kinds of frames with a message; in a run of local steps no member joins late, and the coordinator reduces. */
 const KINDS = (Object.keys(FRAME_KINDS) as Kind[]).filter((kind) =>
   !["hello", "alive", "out", "text", "extract"].includes(kind)
 );
@@ -108,7 +108,7 @@ const LATE: Kind[] = [
 ];
 const REDUCERS: Kind[] = ["reducer", "reduce", "reduced"];
 
-Deno.test("whatever malformed or untrue messages come to coordinator, workers, reducers, donor and newcomer: the run is the same", async () => {
+Deno.test("malformed and untrue messages to coordinator, workers, reducers, donor and newcomer do not change the run", async () => {
   const company = new Company(9);
   using bus = new MemoryBus(company.weather, 2 * 1024 * 1024);
   const text = { pieces: [TEXT.subarray(0, 90), TEXT.subarray(90)], files: [60, 39], sha256: TEXT_HASH };
@@ -135,10 +135,10 @@ Deno.test("whatever malformed or untrue messages come to coordinator, workers, r
   assertNothingPasses(company);
 });
 
-Deno.test("whatever malformed or untrue messages come to a run of local steps: it is the same", async () => {
+Deno.test("malformed and untrue messages do not change a run of local steps", async () => {
   const rounds: CoordinationPlan = {
     ...plan,
-    averaging: { localSteps: 2, warmupSteps: 2, outer: DILOCO },
+    diloco: { localSteps: 2, warmupSteps: 2, outer: DILOCO },
   };
   const train = async (weather: Weather) => {
     using bus = new MemoryBus(weather, 2 * 1024 * 1024);

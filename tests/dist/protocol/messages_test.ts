@@ -1,4 +1,4 @@
-/** What comes through the door of messages, and who asks again where it was nonsense. @module */
+/** What decodeMessage() accepts, and repeated requests after a malformed answer. @module */
 
 import assert from "node:assert/strict";
 import { coordinate } from "../../../src/dist/coordinator.ts";
@@ -14,7 +14,7 @@ import { subjects } from "../../../src/dist/protocol/transport.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
 import { toyPlan } from "../support/toy.ts";
 
-/** What of a message comes through. */
+/** What is left of a message after decodeMessage(). */
 function through<K extends ControlKind>(kind: K, message: Messages[K]): unknown {
   const frame = decodeMessage(encodeControl({ kind, run: "r", sender: "s" }, message), "r");
   return "message" in frame ? frame.message : frame;
@@ -23,7 +23,7 @@ function through<K extends ControlKind>(kind: K, message: Messages[K]): unknown 
 const ESC = "\u001b[2J\u001b]0;title\u0007";
 const traffic = { bytesSent: 1, bytesReceived: 2, stateBytes: 3, staleOrders: 4, malformedOrders: 5 };
 
-Deno.test("texts of others come through the door without anything that a terminal obeys, and not too long", () => {
+Deno.test("received texts are freed of control characters for terminals, and shortened", () => {
   const shown = [
     through("status", { phase: `computing${ESC}\nall is well`, progress: 1, traffic }),
     through("leave", { error: `lost${ESC}`, traffic }),
@@ -51,7 +51,7 @@ function textsIn(value: unknown): string[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
-Deno.test("one who asks for the run asks again where a stranger was faster with nonsense, however often", async () => {
+Deno.test("a request for the run is repeated after each malformed answer of a stranger", async () => {
   using bus = new MemoryBus();
   const fields = { run: "toy", sender: "coordinator" };
   const nonsense = [

@@ -8,7 +8,7 @@ import { noise } from "../support/toy.ts";
 const DILOCO: OuterOptions = { rate: 0.7, momentum: 0.9 };
 const PLAIN: OuterOptions = { rate: 1, momentum: 0 };
 
-/** A round: what members with these parameters and tokens make of the start. */
+/** The parameters after a round of members with these parameters and tokens. */
 function round(
   params: Float32Array,
   velocity: Float32Array,
@@ -39,10 +39,10 @@ Deno.test("two outer steps with Nesterov momentum, computed by hand", () => {
   round(params, velocity, [{ after: new Float32Array([0.634, -0.867]), tokens: 5 }], DILOCO);
   close(velocity[0], 0.28);
   close(params[0], 0.4876);
-  close(params[1], -0.867 + 0.7 * 0.9 * 0.09); // it goes on in its direction without a gradient
+  close(params[1], -0.867 + 0.7 * 0.9 * 0.09); // momentum keeps its direction without a gradient
 });
 
-Deno.test("the way that members have gone is followed, not reversed", () => {
+Deno.test("the outer step moves in the direction of the parameter deltas, not against it", () => {
   for (const options of [DILOCO, PLAIN]) {
     const params = new Float32Array([3]), velocity = new Float32Array(1);
     round(params, velocity, [{ after: new Float32Array([2.5]), tokens: 1 }], options);
@@ -57,7 +57,7 @@ Deno.test("rate 1 and momentum 0 is the mean of the members' parameters, weighte
   assert.equal(params[0], 5); // (3 · 4 + 1 · 8) / 4
 });
 
-Deno.test("one local step of plain SGD, averaged plainly, is SGD on the averaged gradient", () => {
+Deno.test("the plain mean of one local step of SGD is SGD on the mean gradient", () => {
   const size = 1000, rate = 0.1, tokens = [64, 192];
   const start = noise(size, 1), gradients = [noise(size, 2), noise(size, 3)];
   const params = start.slice();

@@ -6,7 +6,7 @@ import type { CoordinationPlan } from "../../../src/dist/replica/plan.ts";
 import type { Action } from "../../../src/dist/state/run_state.ts";
 import { begun, type Paper } from "../support/paper.ts";
 
-/** The pace after stages that took so long, one after the other. */
+/** The pace after stages of these durations. */
 function paceOf(seconds: number[]): Pace {
   return seconds.reduce<Pace>((pace, each, i) => paced(pace, "computing", i, each), {});
 }
@@ -79,7 +79,7 @@ Deno.test("the time that it took to notice a death is no pace", () => {
   noticedAfter(paper);
   paper.offer("a", 0, 2);
   paper.offer("a", 2, 4); // the other's share, seconds late
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   assert.ok(longestPace(paper.state.pace, "computing")! < 0.2);
 });
 
@@ -92,7 +92,7 @@ Deno.test("nor is the time that the server was away", () => {
   assert.ok(longestPace(paper.state.pace, "computing")! < 0.2);
 });
 
-Deno.test("steps that really become slower lose nobody, at once or by and by", () => {
+Deno.test("steps that really become slower lose no member, suddenly or gradually", () => {
   for (const slower of [[20, 20, 20, 20], [0.5, 2, 8, 30, 50]]) {
     const paper = begun({ ...QUICK, patienceSeconds: 10 });
     steps(paper, repeated(0.5, 60));
@@ -106,7 +106,7 @@ Deno.test("steps that really become slower lose nobody, at once or by and by", (
   }
 });
 
-Deno.test("long steps that come now and then lose nobody, though a member shows no progress in them", () => {
+Deno.test("occasional long steps lose no member, though a member shows no progress in them", () => {
   const paper = begun({ ...QUICK, patienceSeconds: 1 });
   for (let i = 0; i < 200; i++) {
     const seconds = i % 25 === 0 ? 20 : 0.5; // 4 % of all
@@ -131,6 +131,6 @@ Deno.test("long evaluations between steps change nothing for steps, nor for vect
   }
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   assert.ok(noticedAfter(paper) < 2.2);
 });

@@ -1,4 +1,4 @@
-/** The coordinator had no connection: who comes back when, on paper. @module */
+/** Reconnection after the coordinator had no connection, on paper. @module */
 
 import assert from "node:assert/strict";
 import { LEAVE_SECONDS } from "../../../src/dist/coordinator/state_machine.ts";
@@ -28,13 +28,13 @@ function cutOff(seconds: number, changes: Parameters<typeof begun>[0] = {}): Pap
   return paper;
 }
 
-/** A member is heard of, and gets on. */
+/** A member sends a heartbeat, with progress. */
 function alive(paper: Paper, member: string): void {
   const status = { phase: "computing", progress: paper.now };
   paper.do({ kind: "status", member, step: paper.state.step, status });
 }
 
-/** Lets seconds pass: some members are heard of each second, nobody listens where the others should. Whom the run loses. */
+/** Lets seconds pass: some members send a heartbeat each second, no process listens for the others. Returns the lost members. */
 function pass(paper: Paper, seconds: number, heard: string[], missing: string[] = []): string {
   let lost = "";
   for (const end = paper.now + seconds; paper.now < end; paper.now++) {
@@ -45,26 +45,26 @@ function pass(paper: Paper, seconds: number, heard: string[], missing: string[] 
   return lost;
 }
 
-Deno.test("who is back later than the coordinator is not lost, though nobody listens there meanwhile", () => {
+Deno.test("a member that is back later than the coordinator is not lost, though no process listens there meanwhile", () => {
   const paper = cutOff(300);
   assert.equal(pass(paper, 55, ["a"], ["b"]), "");
   assert.equal(pass(paper, 3, ["a", "b"]), "", "what was seen of its absence is forgotten");
   assert.equal(paper.state.members.size, 2);
 });
 
-Deno.test("who does not come back is lost after the whole silence; who was back and goes again, as quickly as ever", () => {
+Deno.test("a member that does not come back is lost after the whole silence; one that was back and goes again, as quickly as ever", () => {
   const paper = cutOff(300);
   assert.equal(pass(paper, 58, ["a"]), "");
-  assert.match(pass(paper, 3, ["a"]), /^b: nothing was heard of it for/);
+  assert.match(pass(paper, 3, ["a"]), /^b: no heartbeat came from it for/);
   const again = cutOff(300);
   pass(again, 5, ["a", "b"]);
   assert.match(
     pass(again, GONE_SECONDS + 1, ["a"], ["b"]),
-    /^b: (nothing was heard of it|its connection has ended)/,
+    /^b: (no heartbeat came from it|its connection has ended)/,
   );
 });
 
-Deno.test("a lack of progress counts from when each is back", () => {
+Deno.test("a stall counts from when each member is back", () => {
   const paper = cutOff(300);
   assert.equal(pass(paper, 50, ["a"]), "");
   const still = () => {
@@ -74,31 +74,31 @@ Deno.test("a lack of progress counts from when each is back", () => {
     return lostNames(paper.do({ kind: "tick" }));
   };
   for (let i = 0; i < 14; i++) assert.equal(still(), "");
-  assert.match(still() + still(), /^b: it made no progress for 15 s/); // 30 times half a second
+  assert.match(still() + still(), /^b: it has stalled for 15 s/); // 30 times half a second
 });
 
-Deno.test("parts of vectors are owed from when each is back", () => {
+Deno.test("parts of vectors are pending from when each member is back", () => {
   const paper = cutOff(0, { patienceSeconds: 10 });
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
-  const owing = new Map([["b", paper.now]]);
+  assert.equal(paper.stage, "reducing");
+  const blocked = new Map([["b", paper.now]]);
   paper.now += 1;
   paper.do({ kind: "deaf", isCutOff: true });
   const tick = (...heard: string[]) => {
     paper.now++;
     for (const member of heard) paper.do({ kind: "heard", member });
-    return lostNames(paper.do({ kind: "tick", owing }));
+    return lostNames(paper.do({ kind: "tick", blockedSince: blocked }));
   };
   for (let i = 0; i < 40; i++) assert.equal(tick("a"), "");
   for (let i = 0; i < 29; i++) assert.equal(tick("a", "b"), "", "it is back");
-  assert.match(tick("a", "b") + tick("a", "b"), /^b: it made no progress for 30 s/);
+  assert.match(tick("a", "b") + tick("a", "b"), /^b: it has stalled for 30 s/);
 });
 
-Deno.test("a reducer that is back later is not lost, nor taken for stuck", () => {
+Deno.test("a reducer that is back later is not lost, nor counted as stalled", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 60, steps: 1000 });
-  const beat = (owing: Record<string, number> = {}) =>
-    paper.do({ kind: "reducer", reducer: "r", term: 1, owing });
+  const beat = (blocked: Record<string, number> = {}) =>
+    paper.do({ kind: "reducer", reducer: "r", term: 1, blockedSeconds: blocked });
   beat();
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
@@ -106,7 +106,7 @@ Deno.test("a reducer that is back later is not lost, nor taken for stuck", () =>
   paper.beat(1);
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
   paper.do({ kind: "deaf", isCutOff: true });
   for (let i = 0; i < 50; i++, paper.now++) {
     paper.beat(paper.state.step, "waiting", i);
@@ -119,10 +119,10 @@ Deno.test("a reducer that is back later is not lost, nor taken for stuck", () =>
     paper.beat(paper.state.step);
     beat({ a: 50 + i, b: 50 + i });
   }
-  assert.match(lostNames(paper.do({ kind: "tick" })), /^r: nothing that members send has reached it for 6 s/);
+  assert.match(lostNames(paper.do({ kind: "tick" })), /^r: no message from a member has reached it for 6 s/);
 });
 
-Deno.test("a coordinator that is frozen just after it is back still waits for those who are not", () => {
+Deno.test("a coordinator that is frozen just after it is back still waits for members that are not", () => {
   const paper = cutOff(100);
   pass(paper, 3, ["a"]);
   paper.now += 3;
@@ -131,7 +131,7 @@ Deno.test("a coordinator that is frozen just after it is back still waits for th
   assert.match(pass(paper, 20, ["a"], ["b"]), /^b: /);
 });
 
-Deno.test("a run that has ended dismisses those who come back later", () => {
+Deno.test("a run that has ended releases members that come back later", () => {
   const paper = cutOff(0);
   paper.state = { ...paper.state, stage: { kind: "ended", since: paper.now } };
   const isOver = () => paper.do({ kind: "tick" }).some((action) => action.do === "end");
@@ -147,15 +147,15 @@ Deno.test("a run that has ended dismisses those who come back later", () => {
   const never = cutOff(0);
   never.state = { ...never.state, stage: { kind: "ended", since: never.now } };
   never.now += LEAVE_SECONDS;
-  assert.ok(never.do({ kind: "tick" }).some((action) => action.do === "end"), "nobody was cut off");
+  assert.ok(never.do({ kind: "tick" }).some((action) => action.do === "end"), "no member was cut off");
 });
 
-Deno.test("a coordinator that takes over does not decide while it has no connection, nor before others can be back", () => {
+Deno.test("a failover is not decided while the coordinator has no connection, nor before workers can be back", () => {
   const { state } = begun({ silenceSeconds: 60, heartbeatSeconds: 1 });
   const paper = begun();
   paper.state = {
     ...state,
-    stage: { kind: "gathering", expected: 2, sighted: new Set(), arrivals: new Map() },
+    stage: { kind: "gathering", expected: 2, alive: new Set(), arrivals: new Map() },
   };
   const isDecided = () => paper.do({ kind: "tick" }).some((action) => action.do === "recall");
   for (paper.now = 1; paper.now < 100; paper.now++) {

@@ -46,7 +46,7 @@ Deno.test("a member at home writes the checkpoints, and where none is there, the
   assert.equal(chosen(false, false), "a");
 });
 
-Deno.test("the run goes on while a checkpoint is written, and waits for it before the next", () => {
+Deno.test("training continues while a checkpoint is written, and the next checkpoint waits for it", () => {
   const paper = begun(SAVING);
   paper.step();
   paper.copy();
@@ -80,7 +80,7 @@ Deno.test("the run does not end before its last checkpoint is complete", () => {
   assert.equal(errorOf(paper), undefined);
 });
 
-Deno.test("who is in the minority writes no checkpoint", () => {
+Deno.test("a member in the minority writes no checkpoint", () => {
   const paper = begun({ ...SAVING, startWorkers: 3 });
   paper.join("c", { atHome: false });
   paper.offer("a", 0, 2);
@@ -113,7 +113,7 @@ Deno.test("a checkpoint whose writer is lost before it has copied its state is w
   assert.deepEqual(toldOf(told), [{ kind: "saved", step: 1, member: "b", place: "here" }]);
 });
 
-Deno.test("a checkpoint that is lost with its writer is made up for: at the next step, at the end by another member", () => {
+Deno.test("a checkpoint that is lost with its writer is replaced: at the next step, or at the end by another member", () => {
   const during = begun({ ...SAVING, saveEvery: 4 });
   for (let step = 1; step <= 4; step++) during.step();
   during.copy();
@@ -137,7 +137,7 @@ Deno.test("a checkpoint that is lost with its writer is made up for: at the next
   assert.equal(writerOf(last), "b");
 });
 
-Deno.test("a checkpoint that can't be written is told, and evicts nobody; the run goes on", () => {
+Deno.test("a checkpoint that can't be written is reported, and removes no member; the run continues", () => {
   for (const isWaitedFor of [false, true]) {
     const paper = begun(SAVING);
     paper.step();

@@ -1,4 +1,4 @@
-/** Members that are asked to end: others go on, and the last ones stay until what they have is saved. @module */
+/** Members that are asked to end: others continue, and the last ones stay until their state is saved. @module */
 
 import assert from "node:assert/strict";
 import { orderOf } from "../../../src/dist/state/orders.ts";
@@ -22,7 +22,7 @@ Deno.test("a member that asks to leave goes at once where another stays, which c
   askToLeave(paper, "b");
   assert.deepEqual([...paper.state.members.keys()], ["a"]);
   paper.offer("a", 2, 4);
-  assert.equal(paper.stage, "averaging");
+  assert.equal(paper.stage, "reducing");
 });
 
 Deno.test("when all ask to leave the step is ended, saved, and then they go; the run waits for others", () => {
@@ -46,7 +46,7 @@ Deno.test("when all ask to leave the step is ended, saved, and then they go; the
   assert.equal(paper.stage, "ended");
 });
 
-Deno.test("a step that takes long after everybody was asked to end is dropped, and its start is saved", () => {
+Deno.test("a step that takes long after all members were asked to end is dropped, and its start is saved", () => {
   for (const how of ["leave", "interrupt"]) {
     const paper = begun(QUIET);
     paper.step();
@@ -63,7 +63,7 @@ Deno.test("a step that takes long after everybody was asked to end is dropped, a
   }
 });
 
-Deno.test("nothing is saved twice: who leaves after a checkpoint of this step goes at once", () => {
+Deno.test("nothing is saved twice: a member that leaves after a checkpoint of this step goes at once", () => {
   const paper = begun({ ...QUIET, saveEvery: 1, minWorkers: 2 });
   paper.step();
   paper.copy();
@@ -77,14 +77,14 @@ Deno.test("nothing is saved twice: who leaves after a checkpoint of this step go
   assert.equal(paper.stage, "waiting");
 });
 
-Deno.test("in a run that is to end nobody is let go before", () => {
+Deno.test("in a run that is to end no member is released before", () => {
   const paper = begun(QUIET);
   paper.do({ kind: "interrupt" });
   askToLeave(paper, "a");
   assert.equal(paper.state.members.size, 2);
 });
 
-Deno.test("a second wish for the end has the checkpoint in flight kept where it is", () => {
+Deno.test("a second interrupt has the checkpoint in flight kept where it is", () => {
   const paper = new Paper({ ...QUIET, startWorkers: 1 });
   paper.join("a", { atHome: false });
   for (const [lo, hi] of [[0, 2], [2, 4]]) paper.offer("a", lo, hi);
@@ -105,7 +105,7 @@ Deno.test("a second wish for the end has the checkpoint in flight kept where it 
 /** Gradients take a while. */
 const slow = (milliseconds = 3) => ({ beforeGradient: () => pause(milliseconds) });
 
-Deno.test("the last worker saves before it goes, and another goes on from the coordinator's folder, bit for bit", async () => {
+Deno.test("the last worker saves before it goes, and another continues from the coordinator's folder, bit for bit", async () => {
   using bus = new MemoryBus(storm(8, { lose: 0.02, double: 0.02, delay: 0.05, damage: 0.01 }));
   const store = new MemoryStore();
   const plan = toyPlan({ steps: 12, evaluation: { every: 0, microBatches: 2 } });
@@ -151,7 +151,7 @@ Deno.test("workers elsewhere and the coordinator asked to end in any order: the 
   }
 });
 
-Deno.test("a worker that nobody answers goes after ten heartbeats, and keeps the state that perhaps nobody else has", async () => {
+Deno.test("a worker without answers leaves after ten heartbeats, and keeps the state that perhaps no other worker has", async () => {
   using bus = new MemoryBus();
   const run = new ElasticRun(bus, toyPlan({ steps: 1000 }));
   const replica = new ToyReplica(slow(1));

@@ -11,7 +11,17 @@ import type { Range } from "../../../src/dist/vectors/tree.ts";
 
 function member(name: string, speed?: number): Member {
   const times = { heardAt: 0, progressAt: 0 };
-  return { name, nonce: name, since: 0, atHome: true, step: 0, phase: "ready", progress: 0, ...times, speed };
+  return {
+    name,
+    nonce: name,
+    joinedGeneration: 0,
+    atHome: true,
+    step: 0,
+    phase: "ready",
+    progress: 0,
+    ...times,
+    speed,
+  };
 }
 
 function stateOf(speeds: Record<string, number | undefined>, lastCut: Record<string, Range> = {}): RunState {

@@ -13,7 +13,7 @@ Deno.test("shareOut() gives each member a part of a large subtree, cut at nodes 
   });
 });
 
-Deno.test("shareOut() spares who is busy", () => {
+Deno.test("shareOut() spares busy members", () => {
   assert.deepEqual(shareOut([[6, 7]], new Map([["a", 3], ["b", 1]])), { b: [[6, 7]] });
   assert.deepEqual(shareOut([[2, 3], [4, 8]], new Map([["a", 5], ["b", 0]])), { a: [[2, 3]], b: [[4, 8]] });
 });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { AveragingReplica } from "../../../src/dist/replica/diloco_replica.ts";
+import { DilocoReplica } from "../../../src/dist/replica/diloco_replica.ts";
 import type { OuterOptions } from "../../../src/dist/replica/outer_optimizer.ts";
 import { addInto, divideBy, type GradientSum } from "../../../src/dist/vectors/sums.ts";
 import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
@@ -17,18 +17,18 @@ export const DILOCO: OuterOptions = { rate: 0.7, momentum: 0.9 };
 const { microBatches } = toyPlan();
 
 /** A toy that takes local steps. */
-export function averagingToy(options: ToyOptions = {}): AveragingReplica {
-  return new AveragingReplica(new ToyReplica(options), DILOCO);
+export function averagingToy(options: ToyOptions = {}): DilocoReplica {
+  return new DilocoReplica(new ToyReplica(options), DILOCO);
 }
 
 /** What is inside. */
-export function toyOf(replica: AveragingReplica): ToyReplica {
+export function toyOf(replica: DilocoReplica): ToyReplica {
   return replica.inner as ToyReplica;
 }
 
 /** One round on paper, of the members that have a share. */
 export async function roundOnPaper(
-  members: readonly AveragingReplica[],
+  members: readonly DilocoReplica[],
   shares: readonly Range[],
   steps: number,
 ) {

@@ -12,7 +12,7 @@ const SHOWN = 20;
 /**
  * The promise, as long as it does not take too long.
  *
- * @param what was waited for, in words
+ * @param what was waited for, as text
  * @param seen what has happened so far, in order
  * @throws where it takes longer than a run can
  */

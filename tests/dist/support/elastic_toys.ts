@@ -1,5 +1,5 @@
 /**
- * A run of toys whose workers come and go while it goes on.
+ * A run of toys whose workers join and leave during training.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { CheckpointStore, Replica, ReplicaState } from "../../../src/dist/r
 import { runReducer } from "../../../src/dist/reducer.ts";
 import type { Transport } from "../../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../../src/dist/worker.ts";
-import type { WorkerOptions } from "../../../src/dist/worker/options.ts";
+import type { ServeWorkerOptions } from "../../../src/dist/worker/options.ts";
 import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
 import type { ToyOptions } from "./toy.ts";
@@ -80,14 +80,14 @@ export class ElasticRun {
       },
     });
     this.outcome = bounded("the end of the run", outcome, () => this.events);
-    this.outcome.catch(() => {}); // seen by who awaits it
+    this.outcome.catch(() => {}); // seen where it is awaited
   }
 
   /** Starts a worker once the coordinator listens. */
   async start(
     member: string,
     replica: Replica,
-    changes: Partial<WorkerOptions> = {},
+    changes: Partial<ServeWorkerOptions> = {},
   ): Promise<ElasticWorker> {
     await Promise.race([this.#listening.promise, this.outcome]);
     this.#newcomers.add(member);

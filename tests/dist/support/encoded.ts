@@ -7,7 +7,7 @@
 import { encode } from "../../../src/dist/vectors/codecs.ts";
 import type { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import type { VectorCodec } from "../../../src/dist/vectors/codec.ts";
-import type { Carried } from "../../../src/dist/vectors/kernel.ts";
+import type { Feedback } from "../../../src/dist/vectors/kernel.ts";
 
 /** Bytes with something in them, since what is encoded is written over other messages. */
 function used(length: number): Uint8Array {
@@ -15,7 +15,7 @@ function used(length: number): Uint8Array {
 }
 
 /** The bytes of values. */
-export function encodedBy(codec: VectorCodec, values: Float32Array, feedback?: Carried): Uint8Array {
+export function encodedBy(codec: VectorCodec, values: Float32Array, feedback?: Feedback): Uint8Array {
   const bytes = used(codec.byteLength(values.length));
   encode(codec, values, bytes, feedback);
   return bytes;

@@ -1,5 +1,5 @@
 /**
- * Whether processes grow while a run goes on.
+ * Whether the memory of processes grows during a run.
  *
  * @module
  */

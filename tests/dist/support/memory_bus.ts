@@ -14,7 +14,7 @@ interface Subscription {
   receive: (message: Message) => void;
 }
 
-/** What happens to one message on its way: the messages that arrive, each after a delay in milliseconds. */
+/** What happens to one message in flight: the messages that arrive, each after a delay in milliseconds. */
 export type Weather = (data: Uint8Array) => { data: Uint8Array; delay: number }[];
 
 /** Every message arrives once, at once. */
@@ -24,7 +24,7 @@ export const fairWeather: Weather = (data) => [{ data, delay: 0 }];
 export class MemoryBus {
   readonly #subscriptions = new Set<Subscription>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  /** Most bytes that were on their way to one participant at once. */
+  /** Most bytes that were in flight to one participant at once. */
   mostPending = 0;
   #isAway = false;
   /** Who has no connection, besides. */
@@ -37,7 +37,7 @@ export class MemoryBus {
 
   constructor(readonly weather: Weather = fairWeather, readonly maxPayload = 1024 * 1024) {}
 
-  /** Nobody has a connection: everything sent is lost. */
+  /** No participant has a connection: everything sent is lost. */
   get isAway(): boolean {
     return this.#isAway;
   }
@@ -47,7 +47,7 @@ export class MemoryBus {
     for (const end of this.#ends) if (!isAway) this.#reconnectedAt.set(end, now());
   }
 
-  /** One end has no connection, or has one again: what it sends and what is sent to it is lost, and nobody listens there. */
+  /** One end has no connection, or has one again: what it sends and what is sent to it is lost, and no process listens there. */
   cutOff(end: Transport, isCutOff = true): void {
     if (isCutOff) this.#cutOff.add(end);
     else this.#cutOff.delete(end);
@@ -99,7 +99,7 @@ export class MemoryBus {
     return transport;
   }
 
-  /** Stops what is still on its way. */
+  /** Drops what is still in flight. */
   [Symbol.dispose](): void {
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -147,7 +147,7 @@ export class MemoryBus {
     const inbox = `_INBOX.${this.#requests++}`;
     const { promise, resolve } = Promise.withResolvers<Answer>();
     this.#inboxes.set(inbox, resolve);
-    // Without a server nobody could say that nobody listens.
+    // Without a server nothing could tell that no process listens.
     if (!isAway && !this.#send(subject, data, inbox)) resolve("nobody");
     const timer = this.#later(timeoutSeconds * 1000, () => resolve("silence"));
     return promise.finally(() => {

@@ -33,7 +33,7 @@ const PAYLOADS: Record<string, string | Uint8Array> = {
 
 /** Where any number is right, where any that is not negative, and where it need not be whole. */
 const ANY_NUMBER = /\.(lossSum|norm|loss|squares\.0\.1\.0)$/;
-const DURATION = /\.(seconds|silenceSeconds|(owing|silent)\.[^.]+)$/;
+const DURATION = /\.(seconds|silenceSeconds|(blockedSeconds|silent)\.[^.]+)$/;
 const FRACTION = /\.heartbeatSeconds$/;
 /** Where any text is right: people read it. */
 const ANY_TEXT = /\.(phase|place|error|reasons\.0|numericsFingerprint)$/;
@@ -41,7 +41,7 @@ const ANY_TEXT = /\.(phase|place|error|reasons\.0|numericsFingerprint)$/;
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|own|canResume|pulled|(owing|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
+  /\.(error|work|round|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
 /** What may be null, and what is not looked into. */
 const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */
@@ -64,7 +64,7 @@ export function* malformed(data: Uint8Array, run: string): Generator<Mutant> {
       ...[NaN, Infinity, -1, 0, 0.5].map((tokens) => ({ tokens })),
     ],
     sum: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { hi: frame.lo }],
-    mean: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { lo: HUGE }, { hi: 0 }],
+    mean: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { openedIn: HUGE }, { leaves: 0 }],
   });
   if (frame.codec !== "json") return;
   const text = new TextDecoder().decode(frame.payload);
@@ -80,7 +80,7 @@ export function* malformed(data: Uint8Array, run: string): Generator<Mutant> {
 export function* implausible(data: Uint8Array, run: string): Generator<Mutant> {
   const frame = decodeFrame(data, run);
   if ("refused" in frame) return;
-  const { lo, part, parts, payload } = frame;
+  const { vector, part, parts, payload } = frame;
   const payloads = [payload.subarray(4), new Uint8Array(), new Uint8Array(payload.length + 4)]
     .map((payload) => ({ payload }));
   yield* withFields(frame, {
@@ -90,13 +90,15 @@ export function* implausible(data: Uint8Array, run: string): Generator<Mutant> {
     saved: [{ step: HUGE }],
     restored: [{ step: HUGE }],
     offer: [{ hi: HUGE }, { lo: HUGE - 1, hi: HUGE }, { step: 0 }, { step: HUGE }],
-    ack: [{ part: HUGE }, { lo: HUGE }, { hi: HUGE }, { step: HUGE }],
+    ack: [{ part: HUGE }, { openedIn: HUGE }, { leaves: HUGE }, { step: HUGE }],
     pull: [{ parts: parts + 1, part: parts }, { hi: HUGE }, { step: HUGE }],
     sum: [...payloads, { codec: "int8" }, { hi: HUGE }, { parts: parts + 1, part: parts }, { step: HUGE }],
-    mean: [...payloads, { codec: "int8" }, { hi: HUGE }, { parts: parts + 1, part: parts }, { step: HUGE }],
+    mean: [...payloads, { codec: "int8" }, { leaves: HUGE }, { parts: parts + 1, part: parts }, {
+      step: HUGE,
+    }],
     inspect: [{ step: HUGE }],
-    fetch: [{ lo: HUGE }, { part: HUGE }, { step: HUGE }],
-    piece: [...payloads, { codec: "int8" }, { lo: lo + 1 }, { part: part + 1 }, { step: 0 }],
+    fetch: [{ vector: HUGE }, { part: HUGE }, { step: HUGE }],
+    piece: [...payloads, { codec: "int8" }, { vector: vector + 1 }, { part: part + 1 }, { step: 0 }],
     assign: [{ step: HUGE }],
     evaluate: [{ step: HUGE }],
     commit: [{ step: HUGE }],
@@ -171,7 +173,7 @@ const UNTRUE: Partial<Record<Kind, (genuine: () => any) => Record<string, unknow
       "steps too many": round && { ...genuine(), round: { ...round, localSteps: 1000 } },
       "a round of a run that has none": round ? undefined : {
         ...genuine(),
-        round: { localSteps: 1, attempt: { lo: 1, hi: 2 } },
+        round: { localSteps: 1, attempt: { openedIn: 1, leaves: 2 } },
       },
       ...(apply
         ? {
@@ -262,7 +264,7 @@ function othersOf(value: unknown, path: string): Record<string, unknown> {
         "text": "7",
         "boolean": true,
         "list": [7],
-        "no number in words": { notFinite: "7" },
+        "no number as text": { notFinite: "7" },
         ...(isAny ? {} : { "-1": -1, "NaN": { notFinite: "NaN" } }),
         ...(isAny || isTime ? {} : { "2^53": 2 ** 53 }),
         ...(isAny || isTime || FRACTION.test(path) ? {} : { "0.5": 0.5 }),

@@ -41,7 +41,7 @@ export class Paper {
     return this.do({ kind: "join", member, step, term: 0, generation: 0, request });
   }
 
-  /** Sign of life of all members, at the step that they have ended. */
+  /** Heartbeats of all members, at the step that they have completed. */
   beat(step: number, phase = "ready", progress = 0): void {
     for (const member of this.state.members.keys()) {
       this.do({ kind: "status", member, step, status: { phase, progress } });
@@ -66,7 +66,7 @@ export class Paper {
     return this.do({ kind: "offer", member, step: this.state.step + 1, lo, hi, reports, seconds });
   }
 
-  /** The coordinator has averaged, alone. */
+  /** The coordinator has reduced all parts, alone. */
   averaged(norm = 1, traffic: StepTraffic = { bytesSent: 0, bytesReceived: 0 }): Action[] {
     const { generation } = this.state;
     const squares = [[0, [norm ** 2]]] as const;

@@ -79,7 +79,7 @@ export interface RestartedRun {
 }
 
 /**
- * Runs a coordinator and a worker for each replica; each fault kills a coordinator, and another one takes over.
+ * Runs a coordinator and a worker for each replica; each fault kills a coordinator, and another one takes over the run.
  *
  * @param connect makes the coordinators' connections
  * @param checkpoints where the coordinators keep them, and all workers are elsewhere; without it the first worker is at home

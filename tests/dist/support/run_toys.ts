@@ -73,7 +73,7 @@ export async function runToys(
   return { outcome: outcome.value, events, workers: await workers, told };
 }
 
-/** Vectors that were uploaded for these steps: a subtree each, of whoever computed it. */
+/** Vectors that were uploaded for these steps: a subtree each, whichever worker computed it. */
 export function uploadsOf(steps: readonly CommittedStep[], microBatches: number): number {
   const ranges = steps.flatMap(({ computed }) => Object.values(computed));
   return ranges.flatMap((each) => subtrees(each[0], each.at(-1)! + 1, microBatches)).length;

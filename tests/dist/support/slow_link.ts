@@ -32,7 +32,7 @@ const QUEUE = 128 * 1024;
 /** Seconds that a timer can take. */
 const LONGEST_TIMER = 2 ** 31 / 1000 - 1;
 
-/** Bytes on their way. */
+/** Bytes in flight. */
 interface Piece {
   bytes: Uint8Array;
   /** When the last of them arrives, in milliseconds. */

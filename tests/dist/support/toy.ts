@@ -141,7 +141,7 @@ export function noise(size: number, seed: number): Float32Array {
   });
 }
 
-/** With these nothing is sent twice and nobody is lost, however busy the machine is: bytes can be counted. */
+/** With these nothing is sent twice and no member is lost, however busy the machine is: bytes can be counted. */
 export const UNHURRIED = { heartbeatSeconds: 5, patienceSeconds: 60, silenceSeconds: 60 };
 
 /** Identity of runs of toys. */

@@ -1,11 +1,11 @@
 /**
- * One averaging over slow links, by a clock on paper: how long it takes and what is sent twice depends on nothing but window, parts
+ * One all-reduce over slow links, by a clock on paper: how long it takes and what is sent twice depends on nothing but window, parts
  * and links. Adding and encoding take no time.
  *
  * @module
  */
 
-import { Averaging } from "../../../src/dist/allreduce/window.ts";
+import { ReduceWindow } from "../../../src/dist/allreduce/window.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import type { Frame } from "../../../src/dist/protocol/frames.ts";
@@ -40,9 +40,9 @@ export interface Passage {
 
 /** Bytes of a message besides its payload. */
 const HEADER = 100;
-/** Seconds between two looks at the clock, and between two signs of life. */
+/** Seconds between two looks at the clock, and between two heartbeats. */
 const TICK = 0.1, HEARTBEAT = 1;
-/** An averaging that takes longer stands still. */
+/** An all-reduce that takes longer has stalled. */
 const LONGEST = 10_000;
 
 /** A clock, and what happens when. */
@@ -60,7 +60,7 @@ class Paper {
     while (!isOver()) {
       const event = this.#events.shift()!;
       this.now = event.at;
-      if (this.now > LONGEST) throw new Error("the averaging stands still");
+      if (this.now > LONGEST) throw new Error("the all-reduce has stalled");
       event.act();
     }
   }
@@ -79,7 +79,7 @@ class Line {
   }
 }
 
-/** Averages a vector of zeros. */
+/** All-reduces a vector of zeros. */
 export function average(network: Network): Passage {
   const { values, workers, partBytes, windowBytes, patienceSeconds, link, isFar } = network;
   const codec = codecOf(network.codec), paper = new Paper();
@@ -106,7 +106,7 @@ export function average(network: Network): Passage {
   const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
   const parts = Array.from({ length: Math.ceil(values / partElements) }, (_, part) => part);
   const sizes = { step: 1, leaves: workers, values, parts, partElements, windowBytes, patienceSeconds };
-  const averaging: Averaging = new Averaging(sums, names, 1, sizes, new FeedbackEncoder(codec), {
+  const averaging: ReduceWindow = new ReduceWindow(sums, names, 1, sizes, new FeedbackEncoder(codec), {
     pull: ({ member, lo, hi }, part) =>
       order([member], 0, () => {
         const payload = new Uint8Array(lengthOf(part));

@@ -1,5 +1,5 @@
 /**
- * What can happen to messages on their way, by a seed.
+ * What can happen to messages in flight, by a seed.
  *
  * @module
  */

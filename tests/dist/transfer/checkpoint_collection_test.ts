@@ -14,7 +14,7 @@ const SIZE = 200_000; // some pieces a vector
 const PLAN = { steps: 9, saveEvery: 3, evaluation: { every: 0, microBatches: 0 }, patienceSeconds: 1 };
 const toy = () => new ToyReplica({ size: SIZE, beforeGradient: () => pause(2) });
 
-/** States of a run that nothing disturbs, by step. */
+/** States of an undisturbed run, by step. */
 async function expected(steps: readonly number[]): Promise<string[]> {
   const hashes: string[] = [];
   const replica = new ToyReplica({
@@ -71,7 +71,7 @@ Deno.test("each checkpoint is the state that the members agreed on, though messa
   ]);
 });
 
-Deno.test("a writer that dies while its checkpoint travels: another member's is taken after the next step", async () => {
+Deno.test("a writer that dies while its checkpoint is in flight: another member's is taken after the next step", async () => {
   let kill = () => {};
   const { store, run, outcome } = await collected(atFirstPiece(() => kill()), (run, workers) => {
     kill = () => {
@@ -86,7 +86,7 @@ Deno.test("a writer that dies while its checkpoint travels: another member's is 
   assert.equal(outcome.paramsHash, hashesOf(store.states.get(9)!).params);
 });
 
-Deno.test("a server that is away while a checkpoint travels: it arrives afterwards", async () => {
+Deno.test("a server that is unreachable while a checkpoint is in flight: it arrives afterwards", async () => {
   let leave = () => {};
   const { store, workers } = await collected(atFirstPiece(() => leave()), (_run, _workers, bus) => {
     leave = () => {
@@ -136,7 +136,7 @@ Deno.test("a state that is not the one agreed on does not get into the folder", 
   assert.ok(run.events.some((event) => event.kind === "unsaved" && /another hash/.test(event.error)));
 });
 
-Deno.test("a coordinator that dies while a checkpoint travels: the next one collects the next checkpoint, same bits", async () => {
+Deno.test("a coordinator that dies while a checkpoint is in flight: the next one collects the next checkpoint, same bits", async () => {
   const losePieces: Weather = (data) => {
     const frame = decodeFrame(data, "toy");
     return !("refused" in frame) && frame.kind === "piece" && frame.step === 3 ? [] : fairWeather(data);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { encodeFrame } from "../../../src/dist/protocol/frames.ts";
 import { decodeMessage, encodeControl, type ReceivedOf } from "../../../src/dist/protocol/messages.ts";
-import { type Donor, PinnedState, takeOver } from "../../../src/dist/transfer/state_transfer.ts";
+import { type Donor, PinnedState, transferState } from "../../../src/dist/transfer/state_transfer.ts";
 import type { ReplicaState } from "../../../src/dist/replica/replica.ts";
 import { noise } from "../support/toy.ts";
 import { hashesOf } from "../../../src/dist/replica/state_hash.ts";
@@ -33,10 +33,10 @@ function donorOf(pinned: PinnedState, asked: string[] = [], alter = (payload: Ui
   };
 }
 
-Deno.test("a state is taken over bit for bit, every part once", async () => {
+Deno.test("a state is transferred bit for bit, every part once", async () => {
   const asked: string[] = [];
   const pinned = new PinnedState(STATE, PART);
-  const taken = await takeOver(donorOf(pinned, asked), {
+  const taken = await transferState(donorOf(pinned, asked), {
     windowBytes: 4 * 3 * PART,
     own: { step: 0, stateHash: "other" },
   });
@@ -45,26 +45,26 @@ Deno.test("a state is taken over bit for bit, every part once", async () => {
   assert.equal(asked.length, 4 + 4 + 1);
 });
 
-Deno.test("who has the state already takes nothing over; at another step it does", async () => {
+Deno.test("a receiver that has the state already transfers nothing; at another step it does", async () => {
   const pinned = new PinnedState(STATE, PART);
   const asked: string[] = [];
   const stateHash = hashesOf(STATE).state;
   assert.equal(
-    await takeOver(donorOf(pinned, asked), { windowBytes: 4 * 3 * PART, own: { step: 7, stateHash } }),
+    await transferState(donorOf(pinned, asked), { windowBytes: 4 * 3 * PART, own: { step: 7, stateHash } }),
     undefined,
   );
   assert.deepEqual(asked, []);
-  assert.ok(await takeOver(donorOf(pinned), { windowBytes: 4 * 3 * PART, own: { step: 6, stateHash } }));
+  assert.ok(await transferState(donorOf(pinned), { windowBytes: 4 * 3 * PART, own: { step: 6, stateHash } }));
 });
 
-Deno.test("a state that arrives with another hash is refused", async () => {
+Deno.test("a state that arrives with another hash is rejected", async () => {
   const flip = (payload: Uint8Array) => {
     payload[3] ^= 1;
     return payload;
   };
   const donor = donorOf(new PinnedState(STATE, PART), [], flip);
   await assert.rejects(
-    takeOver(donor, { windowBytes: 4 * PART }),
+    transferState(donor, { windowBytes: 4 * PART }),
     /state of step 7 has arrived with another hash/,
   );
 });

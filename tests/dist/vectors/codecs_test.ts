@@ -14,7 +14,7 @@ function encode(codec: VectorCodec, values: Float32Array): Uint8Array {
   return encodedBy(codec, values);
 }
 
-/** Decodes from an odd address, as payloads of frames have. */
+/** Decodes from an odd address, as payloads of frames may have. */
 function decode(codec: VectorCodec, bytes: Uint8Array, count: number): Float32Array {
   const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
   unaligned.set(bytes);
@@ -38,7 +38,7 @@ function maxOf(values: ArrayLike<number>): number {
   return Array.from(values).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
 }
 
-Deno.test("every codec keeps the number of values, whatever it is, and the same values give the same bytes", () => {
+Deno.test("every codec keeps the number of values, and the same values give the same bytes", () => {
   for (const codec of ALL) {
     for (const size of [0, 1, 255, 256, 257, 16_384, 16_385, 40_000]) {
       const values = mixed(size, size);
@@ -81,7 +81,7 @@ Deno.test("bfloat16 rounds to nearest, ties to even", () => {
   cases.forEach(([value, wanted], i) => assert.equal(decoded[i], wanted, `${value}`));
 });
 
-Deno.test("bfloat16 keeps infinities and NaN, and what is too large becomes infinite", () => {
+Deno.test("bfloat16 keeps infinities and NaN, and values that are too large become infinite", () => {
   const bits = new Uint32Array([0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff, 0x7f7fffff]);
   const decoded = roundTrip(BFLOAT16, new Float32Array(bits.buffer));
   assert.deepEqual([...decoded], [Infinity, -Infinity, NaN, NaN, NaN, Infinity]);
@@ -89,7 +89,7 @@ Deno.test("bfloat16 keeps infinities and NaN, and what is too large becomes infi
   assert.deepEqual(roundTrip(BFLOAT16, new Float32Array([largest])), new Float32Array([largest]));
 });
 
-/** int8 with nearest rounding as its comment says it, value by value. */
+/** int8 with nearest rounding as its comment defines it, value by value. */
 function int8Plainly(values: Float32Array): Float32Array {
   const decoded = new Float32Array(values.length);
   for (let from = 0; from < values.length; from += INT8_BLOCK) {

@@ -8,7 +8,7 @@ import { encodedBy, encodedWith } from "../support/encoded.ts";
 
 const SIZE = 3000, INT8 = codecOf("int8");
 
-/** Encodes the sum of a step and gives what is read of it. */
+/** Encodes the sum of a step and returns it decoded. */
 function encoded(
   encoder: FeedbackEncoder,
   sum: Float32Array,
@@ -34,24 +34,24 @@ Deno.test("error feedback telescopes: over the steps, means decoded and means en
   const sent = new Float64Array(SIZE), wanted = new Float64Array(SIZE);
   const without = new Float64Array(SIZE);
   for (let step = 0; step < 60; step++) {
-    const tokens = 100 + 37 * (step % 5); // another batch has other tokens
+    const tokens = 100 + 37 * (step % 5); // batches differ in tokens
     const sum = normalArray(SIZE, step, "gradient", 1).map((value, i) => tokens * (value + i / SIZE));
     addScaled(wanted, sum, 1 / tokens);
     addScaled(sent, encoded(encoder, sum, tokens), 1 / tokens);
     addScaled(without, encoded(new FeedbackEncoder(INT8), sum, tokens), 1 / tokens);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
-  // What is left shows in a step of zeros: it carries the residual alone, itself rounded, and leaves the rest.
+  // A step of zeros shows the residual: it encodes the residual alone, rounded, and leaves the rest.
   const zeros = new Float32Array(SIZE);
   for (let step = 0; step < 5; step++) {
     addScaled(sent, encoded(encoder, zeros, 1), 1);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   assert.ok(largest(sent, wanted) < 1e-5, `off by ${largest(sent, wanted)}`);
   assert.ok(largest(without, wanted) > 0.05, "without feedback the errors add up");
 });
 
-Deno.test("two sums of a step: the first carries the residual, both leave what they lose", () => {
+Deno.test("two sums of a step: the first includes the residual, both add their error to the next one", () => {
   const encoder = new FeedbackEncoder(INT8), tokens = 64;
   const sums = [normalArray(SIZE, 1, "a", 9), normalArray(SIZE, 2, "a", 9)];
   const sent = new Float64Array(SIZE), wanted = new Float64Array(SIZE);
@@ -60,16 +60,16 @@ Deno.test("two sums of a step: the first carries the residual, both leave what t
       addScaled(wanted, sum, 1 / tokens);
       addScaled(sent, encoded(encoder, sum, tokens, `sum ${which}`), 1 / tokens);
     }
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   for (let step = 0; step < 5; step++) {
     addScaled(sent, encoded(encoder, new Float32Array(SIZE), tokens), 1 / tokens);
-    encoder.settle(true);
+    encoder.endStep(true);
   }
   assert.ok(largest(sent, wanted) < 1e-6, `off by ${largest(sent, wanted)}`);
 });
 
-Deno.test("a sum that is encoded again in a step gives the same bytes, and loses once", () => {
+Deno.test("a sum that is encoded again in a step gives the same bytes, and its error counts once", () => {
   const once = new FeedbackEncoder(INT8), again = new FeedbackEncoder(INT8);
   const [a, b] = [normalArray(SIZE, 1, "a", 9), normalArray(SIZE, 2, "a", 9)];
   for (let step = 0; step < 4; step++) {
@@ -83,8 +83,8 @@ Deno.test("a sum that is encoded again in a step gives the same bytes, and loses
       first.toReversed(),
       "also for other tokens",
     );
-    once.settle(true);
-    again.settle(true);
+    once.endStep(true);
+    again.endStep(true);
     assert.deepEqual(again.residuals(), once.residuals());
   }
 });
@@ -93,20 +93,20 @@ Deno.test("residuals change only at an applied step, and only of the parts that 
   const encoder = new FeedbackEncoder(INT8);
   const sum = normalArray(SIZE, 3, "a", 1), zeros = new Float32Array(SIZE);
   const first = encoded(encoder, sum, 1);
-  encoder.settle(false);
+  encoder.endStep(false);
   assert.deepEqual(encoded(encoder, sum, 1), first, "a skipped step has left nothing");
-  encoder.settle(true);
+  encoder.endStep(true);
   assert.notDeepEqual(encoded(encoder, sum, 1), first);
-  encoder.settle(false);
+  encoder.endStep(false);
   encoded(encoder, sum, 1, "a sum", 7); // a step without part 0
-  encoder.settle(true);
+  encoder.endStep(true);
   const left = sum.map((value, i) => value - first[i]);
   assert.ok(largest(encoded(encoder, zeros, 1), left) < 1e-4, "part 0 still has its own");
   encoder.drop();
   assert.deepEqual(encoded(encoder, sum, 1), first, "nothing is carried after they were dropped");
 });
 
-Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
+Deno.test("error feedback is its arithmetic in plain TypeScript, bit for bit", () => {
   const encoder = new FeedbackEncoder(INT8), { fround } = Math;
   let residual = new Float32Array(SIZE);
   for (let step = 0; step < 4; step++) {
@@ -121,6 +121,6 @@ Deno.test("feedback is its arithmetic in plain TypeScript, bit for bit", () => {
       wanted.forEach((read, i) => lost[i] += fround(fround(values[i] - read) / tokens));
     }
     residual = lost;
-    encoder.settle(true);
+    encoder.endStep(true);
   }
 });

@@ -82,7 +82,7 @@ Deno.test("addInto() and divideBy() give the bits of plain arithmetic", () => {
   }
 });
 
-Deno.test("divideBy() gives the sums of squares of what it leaves, block by block", () => {
+Deno.test("divideBy() gives the sums of squares of the quotients, block by block", () => {
   const values = mixed(2 * BLOCK + 5, 9);
   const squares = divideBy(values, 3);
   assert.deepEqual(squares, blockSquares(values));
@@ -99,7 +99,7 @@ Deno.test("blockSquares() adds every fourth square of a chunk, in float64", () =
     }
     return total;
   };
-  blockSquares(mixed(CHUNK, 5)); // what it leaves behind does not count
+  blockSquares(mixed(CHUNK, 5)); // what it leaves in the kernel must not matter
   for (const size of SIZES) {
     const values = mixed(size, 7);
     const blocks = Array.from({ length: Math.ceil(size / BLOCK) }, (_, i) => i * BLOCK);

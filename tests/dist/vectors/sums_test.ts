@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
-import { OpenStep } from "../../../src/dist/allreduce/partial_sums.ts";
+import { PartialSums } from "../../../src/dist/allreduce/partial_sums.ts";
 import {
   addInto,
   addLosses,
@@ -27,8 +27,8 @@ const gradientOf = (microBatch: number) =>
     gradient: noise(SIZE, microBatch).map((value, i) => value * 10 ** ((microBatch * 3 + i) % 9 - 4)),
   });
 
-/** Adds a sum to the step; the whole sum, once it is complete. */
-function addTo(step: OpenStep, lo: number, hi: number, part: number, sum: Float32Array) {
+/** Adds a sum to the step; returns the whole sum once it is complete. */
+function addTo(step: PartialSums, lo: number, hi: number, part: number, sum: Float32Array) {
   const { leaves } = step;
   const sums = step.add(lo, hi, part, floatBytes(sum));
   if (!sums) return undefined;
@@ -43,14 +43,14 @@ function shuffled<T>(values: T[], seed: number): T[] {
   );
 }
 
-Deno.test("the sum is defined by the tree, not by who adds which subtree nor by the order of arrival", async () => {
+Deno.test("the sum is defined by the tree, not by which process adds which subtree nor by the order of arrival", async () => {
   for (const count of [1, 2, 3, 5, 8, 13]) {
     const whole = await sumSubtree(gradientOf, 0, count);
     for (let seed = 0; seed < 40; seed++) {
       const { word } = randomStream(seed, "cuts");
       const cuts = [0, count, word(0) % (count + 1), word(1) % (count + 1)].sort((a, b) => a - b);
       const nodes = cuts.slice(1).flatMap((hi, i) => subtrees(cuts[i], hi, count));
-      const step = new OpenStep(count);
+      const step = new PartialSums(count);
       let sum: Float32Array | undefined;
       for (const [lo, hi] of shuffled(nodes, seed)) {
         assert.equal(sum, undefined, "complete only with the last one");
@@ -70,7 +70,7 @@ Deno.test("where leaves are absent the sum is over the others, in the tree's ord
     const add = (left?: Float32Array, right?: Float32Array) =>
       left && right ? left.map((value, i) => value + right[i]) : left ?? right;
     const expected = add(add(add(at.get(0), at.get(1)), add(at.get(2), at.get(3))), at.get(4))!;
-    const step = new OpenStep(5, new Set(absent));
+    const step = new PartialSums(5, new Set(absent));
     let sum: Float32Array | undefined;
     for (const leaf of shuffled(there, 1)) {
       assert.equal(sum, undefined);
@@ -95,9 +95,9 @@ Deno.test("losses and tokens are added in the order of the vectors", async () =>
   assert.deepEqual(addLosses([]), { lossSum: 0, tokens: 0 });
 });
 
-Deno.test("OpenStep takes doubled, contained and larger sums without adding anything twice", async () => {
+Deno.test("PartialSums accepts duplicate, contained and larger sums without adding anything twice", async () => {
   const sum = async (lo: number, hi: number) => (await sumSubtree(gradientOf, lo, hi)).gradient;
-  const step = new OpenStep(8);
+  const step = new PartialSums(8);
   assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined);
   assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined, "doubled");
   assert.equal(addTo(step, 0, 4, 0, await sum(0, 4)), undefined, "takes the place of [0, 1)");
@@ -110,8 +110,8 @@ Deno.test("OpenStep takes doubled, contained and larger sums without adding anyt
   assert.equal(step.heldBytes, 0);
 });
 
-Deno.test("OpenStep keeps parts apart", async () => {
-  const step = new OpenStep(2);
+Deno.test("PartialSums keeps parts apart", async () => {
+  const step = new PartialSums(2);
   const [left, right] = [(await gradientOf(0)).gradient, (await gradientOf(1)).gradient];
   assert.equal(addTo(step, 0, 1, 0, left.slice(0, 20)), undefined);
   assert.equal(addTo(step, 1, 2, 1, right.slice(20)), undefined);
@@ -120,8 +120,8 @@ Deno.test("OpenStep keeps parts apart", async () => {
   assert.deepEqual(addTo(step, 1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
 });
 
-Deno.test("OpenStep refuses a sum that is not a node of the tree", () => {
-  assert.throws(() => new OpenStep(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
+Deno.test("PartialSums rejects a sum that is not a node of the tree", () => {
+  assert.throws(() => new PartialSums(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
 });
 
 Deno.test("3 + 5 sequences with different numbers of counted tokens give the mean of one batch of 8", async () => {
@@ -133,7 +133,7 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
         ...await sumSubtree(gradientOf, from, to),
       })),
     );
-  const step = new OpenStep(8);
+  const step = new PartialSums(8);
   let mean: Float32Array | undefined;
   let tokens = 0;
   for (const sum of [...await ofRange(3, 8), ...await ofRange(0, 3)]) {
@@ -155,7 +155,7 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
 });
 
 Deno.test("gradients (3, 0) and (0, 4) of two workers are clipped by the norm of their mean", () => {
-  const step = new OpenStep(2);
+  const step = new PartialSums(2);
   addTo(step, 0, 1, 0, Float32Array.of(3, 0));
   const mean = addTo(step, 1, 2, 0, Float32Array.of(0, 4))!;
   divideBy(mean, 2);
@@ -186,7 +186,7 @@ Deno.test("subnormal numbers survive adding and dividing", () => {
 
 Deno.test("ranges of members are cut at nodes: adding the members' subtrees follows the tree", async () => {
   const whole = (await sumSubtree(gradientOf, 0, 11)).gradient;
-  const step = new OpenStep(11);
+  const step = new PartialSums(11);
   let sum: Float32Array | undefined;
   for (const [lo, hi] of assignRanges(11, [1, 2, 1]).toReversed()) {
     for (const [from, to] of subtrees(lo, hi, 11)) {

@@ -40,7 +40,7 @@ Deno.test("subtrees() of an empty range are none", () => {
   assert.deepEqual(subtrees(3, 3, 8), []);
 });
 
-Deno.test("pathTo() knows what is not a node", () => {
+Deno.test("pathTo() is undefined for a range that is not a node", () => {
   assert.equal(pathTo(1, 3, 8), undefined);
   assert.equal(pathTo(0, 9, 8), undefined);
   assert.equal(pathTo(2, 2, 8), undefined);

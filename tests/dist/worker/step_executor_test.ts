@@ -3,14 +3,19 @@
 import assert from "node:assert/strict";
 import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
 import { decodeMessage, type Received } from "../../../src/dist/protocol/messages.ts";
-import { Workbench } from "../../../src/dist/worker/step_executor.ts";
+import { StepExecutor } from "../../../src/dist/worker/step_executor.ts";
 import { noise, ToyReplica } from "../support/toy.ts";
 import { floatBytes } from "../../../src/dist/vectors/floats.ts";
 
 const SIZE = 10;
 
-function benchOf(replica: ToyReplica): Workbench {
-  return new Workbench(replica, { microBatches: 2, codec: "float32", partElements: SIZE, windowBytes: 1e6 }, {
+function benchOf(replica: ToyReplica): StepExecutor {
+  return new StepExecutor(replica, {
+    microBatches: 2,
+    codec: "float32",
+    partElements: SIZE,
+    windowBytes: 1e6,
+  }, {
     begin: () => {},
     send: () => {},
     reach: () => {},
@@ -18,37 +23,37 @@ function benchOf(replica: ToyReplica): Workbench {
   });
 }
 
-Deno.test("a mean and a commit that were not applied are forgotten when another coordinator takes over; sums stay", async () => {
-  const bench = benchOf(new ToyReplica({ size: SIZE }));
-  await bench.compute(() => [[0, 2]], () => {});
+Deno.test("a mean and a commit that were not applied are forgotten at a failover; sums stay", async () => {
+  const executor = benchOf(new ToyReplica({ size: SIZE }));
+  await executor.compute(() => [[0, 2]], () => {});
   const mean = { kind: "mean", run: "toy", sender: "coordinator", step: 1, part: 0, parts: 1 } as const;
   const frame = encodeFrame({ ...mean, codec: "float32", payload: floatBytes(noise(SIZE, 1)) });
-  bench.vectors.takeMean(decodeFrame(frame, "toy") as Frame);
-  bench.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
-  assert.ok(bench.canApply);
-  bench.forgetUnapplied();
-  assert.ok(!bench.canApply);
-  assert.equal(bench.vectors.meanOf(1), undefined);
-  bench.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
-  assert.ok(!bench.canApply, "the mean has to come again");
-  assert.ok(bench.vectors.sumOf(1, [0, 2]), "the sum is what it was");
+  executor.vectors.takeMean(decodeFrame(frame, "toy") as Frame);
+  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
+  assert.ok(executor.canApply);
+  executor.forgetUnapplied();
+  assert.ok(!executor.canApply);
+  assert.equal(executor.vectors.meanOf(1), undefined);
+  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
+  assert.ok(!executor.canApply, "the mean has to come again");
+  assert.ok(executor.vectors.sumOf(1, [0, 2]), "the sum is what it was");
 });
 
-Deno.test("a pinned state is kept while nobody can ask for it, and let go when nobody does", async () => {
+Deno.test("a pinned state is kept while it can't be requested, and released when it is not", async () => {
   const replica = new ToyReplica({ size: SIZE });
-  const bench = benchOf(replica);
-  await bench.pin();
+  const executor = benchOf(replica);
+  await executor.pin();
   const question = decodeMessage(
     encodeFrame({ kind: "inspect", run: "toy", sender: "newcomer", step: 0 }),
     "toy",
   );
   const isThere = async () =>
-    await bench.answer(question as Received, { run: "toy", sender: "donor", step: 0 }) !== undefined;
-  replica.step = 1; // the run goes on
+    await executor.answer(question as Received, { run: "toy", sender: "donor", step: 0 }) !== undefined;
+  replica.step = 1; // the run continues
   await new Promise((resolve) => setTimeout(resolve, 60));
-  bench.release(0.05, false);
+  executor.release(0.05, false);
   assert.ok(await isThere());
   await new Promise((resolve) => setTimeout(resolve, 60));
-  bench.release(0.05, true);
+  executor.release(0.05, true);
   assert.ok(!await isThere());
 });

@@ -51,13 +51,13 @@ Deno.test("where all workers that had the state are lost, the run continues from
   const run = train(place, "run", "--workers=1", "--checkpoint.every=2", ...quick, ...LONG);
   await reach(place, "run", 3);
   Deno.kill(child(run.pid, "here-0"), "SIGKILL");
-  const said = /nobody has a newer state than that of step (\d+), waiting/;
+  const said = /no worker has a newer state than that of step (\d+), waiting/;
   await until("another coordinator begins at the checkpoint", () => said.test(run.stderr()), 60);
   await reach(place, "run", Number(said.exec(run.stderr())![1]) + 2);
   run.kill("SIGINT");
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
-  assert.match(stderr, /coordinator: all workers that had the state of step \d+ are gone.*restarting it/);
+  assert.match(stderr, /coordinator: all workers with the state of step \d+ are lost.*restarting it/);
   await assertSame(place, "run");
 });
 
@@ -135,5 +135,5 @@ Deno.test("a coordinator whose own NATS server can't be kept running ends and sa
   const { code, stderr } = await hub.ended;
   assert.equal(code, 1, stderr);
   assert.match(stderr, /the NATS server can't be kept running: it ended 7 times in a row/);
-  assert.match(stderr, /waiting for the NATS server to be there again/);
+  assert.match(stderr, /waiting for the NATS server to be reachable again/);
 });

@@ -7,8 +7,8 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import { randomStream } from "../prng.ts";
-import { compile, type CompiledFunction, tf } from "../tensorflow/mod.ts";
+import { randomStream } from "../../prng.ts";
+import { compile, type CompiledFunction, tf } from "../../tensorflow/mod.ts";
 import {
   CHANGED_BY_SETTLING,
   CHANGED_BY_TOKEN,
@@ -16,22 +16,14 @@ import {
   isFull,
   type LayerCache,
   unflattenCaches,
-} from "./generation_cache.ts";
-import { checkSampling, sampleToken, type Sampling } from "./generation_sampling.ts";
-import {
-  type Decoded,
-  decodeToken,
-  distanceBiases,
-  type Place,
-  placeOf,
-  prefill,
-  settle,
-} from "./generation_step.ts";
-import { idsTensor } from "./inputs.ts";
-import type { FLASHTransformer } from "./mod.ts";
-import { type TransformerModel, transformerModel } from "./training.ts";
+} from "./cache.ts";
+import { checkSampling, sampleToken, type Sampling } from "./sampling.ts";
+import { type Decoded, decodeToken, distanceBiases, type Place, placeOf, prefill, settle } from "./step.ts";
+import { idsTensor } from "../inputs.ts";
+import type { FLASHTransformer } from "../models.ts";
+import { type TransformerModel, transformerModel } from "../training.ts";
 
-/** How a text goes on. */
+/** How a text is continued. */
 export interface GenerateOptions extends Sampling {
   /** How many tokens at most. Default 256. */
   tokens?: number;
@@ -52,9 +44,9 @@ export interface GenerateOptions extends Sampling {
  *
  * @example
  * ```ts
- * import { initBackend } from "../tensorflow/mod.ts";
- * import { generate } from "./generation.ts";
- * import { FLASHTransformer } from "./mod.ts";
+ * import { initBackend } from "../../tensorflow/mod.ts";
+ * import { generate } from "./generate.ts";
+ * import { FLASHTransformer } from "../mod.ts";
  * await initBackend({ backend: "cpu" });
  * const model = new FLASHTransformer({ numTokens: 256, dim: 16, depth: 2, causal: true, groupSize: 4 }, { seed: 1 });
  * for await (const token of generate(model, [72, 101], { tokens: 3, temperature: 0 })) console.log(token);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { sampleToken, type Sampling } from "../../src/model/generation_sampling.ts";
+import { sampleToken, type Sampling } from "../../../src/model/generation/sampling.ts";
 
 /** How often each token comes when the deciding number runs over [0, 1) in equal steps. */
 function shares(logits: number[], sampling: Sampling): number[] {

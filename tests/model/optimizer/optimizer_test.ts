@@ -1,16 +1,21 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { loadConfig, resolveConfig } from "../../src/config/config.ts";
-import { resolveFLASH, resolveTransformer } from "../../src/model/options.ts";
-import { applyStep, clipFactor, type OptimizerOptions, stepScalars } from "../../src/model/optimizer.ts";
-import { defineFLASH, defineTransformer } from "../../src/model/parameters.ts";
-import { learningRate } from "../../src/model/schedule.ts";
-import { normalArray } from "../../src/prng.ts";
-import { tf } from "../../src/tensorflow/mod.ts";
-import { eachBackend } from "./backends.ts";
-import { assertClose } from "./fixtures.ts";
+import { loadConfig, resolveConfig } from "../../../src/config/config.ts";
+import { resolveFLASH, resolveTransformer } from "../../../src/model/options.ts";
+import {
+  applyStep,
+  clipFactor,
+  type OptimizerOptions,
+  stepScalars,
+} from "../../../src/model/optimizer/optimizer.ts";
+import { defineFLASH, defineTransformer } from "../../../src/model/parameters.ts";
+import { learningRate } from "../../../src/model/optimizer/schedule.ts";
+import { normalArray } from "../../../src/prng.ts";
+import { tf } from "../../../src/tensorflow/mod.ts";
+import { eachBackend } from "../backends.ts";
+import { assertClose } from "../fixtures.ts";
 
-const enwik8 = fileURLToPath(new URL("../../configs/enwik8.yaml", import.meta.url));
+const enwik8 = fileURLToPath(new URL("../../../configs/enwik8.yaml", import.meta.url));
 
 const definition = defineFLASH(resolveFLASH({ dim: 4, queryKeyDim: 4, rotary: true }));
 const { size } = definition.layout;

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { tf } from "../tensorflow/mod.ts";
+import type { tf } from "../../tensorflow/mod.ts";
 
 /**
  * What a layer keeps of the tokens so far. The open group is in two parts: its last few tokens apart from the others, so
@@ -16,7 +16,7 @@ import type { tf } from "../tensorflow/mod.ts";
  * reshaped first it reads column by column, six times slower.
  */
 export interface LayerCache {
-  /** The half of the last token's normed features that the next one takes over [b, 1, d / 2]. */
+  /** The half of the last token's normed features that the next token receives [b, 1, d / 2]. */
   before: tf.Tensor;
   /** Quadratic keys of the last tokens [b · r, s]. */
   recentQuadKeys: tf.Tensor;

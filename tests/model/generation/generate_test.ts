@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { generate, type GenerateOptions, generateSamples } from "../../src/model/generation.ts";
-import { isFull } from "../../src/model/generation_cache.ts";
-import { decodeToken, distanceBiases, placeOf, prefill, settle } from "../../src/model/generation_step.ts";
-import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
-import { transformerModel } from "../../src/model/training.ts";
-import { tf } from "../../src/tensorflow/mod.ts";
-import { eachBackend, onBackend } from "./backends.ts";
-import { relativeError } from "./fixtures.ts";
-import { jitter, randomIds, smallTransformer } from "./models.ts";
+import { generate, type GenerateOptions, generateSamples } from "../../../src/model/generation/generate.ts";
+import { isFull } from "../../../src/model/generation/cache.ts";
+import { decodeToken, distanceBiases, placeOf, prefill, settle } from "../../../src/model/generation/step.ts";
+import { FLASHTransformer, type FLASHTransformerOptions } from "../../../src/model/mod.ts";
+import { transformerModel } from "../../../src/model/training.ts";
+import { tf } from "../../../src/tensorflow/mod.ts";
+import { eachBackend, onBackend } from "../backends.ts";
+import { relativeError } from "../fixtures.ts";
+import { jitter, randomIds, smallTransformer } from "../models.ts";
 
 async function collect<T>(iterator: AsyncIterable<T>): Promise<T[]> {
   const items: T[] = [];
@@ -175,7 +175,7 @@ onBackend("tensorflow", "generating leaves no tensor behind, left early or refus
   assert.equal(tf.memory().numTensors, before);
 });
 
-onBackend("tensorflow", "what can't be generated is refused by name", async () => {
+onBackend("tensorflow", "what can't be generated is rejected with its name", async () => {
   const model = smallTransformer();
   const refuses = (words: RegExp, prompt: number[], options = {}, samples = 1) =>
     assert.rejects(collect(generateSamples(model, prompt, samples, options)), words);

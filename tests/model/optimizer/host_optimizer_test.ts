@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { applyOnHost, type HostState } from "../../src/model/host_optimizer.ts";
-import { resolveFLASH } from "../../src/model/options.ts";
-import { applyStep, stepScalars } from "../../src/model/optimizer.ts";
-import { defineFLASH } from "../../src/model/parameters.ts";
-import { normalArray } from "../../src/prng.ts";
-import { compile, tf } from "../../src/tensorflow/mod.ts";
-import { onBackend } from "./backends.ts";
+import { applyOnHost, type HostState } from "../../../src/model/optimizer/host_optimizer.ts";
+import { resolveFLASH } from "../../../src/model/options.ts";
+import { applyStep, stepScalars } from "../../../src/model/optimizer/optimizer.ts";
+import { defineFLASH } from "../../../src/model/parameters.ts";
+import { normalArray } from "../../../src/prng.ts";
+import { compile, tf } from "../../../src/tensorflow/mod.ts";
+import { onBackend } from "../backends.ts";
 
 const definition = defineFLASH(resolveFLASH({ dim: 32, queryKeyDim: 16 }));
 const { size } = definition.layout;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { tf } from "../tensorflow/mod.ts";
+import { tf } from "../../tensorflow/mod.ts";
 
 /** Options of AdamW (Loshchilov and Hutter, 2019); with `weightDecay` 0 it is Adam. */
 export interface OptimizerOptions {
@@ -20,7 +20,7 @@ export interface OptimizerOptions {
 }
 
 /**
- * Length of the state's vectors for so many parameters: zeros follow up to a multiple of 960, which is even for each number of
+ * Length of the state's vectors for that number of parameters, padded with zeros up to a multiple of 960, which is even for each number of
  * threads up to 6, and 8, 10, 12, 15 and 16. XLA cuts a loop into equal parts, one for each thread, and where it is not even
  * looks at each value whether it is one too many, which takes three times as long.
  *

@@ -1,5 +1,5 @@
 /**
- * How the learning rate moves: a pure function of the step, so that a resumed run goes on as if it had not stopped.
+ * The learning rate schedule: a pure function of the step, so that a resumed run continues as if it had not stopped.
  *
  * @module
  */

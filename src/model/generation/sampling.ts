@@ -40,7 +40,7 @@ export function checkSampling(sampling: Sampling): void {
  *
  * @example
  * ```ts
- * import { sampleToken } from "./generation_sampling.ts";
+ * import { sampleToken } from "./sampling.ts";
  * console.assert(sampleToken([0, 3, 1], { temperature: 0 }, 0.5) === 1);
  * console.assert(sampleToken([0, 3, 1], { topK: 2 }, 0.99) === 2);
  * ```

@@ -6,22 +6,22 @@
  * @module
  */
 
-import { gatherRows, tf } from "../tensorflow/mod.ts";
-import { attentionFunction } from "./attention.ts";
-import { attend, flashConstants, project, type Projections } from "./flash.ts";
-import { type LayerCache, recentOf, type Settled } from "./generation_cache.ts";
-import { linear } from "./layers.ts";
-import { type FLASHOptions, hiddenDim, layerOptions } from "./options.ts";
-import { BUCKETS, type LayerParameters, type TransformerParameters } from "./parameters.ts";
+import { gatherRows, tf } from "../../tensorflow/mod.ts";
+import { attentionFunction } from "../attention.ts";
+import { attend, flashConstants, project, type Projections } from "../flash.ts";
+import { type LayerCache, recentOf, type Settled } from "./cache.ts";
+import { linear } from "../layers.ts";
+import { type FLASHOptions, hiddenDim, layerOptions } from "../options.ts";
+import { BUCKETS, type LayerParameters, type TransformerParameters } from "../parameters.ts";
 import {
   biasByDistance,
   bucketRows,
   type RotaryTables,
   rotaryTables,
   sinusoidalPositions,
-} from "./positions.ts";
-import type { TransformerModel } from "./training.ts";
-import { embed, logitsOf } from "./transformer.ts";
+} from "../positions.ts";
+import type { TransformerModel } from "../training.ts";
+import { embed, logitsOf } from "../transformer.ts";
 
 /** Where a token stands: its rotary position [1, pairs], and the others. */
 export interface Place extends RotaryTables {
