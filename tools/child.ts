@@ -1,5 +1,5 @@
 /**
- * A coordinator or worker process as the launcher starts it (src/run/processes/child.ts says how they talk). Not for people:
+ * A coordinator, worker or reducer process as the launcher starts it (src/run/processes/child.ts has the other end). Not for people:
  * they use `deno task train` and `deno task coordinator`.
  *
  * @module
@@ -19,7 +19,7 @@ import { onEndingSignal } from "./signals.ts";
 
 const lines = linesOf(Deno.stdin.readable);
 const first = await lines.next();
-if (first.done) Deno.exit(1); // the launcher went before it gave an order
+if (first.done) Deno.exit(1); // the launcher ended before it gave an order
 (async () => {
   while (!(await lines.next()).done);
   Deno.exit(130); // the launcher is gone
@@ -29,10 +29,10 @@ const stop = new AbortController();
 const hurry = new AbortController();
 onEndingSignal(() => stop.abort(), () => hurry.abort());
 
-/** What a launcher that is stopped for a while can do without: it only shows it. */
+/** Reports that the launcher only shows: while it is stopped, they may be dropped. */
 const SHOWN = new Set<string>(["status", "step", "evaluated", "saved"]);
 
-/** Tells the launcher, and does not wait until it listens. */
+/** Reports to the launcher, without waiting until it reads. */
 function report(event: ChildEvent | ChildFailure): void {
   const line = stringifyJson(event) + "\n";
   if (SHOWN.has(event.kind)) stdout.show(line);

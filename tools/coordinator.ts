@@ -1,6 +1,6 @@
 /**
- * `deno task coordinator`: waits for workers that join from this or other machines, and averages for them; or averages a
- * share for a coordinator elsewhere.
+ * `deno task coordinator`: waits for workers that join from this or other machines, and reduces their gradients; or reduces
+ * a share of them for a coordinator elsewhere.
  *
  * @module
  */
@@ -39,11 +39,11 @@ await runTool(async (tools) => {
     sayHowToJoin(order, config, url);
   };
   const { fromStep } = order;
-  const takeOver = order.resume !== undefined && fromStep === undefined;
+  const failover = order.resume !== undefined && fromStep === undefined;
   await Promise.race([
-    startCoordinator(config, { url, takeOver, fromStep, signal, hurry, onEvent, onListening }),
-    server?.exited.then((words) => {
-      throw new RunError(`the NATS server can't be kept alive: ${words}`);
+    startCoordinator(config, { url, failover, fromStep, signal, hurry, onEvent, onListening }),
+    server?.exited.then((reason) => {
+      throw new RunError(`the NATS server can't be kept running: ${reason}`);
     }) ?? new Promise<never>(() => {}),
   ]);
 });
@@ -76,10 +76,12 @@ async function ownServer(
   const before = resume === undefined ? undefined : folder.readServer();
   const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: onStatus };
   try {
-    return await keepNatsServer(options, () => onStatus("the NATS server has ended and is started again"));
+    return await keepNatsServer(options, () => onStatus("the NATS server has ended and is restarted"));
   } catch (error) {
     if (!before || !(error instanceof RunError)) throw error;
-    throw new RunError(`${error.message}\nPerhaps the coordinator of the run is still there: end it first.`);
+    throw new RunError(
+      `${error.message}\nPerhaps the coordinator of the run is still running: end it first.`,
+    );
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Packages that only these places may import (`*`: any ending): everybody else goes through them. */
+/** Packages that only these places may import (`*`: any ending): all other files go through them. */
 const PACKAGE_OWNERS: Record<string, string[]> = {
   "@tensorflow/": ["src/tensorflow/"],
   "nats": ["src/dist/nats/"],

@@ -1,6 +1,6 @@
 /**
- * What the tools write on standard output and standard error. Nobody who trains has to be watched: a reader that is slow, gone or
- * on a full disk never holds a run up and never ends it.
+ * What the tools write on standard output and standard error. A run needs no reader: one that is slow, gone or on a full disk
+ * never pauses a run and never ends it.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const MOST_WAITING = 1024 * 1024;
 /** Milliseconds after which a stream that is not ready is tried again. */
 const RETRY = 20;
 
-/** Where bytes go: as `Deno.stdout` takes them, on a thread of its own, so that a pipe that is full stops nobody else. */
+/** Where bytes go: as `Deno.stdout` takes them, on a thread of its own, so that a full pipe blocks nothing else. */
 interface Stream {
   /** Writes some of the bytes, at least one, and resolves with how many. */
   write(bytes: Uint8Array): Promise<number>;
@@ -24,7 +24,7 @@ export class OutputError extends Error {
   /** As in messages. */
   override readonly name = "OutputError";
 
-  /** @param isClosed whether the reader has gone; what else went wrong, a full disk say, may pass */
+  /** @param isClosed whether the reader has gone; any other reason, such as a full disk, may be transient */
   constructor(message: string, readonly isClosed = false) {
     super(message);
   }
@@ -32,14 +32,14 @@ export class OutputError extends Error {
 
 /** One of the two streams. Texts are written one after the other, each as a whole. */
 export class Output {
-  /** Told, once for each reason, why text that was shown is lost. Does nothing by default. */
+  /** Called, once for each reason, with why text that was shown is lost. Does nothing by default. */
   onLoss: (why: OutputError) => void = () => {};
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
   #written = 0;
   #isMidLine = false;
-  /** Half a text was written when the rest was refused. */
+  /** Half a text was written when the rest could not be. */
   #isTorn = false;
 
   /**
@@ -59,11 +59,11 @@ export class Output {
     return this.#isMidLine;
   }
 
-  /** Shows a text to whoever watches. Neither waits nor fails: what can't be written is left out. */
+  /** Shows a text. Neither waits nor fails: what can't be written is left out. */
   show(text: string): void {
     if (this.#waiting > MOST_WAITING) {
-      this.#tell(new OutputError(`${this.name} is read too slowly, and lines are left out`));
-    } else this.print(text).catch((error) => this.#tell(error));
+      this.#report(new OutputError(`${this.name} is read too slowly, and lines are left out`));
+    } else this.print(text).catch((error) => this.#report(error));
   }
 
   /**
@@ -85,7 +85,7 @@ export class Output {
     return this.#last;
   }
 
-  /** Waits until all is written or lost, or until nothing was taken for so many milliseconds. */
+  /** Waits until all is written or lost, or until nothing was written for `patience` milliseconds. */
   async flush(patience = 2000): Promise<void> {
     for (let before = -1; !this.isIdle && this.#written !== before;) {
       before = this.#written;
@@ -125,9 +125,9 @@ export class Output {
     }
   }
 
-  #tell(error: OutputError): void {
-    if (this.#told.has(error.message)) return;
-    this.#told.add(error.message);
+  #report(error: OutputError): void {
+    if (this.#reported.has(error.message)) return;
+    this.#reported.add(error.message);
     this.onLoss(error);
   }
 }
@@ -135,7 +135,7 @@ export class Output {
 /** Standard output: what was asked for. */
 export const stdout = new Output(Deno.stdout, "standard output");
 
-/** Standard error: what people should know. Nobody is told of what is lost there. */
+/** Standard error: what people should know. What is lost there is not reported. */
 export const stderr = new Output(Deno.stderr, "standard error");
 
 /** Shows a line on standard error. */

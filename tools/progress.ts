@@ -12,14 +12,14 @@ import type { Tools } from "./tool.ts";
 
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;
-/** What is said when a tool is told to end: one that trains, and one that takes part in a run of others. */
+/** What a tool says when a signal ends it: one that trains, and one that takes part in a run of others. */
 export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
 export const LEAVES =
   "leaves the run as soon as nothing is lost with it; a second signal keeps its state here, a third ends it at once";
 export const COORDINATES =
   "ends: finishes the step and saves; a second signal leaves a checkpoint in flight where it is, a third ends it " +
   "at once";
-/** Characters of a line where the terminal does not say it. */
+/** Characters of a line where the terminal does not tell. */
 const USUAL_COLUMNS = 80;
 
 /** "1:05", "2:03:00". */
@@ -31,9 +31,9 @@ export function clock(seconds: number): string {
 }
 
 /**
- * One step in words: progress, loss, speed, time left.
+ * The line of a step: progress, loss, speed, time left.
  *
- * @param width characters that there is room for: what matters least is left out
+ * @param width most characters: what matters least is left out
  */
 export function stepLine(
   metrics: StepMetrics,
@@ -61,7 +61,7 @@ export function stepLine(
   return line().slice(0, width);
 }
 
-/** One of a run's other events in words; nothing where it is of no interest. */
+/** The line of another event of a run; undefined for one that is not shown. */
 export function eventLine(event: Exclude<RunEvent, { kind: "step" | "status" }>): string | undefined {
   switch (event.kind) {
     case "evaluated":
@@ -83,8 +83,8 @@ export function eventLine(event: Exclude<RunEvent, { kind: "step" | "status" }>)
 /**
  * A listener that shows a run of `steps` steps on standard output (status lines go to standard error). The run never waits for it.
  *
- * @param json write metrics as JSON lines instead; a run whose lines nobody reads any more ends
- * @param ending is said when it is told to end
+ * @param json write metrics as JSON lines instead; a run whose lines are not read any more ends
+ * @param ending is shown when a signal ends it
  */
 export function showRun(
   steps: number,
@@ -100,7 +100,7 @@ export function showRun(
 
   stdout.onLoss = ({ message, isClosed }) => {
     const ends = json && isClosed;
-    say(`${message}; ${ends ? "the run ends" : "the run goes on, and its folder has everything"}`);
+    say(`${message}; ${ends ? "the run ends" : "the run continues, and its folder has everything"}`);
     if (ends) endUnread();
   };
 
@@ -139,6 +139,6 @@ function columns(): number {
   try {
     return Deno.consoleSize().columns || USUAL_COLUMNS;
   } catch {
-    return USUAL_COLUMNS; // it does not say
+    return USUAL_COLUMNS; // it does not tell
   }
 }

@@ -7,29 +7,29 @@
 const SIGHUP = 1;
 
 /**
- * Hears the signals that ask this process to end: Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal or the connection is
+ * Listens for the signals that ask this process to end: Ctrl-C, SIGTERM, and SIGHUP, which comes when the terminal or the connection is
  * closed. Under `nohup` SIGHUP stays ignored, as it was when the process started. SIGINT does not: scripts start what they put
  * in the background so, and `kill -INT` is meant all the same.
  *
  * @param first called at the first of them
  * @param again called at each one that comes a second later or more. `deno task` passes on what it gets: one that is sent to all
- *   processes is heard twice within milliseconds, and is one
+ *   processes arrives twice within milliseconds, and counts once
  */
 export function onEndingSignal(first: () => void, again: () => void = () => {}): void {
-  let state: "calm" | "asked" | "impatient" = "calm";
-  const hear = () => {
+  let state: "running" | "ending" | "impatient" = "running";
+  const handle = () => {
     if (state === "impatient") again();
-    if (state !== "calm") return;
-    state = "asked";
-    // Two timers: what came while the thread was busy, before the first could fire, is heard before the second does.
+    if (state !== "running") return;
+    state = "ending";
+    // Two timers: what came while the thread was busy, before the first could fire, is handled before the second does.
     setTimeout(() => setTimeout(() => state = "impatient", 100), 900);
     first();
   };
   // With the first listener of any signal Deno takes SIGHUP, too, and would end at it: what is to be ignored needs a listener.
   const isUnderNohup = isIgnored(SIGHUP);
-  Deno.addSignalListener("SIGINT", hear);
-  Deno.addSignalListener("SIGTERM", hear);
-  Deno.addSignalListener("SIGHUP", isUnderNohup ? () => {} : hear);
+  Deno.addSignalListener("SIGINT", handle);
+  Deno.addSignalListener("SIGTERM", handle);
+  Deno.addSignalListener("SIGHUP", isUnderNohup ? () => {} : handle);
 }
 
 /** Whether this process ignores a signal. Deno reads files in /proc only with all permissions, `grep` does. */

@@ -1,5 +1,5 @@
 /**
- * What all tools do the same way: signals, errors in words, exit codes (docs/endings.md).
+ * What all tools do the same way: signals, error messages, exit codes (docs/endings.md).
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { OutputError, say, stderr, stdout } from "./output.ts";
 import { onEndingSignal } from "./signals.ts";
 
 /**
- * 0 done, 1 failed, 2 wrong usage or configuration, 130 told to end, 141 ended because nobody reads the output any more: what
+ * 0 done, 1 failed, 2 wrong usage or configuration, 130 ended by a signal, 141 ended because the output is not read any more: what
  * shells say of a process that SIGINT or SIGPIPE has ended.
  */
 const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130, unread: 141 };
 
 /** What a tool gets. */
 export interface Tools {
-  /** Ends what the tool does, in order. */
+  /** Ends the tool in an orderly way. */
   signal: AbortSignal;
-  /** Has that end be quick: a tool that looks at it takes the second signal for that, and only the third ends it at once. */
+  /** Makes that quick. For a tool that reads it the second signal does so, and only the third ends it at once. */
   readonly hurry: AbortSignal;
-  /** Has the tool end because nobody reads its output any more. */
+  /** Ends the tool because its output is not read any more. */
   endUnread: () => void;
 }
 
@@ -37,14 +37,14 @@ export async function runTool(main: (tools: Tools) => Promise<void>): Promise<ne
     interrupt.abort();
   };
   const hurry = new AbortController();
-  let isHeeded = false;
-  const again = () => isHeeded && !hurry.signal.aborted ? hurry.abort() : endAtOnce();
+  let isHurryRead = false;
+  const again = () => isHurryRead && !hurry.signal.aborted ? hurry.abort() : endAtOnce();
   onEndingSignal(() => end(EXIT.interrupted), again);
   try {
     await main({
       signal: interrupt.signal,
       get hurry() {
-        isHeeded = true;
+        isHurryRead = true;
         return hurry.signal;
       },
       endUnread: () => end(EXIT.unread),
@@ -63,14 +63,14 @@ async function endAtOnce(): Promise<never> {
   Deno.exit(EXIT.interrupted);
 }
 
-/** Says what went wrong. Returns the exit code. Who reads no more has not failed: `| head` is how people end a tool. */
+/** Reports what went wrong. Returns the exit code. A closed output is no failure: `| head` is how people end a tool. */
 function failWith(error: unknown): number {
   if (error instanceof OutputError && error.isClosed) return EXIT.done;
   sayLast(describeError(error));
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed;
 }
 
-/** Says a line of its own, also where a terminal shows half a line. */
+/** Writes the line on its own, also where a terminal shows half a line. */
 function sayLast(line: string): void {
   const isTorn = stdout.isMidLine && Deno.stdout.isTerminal() && Deno.stderr.isTerminal();
   say(isTorn ? `\n${line}` : line);

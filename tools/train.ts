@@ -1,5 +1,5 @@
 /**
- * `deno task train`: trains on this machine, goes on with a run, or runs workers for a coordinator elsewhere.
+ * `deno task train`: trains on this machine, resumes a run, or runs workers for a coordinator elsewhere.
  *
  * @module
  */

@@ -105,7 +105,7 @@ export function withNewIdentity(config: Config): Config & { id: string } {
 }
 
 /**
- * SHA-256 of what decides the result, in hexadecimal: members with another one are refused. The text's path and how it is
+ * SHA-256 of what decides the result, in hexadecimal: members with another one are rejected. The text's path and how it is
  * read are left out: the text itself is compared, by length and SHA-256.
  */
 export function configHash(config: Config | RunConfig): string {

@@ -1,5 +1,5 @@
 /**
- * The name that somebody probably meant: for messages about unknown keys, flags and corpora.
+ * The name that was probably meant: for messages about unknown keys, flags and corpora.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The options of a configuration as a list, and each option's type in words: what `--help` shows and what messages about
- * wrong values say, read off the schema so that it can't be out of date.
+ * The options of a configuration as a list, and a description of each option's type: for `--help` and for messages about
+ * wrong values, derived from the schema so that it can't be out of date.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface JsonSchema {
   exclusiveMaximum?: number;
   /** What it is divisible by. */
   multipleOf?: number;
-  /** Our own: what a text looks like, in words. */
+  /** Our own: a description of what a text looks like. */
   form?: string;
 }
 
@@ -37,7 +37,7 @@ export interface JsonSchema {
 export interface ConfigOption {
   /** Its dotted path: "optimizer.learningRate". */
   path: string;
-  /** What values it takes, in words. */
+  /** A description of the values that it takes. */
   type: string;
   /** Whether its value is any text, to be taken as it stands. */
   isText: boolean;
@@ -80,7 +80,7 @@ export function schemaAt(schema: JsonSchema, path: readonly PropertyKey[]): Json
   return path.reduce<JsonSchema>((at, key) => at.properties?.[String(key)] ?? at.items ?? {}, schema);
 }
 
-/** What values a schema allows, in words: "a whole number of at least 1". */
+/** A description of the values that a schema allows: "a whole number of at least 1". */
 export function typeText(schema: JsonSchema): string {
   if (schema.form) return schema.form;
   if (schema.enum) return schema.enum.join(", ").replace(/, (?=[^,]*$)/, " or ");

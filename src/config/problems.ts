@@ -1,5 +1,5 @@
 /**
- * What is wrong with a configuration, in words, one line each: where, what was expected, what was found.
+ * Messages about what is wrong with a configuration, one line each: where, what was expected, what was found.
  *
  * @module
  */

@@ -6,18 +6,18 @@
 
 import { ConfigError } from "../errors.ts";
 
-/** A key that went. */
+/** A key that was removed. */
 interface Removed {
   /** Its value where leaving it out changes nothing. */
   readonly unchanged: unknown;
-  /** What is the case now. */
+  /** What holds instead. */
   readonly reason: string;
 }
 
 const REMOVED: Readonly<Record<string, Removed>> = {
   "dist.rounding": {
     unchanged: "nearest",
-    reason: "int8 always rounds to nearest, and error feedback makes up for what that loses",
+    reason: "int8 always rounds to nearest, and error feedback corrects the rounding errors",
   },
 };
 

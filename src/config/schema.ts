@@ -45,7 +45,7 @@ const data = z.strictObject({
         "machine may have its own path.",
     ),
   raw: z.boolean().default(false)
-    .describe("Files are the bytes that they have: nothing is unpacked, and no format refused."),
+    .describe("Files are the bytes that they have: nothing is unpacked, and no format rejected."),
   seqLen: count().default(256).describe("Tokens of a training window."),
   validation: z.number().gt(0).lt(1).default(0.05).describe(
     "Share of the text, at its end, that is only evaluated on.",
@@ -65,7 +65,7 @@ const train = z.strictObject({
     "Sequences computed at once; divides batch. Part of the result's last bits.",
   ),
   maxSkips: count().default(10)
-    .describe("A run stops when so many steps in a row had a loss or gradient that is not finite."),
+    .describe("A run stops when this many steps in a row had a loss or gradient that is not finite."),
   seed: z.int().min(0).default(1).describe("Decides initial values, the order of the data and dropout."),
   threads: count().default(1)
     .describe("Threads of TensorFlow in each worker. Part of the run: another number gives other last bits."),
@@ -107,8 +107,8 @@ const checkpoint = z.strictObject({
 
 const dist = z.strictObject({
   mode: z.enum(["allreduce", "average"]).default("allreduce").describe(
-    "allreduce averages gradients every step; average averages parameters after localSteps steps of each worker by itself " +
-      "(DiLoCo), and the result depends on the number of workers.",
+    "allreduce: an all-reduce of the gradients in every step; average: parameters are averaged after localSteps local steps of " +
+      "each worker (DiLoCo), and the result depends on the number of workers.",
   ),
   localSteps: count().default(20).describe("average: steps between two averagings."),
   warmupSteps: z.int().min(0).default(0).describe(
@@ -126,19 +126,21 @@ const dist = z.strictObject({
       "Most bytes of one message with gradients, from 256 KiB on; a server that takes less gets less.",
     ),
   windowBytes: z.int().min(256 * 1024).default(16 * 1024 * 1024)
-    .describe("Bytes on their way at once: a NATS server drops a connection with 64 MiB pending."),
-  heartbeatSeconds: z.number().gt(0).default(1).describe("Seconds between two signs of life of a worker."),
+    .describe("Bytes in flight at once: a NATS server drops a connection with 64 MiB pending."),
+  heartbeatSeconds: z.number().gt(0).default(1).describe("Seconds between two heartbeats of a worker."),
   patienceSeconds: z.number().gt(0).default(10)
     .describe(
-      "A worker is never given up for less than so many seconds of silence, however quick steps are.",
+      "A worker is never declared lost after less than this many seconds without a heartbeat, however fast steps are.",
     ),
   silenceSeconds: z.number().gt(0).default(60)
-    .describe("Seconds of silence until a worker is lost, however slow steps are; the others do its work."),
+    .describe(
+      "Seconds without a heartbeat until a worker is lost, however slow steps are; the others do its work.",
+    ),
   hashEvery: z.int().min(0).default(100)
     .describe("Steps between comparisons of the workers' states; 0: only after the last step."),
   mixed: z.boolean().default(false).describe(
-    "Admits workers that compute with other last bits (another device, version or backend). Replicas stay equal to each " +
-      "other, but the result depends on who computed what.",
+    "Admits workers whose results differ in the last bits (another device, version or backend). Replicas stay equal to each " +
+      "other, but the result depends on which worker computed what.",
   ),
 });
 
@@ -146,13 +148,13 @@ const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
   reducers: z.int().min(0).default(0)
     .describe(
-      "Processes that average beside the coordinator of this machine, from 2 on; otherwise it averages alone.",
+      "Reducer processes, which sum up vectors in place of the coordinator of this machine; with fewer than 2 it does so itself.",
     ),
   minWorkers: count().default(1).describe(
     "Workers without which a run waits. Before the first step it also waits for all workers of its own machine.",
   ),
   out: z.string().min(1).optional().describe(
-    "Folder of the run. Default: runs/ and the time. With --join: where this machine keeps a copy of the checkpoints that it hands " +
+    "Folder of the run. Default: runs/ and the time. With --join: where this machine keeps a copy of the checkpoints that it sends " +
       "to the coordinator; by default it keeps none.",
   ),
   run: name().optional().describe(
@@ -176,10 +178,10 @@ const runSections = {
   dist: dist.prefault({}),
 };
 
-/** Of the run part alone. */
+/** The run part alone. */
 export const runSchema = z.strictObject(runSections);
 
-/** Of a whole configuration. */
+/** A whole configuration. */
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,

@@ -61,7 +61,7 @@ export type RunConfig = {
     patienceSeconds: number;
     silenceSeconds: number;
     hashEvery: number;
-    /** Workers that compute with other last bits are admitted, and the optimizer runs in plain JavaScript. */
+    /** Workers whose results differ in the last bits are admitted, and the optimizer runs in plain JavaScript. */
     mixed: boolean;
   };
 };

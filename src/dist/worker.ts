@@ -192,8 +192,8 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#parts.executor.vectors.takeMean(frame)) return;
-    const { sender, step, lo, hi, part } = frame;
-    this.#parts.reporter.transfer(sender, { kind: "ack", step, lo, hi, part });
+    const { sender, step, openedIn, leaves, part } = frame;
+    this.#parts.reporter.transfer(sender, { kind: "ack", step, openedIn, leaves, part });
     this.#applyNext(); // a reducer's part may come after the coordinator's commit
   }
 

@@ -23,13 +23,13 @@ import { runSingle } from "../dist/mod.ts";
 export interface TrainOptions {
   /** Resumes the run in `machine.out` instead of starting one. */
   resume?: boolean;
-  /** Resumes from the checkpoint of this step (0: from the beginning), whatever the run's record tells; later ones are set aside. */
+  /** Resumes from the checkpoint of this step (0: from the beginning), whatever the run's record says; later ones are set aside. */
   fromStep?: number;
   /** Ends the run: the step is finished and a checkpoint saved. */
   signal?: AbortSignal;
-  /** Gets each step as it commits. */
+  /** Receives each step as it commits. */
   onStep?: (metrics: StepMetrics) => void;
-  /** Gets everything that happens. */
+  /** Receives every event. */
   onEvent?: RunListener;
 }
 
@@ -40,7 +40,7 @@ export interface TrainOptions {
  * @param config what differs from the defaults
  * @returns what `summary.json` says
  * @throws {ConfigError} where the configuration, the text or the folder can't be used
- * @throws {RunError} where the run can't go on
+ * @throws {RunError} where the run can't continue
  *
  * @example
  * ```ts ignore
@@ -49,19 +49,19 @@ export interface TrainOptions {
  */
 export async function train(config: ConfigInput, options: TrainOptions = {}): Promise<Summary> {
   const { signal, onStep, onEvent = () => {} } = options;
-  const hear: RunListener = (event) => {
+  const listener: RunListener = (event) => {
     if (event.kind === "step") onStep?.(event.metrics);
     onEvent(event);
   };
   const resolved = resolveConfig(config);
-  refuseShortage(resolved);
-  const onProgress = (text: string) => hear({ kind: "status", text });
+  requireEnoughWorkers(resolved);
+  const onProgress = (text: string) => listener({ kind: "status", text });
   const corpus = await loadCorpus(resolved.data.source, resolved.data, {
     signal,
     onProgress,
     onSkipped: onProgress,
   });
-  planOf(resolved, corpus); // finds out whether the corpus is long enough
+  planOf(resolved, corpus); // throws where the corpus is too short
   const folder = RunFolder.at(resolved.machine.out);
   if (options.resume && !await folder.exists()) {
     throw new ConfigError([`--resume ${folder.path}: there is no run in it to resume`]);
@@ -69,8 +69,8 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   using lock = await folder.lock({ signal, say: onProgress });
   const start = await beginOrResume(resolved, corpus, options, onProgress);
   const run = resolved.machine.workers > 0
-    ? launch(start, { signal, onEvent: hear })
-    : trainAlone(start, corpus, { signal, onEvent: hear });
+    ? launch(start, { signal, onEvent: listener })
+    : trainInProcess(start, corpus, { signal, onEvent: listener });
   return await Promise.race([run, lock.lost]);
 }
 
@@ -100,7 +100,7 @@ async function launch({ config, step, origin }: StartPoint, options: LaunchOptio
   return await launchRun(config, { step, origin }, options);
 }
 
-async function trainAlone(
+async function trainInProcess(
   { config, step: startStep, origin }: StartPoint,
   corpus: Corpus,
   { signal, onEvent }: LaunchOptions,
@@ -119,14 +119,14 @@ async function trainAlone(
   const plan = { ...planOf(config, corpus), id: config.id, origin, startStep, record: folder.record() };
   using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent);
   try {
-    return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.hear }));
+    return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.handle }));
   } finally {
     replica.dispose();
   }
 }
 
-/** Nobody else can join a run whose workers and server are this machine's own. */
-function refuseShortage({ machine: { workers, minWorkers } }: Config): void {
+/** No other machine can join a run whose workers and server are this machine's own. */
+function requireEnoughWorkers({ machine: { workers, minWorkers } }: Config): void {
   if (workers === 0 || minWorkers <= workers) return;
   throw new ConfigError([
     `machine.minWorkers: expected at most machine.workers ${workers}, found ${minWorkers}; a run that other machines join ` +

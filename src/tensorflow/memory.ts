@@ -8,7 +8,7 @@
 /**
  * Environment variables of a training process, to be set before it starts. All threads share one arena of malloc: XLA compiles on
  * many threads, and each would keep an arena of 50 MB afterwards. malloc uses huge pages: on some processors a step is a
- * fifth faster with them, on others only the first step is up to a second slower (docs/lab.md).
+ * fifth faster with them, on others only the first step is up to a second slower (docs/benchmarks.md).
  */
 export const WORKER_ENVIRONMENT: Readonly<Record<string, string>> = {
   GLIBC_TUNABLES: "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1",

@@ -305,6 +305,6 @@ Deno.test("--help lists every option with its default, and each command's own fl
 
 Deno.test("parseTrain() says of a flag that was removed why it is gone", () => {
   assert.deepEqual(problemsOf(parseTrain, "--dist.rounding", "stochastic"), [
-    "--dist.rounding: it was removed: int8 always rounds to nearest, and error feedback makes up for what that loses",
+    "--dist.rounding: it was removed: int8 always rounds to nearest, and error feedback corrects the rounding errors",
   ]);
 });

@@ -119,7 +119,7 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
   ]);
 });
 
-Deno.test("resolveConfig() refuses what is no configuration at all", () => {
+Deno.test("resolveConfig() rejects what is no configuration at all", () => {
   for (const value of ["text", 5, [], null]) {
     assert.match(problemsOf(value)[0], /^configuration: expected a section with the keys model, data/);
     assert.match(problemsOf(value, { "train.steps": 5 })[0], /^configuration: expected a section/);
@@ -147,7 +147,7 @@ Deno.test("resolveConfig() fills in the lengths of documents: doublings of the g
   assert.deepEqual(lengths({ seqLen: 256, lengths: [10, 256] }), [10, 256]);
 });
 
-Deno.test("resolveConfig() names folder, run and machine, and goes on with one worker", () => {
+Deno.test("resolveConfig() names folder, run and machine, and needs one worker", () => {
   const { machine } = resolveConfig();
   assert.match(machine.out, /^runs\/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d$/);
   assert.equal(`runs/${machine.run}`, machine.out);

@@ -18,12 +18,12 @@ Deno.test("a key that was removed is dropped with a line where that changes noth
   const { value, said, path } = await load("dist: { codec: int8, rounding: nearest }");
   assert.deepEqual(value, { dist: { codec: "int8" } });
   assert.deepEqual(said, [
-    `${path}: dist.rounding: dropped, since int8 always rounds to nearest, and error feedback makes up for what that loses`,
+    `${path}: dist.rounding: dropped, since int8 always rounds to nearest, and error feedback corrects the rounding errors`,
   ]);
   assert.equal(resolveConfig(value).dist.codec, "int8");
 });
 
-Deno.test("one whose removal changes the result is refused, with the reason and the way out", async () => {
+Deno.test("one whose removal changes the result is rejected, with the reason and the way out", async () => {
   await assert.rejects(load("dist: { rounding: stochastic }"), (error) => {
     assert.ok(error instanceof ConfigError);
     assert.match(

@@ -6,7 +6,7 @@ import { metricsOf, Workplace } from "./support/runs.ts";
 
 const dist = { mode: "average", localSteps: 3, warmupSteps: 2 } as const;
 
-Deno.test("a run that averages parameters learns, and goes on with the same members as if it had not stopped", async () => {
+Deno.test("a run that averages parameters learns, and resumes with the same members as if it had not stopped", async () => {
   await using place = await Workplace.open();
   const config = (name: string, steps: number, workers = 2) =>
     place.config(name, { dist, train: { steps }, machine: { workers } });
@@ -34,7 +34,7 @@ Deno.test("a run that averages parameters learns, and goes on with the same memb
   const onEvent = (event: { kind: string; text?: string }) => void lines.push(event.text ?? "");
   await train(config("parts", 14, 3), { resume: true, onEvent });
   assert.equal(
-    lines.filter((line) => /finds none of its own/.test(line)).length,
+    lines.filter((line) => /none of its own were found/.test(line)).length,
     2,
     lines.join("\n"),
   );
@@ -42,7 +42,7 @@ Deno.test("a run that averages parameters learns, and goes on with the same memb
   assert.deepEqual([last.step, last.workers], [14, 3]);
 
   const gradients = { ...config("parts", 15), dist: { mode: "allreduce" as const } };
-  assert.equal((await train(gradients, { resume: true })).steps, 15, "moments are everybody's again");
+  assert.equal((await train(gradients, { resume: true })).steps, 15, "all members share the moments again");
 });
 
 Deno.test("without workers it is the run of one, bit for bit, resumed or not", async () => {
@@ -56,7 +56,7 @@ Deno.test("without workers it is the run of one, bit for bit, resumed or not", a
   assert.equal(none.paramsHash, one.paramsHash);
 });
 
-Deno.test("a run of averaged gradients can go on with averaged parameters", async () => {
+Deno.test("a run of averaged gradients can continue with averaged parameters", async () => {
   await using place = await Workplace.open();
   const config = (mode: "allreduce" | "average", steps: number) =>
     place.config("run", { dist: { mode, localSteps: 2 }, train: { steps } });

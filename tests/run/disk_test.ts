@@ -37,7 +37,7 @@ async function undisturbed(place: Workplace): Promise<number> {
   return parseInt(new TextDecoder().decode(stdout));
 }
 
-/** The checkpoints of steps 1 and 2 are there, whole, and nothing else. */
+/** The checkpoints of steps 1 and 2 are there, complete, and nothing else. */
 async function assertTwo(folder: string): Promise<void> {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
   assert.deepEqual(names, ["step-00000001", "step-00000002"]);
@@ -46,7 +46,7 @@ async function assertTwo(folder: string): Promise<void> {
 
 for (const workers of [0, 2]) {
   diskTest(
-    `a disk that is full: a run of ${workers} workers goes on, loses nothing, and fails at its end`,
+    `a disk that is full: a run of ${workers} workers continues, loses nothing, and fails at its end`,
     async (place) => {
       const kilobytes = await undisturbed(place);
       await Deno.mkdir(place.run("full"));
@@ -58,19 +58,19 @@ for (const workers of [0, 2]) {
       for (const step of [3, 4, 5]) {
         assert.match(
           stderr,
-          new RegExp(`the run goes on after step ${step} without its checkpoint: .*No space left`),
+          new RegExp(`the run continues from step ${step} without its checkpoint: .*No space left`),
         );
       }
       assert.match(stderr, /the state after step 6, the last, is lost: .*No space left on device/);
       assert.doesNotMatch(
         stderr,
-        / left, |starting it again/,
-        "nobody was evicted, and nobody tried in vain",
+        / left( \(|,)|restarting it/,
+        "no member was evicted, and none tried in vain",
       );
       assert.equal(metricsOf(place.run("copy")).steps.length, 6);
       await assertTwo(`${place.run("copy")}/checkpoints`);
       assert.equal((await start("train", "--resume", place.run("copy"), "--workers=0").ended).code, 0);
-      assert.equal(hashOf(place, "copy"), hashOf(place, "alone"), "it went on from step 2");
+      assert.equal(hashOf(place, "copy"), hashOf(place, "alone"), "it continued from step 2");
     },
   );
 }
@@ -103,17 +103,17 @@ diskTest(
     assert.equal(code, 1, stderr);
     assert.match(
       stderr,
-      /after step 3 without its checkpoint: .*Read-only file system.*before it are untouched/,
+      /from step 3 without its checkpoint: .*Read-only file system.*before it are untouched/,
     );
     assert.match(stderr, /the state after step 6, the last, is lost: .*Read-only/);
-    assert.doesNotMatch(stderr, /starting it again/);
+    assert.doesNotMatch(stderr, /restarting it/);
     await assertTwo(folder);
     assert.equal((await start(...resume, "--workers=0").ended).code, 0);
     assert.equal(hashOf(place, "run"), hashOf(place, "alone"));
   },
 );
 
-diskTest("a read-only folder is named when a run begins or goes on in it", async (place) => {
+diskTest("a read-only folder is named when a run begins or resumes in it", async (place) => {
   assert.equal((await start(...begin(place, "run", "--workers=0", "--steps=2")).ended).code, 0);
   const mount = `mount --bind ${place.folder} ${place.folder} && mount -o remount,bind,ro ${place.folder}`;
   const created = await startMounted(mount, "true", ...begin(place, "new", "--workers=0")).ended;

@@ -60,7 +60,7 @@ Deno.test("a model that has diverged is evaluated, and generates nothing; both s
   assert.match(stderr, /The logit of token 0 is NaN: the model's weights are broken/);
 });
 
-Deno.test("a rate that is no number is refused by its name", async () => {
+Deno.test("a rate that is no number is rejected, with its flag", async () => {
   await using place = await Workplace.open();
   const path = `${place.folder}/config.yaml`;
   await Deno.writeTextFile(path, "optimizer: { learningRate: .nan, weightDecay: -.inf }\n");

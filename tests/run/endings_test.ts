@@ -16,11 +16,11 @@ const TINY = [
 const argsOf = (place: Workplace, ...args: string[]) =>
   [...TINY, `--data=${place.text}`, `--out=${place.run("run")}`, ...args] as const;
 
-/** Its standard output is a full pipe that nobody reads. */
+/** Its standard output is a full pipe without a reader. */
 const UNREAD =
   'f=$(mktemp -u) && mkfifo "$f" && exec 3<>"$f" && rm "$f" && head -c 65536 /dev/zero >&3; exec "$@" >&3';
 
-/** Its standard output is a pipe that refuses what does not fit, and is read slowly once a file is there. */
+/** Its standard output is a pipe that takes no more than fits, and is read slowly once a file is there. */
 const nonBlocking = (file: string) =>
   `exec python3 -c 'import fcntl, os, subprocess, sys, time
 r, w = os.pipe()
@@ -35,7 +35,7 @@ sys.exit(child.wait())' "$@"`;
 const summaryOf = (place: Workplace) => JSON.parse(Deno.readTextFileSync(`${place.run("run")}/summary.json`));
 
 /** All steps are on record and the last is saved, by the run itself or by a worker that has joined it. */
-async function assertWhole(place: Workplace, steps: number): Promise<void> {
+async function assertComplete(place: Workplace, steps: number): Promise<void> {
   assert.deepEqual(
     metricsOf(place.run("run")).steps.map(({ step }) => step),
     Array.from({ length: steps }, (_, i) => i + 1),
@@ -50,7 +50,7 @@ async function assertWhole(place: Workplace, steps: number): Promise<void> {
 /** It was ended between two steps, saved, and its summary says so. */
 async function assertSaved(place: Workplace): Promise<void> {
   assert.equal(summaryOf(place).interrupted, true);
-  await assertWhole(place, summaryOf(place).steps);
+  await assertComplete(place, summaryOf(place).steps);
 }
 
 for (
@@ -66,12 +66,12 @@ for (
     ["and error were never open", '"$@" >&- 2>&-', undefined],
   ] as const
 ) {
-  Deno.test(`a run whose standard output ${what} goes on to its end, saved`, async () => {
+  Deno.test(`a run whose standard output ${what} continues to its end, saved`, async () => {
     await using place = await Workplace.open();
     const args = argsOf(place, "--workers=0", "--steps=40");
     const { code, stderr } = await startInShell(script, "train", ...args).ended;
     assert.equal(code, 0, stderr);
-    await assertWhole(place, 40);
+    await assertComplete(place, 40);
     if (words) {
       assert.match(stderr, words);
       assert.equal(stderr.split("standard output").length, 2, "said once");
@@ -80,12 +80,12 @@ for (
 }
 
 for (const workers of [0, 1]) {
-  Deno.test(`a run of ${workers} workers whose output nobody reads goes on to its end, saved`, async () => {
+  Deno.test(`a run of ${workers} workers whose output is not read continues to its end, saved`, async () => {
     await using place = await Workplace.open();
     const args = argsOf(place, `--workers=${workers}`, "--steps=40", "--json");
     const { code, stderr } = await startInShell(UNREAD, "train", ...args).ended;
     assert.equal(code, 0, stderr);
-    await assertWhole(place, 40);
+    await assertComplete(place, 40);
   });
 }
 
@@ -201,7 +201,7 @@ Deno.test("a second signal, a second after the first, ends a run that can't fini
   await until("all children are gone", () => isGone(children.map(({ pid }) => pid)), 10);
 });
 
-Deno.test("a run whose launcher is stopped by Ctrl-Z goes on, and is told of when the launcher is there again", async () => {
+Deno.test("a run whose launcher is stopped by Ctrl-Z continues, and is shown when the launcher runs again", async () => {
   await using place = await Workplace.open();
   const run = start("train", ...argsOf(place, "--workers=1", "--steps=200", "--json"));
   await reach(place, "run", 2);
@@ -211,10 +211,10 @@ Deno.test("a run whose launcher is stopped by Ctrl-Z goes on, and is told of whe
   const { code, stdout, stderr } = await run.ended;
   assert.equal(code, 0, stderr);
   assert.equal(stdout.trimEnd().split("\n").length, 200 + 1 + metricsOf(place.run("run")).evaluations.length);
-  await assertWhole(place, 200);
+  await assertComplete(place, 200);
 });
 
-Deno.test("a worker and a reducer that join a run end with 130 when they are told to, and the run goes on", async () => {
+Deno.test("a worker and a reducer that join a run end with 130 at a signal, and the run continues", async () => {
   await using place = await Workplace.open();
   const hub = start("coordinator", ...argsOf(place, ...LONG, "--run=demo"));
   const one = await joined(place, "--machine.name=one"), two = await joined(place, "--machine.name=two");
@@ -225,7 +225,7 @@ Deno.test("a worker and a reducer that join a run end with 130 when they are tol
     "all are there",
     () =>
       /one-0 joined[^]*two-0 joined|two-0 joined[^]*one-0 joined/.test(hub.stderr()) &&
-      /averages from the next step/.test(hub.stderr()),
+      /reduces from the next step/.test(hub.stderr()),
   );
   for (const guest of [one, reducer]) guest.kill("SIGHUP");
   for (const guest of [one, reducer]) {
@@ -248,7 +248,7 @@ Deno.test("a reducer whose coordinator is gone for good ends with 1 and says so"
   const hub = start("coordinator", ...argsOf(place, ...LONG, "--run=demo", `--nats=${url}`, ...impatient));
   await until("it says how to join", () => hub.stdout().includes("--join"));
   const reducer = start("coordinator", "--reducer", "--nats", url, "--run=demo");
-  await until("it averages", () => hub.stderr().includes("averages from the next step"));
+  await until("it reduces", () => hub.stderr().includes("reduces from the next step"));
   hub.kill("SIGKILL");
   const { code, stderr } = await reducer.ended;
   assert.equal(code, 1, stderr);

@@ -21,7 +21,7 @@ Deno.test("a folder that holds a run is not overwritten", async () => {
   assert.equal(await Deno.readTextFile(`${place.run("run")}/summary.json`), before);
 });
 
-Deno.test("a launched run that would wait for workers of other machines is refused, and leaves no folder", async () => {
+Deno.test("a launched run that would wait for workers of other machines is rejected, and leaves no folder", async () => {
   await using place = await Workplace.open();
   const attempt = train(place.config("run", { machine: { workers: 2, minWorkers: 3 } }));
   assert.match(
@@ -31,7 +31,7 @@ Deno.test("a launched run that would wait for workers of other machines is refus
   assert.ok(![...Deno.readDirSync(place.folder)].some(({ name }) => name === "run"));
 });
 
-Deno.test("a text that is missing, empty or shorter than a window is refused, and leaves no folder", async () => {
+Deno.test("a text that is missing, empty or shorter than a window is rejected, and leaves no folder", async () => {
   await using place = await Workplace.open();
   const attempt = () => problemsOf(train(place.config("run")));
   await Deno.writeTextFile(place.text, "short");

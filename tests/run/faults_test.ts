@@ -64,7 +64,7 @@ async function check(
   const expect = (holds: boolean, what: string) => holds || problems.push(`${run}: ${what}`);
   expect(summary.paramsHash === calm.paramsHash, "other parameters");
   const left = lines.filter((line) => line.startsWith(`${faulty} left`));
-  const hasReason = (line: string) => /there: /.test(line);
+  const hasReason = (line: string) => / left \(/.test(line);
   expect(left.some((line) => hasReason(line) === (way !== "SIGTERM")), `for a reason: ${left}`);
   const { steps } = metricsOf(place.run(run));
   expect(steps.map(({ step }) => step).join() === "1,2,3,4", "each step commits once");

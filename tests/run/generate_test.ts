@@ -13,7 +13,7 @@ async function trained(): Promise<Workplace> {
 
 const OPTIONS = ["--tokens=12", "--seed=4"];
 
-Deno.test("deno task generate goes on with a prompt, the same way for a run, its checkpoint and its file", async () => {
+Deno.test("deno task generate continues a prompt, the same way for a run, its checkpoint and its file", async () => {
   await using place = await trained();
   const step = `${place.run("run")}/checkpoints/step-00000002`;
   const texts = new Set<string>();

@@ -7,9 +7,9 @@ import { descendants, metricsOf, processes, until, Workplace } from "./support/r
 
 /** `FLASHMOB_KILLS=60 deno test …` kills as often as issue and lab book say; some seconds each. */
 const KILLS = Number(Deno.env.get("FLASHMOB_KILLS") ?? 12);
-/** Every so many starts the run has two workers, with launcher, coordinator and NATS server; else it is one process. */
+/** Every this many starts the run has two workers, with launcher, coordinator and NATS server; else it is one process. */
 const SHARED_EVERY = 4;
-/** Every so many kills fall into a start, before any step; the first of all, too. */
+/** Every this many kills fall into a start, before any step; the first of all, too. */
 const EARLY_EVERY = 5;
 
 const SETTINGS = [

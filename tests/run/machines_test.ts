@@ -1,4 +1,4 @@
-/** Several machines, as three working folders: whoever computes, the run's folder on the coordinator's machine has all. @module */
+/** Several machines, as three folders: whichever computes, the run's folder on the coordinator's machine has everything. @module */
 
 import assert from "node:assert/strict";
 import { findCheckpoint } from "../../src/checkpoint/checkpoint.ts";
@@ -7,7 +7,7 @@ import { type Command, reach, SMALL, start } from "./support/commands.ts";
 import { descendants, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const CPU = "--backend=cpu";
-/** The parameters of an undisturbed run of so many steps. */
+/** The parameters of an undisturbed run of `steps` steps. */
 async function expectedHash(place: Workplace, steps: number): Promise<string> {
   const args = [...SMALL, `--data=${place.text}`, `--out=${place.run("alone")}`, `--steps=${steps}`];
   const { code, stderr } = await start("train", ...args, "--workers=0", CPU).ended;
@@ -70,7 +70,7 @@ Deno.test("the run's folder on the coordinator's machine has its checkpoints, an
   const other = join(resumed.url, "d", 2);
   assert.equal((await other.ended).code, 0, other.stderr());
   assert.equal((await resumed.command.ended).code, 0);
-  assert.match(other.stderr(), /takes the state of step 8 from the coordinator/);
+  assert.match(other.stderr(), /restores the state of step 8 from the coordinator/);
   assert.equal(summaryOf(place, "demo").paramsHash, expected);
 });
 
@@ -93,7 +93,7 @@ Deno.test("SIGTERM to all processes of a run on several machines saves it in the
   assert.ok(await findCheckpoint(`${place.run("demo")}/checkpoints`, steps), command.stderr());
 });
 
-Deno.test("the last workers that leave save first, and the coordinator goes on with others", async () => {
+Deno.test("the last workers that leave save first, and the coordinator continues with others", async () => {
   await using place = await Workplace.open();
   const expected = await expectedHash(place, 60);
   const { command, url } = await coordinate(...begin(place, 60));
@@ -109,7 +109,7 @@ Deno.test("the last workers that leave save first, and the coordinator goes on w
   assert.equal(summaryOf(place, "demo").paramsHash, expected);
 });
 
-Deno.test("a resume that finds less than the record tells refuses, changes nothing, and can be insisted on", async () => {
+Deno.test("a resume that misses a checkpoint on record fails, changes nothing, and can be forced", async () => {
   await using place = await Workplace.open();
   const { command, url } = await coordinate(...begin(place, 8, "--checkpoint.every=4"));
   const worker = join(url, "b");
@@ -129,9 +129,9 @@ Deno.test("a resume that finds less than the record tells refuses, changes nothi
   const after = Deno.readTextFileSync(`${folder}/metrics.jsonl`) +
     Deno.readTextFileSync(`${folder}/events.jsonl`);
   assert.equal(after, before);
-  const insisted = await start("train", "--resume", folder, "--from-step=4", "--workers=0", CPU).ended;
-  assert.equal(insisted.code, 0, insisted.stderr);
-  assert.match(insisted.stderr, /continues from step 4/);
+  const forced = await start("train", "--resume", folder, "--from-step=4", "--workers=0", CPU).ended;
+  assert.equal(forced.code, 0, forced.stderr);
+  assert.match(forced.stderr, /continues from step 4/);
   assert.equal(metricsOf(folder).steps.length, 8);
   const again = await start("train", "--resume", folder, "--from-start", "--workers=0", CPU).ended;
   assert.equal(again.code, 0, again.stderr);
@@ -139,7 +139,7 @@ Deno.test("a resume that finds less than the record tells refuses, changes nothi
   assert.ok(await findCheckpoint(`${folder}/checkpoints.discarded`, 8), "what was there is set aside");
 });
 
-Deno.test("a worker that joins into the folder of another run is refused, and nothing there changes", async () => {
+Deno.test("a worker that joins into the folder of another run is rejected, and nothing there changes", async () => {
   await using place = await Workplace.open();
   await expectedHash(place, 4);
   const listing = () =>

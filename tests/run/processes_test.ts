@@ -17,7 +17,7 @@ Deno.test("deno task train trains, shows it, writes its folder and leaves no pro
   assert.deepEqual(names, ["checkpoints", "config.yaml", "events.jsonl", "metrics.jsonl", "summary.json"]);
 });
 
-Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the run can go on", async () => {
+Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the run can be resumed", async () => {
   await using place = await Workplace.open();
   const run = train(place, "run", "--workers=2", "--steps=100000");
   await reach(place, "run", 2);
@@ -61,9 +61,9 @@ Deno.test("a worker that is killed is started again and joins again; the bits ar
   run.kill("SIGINT");
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
-  assert.match(stderr, /here-1: the process ended with SIGKILL; starting it again in 2.5 s/);
-  assert.match(stderr, /here-1 left, 1 there: its connection has ended/);
-  assert.match(stderr, /here-1 takes over the state of step \d+ from here-0/);
+  assert.match(stderr, /here-1: the process ended with SIGKILL; restarting it in 2.5 s/);
+  assert.match(stderr, /here-1 left \(its connection has ended.*\), members: 1/);
+  assert.match(stderr, /here-1 restores the state of step \d+ from here-0/);
   assert.deepEqual([...new Set(counts())], [2, 1]);
   await until("all children are gone", () => isGone(children), 5);
   const summaryOf = (name: string) => JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
@@ -79,8 +79,12 @@ Deno.test("a coordinator that is killed is started again and takes the workers o
   const before = descendants(run.pid);
   const coordinator = before.find(({ command }) => command.endsWith("child.ts coordinator"));
   Deno.kill(coordinator!.pid, "SIGKILL");
-  await until("another one has taken over", () => run.stderr().includes("takes over after step"), 60);
-  const learned = Number(/takes over after step (\d+)/.exec(run.stderr())![1]);
+  await until(
+    "another coordinator has replaced it",
+    () => run.stderr().includes("failover to this coordinator"),
+    60,
+  );
+  const learned = Number(/failover .* continues from step (\d+)/.exec(run.stderr())![1]);
   await reach(place, "run", learned + 3);
   const pids = descendants(run.pid).map(({ pid }) => pid);
   const workers = before.filter(({ command }) => /child.ts here-\d$/.test(command)).map(({ pid }) => pid);
@@ -88,12 +92,15 @@ Deno.test("a coordinator that is killed is started again and takes the workers o
   run.kill("SIGINT");
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
-  assert.match(stderr, /coordinator: the process ended with SIGKILL; starting it again in 2.5 s/);
+  assert.match(stderr, /coordinator: the process ended with SIGKILL; restarting it in 2.5 s/);
   assert.match(
     stderr,
-    /here-[01] has lost the coordinator, and waits for it to come back or for another one/,
+    /here-[01] has lost the coordinator, and waits for it or another one/,
   );
-  assert.match(stderr, /this coordinator \(term 2\) takes over after step \d+, with here-[01], here-[01]/);
+  assert.match(
+    stderr,
+    /failover to this coordinator \(term 2\): continues from step \d+, members: here-[01], here-[01]/,
+  );
   await until("all children are gone", () => isGone(pids), 5);
   const { steps } = metricsOf(place.run("run"));
   const summaryOf = (name: string) => JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
@@ -138,9 +145,9 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   await until("it says how to join", () => coordinator.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(coordinator.stdout())!;
   const wrong = start("train", "--join", url.replace(/\/\/\w+@/, "//guess@"), "--run=demo", "--workers=1");
-  const refused = await wrong.ended;
-  assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /does not accept the token/);
+  const rejected = await wrong.ended;
+  assert.equal(rejected.code, 1);
+  assert.match(rejected.stderr, /does not accept the token/);
   const here = [`--data=${place.text}`, `--out=${place.run("guest")}`];
   const joined = start("train", "--join", url, "--run=demo", "--workers=2", ...here);
   assert.equal((await joined.ended).code, 0);
@@ -152,7 +159,7 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   assert.doesNotMatch(stderr, /on the machine of/);
 });
 
-Deno.test("coordinator --resume goes on with the workers that live, and from the newest checkpoint where none does", async () => {
+Deno.test("coordinator --resume continues with the workers that are alive, and from the newest checkpoint where none is", async () => {
   await using place = await Workplace.open();
   const settings = [
     ...SMALL,
@@ -165,7 +172,7 @@ Deno.test("coordinator --resume goes on with the workers that live, and from the
   const first = start("coordinator", ...settings, "--min-workers=2", "--run=demo", `--out=${folder}`);
   await until("it says how to join", () => first.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(first.stdout())!;
-  assert.equal(Deno.statSync(`${folder}/server.json`).mode! & 0o077, 0, "nobody else can read the token");
+  assert.equal(Deno.statSync(`${folder}/server.json`).mode! & 0o077, 0, "no other user can read the token");
   const join = () =>
     start("train", "--join", url, "--run=demo", "--workers=2", `--data=${place.text}`, `--out=${folder}`);
   const workers = join();
@@ -174,8 +181,12 @@ Deno.test("coordinator --resume goes on with the workers that live, and from the
   await first.ended;
 
   const second = start("coordinator", "--resume", folder);
-  await until("it has taken over", () => second.stderr().includes("takes over after step"), 60);
-  const learned = Number(/takes over after step (\d+)/.exec(second.stderr())![1]);
+  await until(
+    "it has replaced the first",
+    () => second.stderr().includes("failover to this coordinator"),
+    60,
+  );
+  const learned = Number(/failover .* continues from step (\d+)/.exec(second.stderr())![1]);
   await reach(place, "hub", learned + 3);
   second.kill("SIGKILL");
   workers.kill("SIGKILL");
@@ -198,7 +209,7 @@ Deno.test("coordinator --resume goes on with the workers that live, and from the
   assert.deepEqual([summary.paramsHash, summary.tokens], [calm.paramsHash, calm.tokens]);
 });
 
-Deno.test("a text of another content at the door is refused by name", async () => {
+Deno.test("a worker with another text is rejected at join, with the field that differs", async () => {
   await using place = await Workplace.open();
   const other = `${place.folder}/other.txt`;
   await Deno.writeTextFile(other, (await Deno.readTextFile(place.text)).replace("fox", "cat"));

@@ -33,8 +33,8 @@ Deno.test("deno task train --reducers 2, one killed and started again, and a coo
   Deno.kill(reducer!.pid, "SIGKILL");
   const ended = await run.ended;
   assert.equal(ended.code, 0);
-  assert.match(ended.stderr, /averages from the next step on, reducers: 2/);
-  assert.match(ended.stderr, /reducer-1: the process ended with SIGKILL; starting it again/);
+  assert.match(ended.stderr, /reduces from the next step on, reducers: 2/);
+  assert.match(ended.stderr, /reducer-1: the process ended with SIGKILL; restarting it/);
   assert.equal(hashOf(place.run("run")), expected);
 
   const hub = start(
@@ -48,5 +48,5 @@ Deno.test("deno task train --reducers 2, one killed and started again, and a coo
   const joined = start("train", "--join", url, "--run=demo", "--workers=2", ...here);
   for (const command of [joined, hub, ...reducers]) assert.equal((await command.ended).code, 0);
   assert.equal(hashOf(place.run("hub")), expected);
-  assert.match(reducers[0].stdout(), /averages a share of the vectors/);
+  assert.match(reducers[0].stdout(), /reduces a share of the vectors/);
 });

@@ -20,7 +20,7 @@ Deno.test("all processes of a run read the same of a folder, and what is left ou
 });
 
 for (const path of ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]) {
-  Deno.test(`a text from ${path} is refused, in words that say what to do`, async () => {
+  Deno.test(`a text from ${path} is rejected, with a message that says what to do`, async () => {
     await using place = await Workplace.open();
     const { code, stderr } = await startWith("a text", "train", `--data=${path}`, `--out=${place.run("run")}`)
       .ended;
@@ -33,7 +33,7 @@ for (const path of ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]) {
   });
 }
 
-Deno.test("a text that can't be read is refused by coordinator and evaluate, too", async () => {
+Deno.test("a text that can't be read is rejected by coordinator and evaluate, too", async () => {
   await using place = await Workplace.open();
   const packed = `${place.folder}/book.xz`;
   await Deno.writeFile(packed, PACKED.xz);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import { Output, type OutputError } from "../../tools/output.ts";
 
-/** An output over a stream whose writes take so many of the bytes, or throw. */
+/** An output over a stream whose writes take as many of the bytes as it says, or throw. */
 function outputOf(take: (bytes: Uint8Array) => number | Promise<number>) {
   let text = "", tries = 0;
   const stream = {
@@ -65,7 +65,7 @@ Deno.test("what can't be written is told once for each reason, and lost; print s
   assert.equal(text(), "five\n");
 });
 
-Deno.test("a line that was refused half way is ended before the next one", async () => {
+Deno.test("a line that was half written is ended before the next one", async () => {
   const full = new Error("No space left on device");
   const { output, text } = taking(4, [undefined, full]);
   output.show('{"step":1}\n');

@@ -1,6 +1,6 @@
 /**
- * The checkpoints of a run in a folder of this machine, as states of a replica: with the names that FLASH-pytorch gives to the
- * parameters, and with what tells whose they are. Loads nothing of TensorFlow: a coordinator writes them, too.
+ * The checkpoints of a run in a folder of this machine, as states of a replica: with FLASH-pytorch's names of the
+ * parameters, and with what identifies the run. Loads nothing of TensorFlow: a coordinator writes them, too.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { type ReplicaIdentity, type ReplicaState, stateHashOf } from "../../dist
 /** State vectors that the optimizer keeps besides the parameters. */
 export const MOMENTS: readonly string[] = ["m", "v"];
 
-/** Whose checkpoints they are. */
+/** The run that checkpoints belong to. */
 export interface CheckpointOwner {
   /** Identity of the run. */
   run: string;
@@ -35,7 +35,7 @@ export interface CheckpointOwner {
   corpus: ReplicaIdentity["corpus"];
   /** Where its data began. */
   origin: DataOrigin;
-  /** Validation loss by step, as far as it is known: the best checkpoint is kept too. */
+  /** Validation loss by step, as far as it is known: the best checkpoint is kept, too. */
   losses?: () => ReadonlyMap<number, number>;
 }
 
@@ -54,7 +54,7 @@ export class RunCheckpoints {
   }
 
   /**
-   * Writes the checkpoint of a state, whole or not at all.
+   * Writes the checkpoint of a state atomically.
    *
    * @returns its place
    * @throws {RunError} where it can't be written
@@ -87,7 +87,7 @@ export class RunCheckpoints {
     const { folder } = this;
     if (await findCheckpoint(folder, step) === undefined) {
       throw new RunError(
-        `the run is to be continued from step ${step}, and ${folder} has no checkpoint of it`,
+        `the run is to continue from step ${step}, and ${folder} has no checkpoint of it`,
       );
     }
     const { state, buffers } = await loadCheckpoint(folder, step, this.layout);
@@ -96,9 +96,9 @@ export class RunCheckpoints {
   }
 
   /**
-   * SHA-256 of what all replicas have in common after a step.
+   * SHA-256 of the state that all replicas share after a step.
    *
-   * @returns undefined where the checkpoint is of a run that averaged something else, whose replicas had another state
+   * @returns undefined where the checkpoint was written in the other `dist.mode`, in which replicas share another state
    */
   async stateHash(step: number): Promise<string | undefined> {
     const { stateHash, config } = await readStateFile(await findCheckpoint(this.folder, step) ?? this.folder);
@@ -106,9 +106,9 @@ export class RunCheckpoints {
     return stateHash ?? await stateHashOf(await this.load(step));
   }
 
-  /** Writes a member's own moments, and says where. */
+  /** Writes a member's own moments. Returns their place. */
   async saveMoments(member: string, { step, vectors, updates, tokens, own }: ReplicaState): Promise<string> {
-    if (!own) throw new TypeError("This replica has nothing of its own to save.");
+    if (!own) throw new TypeError("This replica has no moments of its own to save.");
     const stateHash = await stateHashOf({ step, vectors, updates, tokens });
     const { keepLast } = this.owner.config.checkpoint;
     return await saveMoments(this.folder, member, step, own, stateHash, keepLast);

@@ -1,6 +1,6 @@
 /**
- * `events.jsonl`: what happened to a run besides its steps, one line each, in order. A resume reads from it which checkpoints there
- * must be.
+ * `events.jsonl`: what happened to a run besides its steps, one line each, in order. A resume reads from it which checkpoints
+ * must exist.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface SavedEvent {
   event: "saved";
   /** Of the state. */
   step: number;
-  /** The member that had it; "single" for a run without workers. */
+  /** The member whose state it is; "single" for a run without workers. */
   member: string;
   /** Its folder, on the machine named by `elsewhere`, or else in the run's own. */
   place: string;
@@ -24,7 +24,7 @@ export interface SavedEvent {
 /** The run was resumed: later steps before this line are done again, and their checkpoints do not count. */
 export interface ResumedEvent {
   event: "resumed";
-  /** The step that it was continued from. */
+  /** The step that it continued from. */
   step: number;
 }
 
@@ -32,7 +32,7 @@ export interface ResumedEvent {
 export type RecordedEvent = SavedEvent | ResumedEvent;
 
 const step = z.int().min(0);
-/** Later versions may write other events; they are none of ours. */
+/** Later versions may write other events, which are ignored. */
 const schema = z.discriminatedUnion("event", [
   z.object({
     event: z.literal("saved"),
@@ -44,12 +44,12 @@ const schema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("resumed"), step }),
 ]);
 
-/** The record in a run's folder. */
-export class RunRecordFile {
+/** `events.jsonl` in a run's folder. */
+export class EventsFile {
   /** Reads and writes nothing yet. */
   constructor(readonly path: string) {}
 
-  /** Adds a line: when this returns, it outlives the process. A run goes on where it can't be written, which is returned in words. */
+  /** Adds a line, which outlives the process once this returns. A run continues without it: returns why it can't be written. */
   add(event: RecordedEvent): string | undefined {
     const line = JSON.stringify({ at: new Date().toISOString(), ...event }) + "\n";
     try {
@@ -74,7 +74,7 @@ export class RunRecordFile {
     return saves.at(-1);
   }
 
-  /** What can be read; a torn line is none. */
+  /** All events; a torn line is skipped. */
   #events(): RecordedEvent[] {
     return (this.#lines() ?? []).flatMap((line) => {
       try {

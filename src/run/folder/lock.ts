@@ -1,7 +1,7 @@
 /**
  * One folder, one run: who writes into a run's folder holds its lock. On one machine the kernel keeps it (`flock`) and drops it with
- * the process. Where machines share the folder, the file says who holds it, and is written again every few seconds: a holder that does
- * not write any more is dead. Clocks of two machines are never compared.
+ * the process. Where machines share the folder, the file names the holder, and a heartbeat in it rises every few seconds: a holder
+ * without one is dead. Clocks of two machines are never compared.
  *
  * @module
  */
@@ -9,9 +9,9 @@
 import { z } from "zod";
 import { ConfigError, RunError } from "../../errors.ts";
 
-/** Milliseconds between two writings of the holder. */
+/** Milliseconds between two heartbeats of the holder. */
 const RENEWAL = 5_000;
-/** Milliseconds without one after which the holder on another machine counts as dead. */
+/** Milliseconds without one after which a holder on another machine counts as dead. */
 const STALE = 30_000;
 const POLL = 500;
 
@@ -20,11 +20,11 @@ const holderSchema = z.object({
   pid: z.int(),
   /** Name of its machine, for people. */
   host: z.string().max(300),
-  /** Tells two machines of one name apart, and a machine before and after it was started anew. */
+  /** Tells two machines of one name apart, and a machine before and after a restart. */
   boot: z.string().max(100),
   /** When it began, for people. */
   since: z.string().max(100),
-  /** Rises with each writing. */
+  /** Rises with each heartbeat. */
   beat: z.int(),
 });
 type Holder = z.infer<typeof holderSchema>;
@@ -33,27 +33,27 @@ type Holder = z.infer<typeof holderSchema>;
 export interface FolderLockOptions {
   /** Ends the waiting for a holder on another machine. */
   signal?: AbortSignal;
-  /** Gets lines for people. */
+  /** Receives status lines. */
   say?: (text: string) => void;
-  /** Milliseconds between writings, and without one until a holder is dead; for tests. */
+  /** Milliseconds between heartbeats, and without one until a holder is dead; for tests. */
   times?: { renewal: number; stale: number };
 }
 
 /** A lock that is held until it is disposed of, or the process ends. */
 export class FolderLock implements Disposable {
-  /** Rejects when another machine has taken the lock over, since this process did not renew it for too long. */
+  /** Rejects when another machine has taken the lock, since this process did not renew it for too long. */
   readonly lost: Promise<never>;
   readonly #timer: ReturnType<typeof setInterval>;
 
   private constructor(readonly file: Deno.FsFile, readonly path: string, holder: Holder, renewal: number) {
     const { promise, reject } = Promise.withResolvers<never>();
     this.lost = promise;
-    promise.catch(() => {}); // nobody may be waiting
+    promise.catch(() => {}); // also where it is not awaited
     this.#timer = setInterval(() => {
       const found = holderIn(file);
       if (found && (found.pid !== holder.pid || found.boot !== holder.boot)) {
         clearInterval(this.#timer);
-        return reject(new RunError(`${describe(found)} has taken over ${path}; this process ends`));
+        return reject(new RunError(`${describe(found)} has taken the lock ${path}; this process ends`));
       }
       holder = { ...holder, beat: holder.beat + 1 };
       write(file, JSON.stringify(holder));
@@ -75,12 +75,12 @@ export class FolderLock implements Disposable {
       try {
         const holder = holderIn(file);
         if (!await file.tryLock(true)) throw inUse(folder, holder);
-        if (!await isAt(file, path)) { // it was given back, and deleted, in between
+        if (!await isAt(file, path)) { // it was released, and deleted, in between
           file.close();
           continue;
         }
         const boot = bootId();
-        if (holder && holder.boot !== boot) await refuseLiving(file, folder, holder, stale, options);
+        if (holder && holder.boot !== boot) await throwIfAlive(file, folder, holder, stale, options);
         const since = new Date().toISOString();
         return new FolderLock(
           file,
@@ -95,11 +95,11 @@ export class FolderLock implements Disposable {
     }
   }
 
-  /** Gives the lock back. */
+  /** Releases the lock. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     try {
-      write(this.file, ""); // who has it open sees that it was given back
+      write(this.file, ""); // a process that has it open sees that it was released
       Deno.removeSync(this.path);
     } catch {
       // the folder is gone, or can't be written to any more
@@ -114,8 +114,8 @@ async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
   return own.ino === there?.ino && own.dev === there?.dev;
 }
 
-/** Watches whether a holder on another machine still writes. */
-async function refuseLiving(
+/** Waits for a heartbeat of a holder on another machine, and throws at the first. */
+async function throwIfAlive(
   file: Deno.FsFile,
   folder: string,
   holder: Holder,
@@ -130,7 +130,7 @@ async function refuseLiving(
     signal?.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, Math.min(POLL, stale / 10)));
     const found = holderIn(file);
-    if (!found) return; // it was given back
+    if (!found) return; // it was released
     if (found.beat !== holder.beat || found.boot !== holder.boot) throw inUse(folder, found);
   }
 }
@@ -146,7 +146,7 @@ function describe({ pid, host, since }: Holder): string {
   return `process ${pid} on ${host} (since ${since})`;
 }
 
-/** Who the file says holds it; undefined where nobody does, or nothing can be read. */
+/** The holder that the file names; undefined where it names none, or can't be read. */
 function holderIn(file: Deno.FsFile): Holder | undefined {
   const bytes = new Uint8Array(1024);
   file.seekSync(0, Deno.SeekMode.Start);
@@ -154,11 +154,11 @@ function holderIn(file: Deno.FsFile): Holder | undefined {
   try {
     return holderSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes.subarray(0, count)))).data;
   } catch {
-    return undefined; // empty, or in the middle of a writing
+    return undefined; // empty, or half written
   }
 }
 
-/** Replaces what the file says. A disk that is full does not end a run. */
+/** Replaces the file's text. A full disk does not end a run. */
 function write(file: Deno.FsFile, text: string): void {
   try {
     file.seekSync(0, Deno.SeekMode.Start);
@@ -170,7 +170,7 @@ function write(file: Deno.FsFile, text: string): void {
   }
 }
 
-/** Another one each time that a machine starts. Deno reads files in /proc only with all permissions, `cat` does. */
+/** A new one each time that a machine starts. Deno reads files in /proc only with all permissions, `cat` does. */
 function bootId(): string {
   try {
     const command = new Deno.Command("cat", { args: ["/proc/sys/kernel/random/boot_id"], stderr: "null" });

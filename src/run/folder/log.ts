@@ -1,6 +1,6 @@
 /**
- * What a run tells: events to the person who watches it, lines to the files in its folder. The tools turn events into text; nothing
- * in `src/` prints.
+ * What a run reports: events to the person who watches it, lines to the files in its folder. The tools turn events into text;
+ * nothing in `src/` prints.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { CommittedStep, DistEvent, RunOutcome } from "../../dist/mod.ts";
 
 /** One thing that happened in a run. */
 export type RunEvent =
-  /** A line for people: fetching, joining, refusing, waiting. */
+  /** A line for people: fetching, joining, rejecting, waiting. */
   | { kind: "status"; text: string }
   /** A step was committed. */
   | { kind: "step"; metrics: StepMetrics }
@@ -25,14 +25,14 @@ export type RunEvent =
 /** Takes the events of a run. */
 export type RunListener = (event: RunEvent) => void;
 
-/** Writes what a run tells into its folder, and hands it on. */
+/** Writes the events of a run into its folder, and passes them on. */
 export class RunLog implements Disposable {
   #metrics: MetricsWriter;
-  /** For how long the run had gone on before, in seconds. */
+  /** For how long the run had trained before this start, in seconds. */
   #before: number;
   /** When the first step of this start opened, ms. */
   #started: number | undefined;
-  /** What the last evaluation said. */
+  /** Whether the last evaluation was not finite. */
   #hasDiverged = false;
 
   /**
@@ -50,10 +50,10 @@ export class RunLog implements Disposable {
   }
 
   /**
-   * Continues what another process has written up to a step. That process, should it still be there, can't write into
-   * the file any more.
+   * Continues after a step what another process has written. That process, should it still run, can't write into the file any
+   * more.
    */
-  takeOver(step: number): MetricsRecord {
+  continueFrom(step: number): MetricsRecord {
     this.#metrics[Symbol.dispose]();
     this.folder.resumeFrom(step);
     this.#metrics = this.folder.openMetrics();
@@ -67,8 +67,8 @@ export class RunLog implements Disposable {
     this.#metrics[Symbol.dispose]();
   }
 
-  /** Takes an event of the distribution. */
-  readonly hear = (event: DistEvent): void => {
+  /** Handles an event of the distribution. */
+  readonly handle = (event: DistEvent): void => {
     switch (event.kind) {
       case "step":
         return this.#step(event.committed);
@@ -93,12 +93,12 @@ export class RunLog implements Disposable {
     return summary;
   }
 
-  /** For how long the run has gone on, in seconds. */
+  /** For how long the run has trained, in seconds. */
   #elapsed(): number {
     return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
-  /** On record, and told. */
+  /** Records a checkpoint, and reports it. */
   #saved({ kind: _, ...saved }: DistEvent & { kind: "saved" }): void {
     const say = (text: string) => this.listener({ kind: "status", text });
     const { step, member, place, elsewhere } = saved;
@@ -108,15 +108,15 @@ export class RunLog implements Disposable {
     if (elsewhere) say(`the checkpoint of step ${step} is in ${place} on the machine of ${member}`);
   }
 
-  /** Says it when the model has diverged, once until it is well again. */
+  /** Reports that the model has diverged, once until it has recovered. */
   #warn({ step, valLoss }: EvaluationMetrics): void {
     const hasDiverged = !Number.isFinite(valLoss);
     if (hasDiverged && !this.#hasDiverged) {
       this.listener({
         kind: "status",
         text:
-          `the model has diverged: after step ${step} its validation loss is ${valLoss}. Its checkpoints push no earlier one ` +
-          "out; go on from one of those with a lower optimizer.learningRate, a longer optimizer.schedule.warmup, a smaller " +
+          `the model has diverged: after step ${step} its validation loss is ${valLoss}. Its checkpoints replace no earlier ` +
+          "one; resume from one of those with a lower optimizer.learningRate, a longer optimizer.schedule.warmup, a smaller " +
           "optimizer.clipNorm, or with dist.codec float32",
       });
     }
@@ -139,52 +139,56 @@ export class RunLog implements Disposable {
   }
 }
 
-/** An event of the membership in words. */
+/** The status line of an event of the membership. */
 function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "saved" }>): string {
   switch (event.kind) {
     case "waiting":
       return event.reason;
     case "joined":
-      return `${event.member} joined, ${event.members} there`;
+      return `${event.member} joined, members: ${event.members}`;
     case "refused":
-      return `${event.member} was refused: ${event.reasons.join("; ")}`;
+      return `${event.member} was rejected: ${event.reasons.join("; ")}`;
     case "took over":
-      return `this coordinator (term ${event.term}) takes over after step ${event.step}, with ${
-        event.members.join(", ")
+      return `failover to this coordinator (term ${event.term}): continues from step ${event.step}, members: ${
+        event.members.join(", ") || "none"
       }`;
     case "no lease":
-      return "the NATS server has no JetStream for this user: a coordinator that is frozen and wakes up is noticed late";
+      return "the NATS server has no JetStream for this user: a frozen coordinator that wakes up is detected late";
     case "mixed":
       return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
-        "dist.mixed is true; the result now depends on who computes what";
+        "dist.mixed is true; the result now depends on which member computes what";
     case "collecting":
-      return `the checkpoint of step ${event.step} comes from ${event.member}: ${
+      return `collects the checkpoint of step ${event.step} from ${event.member}: ${
         Math.floor(100 * event.share)
       } %`;
     case "joining":
-      return `${event.member} takes over the state of step ${event.step} from ${event.donor}`;
+      return `${event.member} restores the state of step ${event.step} from ${event.donor}`;
     case "unsaved":
-      return `the run goes on after step ${event.step} without its checkpoint: ${event.error}`;
+      return `the run continues from step ${event.step} without its checkpoint: ${event.error}`;
     case "unkept":
-      return `what ${event.member} keeps for itself of step ${event.step} is not saved: ${event.error}`;
+      return `${event.member}'s own moments of step ${event.step} are not saved: ${event.error}`;
     case "residualsDropped":
       return `residuals of ${event.holder} are dropped: ${event.reason}`;
     case "reducerJoined":
-      return `${event.reducer} averages from the next step on, reducers: ${event.reducers}`;
+      return `${event.reducer} reduces from the next step on, reducers: ${event.reducers}`;
     case "reducerLeft": {
       const { reducer, reducers, error } = event;
-      return `${reducer} left, reducers: ${reducers}${error === undefined ? "" : `: ${error}`}`;
+      return `${reducer} left${inBrackets(error)}, reducers: ${reducers}`;
     }
     case "dropped": {
       const { member, steps: [first, last], microBatches: [lo, hi] } = event;
-      return `the round of steps ${first} to ${last} goes on without ${member}: micro-batches ${lo} to ${
+      return `the round of steps ${first} to ${last} continues without ${member}: micro-batches ${lo} to ${
         hi - 1
       } of each ` +
         "are dropped";
     }
     case "left": {
       const { member, members, error } = event;
-      return `${member} left, ${members} there${error === undefined ? "" : `: ${error}`}`;
+      return `${member} left${inBrackets(error)}, members: ${members}`;
     }
   }
+}
+
+function inBrackets(text: string | undefined): string {
+  return text === undefined ? "" : ` (${text})`;
 }

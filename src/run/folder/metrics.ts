@@ -14,7 +14,7 @@ export interface StepMetrics extends Omit<CommittedStep, "seconds" | "reason"> {
   tokensPerSecond: number;
   /** Learning rate of this step. */
   lr: number;
-  /** For how long the run had gone on, in seconds from its first step on, without the time between two starts. */
+  /** For how long the run had trained, in seconds since its first step opened, without the time between two starts. */
   elapsed: number;
 }
 
@@ -26,9 +26,9 @@ export interface EvaluationMetrics {
   valLoss: number;
 }
 
-/** What `metrics.jsonl` says of the steps so far. */
+/** What `metrics.jsonl` has on record of the steps so far. */
 export interface MetricsRecord extends RunRecord {
-  /** For how long the run has gone on. */
+  /** For how long the run has trained, in seconds. */
   elapsed: number;
   /** Workers of the last step; 0 where there was none, or it was computed in one process. */
   workers: number;
@@ -49,7 +49,7 @@ export class MetricsWriter implements Disposable {
     }
   }
 
-  /** Adds a line: when this returns, it outlives the process. */
+  /** Adds a line, which outlives the process once this returns. */
   write(metrics: StepMetrics | EvaluationMetrics): void {
     const bytes = new TextEncoder().encode(stringifyJson(metrics) + "\n");
     try {

@@ -1,7 +1,7 @@
 /**
  * Residuals in the folder of a run, a tensor for each part: `residuals/MEMBER-00000100.safetensors`, and of the mean
- * `residuals/mean.OWNER-00000100.safetensors` from each who averages. A file has its name only when it is whole. Each holder keeps
- * its last two, since the newest checkpoint may turn out damaged.
+ * `residuals/mean.OWNER-00000100.safetensors` from each reducer, or the coordinator. Files are written atomically (temporary name,
+ * then rename). Each holder keeps its last two, since the newest checkpoint may turn out damaged.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { ResidualPlace, ResidualStore, SavedResiduals } from "../../dist/mo
 
 /** How many files of a holder are kept. */
 const KEPT = 2;
-/** What files of the mean begin with; no member is called so. */
+/** What files of the mean begin with; no member has such a name. */
 const MEAN = "mean.";
 
 /** The residuals of holders on this machine. */
@@ -30,7 +30,7 @@ export class ResidualFiles implements ResidualStore {
     return { save: (saved) => save(files, saved), load: (step) => this.#loadMean(step) };
   }
 
-  /** Of each part what was saved last: an earlier attempt at the run may have left files of this step, too. */
+  /** Of each part what was saved last: an earlier start of the run may have left files of this step, too. */
   async #loadMean(step: number): Promise<SavedResiduals | undefined> {
     let all: SavedResiduals | undefined;
     for (const holder of await this.#holdersOfMean(step)) {
@@ -42,7 +42,7 @@ export class ResidualFiles implements ResidualStore {
     return all;
   }
 
-  /** Those who have a file of the mean with this step, who has saved last at the end. */
+  /** The holders that have a file of the mean with this step, in the order in which they were saved. */
   async #holdersOfMean(step: number): Promise<string[]> {
     const ending = this.#filesOf("").nameOf(step);
     const found: { holder: string; at: number }[] = [];
@@ -75,7 +75,7 @@ async function load(files: VectorFiles, step: number): Promise<SavedResiduals | 
     const residuals = new Map(Object.entries(saved.vectors).map(([part, values]) => [Number(part), values]));
     return { step, members: JSON.parse(saved.metadata.members), residuals };
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined; // damaged is as lost
+    if (error instanceof SyntaxError) return undefined; // a damaged file counts as none
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * How a run is resumed in its folder: from its newest whole checkpoint, or from the beginning where it had none yet. The model
- * and the text stay what they were; other changes of the configuration are logged. A folder that holds less than the run's record
- * tells is not resumed unless somebody insists: what was trained would be thrown away.
+ * How a run is resumed in its folder: from its newest complete checkpoint, or from the beginning where it had none yet. The model
+ * and the text stay what they were; other changes of the configuration are logged. A folder that lacks a checkpoint of the run's
+ * record is not resumed unless `--from-step` says so: what was trained would be lost.
  *
  * @module
  */
@@ -21,18 +21,15 @@ import { DATA_BEGINS, type DataOrigin } from "../../data/microbatch.ts";
 import { ConfigError, errorMessage } from "../../errors.ts";
 import { type ConfigChanges, RunFolder } from "./run_folder.ts";
 
-/** What a person insists on: the step whose checkpoint a run is resumed from, 0 for none. What came after it is set aside. */
-export type Insisted = number | undefined;
-
 /** Where a run starts: at its beginning, or from a checkpoint. */
 export interface StartPoint {
   /** Its configuration, with its identity. */
   config: Config & { id: string };
   /** The step to continue from; 0 for a new run, and one that ended before its first checkpoint. */
   step: number;
-  /** Where its data is then. */
+  /** Where its data continues. */
   origin: DataOrigin;
-  /** What the record tells and the folder does not hold, in words; then nothing was changed in the folder. */
+  /** Which checkpoint of the record is not in the folder, and what to do; then nothing was changed in the folder. */
   missing?: string;
 }
 
@@ -40,37 +37,37 @@ export interface StartPoint {
  * Opens the folder of a run that is resumed: `machine.out`.
  *
  * @param config what it is resumed with
- * @param say gets lines for people
- * @throws {ConfigError} where there is no run, the model or the text is another one, or none of its checkpoints is whole:
- *   beginning again would replace them
+ * @param say receives status lines
+ * @param fromStep the step whose checkpoint it is resumed from whatever is missing, 0 for none; later ones are set aside
+ * @throws {ConfigError} where there is no run, or the model or the text is another one
  */
 export async function openRun(
   config: Config,
   corpus: Pick<Corpus, "bytes" | "sha256">,
   say: (text: string) => void,
-  insisted?: Insisted,
+  fromStep?: number,
 ): Promise<StartPoint> {
   const { out } = config.machine;
   const folder = RunFolder.at(out);
   if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to resume`]);
-  const { id } = await loadConfig(folder.config) as Pick<Config, "id">; // the folder's, whatever it is resumed with
+  const { id } = await loadConfig(folder.config) as Pick<Config, "id">; // of the folder, whatever the configuration says
   const identified = id === undefined ? withNewIdentity(config) : { ...config, id };
-  const step = await stepToResume(folder, identified.id, say, insisted);
+  const step = await stepToResume(folder, identified.id, say, fromStep);
   const about = step === 0
     ? undefined
     : await readStateFile((await findCheckpoint(folder.checkpoints, step))!);
   const changes = about ? allowedChanges(folder, about, config, corpus) : {};
   const point = { config: identified, step, origin: about ? originOf(about) : DATA_BEGINS };
-  const missing = insisted === undefined ? await missingFrom(folder, config, step) : undefined;
+  const missing = fromStep === undefined ? await missingFrom(folder, config, step) : undefined;
   if (missing !== undefined) return { ...point, missing: `--resume ${out}: ${missing}` };
   const loss = folder.validationLosses().get(step);
   if (loss !== undefined && !Number.isFinite(loss)) {
     say(
-      `the state of step ${step} has a validation loss of ${loss}: an earlier one is taken with --from-step`,
+      `the state of step ${step} has a validation loss of ${loss}: --from-step resumes from an earlier one`,
     );
   }
   try {
-    if (insisted !== undefined) await setAside(folder.checkpoints, step);
+    if (fromStep !== undefined) await setAside(folder.checkpoints, step);
     await logChanges(folder, { step, changes }, identified, say);
   } catch (error) {
     throw new ConfigError([`--resume ${out}: can't write to its folder (${errorMessage(error)})`]);
@@ -82,26 +79,26 @@ async function stepToResume(
   folder: RunFolder,
   run: string,
   say: (text: string) => void,
-  insisted: Insisted,
+  fromStep: number | undefined,
 ): Promise<number> {
-  if (insisted === 0) return 0;
+  if (fromStep === 0) return 0;
   const { checkpoints } = folder;
-  if (insisted !== undefined) {
-    if (await findCheckpoint(checkpoints, insisted) !== undefined) return insisted;
+  if (fromStep !== undefined) {
+    if (await findCheckpoint(checkpoints, fromStep) !== undefined) return fromStep;
     const steps = await checkpointSteps(checkpoints);
     const there = steps.length > 0 ? `there are those of steps ${steps.join(", ")}` : "there is none";
-    throw new ConfigError([`--from-step ${insisted}: ${checkpoints} has no checkpoint of it, ${there}`]);
+    throw new ConfigError([`--from-step ${fromStep}: ${checkpoints} has no checkpoint of it, ${there}`]);
   }
   return await newestCheckpoint(checkpoints, say, run) ?? 0;
 }
 
-/** What the run's record tells and the folder does not hold, in words, with what to do. */
+/** Which checkpoint of the run's record is not in the folder, and what to do. */
 async function missingFrom(
   folder: RunFolder,
   { checkpoint: { every } }: Config,
   step: number,
 ): Promise<string | undefined> {
-  const insist = step === 0
+  const advice = step === 0
     ? "to begin again with step 1, add --from-start"
     : `to continue from step ${step}, add --from-step ${step}`;
   const here = step === 0 ? "no checkpoint is here" : `the newest here is that of step ${step}`;
@@ -109,27 +106,27 @@ async function missingFrom(
   if (unusable.length > 0) {
     return `none of its checkpoints can be used (steps ${
       unusable.join(", ")
-    }); ${insist}: they are set aside`;
+    }); ${advice}: they are set aside`;
   }
   const last = folder.events.lastSave();
   if (last && last.step > step) {
     const where = last.elsewhere ? `to ${last.place} on the machine of ${last.member}` : `to ${last.place}`;
     return `${last.member} has saved step ${last.step} ${where}, and ${here}; ` +
-      `copy it into ${folder.checkpoints}, or ${insist}`;
+      `copy it into ${folder.checkpoints}, or ${advice}`;
   }
   // flashmob 0.1 had no such record, and its workers on other machines kept the checkpoints there.
   const { lastStep } = folder.record();
   if (step > 0 || folder.events.exists || every === 0 || lastStep < every) return undefined;
-  return `its metrics tell of ${lastStep} steps, a checkpoint was due every ${every}, and ${here}; perhaps a worker on another ` +
-    `machine has written them: copy the newest into ${folder.checkpoints}, or ${insist}`;
+  return `its metrics have ${lastStep} steps, a checkpoint was due every ${every}, and ${here}; perhaps a worker on another ` +
+    `machine has written them: copy the newest into ${folder.checkpoints}, or ${advice}`;
 }
 
-/** Where the data of a run is after a checkpoint. */
+/** Where the data of a run continues after a checkpoint. */
 function originOf({ step, samples, config }: StateFile): DataOrigin {
   return { step, samples: samples ?? step * (config.train?.batch ?? 0) };
 }
 
-/** What is different from the checkpoint's configuration. Throws a ConfigError with all that must not be. */
+/** What differs from the checkpoint's configuration. Throws a ConfigError with every difference that is not allowed. */
 function allowedChanges(
   { path }: RunFolder,
   about: StateFile,
@@ -142,7 +139,7 @@ function allowedChanges(
   return changes;
 }
 
-/** What is another value in two run parts. The text's path may change: the text itself is compared. */
+/** The values that differ between two run parts. The text's path may change: the text itself is compared. */
 function changesOf(before: object, after: object): ConfigChanges["changes"] {
   const changes: ConfigChanges["changes"] = {};
   for (const { path, default: usual } of configOptions) {
@@ -188,7 +185,7 @@ async function logChanges(
   }
   if (Object.keys(changes).length > 0) await folder.addChanges({ step, changes });
   if (Object.keys(changes).length === 0 && isCurrent && before.id !== undefined) return;
-  const { machine } = before; // how this start uses the machine is for this time
+  const { machine } = before; // the machine part is for this start only
   await folder.replaceConfig(stringifyConfig({ ...config, machine }));
 }
 

@@ -19,13 +19,13 @@ import {
   skipsOf,
   stepOf,
 } from "./metrics.ts";
-import { RunRecordFile } from "./events_file.ts";
+import { EventsFile } from "./events_file.ts";
 import { stringifyJson } from "../../json.ts";
 import type { RunOutcome } from "../../dist/mod.ts";
 
-/** What `changes.jsonl` says of a run that goes on with another configuration: what changed after which step. */
+/** What `changes.jsonl` says of a run that is resumed with another configuration: what changed after which step. */
 export interface ConfigChanges {
-  /** The step that it goes on after. */
+  /** The step that it is resumed from. */
   step: number;
   /** By dotted path. */
   changes: Record<string, { from: unknown; to: unknown }>;
@@ -60,7 +60,7 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder of a new run. A run that has not come to its first step leaves nothing that could be lost: its place is taken.
+   * Makes the folder of a new run. That of a run that never completed a step holds nothing that could be lost, and is used again.
    *
    * @throws ConfigError when it holds a run already, since nothing is ever overwritten, or can't be made
    */
@@ -75,7 +75,7 @@ export class RunFolder {
     } catch (error) {
       throw new ConfigError([
         error instanceof Deno.errors.AlreadyExists
-          ? `machine.out: ${path} holds a run already; name another folder with --out, or go on with it: --resume ${path}`
+          ? `machine.out: ${path} holds a run already; name another folder with --out, or resume it with --resume ${path}`
           : `machine.out: the folder ${path} can't be made (${(error as Error).message})`,
       ]);
     }
@@ -110,13 +110,13 @@ export class RunFolder {
   }
 
   /** What happened to the run besides its steps. */
-  get events(): RunRecordFile {
-    return new RunRecordFile(this.file("events.jsonl"));
+  get events(): EventsFile {
+    return new EventsFile(this.file("events.jsonl"));
   }
 
   /**
-   * Prepares for going on after `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
-   * done again. The file is always a new one, so that a process that has the old one open writes into it no more.
+   * Prepares for continuing from `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
+   * done again. The file is replaced by a new one, so that a process that has the old one open writes into it no more.
    */
   discardAfter(step: number): void {
     const lines = this.metricsLines();
@@ -131,7 +131,7 @@ export class RunFolder {
     Deno.renameSync(`${path}.tmp`, path);
   }
 
-  /** The run is resumed from `step`: what is on record of later ones does not count any more. */
+  /** Records that the run is resumed from `step`: what is on record of later steps does not count any more. */
   resumeFrom(step: number): void {
     this.discardAfter(step);
     this.events.add({ event: "resumed", step });
@@ -154,7 +154,7 @@ export class RunFolder {
     };
   }
 
-  /** Keeps where the run's own NATS server is, with its token, for a coordinator that takes over: no other user may read it. */
+  /** Writes down where the run's own NATS server is, with its token, for a failover. Only this user may read it. */
   writeServer(server: RunServer): void {
     const path = this.file("server.json");
     Deno.writeTextFileSync(`${path}.tmp`, JSON.stringify(server) + "\n", { mode: 0o600 });
@@ -171,7 +171,7 @@ export class RunFolder {
       throw new ConfigError([
         `${
           this.file("server.json")
-        } is damaged: delete it, and say with --listen where the workers look for the server`,
+        } is damaged: delete it, and name with --listen the address where the workers look for the server`,
       ]);
     }
   }
@@ -208,14 +208,14 @@ export class RunFolder {
   }
 
   /**
-   * Validation losses by step, from `metrics.jsonl`; none where there is no such file. NaN where nobody has evaluated, and the next
-   * step found losses or gradients that are not finite.
+   * Validation losses by step, from `metrics.jsonl`; none where there is no such file. NaN after steps without an evaluation whose
+   * next step found losses or gradients that are not finite.
    */
   validationLosses(): Map<number, number> {
     const lines = this.metricsLines()
       .filter((line) => /"valLoss"|"applied":false/.test(line) && stepOf(line) !== Infinity).map(metricsIn);
     const losses = new Map<number, number>();
-    // A step that is skipped has tried the state before it, and leaves it as it was.
+    // A skipped step has computed with the state before it, and leaves that state as it was.
     for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);
     for (const line of lines) if (!isStep(line)) losses.set(line.step, line.valLoss);
     return losses;
@@ -249,7 +249,7 @@ export class RunFolder {
   }
 }
 
-/** Writes a small file that was not there: all of it or nothing. Throws AlreadyExists. */
+/** Writes a small file atomically where there is none. Throws AlreadyExists. */
 async function createFile(path: string, text: string): Promise<void> {
   try {
     await Deno.writeTextFile(`${path}.tmp`, text);
@@ -259,7 +259,7 @@ async function createFile(path: string, text: string): Promise<void> {
   }
 }
 
-/** Writes a small file so that a reader finds the old text or the new one, never half of it. */
+/** Writes a small file atomically (temporary name, then rename): a reader finds the old text or the new one. */
 async function replaceFile(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(`${path}.tmp`, text);
   await Deno.rename(`${path}.tmp`, path);

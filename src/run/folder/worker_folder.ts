@@ -1,6 +1,6 @@
 /**
- * Where a worker that has joined from another machine keeps what is its own: its moments where parameters are averaged, residuals of
- * a lossy codec. The place is named after the run's identity, so that the worker finds it again wherever it is started.
+ * Where a worker that has joined from another machine keeps its own state: its moments where parameters are averaged, residuals of
+ * a lossy codec. The folder is named after the run's identity, so that the worker finds it again wherever it is started.
  *
  * @module
  */
@@ -14,21 +14,21 @@ import { RunFolder } from "./run_folder.ts";
  * The folder of a run on a machine where it was not started: in the user's folder for such data.
  *
  * @param id identity of the run
- * @throws {RunError} where it is not known which folder that is
+ * @throws {RunError} where no such folder can be named
  */
 export function ownFolder(id: string): string {
   const shared = Deno.env.get("XDG_STATE_HOME"), home = Deno.env.get("HOME");
   if (!shared && !home) {
     throw new RunError(
-      "no folder for what this worker keeps: neither XDG_STATE_HOME nor HOME is set; name one with --out",
+      "no folder for the moments and residuals of this worker: neither XDG_STATE_HOME nor HOME is set; name one with --out",
     );
   }
   return `${shared || `${home}/.local/state`}/flashmob/${id}`;
 }
 
 /**
- * Whether a worker may keep the checkpoints in a folder that it hands to the coordinator: not in the run's own, where the coordinator
- * writes them.
+ * Whether a worker may keep copies of the checkpoints that it sends to the coordinator in a folder: not in the run's own, where the
+ * coordinator writes them.
  *
  * @param id identity of the run that is joined
  * @throws {RunError} where the folder holds another run

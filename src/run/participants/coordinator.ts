@@ -1,5 +1,5 @@
 /**
- * The coordinator of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * The coordinator of a distributed run, as a function that a signal ends. It runs in a process of its own under `deno task train`
  * (src/run/processes/launch.ts), or wherever a program starts it.
  *
  * @module
@@ -21,32 +21,32 @@ import { planOf } from "../replica/run_plan.ts";
 export interface CoordinatorOptions {
   /** Address of the NATS server, with its token. */
   url: string;
-  /** Where the run in `machine.out` is resumed, or begins. Without it the folder of a new run is made. */
+  /** Where the run in `machine.out` starts, whose folder is there. Without it the folder of a new run is made. */
   start?: { step: number; origin: { step: number; samples: number } };
-  /** Continues the run in `machine.out` together with the workers that live, or from its newest checkpoint. */
-  takeOver?: boolean;
+  /** Failover: continues the run in `machine.out` with the workers that are alive, or from its newest checkpoint. */
+  failover?: boolean;
   /** Resumes the run in `machine.out` from the checkpoint of this step, 0 for the beginning, whatever workers have. */
   fromStep?: number;
   /** Workers that it waits for before the first step; `machine.minWorkers` by default. */
   startWorkers?: number;
   /** Whether the process that has started this one holds the lock of the run's folder. */
   isLocked?: boolean;
-  /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
+  /** Ends the run: the step is finished, a checkpoint saved, all members leave. */
   signal?: AbortSignal;
-  /** Has that be quick: a checkpoint that is in flight stays on the machine that it comes from. */
+  /** Makes that quick: a checkpoint that is in flight stays on the machine that it comes from. */
   hurry?: AbortSignal;
-  /** Gets what happens. */
+  /** Receives the run's events. */
   onEvent?: RunListener;
   /** Called once workers can join. */
   onListening?: () => void;
 }
 
 /**
- * Coordinates a run: waits for workers, averages what they compute, and keeps the run's metrics, checkpoints and summary in
+ * Coordinates a run: waits for workers, reduces their gradients, and keeps the run's metrics, checkpoints and summary in
  * its folder.
  *
  * @throws {ConfigError} where the corpus or the folder can't be used
- * @throws {RunError} where the run can't be continued, with the words of the worker that ended it
+ * @throws {RunError} where the run can't be continued, with the message of the worker that ended it
  *
  * @example
  * ```ts ignore
@@ -54,11 +54,11 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, takeOver, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
+  const { url, failover, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
-  const onSkipped = options.start ? undefined : onProgress; // else the launcher has said it
+  const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
-  const common = planOf(config, corpus, startWorkers); // finds out whether the corpus is long enough
+  const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
   await using resources = new AsyncDisposableStack();
   const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
@@ -79,27 +79,27 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
     signal,
     hurry,
-    onEvent: log.hear,
+    onEvent: log.handle,
     onListening,
     residuals: new ResidualFiles(folder.residuals),
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
-    takeOver: takeOver
-      ? { expected: record.workers, recall: (step) => log.takeOver(step), missing }
+    takeOver: failover
+      ? { expected: record.workers, recall: (step) => log.continueFrom(step), missing }
       : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
 }
 
-/** Where the run starts: its folder is made, opened, or was so by the process that has started this one. */
+/** Where the run starts. Its folder is made or opened here, unless the process that has started this one did so. */
 async function startPointOf(
   config: Config,
   corpus: Corpus,
-  { start, takeOver, fromStep }: CoordinatorOptions,
+  { start, failover, fromStep }: CoordinatorOptions,
   say: (text: string) => void,
 ): Promise<StartPoint> {
-  if (takeOver) return await openRun(config, corpus, say);
+  if (failover) return await openRun(config, corpus, say);
   if (fromStep !== undefined) return await resumeRun(config, corpus, say, fromStep);
   if (!start) return await beginRun(config);
   const { id } = config;

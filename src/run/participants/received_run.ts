@@ -1,5 +1,5 @@
 /**
- * What a worker makes of what a coordinator tells of its run: nothing of it is believed unseen.
+ * Checks what a worker receives from a coordinator about its run: nothing of it is trusted.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { VERSION } from "../../version.ts";
 import type { Messages } from "../../dist/mod.ts";
 
 /**
- * The configuration that a coordinator has told.
+ * The configuration that a coordinator has sent, checked.
  *
- * @throws {RunError} where it is none here, or not the one that the coordinator has
+ * @throws {RunError} where this version can't use it, or its hash is not what the coordinator says
  */
-export function configOf({ config, configHash: hash }: Messages["run"], run: string): RunConfig {
+export function checkedConfig({ config, configHash: hash }: Messages["run"], run: string): RunConfig {
   const advice = `flashmob ${VERSION} is here; use the same flashmob on all machines`;
   let parsed: RunConfig;
   try {
@@ -33,8 +33,8 @@ export function configOf({ config, configHash: hash }: Messages["run"], run: str
 }
 
 /**
- * Where a worker finds the run's text that was not told where it is: under a name that flashmob knows. What the coordinator says
- * otherwise is a place on its machine, which here would be any file: it is not opened, and the text is fetched.
+ * Where a worker without `--data` finds the run's text: under a name that flashmob knows. Any other source that the coordinator
+ * sends is a path on its machine, which here could be any file: it is not opened, and the text is fetched.
  */
 export function knownSourceOf({ data: { source } }: RunConfig): string | undefined {
   return isKnownCorpus(source) ? source : undefined;

@@ -1,5 +1,5 @@
 /**
- * A reducer of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * A reducer of a distributed run, as a function that a signal ends. It runs in a process of its own under `deno task train`
  * (src/run/processes/launch.ts), or wherever a program starts it.
  *
  * @module
@@ -8,7 +8,7 @@
 import { connectNats, type ReducerEvent, runReducer } from "../../dist/mod.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { RunFolder } from "../folder/run_folder.ts";
-import { ALONE, connectionText } from "./status.ts";
+import { connectionText, NO_COORDINATOR } from "./status.ts";
 
 /** How a reducer is started. */
 export interface ReducerOptions {
@@ -25,14 +25,14 @@ export interface ReducerOptions {
   home?: { folder: string; name: string };
   /** Leaves the run. */
   signal?: AbortSignal;
-  /** Gets lines for people. */
+  /** Receives status lines. */
   onStatus?: (text: string) => void;
 }
 
 /**
- * Averages a share of a run's vectors in place of its coordinator, until the run ends.
+ * Reduces a share of a run's vectors in place of its coordinator, until the run ends.
  *
- * @throws {RunError} where nobody coordinates the run, or it ends with an error
+ * @throws {RunError} where the run has no coordinator, or ends with an error
  *
  * @example
  * ```ts ignore
@@ -41,7 +41,7 @@ export interface ReducerOptions {
  */
 export async function startReducer(options: ReducerOptions): Promise<void> {
   const { url, run, machine, home, signal, onStatus } = options;
-  const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // another one each time
+  const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // a new name each time
   const transport = await connectNats(url, reducer, { signal, onStatus });
   try {
     const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
@@ -55,9 +55,9 @@ export async function startReducer(options: ReducerOptions): Promise<void> {
 function reducerText(event: ReducerEvent): string {
   switch (event.kind) {
     case "joined":
-      return "averages a share of the vectors";
+      return "reduces a share of the vectors";
     case "alone":
-      return ALONE;
+      return NO_COORDINATOR;
     case "cut off":
       return connectionText(event);
     case "residualsDropped":

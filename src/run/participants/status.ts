@@ -4,10 +4,10 @@
  * @module
  */
 
-/** What a worker or a reducer says that hears nothing of its coordinator. */
-export const ALONE = "has lost the coordinator, and waits for it to come back or for another one";
+/** Of a worker or a reducer that gets no message from its coordinator. */
+export const NO_COORDINATOR = "has lost the coordinator, and waits for it or another one";
 
 /** Whether the NATS server can be reached. */
 export function connectionText({ isCutOff }: { isCutOff: boolean }): string {
-  return isCutOff ? "waits for the NATS server to be there again" : "is connected to the NATS server again";
+  return isCutOff ? "has lost the NATS server, and waits for it" : "has reconnected to the NATS server";
 }

@@ -1,6 +1,6 @@
 /**
- * Texts that workers have fetched from coordinators: in the cache, each in a folder named by its checksum, its files as they were
- * numbered. Only the last few are kept.
+ * The cache of texts that workers have fetched from coordinators: each is a folder named by its checksum, with its files by their
+ * numbers. Only the last few are kept.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import { type Messages, type TextRequest, TextRequests, type Transport } from ".
 
 /** How many texts are kept. */
 const KEPT = 4;
-/** Milliseconds between two words about the progress. */
+/** Milliseconds between two lines about the progress. */
 const PROGRESS = 2000;
 
 /**
- * The run's text on this machine: as it was fetched before, or from the coordinator. Of several workers of a machine one fetches.
+ * The run's text on this machine: from the cache, or fetched from the coordinator. Of several workers of a machine one fetches it.
  *
- * @param onStatus gets lines for people
+ * @param onStatus receives status lines
  * @returns a folder, to be opened as a text
  * @throws {RunError} where the coordinator does not hand it out, or it does not fit into memory
  */
@@ -48,11 +48,11 @@ export async function fetchText(
       `the run's text has ${inGib(contents.bytes)}, more than half of the memory that is free here`,
     );
   }
-  let toldAt = Date.now();
+  let reportedAt = Date.now();
   onStatus(`fetches the run's text (${contents.bytes.toLocaleString("en")} bytes) from the coordinator`);
   const text = await requests.bytes(contents, (share) => {
-    if (Date.now() - toldAt < PROGRESS) return;
-    toldAt = Date.now();
+    if (Date.now() - reportedAt < PROGRESS) return;
+    reportedAt = Date.now();
     onStatus(`fetches the run's text: ${Math.floor(100 * share)} %`);
   });
   await write(place, text, contents);

@@ -1,5 +1,5 @@
 /**
- * A worker of a distributed run, until its signal ends it. It runs in a process of its own under `deno task train`
+ * A worker of a distributed run, as a function that a signal ends. It runs in a process of its own under `deno task train`
  * (src/run/processes/launch.ts), or wherever a program starts it.
  *
  * @module
@@ -11,8 +11,8 @@ import { ResidualFiles } from "../folder/residual_files.ts";
 import { RunFolder } from "../folder/run_folder.ts";
 import { mayKeepIn, ownFolder } from "../folder/worker_folder.ts";
 import { openReplica } from "../replica/open_replica.ts";
-import { configOf, knownSourceOf } from "./received_run.ts";
-import { ALONE, connectionText } from "./status.ts";
+import { checkedConfig, knownSourceOf } from "./received_run.ts";
+import { connectionText, NO_COORDINATOR } from "./status.ts";
 import { fetchText } from "./text_cache.ts";
 
 /** How a worker is started. */
@@ -23,7 +23,7 @@ export interface WorkerOptions {
   run: string;
   /** Name of this worker, another one for each in the run: letters, digits, _ and -. */
   member: string;
-  /** Where this machine has the text. Without it only a text that flashmob knows by name is found. */
+  /** Where this machine has the text. Without it a text that flashmob has a name for is looked up, and any other fetched. */
   source?: string;
   /** What computes: "tensorflow" (default) or "cpu". */
   backend?: "tensorflow" | "cpu";
@@ -33,18 +33,18 @@ export interface WorkerOptions {
   gpu?: number;
   /**
    * The run's folder on the machine where it was started. Elsewhere a folder where this worker keeps the checkpoints that it hands
-   * to the coordinator; without one it keeps only what is its own, in a place named after the run's identity.
+   * to the coordinator; without one it keeps only its own moments and residuals, in a place named after the run's identity.
    */
   folder?: string;
   /** Whether this is the machine where the run was started: checkpoints are written into the run's folder there. */
   atHome?: boolean;
-  /** Leaves the run, as soon as nothing is lost with this worker. */
+  /** Leaves the run as soon as nothing is lost with this worker. */
   signal?: AbortSignal;
-  /** Has that be quick: a state that nobody has saved is kept on this machine. */
+  /** Makes that quick: a state that is not saved elsewhere is kept on this machine. */
   hurry?: AbortSignal;
-  /** Gets lines for people. */
+  /** Receives status lines. */
   onStatus?: (text: string) => void;
-  /** Called when the run has admitted this worker, to compute at once or after it has taken the state over. */
+  /** Called when the run has admitted this worker, to compute at once or after it has restored the run's state. */
   onJoined?: () => void;
 }
 
@@ -62,9 +62,9 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
   const { url, run, member, signal, onStatus } = options;
   const transport = await connectNats(url, member, { signal, onStatus });
   try {
-    const told = await fetchRun(transport, run, member, signal);
-    const { configHash, id, origin, startStep } = told;
-    const config = configOf(told, run);
+    const received = await fetchRun(transport, run, member, signal);
+    const { configHash, id, origin, startStep } = received;
+    const config = checkedConfig(received, run);
     const {
       atHome = false,
       source = knownSourceOf(config) ?? await fetchText(transport, { run, member, signal }, onStatus),
@@ -72,7 +72,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
     const folder = options.folder ?? ownFolder(id);
     const keepsCheckpoints = !atHome && options.folder !== undefined && await mayKeepIn(options.folder, id);
     const fetchState = ({ layout: { size } }: RunCheckpoints) => {
-      onStatus?.(`takes the state of step ${startStep} from the coordinator`);
+      onStatus?.(`restores the state of step ${startStep} from the coordinator`);
       const replica = { size, moments: MOMENTS };
       return takeStart(transport, { run, member, step: startStep, replica, signal });
     };
@@ -95,7 +95,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
-        if (event.kind === "alone") onStatus?.(ALONE);
+        if (event.kind === "alone") onStatus?.(NO_COORDINATOR);
         if (event.kind === "cut off") onStatus?.(connectionText(event));
         if (event.kind === "kept") onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
         if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);

@@ -1,5 +1,5 @@
 /**
- * Processes of one machine: the launcher starts a coordinator and workers, gives each its order, and hears from them.
+ * A child process of the launcher: a coordinator, worker or reducer that gets an order and reports events.
  *
  * A child reads its order as the first line of standard input, and ends when that pipe closes: so none outlives its
  * launcher, however that ends. It reports events as JSON lines on standard output. Children are detached, so that Ctrl-C
@@ -15,15 +15,15 @@ import { parseJson } from "../../json.ts";
 export interface ChildExit {
   /** Exit code 0. */
   success: boolean;
-  /** In words: "exit code 1", "SIGKILL". */
+  /** "exit code 1", or the signal: "SIGKILL". */
   how: string;
   /** The last lines it wrote that are no events. */
-  lastWords: string;
+  lastLines: string;
 }
 
 /** A running child process. */
 export interface Child {
-  /** Settles when the process has ended and all its events were handed on. */
+  /** Settles when the process has ended and all its events were passed on. */
   readonly exited: Promise<ChildExit>;
   /** Asks it to finish what it is doing and leave, or ends it at once. */
   stop(signal: "SIGTERM" | "SIGKILL"): void;
@@ -66,28 +66,28 @@ export function startChild(
 
   const stdin = process.stdin.getWriter(); // stays open for the child's life
   const ordered = stdin.write(new TextEncoder().encode(JSON.stringify(order) + "\n"))
-    .catch(() => {}); // a child that is gone already says so by its exit
-  const words: string[] = [];
+    .catch(() => {}); // of a child that is gone already the exit tells
+  const lines: string[] = [];
   const note = (line: string) => {
-    words.push(line);
-    if (words.length > 20) words.shift();
+    lines.push(line);
+    if (lines.length > 20) lines.shift();
   };
-  const hear = async () => {
+  const readEvents = async () => {
     for await (const line of linesOf(process.stdout)) {
       const event = eventOf(line);
       if (event === undefined) note(line);
       else onEvent(event);
     }
   };
-  const listen = async () => {
+  const readErrors = async () => {
     for await (const line of linesOf(process.stderr)) note(line);
   };
-  const exited = Promise.all([process.status, hear(), listen(), ordered]).then(async ([status]) => {
-    await stdin.close().catch(() => {}); // closing a broken pipe is an error, and no news
+  const exited = Promise.all([process.status, readEvents(), readErrors(), ordered]).then(async ([status]) => {
+    await stdin.close().catch(() => {}); // closing a broken pipe throws, which is expected here
     return {
       success: status.success,
       how: status.signal ?? `exit code ${status.code}`,
-      lastWords: words.join("\n"),
+      lastLines: lines.join("\n"),
     };
   });
   const stop = (signal: "SIGTERM" | "SIGKILL") => {

@@ -7,7 +7,7 @@
 import type { Config } from "../../config/config.ts";
 import { errorMessage, RunError } from "../../errors.ts";
 import type { RunListener } from "../folder/log.ts";
-import { Family } from "./supervisor.ts";
+import { Supervisor } from "./supervisor.ts";
 import type { Summary } from "../folder/run_folder.ts";
 import type { ChildEvent, ChildOrder } from "./protocol.ts";
 import type { CoordinatorOptions } from "../participants/coordinator.ts";
@@ -22,21 +22,21 @@ export type LaunchStart = NonNullable<CoordinatorOptions["start"]>;
 
 /** What all launches take. */
 export interface LaunchOptions {
-  /** Ends the run: the step is finished, a checkpoint saved, everybody leaves. */
+  /** Ends the run: the step is finished, a checkpoint saved, all members leave. */
   signal?: AbortSignal;
-  /** Has workers leave quickly: a state that nobody has saved is kept on this machine. */
+  /** Makes workers leave quickly: a state that is not saved elsewhere is kept on this machine. */
   hurry?: AbortSignal;
-  /** Gets what happens. */
+  /** Receives the run's events. */
   onEvent: RunListener;
 }
 
 /**
  * Runs a configuration with `machine.workers` workers on this machine until its last step, or until the signal. A process that
- * crashes after the first step is started again, a few times; one that says why it can't go on would say so again, and is not.
+ * crashes after the first step is restarted, a few times; one that reports an error which a restart would only meet again is not.
  *
  * @param start where the run begins, in its folder that this process has locked
- * @throws {RunError} where coordinator or worker fails before the first step, no coordinator can be kept alive, or fewer workers
- *   than the run needs: with the words of the last that failed, after those that are left have saved
+ * @throws {RunError} where coordinator or worker fails before the first step, the coordinator crashes too often, or fewer
+ *   workers are left than the run needs: with the message of the last that failed, after the others have saved
  * @throws what `onEvent` throws
  */
 export async function launchRun(
@@ -47,23 +47,25 @@ export async function launchRun(
   const say = (text: string) => onEvent({ kind: "status", text });
   await using server = await keepNatsServer(
     { signal, onProgress: say },
-    () => say("the NATS server has ended and is started again"),
+    () => say("the NATS server has ended and is restarted"),
   );
   const launch = new Launch(config, server.url, { signal, onEvent });
-  server.exited.then((words) => launch.fail(new RunError(`the NATS server can't be kept alive: ${words}`)));
+  server.exited.then((reason) =>
+    launch.fail(new RunError(`the NATS server can't be kept running: ${reason}`))
+  );
   return await launch.run(start);
 }
 
 /** The processes of a run around a NATS server. */
 class Launch {
-  readonly #family = new Family((event) => this.#hear(event));
+  readonly #supervisor = new Supervisor((event) => this.#handle(event));
   readonly #orders: readonly WorkerOrder[];
   readonly #listening = Promise.withResolvers<void>();
   /** After the first step. */
   #isUnderWay = false;
   /** Workers that have not left for good. */
   #left: number;
-  /** Why the run can't go on with those that are left. */
+  /** Why the run can't continue with those that are left. */
   #shortage: RunError | undefined;
   #closing: ReturnType<typeof setTimeout> | undefined;
   #summary: Summary | undefined;
@@ -76,7 +78,7 @@ class Launch {
 
   /** Ends the launch with an error. */
   fail(error: unknown): void {
-    this.#family.fail(error);
+    this.#supervisor.fail(error);
   }
 
   async run(start: LaunchStart): Promise<Summary> {
@@ -84,18 +86,18 @@ class Launch {
     const interrupt = () => this.#interrupt();
     signal?.addEventListener("abort", interrupt);
     try {
-      const coordinator = this.#keepCoordinator(start);
+      const coordinator = this.#superviseCoordinator(start);
       this.#listening.promise.then(() => {
-        keepReducers(this.#family, this.config.machine, this.url);
-        this.#keepWorkers();
+        superviseReducers(this.#supervisor, this.config.machine, this.url);
+        this.#superviseWorkers();
       });
-      await Promise.race([coordinator, this.#family.failure]);
+      await Promise.race([coordinator, this.#supervisor.failure]);
     } catch (error) {
-      if (!this.#isUnderWay) signal?.throwIfAborted(); // what is stopped while it starts has not failed
+      if (!this.#isUnderWay) signal?.throwIfAborted(); // a run that is stopped while it starts has not failed
       throw error;
     } finally {
       signal?.removeEventListener("abort", interrupt);
-      await this.#family.end();
+      await this.#supervisor.end();
       clearTimeout(this.#closing);
     }
     if (!this.#summary) throw new RunError("the coordinator ended without a summary of the run");
@@ -103,47 +105,51 @@ class Launch {
     return this.#summary;
   }
 
-  #keepCoordinator(start: LaunchStart): Promise<void> {
+  #superviseCoordinator(start: LaunchStart): Promise<void> {
     const { config, url } = this;
     const startWorkers = this.#orders.length;
-    return this.#family.keepAlive("coordinator", {
+    return this.#supervisor.supervise("coordinator", {
       first: { role: "coordinator", config, options: { url, start, startWorkers, isLocked: true } },
-      later: { role: "coordinator", config, options: { url, takeOver: true, isLocked: true } },
-      isWorthIt: () => this.#isUnderWay && this.#left > 0,
+      later: { role: "coordinator", config, options: { url, failover: true, isLocked: true } },
+      shouldRestart: () => this.#isUnderWay && this.#left > 0,
     });
   }
 
-  #keepWorkers(): void {
+  #superviseWorkers(): void {
     for (const order of this.#orders) {
       const { member } = order.options;
-      this.#family.keepAlive(member, { first: order, later: order, isWorthIt: () => this.#isUnderWay })
-        .then(() => this.#miss(new RunError(`${member} has left`)), (error) => this.#miss(error));
+      this.#supervisor.supervise(member, {
+        first: order,
+        later: order,
+        shouldRestart: () => this.#isUnderWay,
+      })
+        .then(() => this.#lose(new RunError(`${member} has left`)), (error) => this.#lose(error));
     }
   }
 
-  /** A worker has left for good. Where too few are left for another step, what they have is saved. */
-  #miss(reason: Error): void {
-    if (this.#family.isEnding) return;
+  /** A worker has left for good. Where too few are left for another step, their state is saved. */
+  #lose(reason: Error): void {
+    if (this.#supervisor.isEnding) return;
     this.#left--;
     const { minWorkers, out } = this.config.machine;
     const needed = this.#isUnderWay ? minWorkers : this.#orders.length;
     if (this.#left >= needed) return;
     this.#shortage ??= new RunError(
       `${errorMessage(reason)}\n` +
-        `the run needs ${needed} of its workers and has ${this.#left}; go on with deno task train --resume ${out}`,
+        `the run needs ${needed} of its workers and has ${this.#left}; resume it with deno task train --resume ${out}`,
     );
     this.#interrupt();
     if (this.#left === 0) this.#closing = setTimeout(() => this.fail(this.#shortage), CLOSING_TIME);
   }
 
   #interrupt(): void {
-    this.#family.stop("coordinator");
+    this.#supervisor.stop("coordinator");
   }
 
-  #hear(event: ChildEvent): void {
+  #handle(event: ChildEvent): void {
     if (event.kind === "joined") return;
     if (event.kind === "listening") {
-      // It may have come while there was no coordinator to be told.
+      // The signal may have come while no coordinator was running.
       if (this.options.signal?.aborted || this.#shortage) this.#interrupt();
       return this.#listening.resolve();
     }
@@ -155,12 +161,12 @@ class Launch {
 
 /**
  * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
- * a member is started again, a few times.
+ * a member is restarted, a few times.
  *
  * @param where the address of the run's NATS server, where this machine has the text if not where the run has it, and the folder
- *   where it keeps checkpoints, if it is to
- * @throws {RunError} where a worker is refused or fails before any of them was a member; or later, when all have ended: with its
- *   words
+ *   where it keeps checkpoints, if any
+ * @throws {RunError} where a worker is rejected or fails before any of them was a member; or later, when all have ended: with its
+ *   message
  */
 export async function launchWorkers(
   machine: Config["machine"],
@@ -168,25 +174,29 @@ export async function launchWorkers(
   { signal, hurry, onEvent }: LaunchOptions,
 ): Promise<void> {
   let hasJoined = false;
-  const family = new Family((event) => {
+  const supervisor = new Supervisor((event) => {
     if (event.kind === "joined") hasJoined = true;
     else if (event.kind !== "listening") onEvent(event);
   });
-  const leave = () => family.letGo(), leaveQuickly = () => family.hurry();
+  const leave = () => supervisor.stopAll(), leaveQuickly = () => supervisor.hurry();
   try {
     const workers = workerOrders(machine, where).map((order) =>
-      family.keepAlive(order.options.member, { first: order, later: order, isWorthIt: () => hasJoined })
+      supervisor.supervise(order.options.member, {
+        first: order,
+        later: order,
+        shouldRestart: () => hasJoined,
+      })
     );
-    for (const worker of workers) worker.catch((error) => hasJoined && family.say(errorMessage(error)));
+    for (const worker of workers) worker.catch((error) => hasJoined && supervisor.say(errorMessage(error)));
     signal?.addEventListener("abort", leave);
     hurry?.addEventListener("abort", leaveQuickly);
     if (signal?.aborted) leave();
-    await Promise.race([Promise.allSettled(workers), family.failure]);
+    await Promise.race([Promise.allSettled(workers), supervisor.failure]);
     await Promise.all(workers);
   } finally {
     signal?.removeEventListener("abort", leave);
     hurry?.removeEventListener("abort", leaveQuickly);
-    await family.end();
+    await supervisor.end();
   }
 }
 
@@ -194,7 +204,7 @@ export async function launchWorkers(
 type WorkerOrder = ChildOrder & { role: "worker" };
 
 /**
- * Keeps `machine.reducers` processes alive that average for a coordinator in this process.
+ * Starts and supervises `machine.reducers` reducers for a coordinator in this process.
  *
  * @returns ends them
  */
@@ -203,18 +213,22 @@ export function launchReducers(
   url: string,
   onEvent: RunListener,
 ): AsyncDisposable {
-  const family = new Family((event) => event.kind === "status" && onEvent(event));
-  keepReducers(family, machine, url);
-  return { [Symbol.asyncDispose]: () => family.end() };
+  const supervisor = new Supervisor((event) => event.kind === "status" && onEvent(event));
+  superviseReducers(supervisor, machine, url);
+  return { [Symbol.asyncDispose]: () => supervisor.end() };
 }
 
-/** One reducer would only stand in for the coordinator, which then averages itself. A run goes on without any. */
-function keepReducers(family: Family, { run, name, reducers, out }: Config["machine"], url: string): void {
+/** A single reducer would only stand in for the coordinator, which then reduces by itself. A run continues without any. */
+function superviseReducers(
+  supervisor: Supervisor,
+  { run, name, reducers, out }: Config["machine"],
+  url: string,
+): void {
   for (let i = 0; i < reducers && reducers > 1; i++) {
     const home = { folder: out, name: `reducer-${i}` };
     const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home } };
-    family.keepAlive(`reducer-${i}`, { first: order, later: order, isWorthIt: () => true })
-      .catch((error) => family.say(`${errorMessage(error)}; the run goes on without this reducer`));
+    supervisor.supervise(`reducer-${i}`, { first: order, later: order, shouldRestart: () => true })
+      .catch((error) => supervisor.say(`${errorMessage(error)}; the run continues without this reducer`));
   }
 }
 

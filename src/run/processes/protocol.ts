@@ -1,5 +1,5 @@
 /**
- * What a launcher and its child processes say to each other (child.ts says how).
+ * The protocol between a launcher and its child processes (child.ts says how).
  *
  * @module
  */
@@ -16,27 +16,27 @@ export type ChildOrder =
   | {
     role: "coordinator";
     config: Config;
-    options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "takeOver" | "isLocked">;
+    options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "failover" | "isLocked">;
   }
   | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined"> }
   | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
 
-/** What a child process tells its launcher. */
+/** What a child process reports to its launcher. */
 export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
 
-/** The last that a child process tells its launcher when it fails. */
+/** The last report of a child process that fails. */
 export interface ChildFailure {
   kind: "failed";
   /** What went wrong. */
   message: string;
-  /** A crash, a reason that may pass, or one for which it would fail again. */
-  cause: "crash" | "passing" | "verdict";
+  /** A crash, a transient error, or one that a restart would only meet again. */
+  cause: "crash" | "transient" | "permanent";
 }
 
 /** What an error means for the process that it ended. */
 export function failureOf(error: unknown): ChildFailure {
-  const isVerdict = error instanceof RunError || error instanceof ConfigError;
-  const cause = error instanceof TransientError ? "passing" : isVerdict ? "verdict" : "crash";
+  const isPermanent = error instanceof RunError || error instanceof ConfigError;
+  const cause = error instanceof TransientError ? "transient" : isPermanent ? "permanent" : "crash";
   return { kind: "failed", message: errorMessage(error), cause };
 }
 

@@ -1,5 +1,5 @@
 /**
- * The processes of one launch: started, started again when they crash, and ended together.
+ * Supervises the processes of one launch: starts them, restarts those that crash, and ends all together.
  *
  * @module
  */
@@ -14,28 +14,28 @@ import { Restarts } from "./restarts.ts";
 /** Milliseconds that children have to leave by themselves once the launch has ended, and again after they were asked to. */
 const GRACE = 3000;
 
-/** A process that is kept alive. */
-export interface Kept {
-  /** What it is to be. */
+/** A process that is restarted when it fails. */
+export interface Supervised {
+  /** Its order. */
   first: ChildOrder;
-  /** What it is to be when it is started again. */
+  /** Its order after a restart. */
   later: ChildOrder;
-  /** Whether it is worth while to start it again; otherwise the whole family ends with it. */
-  isWorthIt: () => boolean;
+  /** Whether it is restarted when it fails; otherwise the whole launch ends with it. */
+  shouldRestart: () => boolean;
 }
 
 /** A child that failed. */
 class ChildError extends RunError {
   constructor(
     message: string,
-    readonly why: ChildFailure["cause"],
+    readonly failureCause: ChildFailure["cause"],
   ) {
     super(message);
   }
 }
 
 /** The processes of one launch. */
-export class Family {
+export class Supervisor {
   /** Rejects with the error that ends the launch. */
   readonly failure: Promise<never>;
   /** Ends the launch. */
@@ -47,60 +47,60 @@ export class Family {
   readonly #asked = new Set<Child>();
 
   /**
-   * Nobody yet.
+   * Starts nothing yet.
    *
-   * @param onEvent gets what children tell; where it throws, the launch ends with that error
+   * @param onEvent gets what children report; where it throws, the launch ends with that error
    */
   constructor(private readonly onEvent: (event: ChildEvent) => void) {
     const { promise, reject } = Promise.withResolvers<never>();
     this.failure = promise;
     this.fail = reject;
-    promise.catch(() => {}); // heard by whoever awaits it
+    promise.catch(() => {}); // handled where it is awaited
   }
 
   /**
-   * Starts a process, and again when it crashes, until it ends well.
+   * Starts a process, and restarts it when it crashes, until it ends well.
    *
-   * @throws {RunError} where it says why it can't go on, crashes too often, or it is not worth while to start it again
+   * @throws {RunError} where it reports an error that a restart would not mend, crashes too often, or is not to be restarted
    */
-  async keepAlive(name: string, kept: Kept): Promise<void> {
+  async supervise(name: string, { first, later, shouldRestart }: Supervised): Promise<void> {
     const { signal } = this.#ending;
     const restarts = new Restarts();
-    for (let order = kept.first;; order = kept.later) {
+    for (let order = first;; order = later) {
       const startedAt = performance.now();
       try {
         return await this.#start(name, order);
       } catch (error) {
         if (signal.aborted) return;
-        const cause = error instanceof ChildError ? error.why : "crash";
+        const cause = error instanceof ChildError ? error.failureCause : "crash";
         const milliseconds = restarts.after(cause, performance.now() - startedAt);
-        if (milliseconds === undefined && cause !== "verdict") {
-          this.say(`${name} failed ${restarts.failures} times and is not started again`);
-        } else if (milliseconds !== undefined && kept.isWorthIt()) {
+        if (milliseconds === undefined && cause !== "permanent") {
+          this.say(`${name} failed ${restarts.failures} times and is not restarted`);
+        } else if (milliseconds !== undefined && shouldRestart()) {
           if (cause === "crash" || restarts.failures === 1) {
-            this.say(`${errorMessage(error)}; starting it again in ${milliseconds / 1000} s`);
+            this.say(`${errorMessage(error)}; restarting it in ${milliseconds / 1000} s`);
           }
           await pause(milliseconds, undefined, { signal }).catch(() => {}); // rejected when the launch ends meanwhile
           if (signal.aborted) return;
         }
-        const isWorthIt = kept.isWorthIt(); // not at once, or not any more
-        if (!isWorthIt) this.fail(error);
-        if (!isWorthIt || milliseconds === undefined) throw error;
+        const isNeeded = shouldRestart(); // asked again: this may have changed during the pause
+        if (!isNeeded) this.fail(error);
+        if (!isNeeded || milliseconds === undefined) throw error;
       }
     }
   }
 
-  /** Whether none is started again. */
+  /** Whether no process is restarted any more. */
   get isEnding(): boolean {
     return this.#ending.signal.aborted;
   }
 
-  /** Tells a line for people. */
+  /** Reports a status line. */
   say(text: string): void {
     this.onEvent({ kind: "status", text });
   }
 
-  /** Asks a child to leave, where it is there, once: it would take a second time for impatience. */
+  /** Asks a child to leave, if it runs, and only once: a second signal would have it hurry. */
   stop(name: string): void {
     const child = this.#children.get(name);
     if (!child || this.#asked.has(child)) return;
@@ -108,8 +108,8 @@ export class Family {
     child.stop("SIGTERM");
   }
 
-  /** Asks all to leave; none is started again. */
-  letGo(): void {
+  /** Asks all to leave; none is restarted. */
+  stopAll(): void {
     this.#ending.abort();
     for (const name of this.#children.keys()) this.stop(name);
   }
@@ -119,7 +119,7 @@ export class Family {
     for (const child of this.#children.values()) child.stop("SIGTERM");
   }
 
-  /** Waits for all to end; asks, then ends those that don't. None is started again. */
+  /** Waits until all have ended: after a grace period they are asked to, after another one killed. None is restarted. */
   async end(): Promise<void> {
     this.#ending.abort();
     const children = [...this.#children.values()];
@@ -138,15 +138,15 @@ export class Family {
   /** Starts a child and waits for its end. */
   async #start(name: string, order: ChildOrder): Promise<void> {
     let failure: ChildFailure | undefined;
-    const hear = (event: unknown) => {
-      const told = event as ChildEvent | ChildFailure;
-      if (told.kind === "failed") failure = told;
-      else if (told.kind === "status" && order.role !== "coordinator") this.say(`${name} ${told.text}`);
-      else this.onEvent(told);
+    const handle = (event: unknown) => {
+      const report = event as ChildEvent | ChildFailure;
+      if (report.kind === "failed") failure = report;
+      else if (report.kind === "status" && order.role !== "coordinator") this.say(`${name} ${report.text}`);
+      else this.onEvent(report);
     };
     const guarded = (event: unknown) => {
       try {
-        hear(event);
+        handle(event);
       } catch (error) {
         this.fail(error);
       }
@@ -159,6 +159,6 @@ export class Family {
   }
 }
 
-function describe({ how, lastWords }: ChildExit): string {
-  return `the process ended with ${how}${lastWords && `, after these words:\n${lastWords}`}`;
+function describe({ how, lastLines }: ChildExit): string {
+  return `the process ended with ${how}${lastLines && `; its last lines:\n${lastLines}`}`;
 }

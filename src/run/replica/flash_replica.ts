@@ -1,6 +1,6 @@
 /**
- * A replica: FLASHTransformer on TensorFlow, its optimizer and its data, as the distribution wants to see them. Here model,
- * data and distribution meet.
+ * A replica: FLASHTransformer on TensorFlow with its optimizer and its data, behind the interface that the distribution knows. Here
+ * model, data and distribution meet.
  *
  * @module
  */
@@ -40,7 +40,7 @@ import {
 
 /** How a replica is prepared. */
 export interface PrepareOptions {
-  /** Gets lines for people. */
+  /** Receives status lines. */
   onStatus?: (text: string) => void;
   /** Ends the waiting for another process. */
   signal?: AbortSignal;
@@ -53,7 +53,7 @@ export class FlashReplica implements Replica {
   readonly #data: MicroBatches;
   readonly #optimizer: OptimizerOptions;
   #state: OptimizerState;
-  /** Gradients of the open step that are in use. */
+  /** Gradients of the open step that are in use outside TensorFlow. */
   #lent: LentVector[] = [];
   #step = 0;
   #updates = 0;
@@ -65,7 +65,7 @@ export class FlashReplica implements Replica {
    * @param config the run part
    * @param backend what computes
    * @param checkpoints where they go
-   * @param member whose moments go beside them, where each member has its own; a single process has no name
+   * @param member name of the worker, for moments of its own in DiLoCo; a single process has none
    */
   constructor(
     private readonly config: RunConfig,
@@ -115,7 +115,7 @@ export class FlashReplica implements Replica {
    * Compiles the functions of a step for all shapes that the run will have, so that no step takes longer than the others. Before
    * it the identity is not complete.
    *
-   * @param options who is told, and what ends the waiting for another process
+   * @param options where status lines go, and what ends the waiting for another process
    */
   async prepare({ onStatus = () => {}, signal }: PrepareOptions = {}): Promise<void> {
     const onWait = () => onStatus("waits for another worker here that compiles the step");
@@ -159,7 +159,7 @@ export class FlashReplica implements Replica {
       LentVector.of(sums.gradient),
     ]);
     tf.dispose([sums.lossSum, sums.tokens]);
-    this.#takeBack(this.#lent.filter(({ isReturned }) => isReturned));
+    this.#release(this.#lent.filter(({ isReturned }) => isReturned));
     this.#lent.push(lent);
     return { lossSum, tokens, gradient: lent.values.subarray(0, this.size), crc: crcOf(batch) };
   }
@@ -188,7 +188,7 @@ export class FlashReplica implements Replica {
       this.#state = await running;
       this.#updates = updates;
     }
-    this.#takeBack();
+    this.#release();
     this.#step = step;
     this.#tokens += tokens;
   }
@@ -197,7 +197,7 @@ export class FlashReplica implements Replica {
     return hashesOf(await this.state());
   }
 
-  /** All that this replica has, copied out of TensorFlow. */
+  /** The whole state of this replica, copied out of TensorFlow. */
   async state(): Promise<ReplicaState> {
     const { params, m, v } = this.#state;
     const read = async (vector: tf.Tensor1D) => (await vector.data<"float32">()).subarray(0, this.size);
@@ -210,20 +210,20 @@ export class FlashReplica implements Replica {
     };
   }
 
-  /** Begins with a state instead of the seed's, before {@linkcode FlashReplica.prepare}. */
+  /** Starts from a state instead of the seed's, before {@linkcode FlashReplica.prepare}. */
   begin(state: ReplicaState): void {
-    this.#takeFrequencies(frequenciesOfVectors(state.vectors));
-    this.#take(state);
+    this.#setFrequencies(frequenciesOfVectors(state.vectors));
+    this.#restore(state);
   }
 
   async restore(state: ReplicaState): Promise<void> {
-    const isNew = this.#takeFrequencies(frequenciesOfVectors(state.vectors));
-    this.#take(state);
+    const isNew = this.#setFrequencies(frequenciesOfVectors(state.vectors));
+    this.#restore(state);
     if (isNew) await this.prepare();
   }
 
-  /** Computes with these positions from now on: imported weights bring their own. Returns whether they are others. */
-  #takeFrequencies(frequencies: Frequencies): boolean {
+  /** Sets the frequencies of the position encodings: imported weights bring their own. Returns whether they changed. */
+  #setFrequencies(frequencies: Frequencies): boolean {
     const text = (some: Frequencies) => JSON.stringify(Object.entries(vectorsOfFrequencies(some)).sort());
     if (text(frequencies) === text(this.#model.frequencies)) return false;
     this.#model = transformerModel(this.#model.options, frequencies);
@@ -232,9 +232,9 @@ export class FlashReplica implements Replica {
     return true;
   }
 
-  #take({ step, updates, tokens, vectors, own }: ReplicaState): void {
+  #restore({ step, updates, tokens, vectors, own }: ReplicaState): void {
     const { params, m, v } = { ...vectors, ...own?.vectors };
-    this.#takeBack();
+    this.#release();
     tf.dispose({ ...this.#state });
     this.#state = { params: this.#upload(params), m: this.#upload(m), v: this.#upload(v) };
     this.#step = step;
@@ -247,19 +247,19 @@ export class FlashReplica implements Replica {
   }
 
   async saveOwn(state: ReplicaState): Promise<string> {
-    if (this.member === undefined) throw new TypeError("A single process has nothing of its own to save.");
+    if (this.member === undefined) throw new TypeError("A single process has no moments of its own to save.");
     return await this.checkpoints.saveMoments(this.member, state);
   }
 
   /** Frees the state's tensors and the compiled functions. */
   dispose(): void {
     this.#steps.dispose();
-    this.#takeBack();
+    this.#release();
     tf.dispose({ ...this.#state });
   }
 
-  /** Takes gradients back, by default all. */
-  #takeBack(over: readonly LentVector[] = this.#lent): void {
+  /** Releases gradients, by default all. */
+  #release(over: readonly LentVector[] = this.#lent): void {
     for (const lent of over) lent[Symbol.dispose]();
     this.#lent = this.#lent.filter((lent) => !over.includes(lent));
   }
@@ -269,7 +269,7 @@ export class FlashReplica implements Replica {
     return filledVector(values, stateLength(this.size));
   }
 
-  /** Decides the dropout: the same whoever computes the micro-batch, another one every step. */
+  /** Seed of the dropout: the same on whichever worker computes the micro-batch, a new one every step. */
   #dropoutSeed(step: number, microBatch: number): tf.Tensor1D {
     return tf.tensor1d(dropoutSeed(this.config.train.seed, `dropout ${step} ${microBatch}`), "int32");
   }

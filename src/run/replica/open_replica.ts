@@ -32,7 +32,7 @@ export interface ReplicaOptions {
   device?: "cpu" | "gpu";
   /** Which GPU of this machine. */
   gpu?: number;
-  /** Where checkpoints, and what is this member's own, are kept: the run's folder, or the member's own for the run. */
+  /** Where checkpoints and this member's own state are kept: the run's folder, or a folder of the member for this run. */
   folder: string;
   /** Whether this is the machine where the run was started. */
   atHome?: boolean;
@@ -42,7 +42,7 @@ export interface ReplicaOptions {
   start?: (checkpoints: RunCheckpoints) => Promise<ReplicaState> | undefined;
   /** Ends the preparations. */
   signal?: AbortSignal;
-  /** Gets lines for people. */
+  /** Receives status lines. */
   onStatus?: (text: string) => void;
 }
 
@@ -55,7 +55,7 @@ export async function openReplica(
   const { initBackend } = await import("../../tensorflow/mod.ts");
   const { FlashReplica } = await import("./flash_replica.ts");
   const install = { signal, onProgress: onStatus };
-  const onSkipped = atHome ? undefined : onStatus; // at home the coordinator or launcher says it
+  const onSkipped = atHome ? undefined : onStatus; // at home the coordinator or launcher reports it
   const corpus = await loadCorpus(source ?? config.data.source, config.data, { ...install, onSkipped });
   const info = await initBackend({ backend, threads: config.train.threads, device, gpu, ...install });
   onStatus?.(`computes with ${info.version} on ${info.deviceName}, threads: ${info.threads}`);
@@ -69,7 +69,7 @@ export async function openReplica(
     const own = await checkpoints.loadMoments(member, state);
     if (own) state.own = own;
     else {onStatus?.(
-        `continues from step ${state.step} with the moments in the checkpoint: it finds none of its own`,
+        `continues from step ${state.step} with the moments of the checkpoint: none of its own were found`,
       );}
   }
   const flash = new FlashReplica(config, corpus, info, checkpoints, member);

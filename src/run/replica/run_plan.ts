@@ -26,14 +26,14 @@ export function microBatchesOf(
   });
 }
 
-/** How parameters are averaged; undefined where gradients are. */
+/** How DiLoCo averages parameters; undefined where gradients are all-reduced. */
 export function dilocoOf({ dist }: RunConfig): DilocoPlan | undefined {
   const { mode, localSteps, warmupSteps, outerRate, outerMomentum } = dist;
   if (mode === "allreduce") return undefined;
   return { localSteps, warmupSteps, outer: { rate: outerRate, momentum: outerMomentum } };
 }
 
-/** The plan of a run, without what its folder tells: where it is, and whose. */
+/** The plan of a run, without what its folder holds: identity, place in the data, record. */
 type PlanFromConfig = Omit<CoordinationPlan, "id" | "origin" | "startStep" | "startHash" | "record">;
 
 /**

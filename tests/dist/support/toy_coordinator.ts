@@ -48,11 +48,11 @@ if (import.meta.main) {
     const outcome = await coordinate(transport, { ...plan, record: NO_RECORD }, {
       onListening: () => tell({ kind: "listening" }),
       onEvent: (event) => {
-        log.hear(event);
+        log.handle(event);
         tell({ kind: "told", event });
       },
       takeLease: () => takeNatsLease(url, plan.run),
-      takeOver: takesOver ? { expected: workers, recall: (step) => log.takeOver(step) } : undefined,
+      takeOver: takesOver ? { expected: workers, recall: (step) => log.continueFrom(step) } : undefined,
       onFaultPoint: (point, step) => {
         if (!isDue || point !== fault!.point || step < fault!.step) return;
         isDue = false;

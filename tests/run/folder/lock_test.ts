@@ -34,7 +34,7 @@ Deno.test("of two that take a lock at once one gets it, however often", async ()
   }
 });
 
-Deno.test("a holder on another machine that still writes is refused to, one that does not is replaced", async () => {
+Deno.test("a holder on another machine keeps the lock while its heartbeat rises, and is replaced where it does not", async () => {
   await using place = await Workplace.open();
   const path = `${place.folder}/run.lock`;
   Deno.writeTextFileSync(path, foreign(0));
@@ -50,16 +50,16 @@ Deno.test("a holder on another machine that still writes is refused to, one that
   assert.match(words.join(), /process 7 on left .* waiting 0.2 s/);
 });
 
-Deno.test("a holder whose lock another machine has taken over ends", async () => {
+Deno.test("a holder whose lock another machine has taken ends", async () => {
   await using place = await Workplace.open();
   using lock = await FolderLock.take(place.folder, { times: TIMES });
   Deno.writeTextFileSync(`${place.folder}/run.lock`, foreign(3));
   const late = setTimeout(() => {}, 5000); // the lock's own timer keeps no process alive
-  await assert.rejects(lock.lost, /process 7 on left .* has taken over/);
+  await assert.rejects(lock.lost, /process 7 on left .* has taken the lock/);
   clearTimeout(late);
 });
 
-Deno.test("an empty or torn lock file, left by a full disk, is nobody's", async () => {
+Deno.test("an empty or torn lock file, left by a full disk, names no holder", async () => {
   await using place = await Workplace.open();
   for (const text of ["", '{"pid": 7', "null"]) {
     Deno.writeTextFileSync(`${place.folder}/run.lock`, text);
@@ -67,7 +67,7 @@ Deno.test("an empty or torn lock file, left by a full disk, is nobody's", async 
   }
 });
 
-Deno.test("the second of two starts in one folder is refused, whichever they are; a killed one's folder is free", async () => {
+Deno.test("the second of two starts in one folder is rejected, whichever they are; a killed one's folder is free", async () => {
   await using place = await Workplace.open();
   const first = train(place, "run", "--steps=100000", "--workers=0", "--backend=cpu", "--checkpoint.every=2");
   await reach(place, "run", 3);

@@ -28,8 +28,8 @@ async function logOf(steps: number) {
   const open = () => new RunLog(folder, () => 0.1, () => {});
   const log = open();
   for (let step = 1; step <= steps; step++) {
-    log.hear({ kind: "step", committed: committed(step) });
-    if (step === 2) log.hear({ kind: "evaluated", step, valLoss: 7 });
+    log.handle({ kind: "step", committed: committed(step) });
+    if (step === 2) log.handle({ kind: "evaluated", step, valLoss: 7 });
   }
   const lines = () => Deno.readTextFileSync(`${path}/metrics.jsonl`);
   return {
@@ -42,11 +42,11 @@ async function logOf(steps: number) {
   };
 }
 
-Deno.test("who takes over knows what is on record up to its step, and puts the rest aside", async () => {
+Deno.test("a successor knows what is on record up to its step, and puts the rest aside", async () => {
   await using run = await logOf(4);
   run.log[Symbol.dispose]();
-  using heir = run.open();
-  const { elapsed, ...record } = heir.takeOver(3);
+  using successor = run.open();
+  const { elapsed, ...record } = successor.continueFrom(3);
   assert.deepEqual(record, {
     tokens: 300,
     loss: 7,
@@ -57,7 +57,7 @@ Deno.test("who takes over knows what is on record up to its step, and puts the r
   });
   assert.ok(elapsed >= 2, `${elapsed} s`);
   assert.match(Deno.readTextFileSync(`${run.path}/metrics.discarded.jsonl`), /^\{"step":4,[^\n]*\n$/);
-  heir.hear({ kind: "step", committed: committed(4, { applied: false, loss: NaN }) });
+  successor.handle({ kind: "step", committed: committed(4, { applied: false, loss: NaN }) });
   const after = run.folder.record();
   assert.deepEqual([after.tokens, after.skips, after.evaluation?.step], [400, 1, 2]);
   assert.ok(Number.isNaN(after.loss) && after.elapsed >= elapsed + 2);
@@ -65,18 +65,21 @@ Deno.test("who takes over knows what is on record up to its step, and puts the r
 
 Deno.test("who was replaced can't write into the run's metrics any more", async () => {
   await using run = await logOf(3);
-  using heir = run.open();
-  heir.takeOver(3);
+  using successor = run.open();
+  successor.continueFrom(3);
   const before = run.lines();
-  run.log.hear({ kind: "step", committed: committed(4) });
+  run.log.handle({ kind: "step", committed: committed(4) });
   run.log[Symbol.dispose]();
   assert.equal(run.lines(), before);
 });
 
 Deno.test("losses that are no numbers are on record as such; null is what flashmob 0.1 wrote for NaN", async () => {
   await using run = await logOf(2);
-  run.log.hear({ kind: "step", committed: committed(3, { applied: false, loss: NaN, gradNorm: Infinity }) });
-  run.log.hear({ kind: "evaluated", step: 3, valLoss: -Infinity });
+  run.log.handle({
+    kind: "step",
+    committed: committed(3, { applied: false, loss: NaN, gradNorm: Infinity }),
+  });
+  run.log.handle({ kind: "evaluated", step: 3, valLoss: -Infinity });
   run.log[Symbol.dispose]();
   const lines = run.lines().trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual([lines[3].loss, lines[3].gradNorm, lines[4].valLoss], ["NaN", "Infinity", "-Infinity"]);
@@ -91,10 +94,10 @@ Deno.test("losses that are no numbers are on record as such; null is what flashm
 
 Deno.test("a state in which a step found no number counts as one without a loss, unless it was evaluated", async () => {
   await using run = await logOf(4); // step 2 was evaluated
-  for (const step of [5, 6]) run.log.hear({ kind: "step", committed: committed(step, { applied: false }) });
-  run.log.hear({ kind: "step", committed: committed(7) });
-  run.log.hear({ kind: "step", committed: committed(8, { applied: false }) });
-  run.log.hear({ kind: "evaluated", step: 8, valLoss: 3 });
+  for (const step of [5, 6]) run.log.handle({ kind: "step", committed: committed(step, { applied: false }) });
+  run.log.handle({ kind: "step", committed: committed(7) });
+  run.log.handle({ kind: "step", committed: committed(8, { applied: false }) });
+  run.log.handle({ kind: "evaluated", step: 8, valLoss: 3 });
   run.log[Symbol.dispose]();
   const losses = [...run.folder.validationLosses()].sort(([a], [b]) => a - b);
   assert.deepEqual(losses, [[2, 7], [4, NaN], [5, NaN], [6, NaN], [7, NaN], [8, 3]]);
@@ -115,7 +118,9 @@ Deno.test("that a model has diverged is said once, and again when it does so aga
   await using run = await logOf(0);
   const told: string[] = [];
   using log = new RunLog(run.folder, () => 0.1, (event) => event.kind === "status" && told.push(event.text));
-  [2, NaN, NaN, Infinity, 3, NaN].forEach((valLoss, i) => log.hear({ kind: "evaluated", step: i, valLoss }));
+  [2, NaN, NaN, Infinity, 3, NaN].forEach((valLoss, i) =>
+    log.handle({ kind: "evaluated", step: i, valLoss })
+  );
   assert.deepEqual(told.map((text) => /after step (\d) its validation loss is NaN/.exec(text)?.[1]), [
     "1",
     "5",
@@ -128,7 +133,7 @@ Deno.test("half a line of a process that was killed is put aside", async () => {
   run.log[Symbol.dispose]();
   Deno.writeTextFileSync(`${run.path}/metrics.jsonl`, '{"step":3,"lo', { append: true });
   assert.equal(run.folder.record().tokens, 200);
-  using heir = run.open();
-  heir.takeOver(2);
+  using successor = run.open();
+  successor.continueFrom(2);
   assert.ok(run.lines().endsWith('{"step":2,"valLoss":7}\n'));
 });

@@ -36,24 +36,24 @@ Deno.test("--resume with another model names each field, wanted and found, and t
   assert.deepEqual(filesIn(place.run("run")), before);
 });
 
-Deno.test("--resume with another text is refused, the same text at another place is not", async () => {
+Deno.test("--resume with another text is rejected, the same text at another place is not", async () => {
   await using place = await begun();
   const text = await Deno.readTextFile(place.text);
   const moved = `${place.folder}/moved.txt`, other = `${place.folder}/other.txt`;
   await Deno.writeTextFile(moved, text);
   await Deno.writeTextFile(other, text.replace("fox", "cat"));
   const before = filesIn(place.run("run"));
-  const refused = await resume(place, `--data=${other}`, "--steps=3");
-  assert.equal(refused.code, 2);
+  const rejected = await resume(place, `--data=${other}`, "--steps=3");
+  assert.equal(rejected.code, 2);
   assert.match(
-    refused.stderr,
+    rejected.stderr,
     /data.source: expected the text of the first 2 steps, 20160 bytes with SHA-256 \w+…, found 20160 bytes/,
   );
   assert.deepEqual(filesIn(place.run("run")), before);
   assert.equal((await resume(place, `--data=${moved}`, "--steps=3")).code, 0);
 });
 
-Deno.test("--resume with another learning rate and length goes on, says so, logs it, and keeps it", async () => {
+Deno.test("--resume with another learning rate and length continues, says so, logs it, and keeps it", async () => {
   await using place = await begun();
   const { code, stderr } = await resume(place, "--optimizer.learningRate=5e-4", "--steps=4");
   assert.equal(code, 0);
@@ -118,7 +118,7 @@ Deno.test("an int8 run with a worker that is resumed has the bits of one that wa
   assert.match(lossy.stderr, /-0 drops its residuals: none were saved with step 4/);
 });
 
-Deno.test("a run resumed with batches of another size consumes each sample once, and goes on where they end", async () => {
+Deno.test("a run resumed with batches of another size consumes each sample once, and continues where they end", async () => {
   await using place = await Workplace.open();
   const config = (batch: number, steps: number) =>
     place.config("run", { train: { steps, batch }, eval: { every: 0 } });

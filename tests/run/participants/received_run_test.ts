@@ -1,4 +1,4 @@
-/** A joiner does not believe what a coordinator tells of its run. @module */
+/** A joiner checks what a coordinator sends about its run. @module */
 
 import assert from "node:assert/strict";
 import { configHash, resolveConfig, runPart } from "../../../src/config/config.ts";
@@ -7,7 +7,7 @@ import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { startNatsServer } from "../../../src/dist/nats/server.ts";
 import { RunError } from "../../../src/errors.ts";
 import { startWorker } from "../../../src/run/participants/worker.ts";
-import { configOf, knownSourceOf } from "../../../src/run/participants/received_run.ts";
+import { checkedConfig, knownSourceOf } from "../../../src/run/participants/received_run.ts";
 import { RUN_ID, toyPlan } from "../../dist/support/toy.ts";
 import { Workplace } from "../support/runs.ts";
 
@@ -20,9 +20,9 @@ const told = (config: unknown, hash = configHash(RUN)) => ({
   startStep: 0,
 });
 
-function refusal(config: unknown, hash?: string): string {
+function rejection(config: unknown, hash?: string): string {
   try {
-    configOf(told(config, hash), "demo");
+    checkedConfig(told(config, hash), "demo");
   } catch (error) {
     assert.ok(error instanceof RunError, `${error}`);
     return error.message;
@@ -31,43 +31,46 @@ function refusal(config: unknown, hash?: string): string {
 }
 
 Deno.test("a configuration that a coordinator tells is taken as it is where it is complete", () => {
-  assert.deepEqual(configOf(told(RUN), "demo"), RUN);
+  assert.deepEqual(checkedConfig(told(RUN), "demo"), RUN);
   const documents = runPart(resolveConfig({ data: { documents: true, seqLen: 300, lengths: [10, 100] } }));
-  assert.deepEqual(configOf(told(documents, configHash(documents)), "demo"), documents);
+  assert.deepEqual(checkedConfig(told(documents, configHash(documents)), "demo"), documents);
 });
 
-Deno.test("a configuration of another version is refused: unknown and missing keys by name, and the version here", () => {
-  const words = refusal({ ...RUN, train: { ...RUN.train, lookahead: 3 }, future: {} });
-  assert.match(words, /configuration of the run "demo" can't be used here:\n/);
-  assert.match(words, /\n {2}train\.lookahead: unknown/);
-  assert.match(words, /\n {2}future: unknown/);
-  assert.match(words, /flashmob \d+\.\d+\.\d+ is here; use the same flashmob on all machines/);
+Deno.test("a configuration of another version is rejected, with unknown and missing keys and the version here", () => {
+  const message = rejection({ ...RUN, train: { ...RUN.train, lookahead: 3 }, future: {} });
+  assert.match(message, /configuration of the run "demo" can't be used here:\n/);
+  assert.match(message, /\n {2}train\.lookahead: unknown/);
+  assert.match(message, /\n {2}future: unknown/);
+  assert.match(message, /flashmob \d+\.\d+\.\d+ is here; use the same flashmob on all machines/);
   const { seed: _, ...train } = RUN.train;
   assert.match(
-    refusal({ ...RUN, train }),
+    rejection({ ...RUN, train }),
     /train\.seed: expected a whole number of at least 0, found nothing/,
   );
   const { dist: __, ...withoutDist } = RUN;
-  assert.match(refusal(withoutDist), /dist\.codec: expected float32, bfloat16 or int8, found nothing/);
+  assert.match(rejection(withoutDist), /dist\.codec: expected float32, bfloat16 or int8, found nothing/);
 });
 
-Deno.test("a configuration with wrong values, a machine's part or another hash is refused", () => {
+Deno.test("a configuration with wrong values, a machine's part or another hash is rejected", () => {
   assert.match(
-    refusal({ ...RUN, train: { ...RUN.train, steps: "many" } }),
+    rejection({ ...RUN, train: { ...RUN.train, steps: "many" } }),
     /train\.steps: expected .* found "many"/,
   );
-  assert.match(refusal({ ...RUN, train: { ...RUN.train, microBatch: 3 } }), /microBatch: expected a divisor/);
-  assert.match(refusal({ ...RUN, machine: { out: "/etc" } }), /machine: unknown/);
-  assert.match(refusal(RUN, "0".repeat(64)), /has another hash here than at its coordinator/);
-  for (const value of [{}, [], { model: null }, { ...RUN, data: 7 }]) refusal(value);
+  assert.match(
+    rejection({ ...RUN, train: { ...RUN.train, microBatch: 3 } }),
+    /microBatch: expected a divisor/,
+  );
+  assert.match(rejection({ ...RUN, machine: { out: "/etc" } }), /machine: unknown/);
+  assert.match(rejection(RUN, "0".repeat(64)), /has another hash here than at its coordinator/);
+  for (const value of [{}, [], { model: null }, { ...RUN, data: 7 }]) rejection(value);
 });
 
 Deno.test("a configuration's texts can't steer a terminal", () => {
-  const words = refusal({ ...RUN, "\u001b[2Jx": 1, eval: { every: "\u009b31m" } });
-  assert.doesNotMatch(words.replaceAll("\n", ""), /\p{Cc}/u);
+  const message = rejection({ ...RUN, "\u001b[2Jx": 1, eval: { every: "\u009b31m" } });
+  assert.doesNotMatch(message.replaceAll("\n", ""), /\p{Cc}/u);
 });
 
-Deno.test("only a text that is known by name is looked for where a joiner has no --data", () => {
+Deno.test("only a text that flashmob has a name for is looked up where a joiner has no --data", () => {
   const sourceFor = (source: string) => knownSourceOf({ ...RUN, data: { ...RUN.data, source } });
   assert.equal(sourceFor("sotu"), "sotu");
   assert.equal(sourceFor("enwik8"), "enwik8");

@@ -79,7 +79,7 @@ Deno.test("a text with another checksum than it should have is not kept", async 
   });
 });
 
-Deno.test("only the last few texts are kept, and one that is larger than memory is refused", async () => {
+Deno.test("only the last few texts are kept, and one that is larger than memory is rejected", async () => {
   await using place = await Workplace.open();
   await withCache(place, async () => {
     for (let length = 10; length < 17; length++) {

@@ -1,4 +1,4 @@
-/** Launched runs that lose more than a worker: they go on where they can, and otherwise end and say why. @module */
+/** Launched runs that lose more than a worker: they continue where they can, and otherwise end and say why. @module */
 
 import assert from "node:assert/strict";
 import { train as trainHere } from "../../../mod.ts";
@@ -35,7 +35,8 @@ Deno.test("a coordinator and a worker that are killed at once are both started a
   await until(
     "both workers compute again",
     () =>
-      run.stderr().includes("takes over after") && metricsOf(place.run("run")).steps.at(-1)?.workers === 2,
+      run.stderr().includes("failover to this coordinator") &&
+      metricsOf(place.run("run")).steps.at(-1)?.workers === 2,
     60,
   );
   run.kill("SIGINT");
@@ -44,7 +45,7 @@ Deno.test("a coordinator and a worker that are killed at once are both started a
   await assertSame(place, "run");
 });
 
-Deno.test("where all workers that had the state are lost, the run goes on from its newest checkpoint", async () => {
+Deno.test("where all workers that had the state are lost, the run continues from its newest checkpoint", async () => {
   await using place = await Workplace.open();
   const quick = ["--dist.silenceSeconds=3", "--dist.patienceSeconds=1", "--dist.heartbeatSeconds=0.3"];
   const run = train(place, "run", "--workers=1", "--checkpoint.every=2", ...quick, ...LONG);
@@ -56,19 +57,22 @@ Deno.test("where all workers that had the state are lost, the run goes on from i
   run.kill("SIGINT");
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
-  assert.match(stderr, /coordinator: all workers with the state of step \d+ are lost.*starting it again/);
+  assert.match(stderr, /coordinator: all workers with the state of step \d+ are lost.*restarting it/);
   await assertSame(place, "run");
 });
 
-Deno.test("a run with too few workers left, and nobody to come, saves and says so", async () => {
+Deno.test("a run with too few workers left, and none to come, saves and says so", async () => {
   await using place = await Workplace.open();
   const run = train(place, "run", "--workers=2", "--machine.minWorkers=2", ...LONG);
   await reach(place, "run", 2);
   const children = descendants(run.pid).map(({ pid }) => pid);
-  Deno.kill(child(run.pid, "here-1"), "SIGTERM"); // it leaves well, and is not started again
+  Deno.kill(child(run.pid, "here-1"), "SIGTERM"); // it ends well, and is not restarted
   const { code, stderr } = await run.ended;
   assert.equal(code, 1, stderr);
-  assert.match(stderr, /here-1 has left\nthe run needs 2 of its workers and has 1; go on with .* --resume /);
+  assert.match(
+    stderr,
+    /here-1 has left\nthe run needs 2 of its workers and has 1; resume it with .* --resume /,
+  );
   const { steps, interrupted } = summaryOf(place, "run");
   assert.ok(interrupted);
   const saved = [...Deno.readDirSync(`${place.run("run")}/checkpoints`)].map(({ name }) => name);
@@ -109,14 +113,14 @@ Deno.test("a worker of another machine that is killed is started again, and the 
   await reach(place, "hub", 2);
   Deno.kill(child(guest.pid, "there-0"), "SIGKILL");
   await until("it joins again", () => hub.stderr().split("there-0 joined").length === 3, 60);
-  assert.match(guest.stderr(), /there-0: the process ended with SIGKILL; starting it again in 2.5 s/);
+  assert.match(guest.stderr(), /there-0: the process ended with SIGKILL; restarting it in 2.5 s/);
   hub.kill("SIGINT");
   assert.equal((await hub.ended).code, 130, hub.stderr());
   assert.equal((await guest.ended).code, 0, guest.stderr());
   await assertSame(place, "hub");
 });
 
-Deno.test("a coordinator whose own NATS server can't be kept alive ends and says why", async () => {
+Deno.test("a coordinator whose own NATS server can't be kept running ends and says why", async () => {
   await using place = await Workplace.open();
   const settings = [...SMALL, `--data=${place.text}`, "--steps=100000", "--run=demo"];
   const hub = start("coordinator", ...settings, `--out=${place.run("hub")}`);
@@ -130,6 +134,6 @@ Deno.test("a coordinator whose own NATS server can't be kept alive ends and says
   }, 60);
   const { code, stderr } = await hub.ended;
   assert.equal(code, 1, stderr);
-  assert.match(stderr, /the NATS server can't be kept alive: it ended 7 times in a row/);
+  assert.match(stderr, /the NATS server can't be kept running: it ended 7 times in a row/);
   assert.match(stderr, /waiting for the NATS server to be reachable again/);
 });

@@ -55,8 +55,8 @@ export function startWith(input: string, task: Task, ...args: string[]): Command
 }
 
 /**
- * The same in a mount namespace of its own, in which `mount` was run first and `after` is in the end: file systems that nobody
- * else sees, gone with the last process.
+ * The same in a mount namespace of its own, in which `mount` was run first and `after` is in the end: file systems that no
+ * other process sees, gone with the last one.
  */
 export function startMounted(mount: string, after: string, task: Task, ...args: string[]): Command {
   const script = `${mount} || exit 99; "$@"; code=$?; ${after} || exit 98; exit $code`;
