@@ -74,7 +74,7 @@ export function matchDonations(
     );
     if (found < 0) {
       throw new TypeError(
-        `input ${input} is donated, but no result has its shape [${shape}] and type to reuse its memory`,
+        `input ${input} is donated, and no result of shape [${shape}] and its type is there to take its memory`,
       );
     }
     inputOf.set(found, input);

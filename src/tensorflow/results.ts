@@ -30,7 +30,7 @@ export function flattenResults<Result extends Results>(result: Result): FlatResu
   if (typeof result !== "object" || result === null || result instanceof Promise) {
     const found = result instanceof Promise ? "a promise: it can't be async" : typeof result;
     throw new TypeError(
-      `a compiled function returns tensors, an array or an object of them, and this one returned ${found}`,
+      `a compiled function returns tensors, an array or an object of them, and this gave ${found}`,
     );
   }
   const names = Object.keys(result);
