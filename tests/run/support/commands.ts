@@ -112,7 +112,7 @@ function spawn(input: string, command: string, args: string[]): Command {
     if (isLate) {
       throw new Error(`${args.join(" ")} had not ended after ${DEADLINE / 1000} s; it said\n${err.text()}`);
     }
-    return { code, stdout: out.text(), stderr: err.text() };
+    return { code, stdout: out.text(), stderr: withoutDenos(err.text()) };
   });
   return {
     pid: process.pid,
@@ -121,6 +121,11 @@ function spawn(input: string, command: string, args: string[]): Command {
     ended,
     kill: (signal) => process.kill(signal),
   };
+}
+
+/** What the command itself wrote: Deno warns of permission sets at each start. */
+function withoutDenos(stderr: string): string {
+  return stderr.replace(/^Warning Permissions in the config file is an experimental feature[^\n]*\n/m, "");
 }
 
 function collect(stream: ReadableStream<Uint8Array<ArrayBuffer>>): { text(): string; done: Promise<void> } {
