@@ -23,7 +23,7 @@ const BELOW_RUN = [
 
 /**
  * Which folders of `src/` a file may import besides its own: those of the longest entry that its path begins with. Files that
- * stand in `src/` itself are everybody's. A folder with a `mod.ts` in {@linkcode DOORS} is imported by that alone.
+ * stand in `src/` itself may be imported by all. A folder with a `mod.ts` in {@linkcode DOORS} is imported by that alone.
  */
 const MAY_IMPORT: Record<string, string[]> = {
   "src/": [],
@@ -60,7 +60,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };
 
-/** Folders that nobody imports past their `mod.ts`. */
+/** Folders whose files are imported from outside through their `mod.ts` only. */
 const DOORS = ["src/dist/"];
 
 /** The path of a file from the repository's root, as far as the rules care. */
@@ -84,7 +84,7 @@ export function forbiddenImport(file: string, specifier: string): string | undef
   const target = placeOf(new URL(specifier, `file:///${place}`).pathname);
   if (!target.startsWith("src/")) return;
   const door = DOORS.find((folder) => target.startsWith(folder) && !place.startsWith(folder));
-  if (door && target !== `${door}mod.ts`) return `nobody imports past ${door}mod.ts`;
+  if (door && target !== `${door}mod.ts`) return `only ${door}mod.ts may be imported of ${door}`;
   const from = folderOf(place), to = folderOf(target);
   const isAllowed = from === to || to === "src/" || MAY_IMPORT[from].some((folder) => to.startsWith(folder));
   if (!isAllowed) return `${from} may import ${MAY_IMPORT[from].join(", ") || "nothing"}, and not ${to}`;
