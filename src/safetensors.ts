@@ -6,6 +6,8 @@
  * @module
  */
 
+import { isRecord } from "./records.ts";
+
 /** The kinds of values that this module reads and writes, and which typed array holds each. */
 export const DTYPES = {
   F64: Float64Array,
@@ -116,9 +118,6 @@ interface HeaderEntry {
 }
 
 type Fail = (problem: string) => never;
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 

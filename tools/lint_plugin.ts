@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Packages that only these places may import (`*`: any ending): all other files go through them. */
+/** Packages that only these places may import: all other files go through them. */
 const PACKAGE_OWNERS: Record<string, string[]> = {
   "@tensorflow/": ["src/tensorflow/"],
   "nats": ["src/dist/nats/"],
@@ -77,7 +77,7 @@ export function forbiddenImport(file: string, specifier: string): string | undef
     const matches = name.endsWith("/")
       ? bare.startsWith(name)
       : bare === name || bare.startsWith(`${name}@`) || bare.startsWith(`${name}/`);
-    const isOwner = owners.some((owner) => place.startsWith(owner.replace("*", "")));
+    const isOwner = owners.some((owner) => place.startsWith(owner));
     if (matches && !isOwner) return `only ${owners.join(" and ")} imports ${name}`;
   }
   if (!specifier.startsWith(".")) return;

@@ -15,6 +15,7 @@ import { contradictions, describeIssues, missingValues } from "./problems.ts";
 import { configSchema, runSchema } from "./schema.ts";
 import type { Config, ConfigInput, RunConfig } from "./types.ts";
 import { ConfigError } from "../errors.ts";
+import { isRecord } from "../records.ts";
 
 export type { Config, ConfigInput, RunConfig };
 
@@ -129,10 +130,10 @@ export function stringifyConfig(config: Config): string {
 
 /** JSON with sorted keys, so that equal values give equal text. */
 function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner) => {
-    const isObject = typeof inner === "object" && inner !== null && !Array.isArray(inner);
-    return isObject ? Object.fromEntries(Object.entries(inner).sort()) : inner;
-  });
+  return JSON.stringify(
+    value,
+    (_, inner: unknown) => isRecord(inner) ? Object.fromEntries(Object.entries(inner).sort()) : inner,
+  );
 }
 
 /** A copy of `value` with the overrides set. What should be a section and is something else stays, to be complained about. */
@@ -143,11 +144,7 @@ function withOverrides(value: unknown, overrides: Overrides): unknown {
 }
 
 function setAt(section: unknown, [key, ...inner]: string[], value: unknown): void {
-  if (!isSection(section)) return;
+  if (!isRecord(section)) return;
   if (inner.length === 0) section[key] = value;
   else setAt(section[key] ??= {}, inner, value);
-}
-
-function isSection(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { isRecord } from "../records.ts";
 
 /** A key that was removed. */
 interface Removed {
@@ -35,8 +36,8 @@ export function reasonRemoved(path: string): string | undefined {
 export function dropRemoved(config: unknown): string[] {
   return Object.entries(REMOVED).flatMap(([path, { unchanged, reason }]) => {
     const keys = path.split("."), last = keys.pop()!;
-    const section = keys.reduce<unknown>((at, key) => isSection(at) ? at[key] : undefined, config);
-    if (!isSection(section) || section[last] === undefined) return [];
+    const section = keys.reduce<unknown>((at, key) => isRecord(at) ? at[key] : undefined, config);
+    if (!isRecord(section) || section[last] === undefined) return [];
     if (section[last] !== unchanged) {
       const found = JSON.stringify(section[last]);
       throw new ConfigError([
@@ -46,8 +47,4 @@ export function dropRemoved(config: unknown): string[] {
     delete section[last];
     return [`${path}: dropped, since ${reason}`];
   });
-}
-
-function isSection(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

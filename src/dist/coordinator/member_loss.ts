@@ -22,7 +22,7 @@ import {
   withoutCandidate,
 } from "../state/transitions.ts";
 import type { Range } from "../vectors/tree.ts";
-import { isDeserted, withoutMember, withoutMembers } from "../steps/leaving.ts";
+import { isDeserted, leftEvent, withoutMember, withoutMembers } from "../steps/leaving.ts";
 
 /**
  * The run without a member, or without a candidate.
@@ -31,12 +31,7 @@ import { isDeserted, withoutMember, withoutMembers } from "../steps/leaving.ts";
  */
 export function lose(state: RunState, name: string, error: string | undefined, now: number): Transition {
   if (!state.members.has(name)) {
-    const left = {
-      kind: "left",
-      member: name,
-      members: state.members.size,
-      ...(error ? { error } : {}),
-    } as const;
+    const left = leftEvent(name, state.members.size, error);
     return reportAnd(left, stay(withoutCandidate(state, name)));
   }
   if (state.stage.kind === "ended") {
@@ -44,7 +39,7 @@ export function lose(state: RunState, name: string, error: string | undefined, n
     members.delete(name);
     return stay({ ...state, members });
   }
-  return andThen(withoutMember(state, name, error), (state) => goOn(state, name, now));
+  return andThen(withoutMember(state, name, error), (state) => continueWithout(state, name, now));
 }
 
 /**
@@ -79,7 +74,7 @@ function desert(state: RunState, now: number): Transition {
   return ending.stage.kind === "waiting" ? settled(ending) : stay(ending);
 }
 
-function goOn(state: RunState, lost: string, now: number): Transition {
+function continueWithout(state: RunState, lost: string, now: number): Transition {
   const { stage } = state;
   if (state.members.size === 0) return waitForMembers(state);
   switch (stage.kind) {

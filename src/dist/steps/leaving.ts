@@ -5,9 +5,10 @@
  * @module
  */
 
-import { codecOf } from "../vectors/codecs.ts";
+import type { DistEvent } from "../replica/plan.ts";
 import type { RunState, Transition } from "../state/run_state.ts";
 import { withoutWriter, withSave } from "./checkpointing.ts";
+import { hasResiduals } from "./reducer_set.ts";
 import { andThen, reportAnd, settled, stay, withCandidate } from "../state/transitions.ts";
 
 /** Seconds that an open step, or an evaluation, may still take in a run that is to end. Then it is dropped. */
@@ -32,16 +33,21 @@ export function withoutMember(state: RunState, name: string, error?: string): Tr
   const members = new Map(state.members);
   const { nonce } = members.get(name)!;
   members.delete(name);
-  const left = { kind: "left", member: name, members: members.size, ...(error ? { error } : {}) } as const;
+  const left = leftEvent(name, members.size, error);
   const next = withoutDonor({
     ...withoutWriter(state, name),
     members,
     generation: state.generation + (state.generation > 0 ? 1 : 0),
     recentlyLost: new Set(state.recentlyLost).add(nonce),
   }, name);
-  if (state.generation === 0 || !codecOf(state.plan.codec).hasFeedback) return reportAnd(left, stay(next));
+  if (!hasResiduals(state)) return reportAnd(left, stay(next));
   const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
   return reportAnd(left, reportAnd(dropped, stay(next)));
+}
+
+/** What is reported of a member or candidate that leaves; `members` are left. */
+export function leftEvent(member: string, members: number, error?: string): DistEvent {
+  return { kind: "left", member, members, ...(error ? { error } : {}) };
 }
 
 /** Candidates whose donor is lost need another one. */

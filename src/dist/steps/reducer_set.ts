@@ -165,6 +165,7 @@ export function reportMoved(before: RunState, opened: Transition): Transition {
   return reportAnd({ kind: "residualsDropped", holder: "the mean", reason }, opened);
 }
 
-function hasResiduals({ generation, plan }: RunState): boolean {
+/** Whether processes keep residuals of error feedback by now. */
+export function hasResiduals({ generation, plan }: RunState): boolean {
   return generation > 0 && codecOf(plan.codec).hasFeedback;
 }
