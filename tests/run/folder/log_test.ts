@@ -56,7 +56,10 @@ Deno.test("a successor knows what is on record up to its step, and puts the rest
     lastStep: 3,
   });
   assert.ok(elapsed >= 2, `${elapsed} s`);
-  assert.match(Deno.readTextFileSync(`${run.path}/metrics.discarded.jsonl`), /^\{"step":4,[^\n]*\n$/);
+  assert.match(
+    Deno.readTextFileSync(`${run.path}/metrics.discarded.jsonl`),
+    /^\{"at":"[^"]*","step":4,[^\n]*\n$/,
+  );
   successor.handle({ kind: "step", committed: committed(4, { applied: false, loss: NaN }) });
   const after = run.folder.record();
   assert.deepEqual([after.tokens, after.skips, after.evaluation?.step], [400, 1, 2]);
@@ -117,7 +120,11 @@ Deno.test("the summary keeps what is no number", async () => {
 Deno.test("that a model has diverged is said once, and again when it does so again", async () => {
   await using run = await logOf(0);
   const told: string[] = [];
-  using log = new RunLog(run.folder, () => 0.1, (event) => event.kind === "status" && told.push(event.text));
+  using log = new RunLog(
+    run.folder,
+    () => 0.1,
+    (event) => event.kind === "happened" && event.text && told.push(event.text),
+  );
   [2, NaN, NaN, Infinity, 3, NaN].forEach((valLoss, i) =>
     log.handle({ kind: "evaluated", step: i, valLoss })
   );
@@ -135,5 +142,5 @@ Deno.test("half a line of a process that was killed is put aside", async () => {
   assert.equal(run.folder.record().tokens, 200);
   using successor = run.open();
   successor.continueFrom(2);
-  assert.ok(run.lines().endsWith('{"step":2,"valLoss":7}\n'));
+  assert.ok(run.lines().endsWith('"step":2,"valLoss":7}\n'));
 });
