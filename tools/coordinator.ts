@@ -25,9 +25,11 @@ await runTool(async (tools) => {
   if (order.action === "reduce") return await reduce(order, tools);
   const { signal, hurry } = tools;
   const config = await configOf(order);
-  const onEvent = showRun(config.train.steps, order.json, COORDINATES, tools);
+  const { train: { steps }, machine: { out } } = config;
+  const shown = { steps, folder: out, task: "coordinator", json: order.json, ending: COORDINATES } as const;
+  const onEvent = showRun(shown, tools);
   const onStatus = (text: string) => onEvent({ kind: "status", text });
-  const folder = RunFolder.at(config.machine.out);
+  const folder = RunFolder.at(out);
   await using server = order.nats === undefined
     ? await ownServer(order, folder, signal, onStatus)
     : undefined;

@@ -8,8 +8,9 @@ import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
 import { loadConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
-import { say } from "./output.ts";
-import { LEAVES, SAVES, showRun } from "./progress.ts";
+import { JoinedRun } from "./joined.ts";
+import { say, stdout } from "./output.ts";
+import { LEAVES, SAVES, showRun, statusTeller, watchOutput } from "./progress.ts";
 import { printHelp, runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
@@ -20,7 +21,8 @@ await runTool(async (tools) => {
   const path = resume ? `${order.folder}/config.yaml` : order.configPath;
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path, say), overrides);
-  const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
+  const { train: { steps }, machine: { out: folder } } = config;
+  const onEvent = showRun({ steps, folder, task: "train", json: order.json, ending: SAVES }, tools);
   const fromStep = resume ? order.fromStep : undefined;
   await train(config, { resume, fromStep, signal: tools.signal, onEvent });
 });
@@ -29,7 +31,14 @@ async function join({ url, overrides, json }: TrainOrder & { action: "join" }, t
   const { machine, data } = resolveConfig({}, overrides);
   const source = "data.source" in overrides ? data.source : undefined;
   const folder = "machine.out" in overrides ? machine.out : undefined;
-  const onEvent = showRun(0, json, LEAVES, tools);
   const { signal, hurry } = tools;
-  await launchWorkers(machine, { url, source, folder }, { signal, hurry, onEvent });
+  const status = statusTeller(json);
+  const shown = new JoinedRun(stdout, json ? "json" : Deno.stdout.isTerminal() ? "redrawn" : "plain");
+  watchOutput(json, tools);
+  signal.addEventListener("abort", () => status(LEAVES));
+  const outcome = await launchWorkers(machine, { url, source, folder }, {
+    ...{ signal, hurry, onStep: shown.step },
+    onEvent: (event) => event.kind === "status" && status(event.text),
+  });
+  if (outcome) shown.ended(outcome);
 }
