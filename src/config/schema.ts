@@ -93,10 +93,17 @@ const optimizer = z.strictObject({
   schedule: schedule.prefault({}),
 });
 
+/** Most texts that the model continues at an evaluation. */
+const MOST_SAMPLES = 16;
+
 const evaluation = z.strictObject({
   every: z.int().min(0).default(50).describe("Steps between evaluations; 0: only after the last step."),
   windows: count().default(64).describe(
     "Windows, or documents, from the validation part's start that are evaluated.",
+  ),
+  samples: z.array(z.string().min(1)).max(MOST_SAMPLES).optional().describe(
+    "Texts that the model continues by 64 tokens at each evaluation, 16 at most, none longer than seqLen bytes. A flag takes one as " +
+      'it stands, or a list: \'["War, and", "To the"]\'; [] for none. Default: the validation part\'s first words.',
   ),
 });
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { errorMessage, RunError } from "../errors.ts";
+import { errorMessage, Halted, RunError } from "../errors.ts";
 import { DilocoReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
@@ -17,6 +17,7 @@ import {
   type RunOutcome,
   type RunPlan,
 } from "./replica/plan.ts";
+import { sample, sampleEvents } from "./replica/samples.ts";
 import { addLosses, release } from "./vectors/sums.ts";
 import type { Replica, StepOutcome } from "./replica/replica.ts";
 import { lastStep, localStepsAfter } from "./replica/rounds.ts";
@@ -95,6 +96,7 @@ export async function runSingle(
       } else {
         outcome.valLoss = await evaluate(replica, plan.evaluation.microBatches);
         onEvent({ kind: "evaluated", step, valLoss: outcome.valLoss });
+        await reportSamples(replica, plan, onEvent, signal);
       }
     }
   }
@@ -173,6 +175,24 @@ async function computeRound(
   const computed = await DilocoReplica.of(replica)
     .localSteps({ steps, share: [0, microBatches], microBatches });
   return { ...computed, norm: await normOfMean(computed.sum) };
+}
+
+/** Continues the prompts, if there are any; a signal ends it. */
+async function reportSamples(
+  replica: Replica,
+  { evaluation: { prompts = [] } }: RunPlan,
+  onEvent: (event: DistEvent) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (prompts.length === 0) return;
+  const { step } = replica;
+  const beforeEach = () => {
+    if (signal?.aborted) throw new Halted();
+  };
+  const result = await sample(replica, beforeEach).catch((error) => {
+    if (!(error instanceof Halted)) throw error;
+  });
+  if (result) sampleEvents(prompts, { step, member: MEMBER }, result).forEach(onEvent);
 }
 
 /** Mean loss over the validation part, nats per token. */

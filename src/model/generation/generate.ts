@@ -73,10 +73,11 @@ export async function* generate(
  * Continues a prompt several times at once: yields for each position the token of each sample, undefined for those that have
  * ended. Sample i has a random stream of its own, which does not depend on their number. Otherwise as {@linkcode generate}.
  *
+ * @param model its parameters have to stay until the end; models that share their `options` share what is compiled
  * @param samples how many
  */
 export async function* generateSamples(
-  model: FLASHTransformer,
+  model: Pick<FLASHTransformer, "options" | "frequencies" | "parameters">,
   prompt: readonly number[],
   samples: number,
   options: GenerateOptions = {},
@@ -99,7 +100,7 @@ export async function* generateSamples(
 
 /** Throws a RangeError for the first argument that is wrong. */
 function check(
-  { options: { causal, numTokens } }: FLASHTransformer,
+  { options: { causal, numTokens } }: Pick<FLASHTransformer, "options">,
   prompt: readonly number[],
   samples: number,
   { tokens = 0, seed = 0, endToken = 0, ...sampling }: GenerateOptions,
@@ -140,19 +141,22 @@ interface Compiled {
   flush: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
 }
 
-/** The compiled functions of each model, made for its first text. Parameters and positions are inputs, so they stay valid. */
-const compiled = new WeakMap<FLASHTransformer, Compiled>();
+/**
+ * The compiled functions of each model, by its options, made for its first text. Parameters and positions are inputs, so they
+ * stay valid.
+ */
+const compiled = new WeakMap<FLASHTransformer["options"], Compiled>();
 const collected = new FinalizationRegistry<Compiled>(({ token, flush }) => {
   token.dispose();
   flush.dispose();
 });
 
-function compiledFor(model: FLASHTransformer): Compiled {
-  let functions = compiled.get(model);
+function compiledFor(options: FLASHTransformer["options"]): Compiled {
+  let functions = compiled.get(options);
   if (!functions) {
-    functions = compileFor(transformerModel(model.options));
-    compiled.set(model, functions);
-    collected.register(model, functions);
+    functions = compileFor(transformerModel(options));
+    compiled.set(options, functions);
+    collected.register(options, functions);
   }
   return functions;
 }
@@ -207,11 +211,15 @@ class Decoder implements Disposable {
   #logits: tf.Tensor2D;
   readonly #caches: LayerCache[];
 
-  static async start(model: FLASHTransformer, prompt: readonly number[], samples: number): Promise<Decoder> {
+  static async start(
+    model: Pick<FLASHTransformer, "options" | "frequencies" | "parameters">,
+    prompt: readonly number[],
+    samples: number,
+  ): Promise<Decoder> {
     const inner = transformerModel(model.options, model.frequencies);
     const parameters = Object.values(model.parameters);
     const decoded = await readPrompt(inner, parameters, prompt, samples);
-    return new Decoder(inner, parameters, compiledFor(model), prompt.length, decoded);
+    return new Decoder(inner, parameters, compiledFor(model.options), prompt.length, decoded);
   }
 
   private constructor(
