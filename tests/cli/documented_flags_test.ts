@@ -61,7 +61,7 @@ const VALUES: Record<string, string> = {
 /** A value for each option of the configuration that has no default. */
 const WITHOUT_DEFAULT: Record<string, string> = {
   ...{ "data.lengths": "[64, 128]", "optimizer.schedule.steps": "10", "machine.out": "runs/a" },
-  ...{ "machine.run": "demo", "machine.name": "host", "machine.device": "cpu" },
+  ...{ "eval.samples": "The people", "machine.run": "demo", "machine.name": "host", "machine.device": "cpu" },
 };
 
 /** What a flag does not go without. */

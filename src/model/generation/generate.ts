@@ -8,7 +8,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { randomStream } from "../../prng.ts";
-import { compile, type CompiledFunction, tf } from "../../tensorflow/mod.ts";
+import { compile, type CompiledFunction, type ExecutionPath, tf } from "../../tensorflow/mod.ts";
 import {
   CHANGED_BY_FLUSH,
   CHANGED_BY_TOKEN,
@@ -38,6 +38,11 @@ export interface GenerateOptions extends Sampling {
   tokens?: number;
   /** Decides what is drawn; the same seed gives the same tokens. A whole number, default 0. */
   seed?: number;
+  /**
+   * How tokens are decoded. Default "compiled"; "recorded" begins at once, and a small model's tokens take as long: for short texts
+   * beside other work.
+   */
+  path?: ExecutionPath;
   /** The text ends before this token, which is not yielded. One in the prompt does not count. Default: none. */
   endToken?: number;
 }
@@ -82,11 +87,11 @@ export async function* generateSamples(
   samples: number,
   options: GenerateOptions = {},
 ): AsyncGenerator<(number | undefined)[], void> {
-  const { tokens = 256, seed = 0, endToken } = options;
+  const { tokens = 256, seed = 0, path = "compiled", endToken } = options;
   check(model, prompt, samples, options);
   const streams = Array.from({ length: samples }, (_, sample) => randomStream(seed, `generate ${sample}`));
   const ended = new Set<number>();
-  using decoder = await Decoder.start(model, prompt, samples);
+  using decoder = await Decoder.start(model, prompt, samples, path);
   for (let index = 0; index < tokens; index++) {
     await setImmediate(); // a token takes milliseconds: lets timers and signals run between two
     const logits = await decoder.logits();
@@ -142,26 +147,28 @@ interface Compiled {
 }
 
 /**
- * The compiled functions of each model, by its options, made for its first text. Parameters and positions are inputs, so they
- * stay valid.
+ * The compiled functions of each model, by its options, for each path that was asked for. Parameters and positions are inputs, so
+ * they stay valid.
  */
-const compiled = new WeakMap<FLASHTransformer["options"], Compiled>();
+const compiled = new WeakMap<FLASHTransformer["options"], Map<ExecutionPath, Compiled>>();
 const collected = new FinalizationRegistry<Compiled>(({ token, flush }) => {
   token.dispose();
   flush.dispose();
 });
 
-function compiledFor(options: FLASHTransformer["options"]): Compiled {
-  let functions = compiled.get(options);
+function compiledFor(options: FLASHTransformer["options"], path: ExecutionPath): Compiled {
+  const byPath = compiled.get(options) ?? new Map<ExecutionPath, Compiled>();
+  compiled.set(options, byPath);
+  let functions = byPath.get(path);
   if (!functions) {
-    functions = compileFor(transformerModel(options));
-    compiled.set(options, functions);
+    functions = compileFor(transformerModel(options), path);
+    byPath.set(path, functions);
     collected.register(options, functions);
   }
   return functions;
 }
 
-function compileFor(model: TransformerModel): Compiled {
+function compileFor(model: TransformerModel, path: ExecutionPath): Compiled {
   const { definition, options: { groupSize } } = model;
   const count = definition.specs.length;
   const token = (...inputs: tf.Tensor[]) => {
@@ -176,7 +183,8 @@ function compileFor(model: TransformerModel): Compiled {
       const flushed = flushRecent(cache, row as tf.Tensor1D, groupSize);
       return CHANGED_BY_FLUSH.map((key) => flushed[key]);
     });
-  return { token: compile(token, { blocking: true }), flush: compile(flush, { blocking: true }) };
+  const options = { path, blocking: true };
+  return { token: compile(token, options), flush: compile(flush, options) };
 }
 
 /** Reads a prompt: logits and caches for each sample. Not compiled, which would take longer, since a length comes only once. */
@@ -215,11 +223,12 @@ class Decoder implements Disposable {
     model: Pick<FLASHTransformer, "options" | "frequencies" | "parameters">,
     prompt: readonly number[],
     samples: number,
+    path: ExecutionPath,
   ): Promise<Decoder> {
     const inner = transformerModel(model.options, model.frequencies);
     const parameters = Object.values(model.parameters);
     const decoded = await readPrompt(inner, parameters, prompt, samples);
-    return new Decoder(inner, parameters, compiledFor(model.options), prompt.length, decoded);
+    return new Decoder(inner, parameters, compiledFor(model.options, path), prompt.length, decoded);
   }
 
   private constructor(

@@ -33,6 +33,7 @@ export async function continueTexts(
     const options: GenerateOptions = {
       tokens: TOKENS,
       temperature: TEMPERATURE,
+      path: "recorded", // compiling would cost more than all tokens of a short run
       seed: randomStream(seed, `sample ${step} ${i}`).word(0),
     };
     const bytes: number[] = [];

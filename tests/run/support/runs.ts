@@ -34,7 +34,7 @@ export class Workplace implements AsyncDisposable {
       model: { dim: 16, depth: 2, groupSize: 8, queryKeyDim: 8, ...changes.model },
       data: { source: this.text, seqLen: 24, ...changes.data },
       train: { steps: 6, batch: 6, microBatch: 1, ...changes.train },
-      eval: { every: 3, windows: 5, ...changes.eval },
+      eval: { every: 3, windows: 5, samples: [], ...changes.eval },
       checkpoint: changes.checkpoint,
       dist: changes.dist,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
