@@ -18,10 +18,14 @@ const SCALE = 7;
 const DOTS = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 const BRAILLE = 0x2800;
 
-/** What a chart shows: from the least step to the greatest, and from the least loss to the greatest. */
-interface Frame {
+/** The steps that a chart shows. */
+interface Span {
   from: number;
   to: number;
+}
+
+/** The losses that it shows. */
+interface Scale {
   low: number;
   high: number;
 }
@@ -42,21 +46,21 @@ interface Frame {
  * ```
  */
 export function lossChart(points: readonly LossPoint[], width: number, height: number): string[] {
-  const frame = frameOf(points);
+  const span = spanOf(points);
   const columns = width - SCALE, rows = height - 1;
-  if (!frame || columns < 8 || rows < 2) return [];
+  if (!span || columns < 8 || rows < 2) return [];
+  const losses = lossesByColumn(points, span, columns * 2);
+  const scale = scaleOf(losses);
   const cells = Array.from({ length: rows }, () => new Uint8Array(columns));
-  const lowest = rows * 4 - 1;
   let before: number | undefined;
-  for (const [x, loss] of lossesByColumn(points, frame, columns * 2).entries()) {
-    if (Number.isNaN(loss)) continue;
-    const y = rowOf(loss, frame, lowest);
+  for (const [x, loss] of losses.entries()) {
+    const y = rowOf(loss, scale, rows * 4 - 1);
     const top = Math.min(y, before ?? y), bottom = Math.max(y, before ?? y);
     for (let at = top; at <= bottom; at++) cells[at >> 2][x >> 1] |= DOTS[at & 3][x & 1];
     before = y;
   }
-  const lines = cells.map((row) => String.fromCharCode(...Array.from(row, (dots) => BRAILLE + dots)));
-  return framed(lines.map((line) => line.replaceAll(String.fromCharCode(BRAILLE), " ")), frame, columns);
+  const characters = (dots: number) => dots === 0 ? " " : String.fromCharCode(BRAILLE + dots);
+  return framed(cells.map((row) => Array.from(row, characters).join("")), span, scale, columns);
 }
 
 /**
@@ -72,39 +76,45 @@ export function lossChartOfTwo(
   width: number,
   height: number,
 ): string[] {
-  const frame = frameOf([...a, ...b]);
+  const span = spanOf([...a, ...b]);
   const columns = width - SCALE, rows = height - 1;
-  if (!frame || columns < 8 || rows < 2) return [];
+  if (!span || columns < 8 || rows < 2) return [];
+  const curves = [a, b].map((points) => lossesByColumn(points, span, columns));
+  const scale = scaleOf(curves.flat());
   const cells = Array.from({ length: rows }, () => Array<string>(columns).fill(" "));
-  for (const [letter, points] of [["a", a], ["b", b]] as const) {
-    for (const [x, loss] of lossesByColumn(points, frame, columns).entries()) {
+  for (const [i, losses] of curves.entries()) {
+    for (const [x, loss] of losses.entries()) {
       if (Number.isNaN(loss)) continue;
-      const row = cells[rowOf(loss, frame, rows - 1)];
-      row[x] = row[x] === " " ? letter : "*";
+      const row = cells[rowOf(loss, scale, rows - 1)];
+      row[x] = row[x] === " " ? "ab"[i] : "*";
     }
   }
-  return framed(cells.map((row) => row.join("")), frame, columns);
+  return framed(cells.map((row) => row.join("")), span, scale, columns);
 }
 
-function frameOf(points: readonly LossPoint[]): Frame | undefined {
-  const frame = { from: Infinity, to: -Infinity, low: Infinity, high: -Infinity };
+/** The steps from the first point that can be drawn to the last; undefined where there are not two. */
+function spanOf(points: readonly LossPoint[]): Span | undefined {
+  const span = { from: Infinity, to: -Infinity };
   for (const { step, loss } of points) {
     if (!Number.isFinite(loss)) continue;
-    frame.from = Math.min(frame.from, step);
-    frame.to = Math.max(frame.to, step);
-    frame.low = Math.min(frame.low, loss);
-    frame.high = Math.max(frame.high, loss);
+    span.from = Math.min(span.from, step);
+    span.to = Math.max(span.to, step);
   }
-  return frame.from < frame.to ? frame : undefined;
+  return span.from < span.to ? span : undefined;
+}
+
+function scaleOf(losses: readonly number[]): Scale {
+  const drawn = losses.filter((loss) => !Number.isNaN(loss));
+  return { low: Math.min(...drawn), high: Math.max(...drawn) };
 }
 
 /** The row of a loss, counted from the top. */
-function rowOf(loss: number, { low, high }: Frame, lowest: number): number {
+function rowOf(loss: number, { low, high }: Scale, lowest: number): number {
   return high === low ? lowest : Math.round((high - loss) / (high - low) * lowest);
 }
 
 /** The mean loss in each column; between two that have one, on the line between them; NaN before the first and after the last. */
-function lossesByColumn(points: readonly LossPoint[], { from, to }: Frame, columns: number): number[] {
+function lossesByColumn(points: readonly LossPoint[], { from, to }: Span, columns: number): number[] {
   const sums = new Float64Array(columns), counts = new Float64Array(columns);
   for (const { step, loss } of points) {
     if (!Number.isFinite(loss)) continue;
@@ -127,16 +137,16 @@ function lossesByColumn(points: readonly LossPoint[], { from, to }: Frame, colum
 }
 
 /** The lines with a scale at the left, and steps below. */
-function framed(lines: readonly string[], { from, to, low, high }: Frame, columns: number): string[] {
+function framed(lines: readonly string[], { from, to }: Span, { low, high }: Scale, columns: number): string[] {
   const last = lines.length - 1, middle = Math.round(last / 2);
-  const scale = (row: number) => {
+  const scaleAt = (row: number) => {
     if (row !== 0 && row !== middle && row !== last) return `${" ".repeat(SCALE - 1)}│`;
     const loss = high - (high - low) * row / last;
     return `${numberIn(SCALE - 2, loss)} ┤`;
   };
   const first = String(from), end = `step ${to}`;
   const steps = first + end.padStart(Math.max(end.length + 1, columns - first.length));
-  return [...lines.map((line, row) => (scale(row) + line).trimEnd()), " ".repeat(SCALE) + steps];
+  return [...lines.map((line, row) => (scaleAt(row) + line).trimEnd()), " ".repeat(SCALE) + steps];
 }
 
 /** A number at the right of so many characters. */
