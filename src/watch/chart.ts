@@ -137,7 +137,12 @@ function lossesByColumn(points: readonly LossPoint[], { from, to }: Span, column
 }
 
 /** The lines with a scale at the left, and steps below. */
-function framed(lines: readonly string[], { from, to }: Span, { low, high }: Scale, columns: number): string[] {
+function framed(
+  lines: readonly string[],
+  { from, to }: Span,
+  { low, high }: Scale,
+  columns: number,
+): string[] {
   const last = lines.length - 1, middle = Math.round(last / 2);
   const scaleAt = (row: number) => {
     if (row !== 0 && row !== middle && row !== last) return `${" ".repeat(SCALE - 1)}│`;

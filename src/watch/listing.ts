@@ -1,0 +1,90 @@
+/**
+ * Which runs a folder holds: folders with a `config.yaml`, at most two levels down, or the folder itself. No link is followed, and
+ * no name leads out of the folder.
+ *
+ * @module
+ */
+
+import { isAbsence } from "./line_tail.ts";
+
+/** Runs that are listed. */
+const MOST_RUNS = 2000;
+/** Names of folders that hold parts of a run. */
+const PARTS = ["checkpoints", "residuals"];
+
+/** A run's folder. */
+export interface RunPlace {
+  /** From the folder that is listed: "a" or "sweep/a". */
+  name: string;
+  /** Absolute, without links. */
+  path: string;
+}
+
+/** The runs in a folder; none where it is not there. */
+export async function findRuns(folder: string): Promise<RunPlace[]> {
+  const root = await realPath(folder);
+  if (root === undefined) return [];
+  if (await isRun(root)) return [{ name: baseName(root), path: root }];
+  const found: RunPlace[] = [];
+  for (const name of await foldersIn(root)) {
+    if (found.length >= MOST_RUNS) break;
+    const path = `${root}/${name}`;
+    if (await isRun(path)) found.push({ name, path });
+    else {
+      for (const inner of await foldersIn(path)) {
+        if (await isRun(`${path}/${inner}`)) {
+          found.push({ name: `${name}/${inner}`, path: `${path}/${inner}` });
+        }
+      }
+    }
+  }
+  return found.slice(0, MOST_RUNS);
+}
+
+/** The run of a name, as {@linkcode findRuns} gives it; undefined where there is none of that name within the folder. */
+export async function findRun(folder: string, name: string): Promise<RunPlace | undefined> {
+  const root = await realPath(folder);
+  if (root === undefined || name.length > 600) return undefined;
+  if (await isRun(root)) return name === baseName(root) ? { name, path: root } : undefined;
+  const parts = name.split("/");
+  const isPlain = (part: string) => part !== "" && part !== "." && part !== ".." && !part.includes("\0");
+  if (parts.length > 2 || !parts.every(isPlain)) return undefined;
+  const path = `${root}/${name}`;
+  // A link on the way would lead elsewhere.
+  return await realPath(path) === path && await isRun(path) ? { name, path } : undefined;
+}
+
+/** Names of the folders in a folder, without links, hidden ones and parts of a run. */
+async function foldersIn(path: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory && !name.startsWith(".") && !PARTS.includes(name)) names.push(name);
+    }
+  } catch (error) {
+    if (!isAbsence(error)) throw error;
+  }
+  return names.sort();
+}
+
+async function isRun(path: string): Promise<boolean> {
+  try {
+    return (await Deno.lstat(`${path}/config.yaml`)).isFile;
+  } catch (error) {
+    if (isAbsence(error)) return false;
+    throw error;
+  }
+}
+
+async function realPath(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.realPath(path);
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+function baseName(path: string): string {
+  return path.split("/").at(-1) || "run";
+}
