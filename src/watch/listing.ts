@@ -9,6 +9,8 @@ import { isAbsence } from "./line_tail.ts";
 
 /** Runs that are listed. */
 const MOST_RUNS = 2000;
+/** Folders that are looked into for them. */
+const MOST_FOLDERS = 20_000;
 /** Names of folders that hold parts of a run. */
 const PARTS = ["checkpoints", "residuals"];
 
@@ -26,19 +28,18 @@ export async function findRuns(folder: string): Promise<RunPlace[]> {
   if (root === undefined) return [];
   if (await isRun(root)) return [{ name: baseName(root), path: root }];
   const found: RunPlace[] = [];
-  for (const name of await foldersIn(root)) {
-    if (found.length >= MOST_RUNS) break;
+  let looks = 0;
+  const look = async (name: string): Promise<boolean> => {
     const path = `${root}/${name}`;
-    if (await isRun(path)) found.push({ name, path });
-    else {
-      for (const inner of await foldersIn(path)) {
-        if (await isRun(`${path}/${inner}`)) {
-          found.push({ name: `${name}/${inner}`, path: `${path}/${inner}` });
-        }
-      }
-    }
+    const isOne = ++looks <= MOST_FOLDERS && found.length < MOST_RUNS && await isRun(path);
+    if (isOne) found.push({ name, path });
+    return isOne;
+  };
+  for (const name of await foldersIn(root)) {
+    if (await look(name)) continue;
+    for (const inner of await foldersIn(`${root}/${name}`)) await look(`${name}/${inner}`);
   }
-  return found.slice(0, MOST_RUNS);
+  return found;
 }
 
 /** The run of a name, as {@linkcode findRuns} gives it; undefined where there is none of that name within the folder. */

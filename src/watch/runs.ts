@@ -19,12 +19,17 @@ export class Runs {
   readonly #open = new Map<string, WatchedRun>();
   /** Lines of the list, each with what its folder looked like. */
   #items = new Map<string, { look: string; item: RunItem }>();
+  #listing: Promise<RunItem[]> | undefined;
 
   /** Reads nothing yet; the folder need not be there. */
   constructor(private readonly folder: string) {}
 
-  /** All runs, the newest first. */
-  async list(): Promise<RunItem[]> {
+  /** All runs, the newest first; those who ask meanwhile wait for the same list. */
+  list(): Promise<RunItem[]> {
+    return this.#listing ??= this.#list().finally(() => this.#listing = undefined);
+  }
+
+  async #list(): Promise<RunItem[]> {
     const items: RunItem[] = [], known = this.#items;
     this.#items = new Map();
     for (const place of await findRuns(this.folder)) {

@@ -10,7 +10,7 @@ import { saysHeld } from "../run/folder/lock.ts";
 import type { MembersLine } from "../run/folder/members.ts";
 import { isRecord } from "../records.ts";
 import { fromDefaults, readConfig, valueAt, type WrittenConfig } from "./differences.ts";
-import { Happenings, type Outcome } from "./happenings.ts";
+import { EventLog, type Outcome } from "./event_log.ts";
 import { isAbsence, LineTail, readSmallFile } from "./line_tail.ts";
 import type { RunPlace } from "./listing.ts";
 import { type StepColumns, StepTable, type ValidationColumns } from "./steps.ts";
@@ -72,7 +72,7 @@ const MOST_OF_RECORDS = 64 * 1024 * 1024;
 /** A run whose folder is read as it grows. */
 export class WatchedRun {
   #steps = new StepTable();
-  #happenings = new Happenings();
+  #events = new EventLog();
   #usage = new UsageTable();
   #epoch = 0;
   #config: WrittenConfig = {};
@@ -109,12 +109,12 @@ export class WatchedRun {
 
   /** What it is, as it said at its last start. */
   get card(): RunCard | null {
-    return this.#happenings.card ?? null;
+    return this.#events.card ?? null;
   }
 
   /** The last events, and how many there were before. */
   get events(): { events: readonly RecordedEvent[]; eventsBefore: number } {
-    const { latest, count } = this.#happenings;
+    const { latest, count } = this.#events;
     return { events: latest, eventsBefore: count - latest.length };
   }
 
@@ -139,7 +139,7 @@ export class WatchedRun {
       epoch: this.#epoch,
       steps: this.#steps.length,
       validation: this.#steps.validation.step.length,
-      events: this.#happenings.count,
+      events: this.#events.count,
       usage: this.#usage.length,
     };
   }
@@ -168,7 +168,7 @@ export class WatchedRun {
 
   /** The events from number `from` on, as far as they are held. */
   eventsSince(from: number): RecordedEvent[] {
-    return this.#happenings.since(from);
+    return this.#events.since(from);
   }
 
   async #read(): Promise<void> {
@@ -177,9 +177,9 @@ export class WatchedRun {
       this.#steps = new StepTable();
     }, (line) => this.#steps.add(line));
     await this.#eventsTail.read(() => {
-      if (this.#happenings.count > 0) this.#epoch++;
-      this.#happenings = new Happenings();
-    }, (line) => this.#happenings.add(line));
+      if (this.#events.count > 0) this.#epoch++;
+      this.#events = new EventLog();
+    }, (line) => this.#events.add(line));
     await this.#membersTail.read(() => {
       if (this.#usage.length > 0) this.#epoch++;
       this.#usage = new UsageTable();
@@ -209,7 +209,7 @@ export class WatchedRun {
     return {
       name,
       state: await this.#state(),
-      started: this.#happenings.first ?? isoTime(firstStep * 1000) ?? isoTime(configured),
+      started: this.#events.first ?? isoTime(firstStep * 1000) ?? isoTime(configured),
       updated: isoTime(latest.length > 0 ? Math.max(...latest) : undefined),
       step: steps.value("step", -1) || 0,
       steps: number("train.steps"),
@@ -228,7 +228,7 @@ export class WatchedRun {
     const lock = `${this.place.path}/run.lock`;
     const text = await readSmallFile(lock, 1024);
     if (text !== undefined && saysHeld(text, Date.now() - (await changedAt(lock) ?? 0))) return "running";
-    if (this.#happenings.outcome) return this.#happenings.outcome;
+    if (this.#events.outcome) return this.#events.outcome;
     const summary = await readSmallFile(`${this.place.path}/summary.json`);
     return outcomeIn(summary ?? "", this.#steps.value("step", -1) || 0) ?? "ended";
   }

@@ -13,7 +13,7 @@ export type Outcome = "done" | "stopped" | "failed";
 const KEPT = 300;
 
 /** The lines of `events.jsonl`. */
-export class Happenings {
+export class EventLog {
   /** The last of them, in order. */
   readonly latest: RecordedEvent[] = [];
   /** How many there were. */
