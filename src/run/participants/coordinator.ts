@@ -58,15 +58,16 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
-  const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
+  planOf(config, corpus); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
   await using resources = new AsyncDisposableStack();
   const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
   const point = await startPointOf(config, corpus, options, onProgress);
-  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  const { step: startStep, origin, missing, config: started } = point;
+  const { id, optimizer, machine } = started;
   const checkpoints = new RunCheckpoints(folder.checkpoints, {
     run: id,
-    config: runPart(config),
+    config: runPart(started),
     corpus: { bytes: corpus.bytes, sha256: corpus.sha256 },
     origin,
     losses: () => folder.validationLosses(),
@@ -76,7 +77,8 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
   resources.defer(() => transport.close());
-  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
+  const plan = { ...planOf(started, corpus, startWorkers), id, origin, startStep, startHash, record };
+  const coordinated = coordinate(transport, plan, {
     signal,
     hurry,
     onEvent: log.handle,
