@@ -179,13 +179,13 @@ const machine = z.strictObject({
 });
 
 const runSections = {
-  model: model.prefault({}),
-  data: data.prefault({}),
-  train: train.prefault({}),
-  optimizer: optimizer.prefault({}),
-  eval: evaluation.prefault({}),
-  checkpoint: checkpoint.prefault({}),
-  dist: dist.prefault({}),
+  model: model.prefault({}).describe("The transformer: its sizes and variants."),
+  data: data.prefault({}).describe("The text, and how it is cut."),
+  train: train.prefault({}).describe("Length of the run, batches, seed."),
+  optimizer: optimizer.prefault({}).describe("AdamW, clipping, and the learning rate's schedule."),
+  eval: evaluation.prefault({}).describe("When, and on how much of the text, is evaluated."),
+  checkpoint: checkpoint.prefault({}).describe("When checkpoints are written, and how many are kept."),
+  dist: dist.prefault({}).describe("How the members of a run talk, and when one is lost."),
 };
 
 /** The run part alone. */
@@ -195,7 +195,7 @@ export const runSchema = z.strictObject(runSections);
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
-  machine: machine.prefault({}),
+  machine: machine.prefault({}).describe("This machine: processes, folder, names, device."),
 });
 
 /** The run part, checked value by value, without the defaults that follow from other values. */
