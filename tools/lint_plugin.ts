@@ -18,6 +18,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
 /** What a run is put together from. */
 const BELOW_RUN = [
   ...["src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/", "src/packages/"],
+  "src/tensorboard/",
   "src/tensorflow/",
 ];
 
@@ -29,6 +30,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/": [],
   "src/std/": [],
   "src/packages/": [],
+  "src/tensorboard/": [],
   "src/tensorflow/": ["src/packages/"],
   "src/model/": ["src/tensorflow/"],
   "src/config/": ["src/dist/", "src/model/"],
@@ -56,6 +58,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/run/participants/": ["src/run/replica/", "src/run/folder/", ...BELOW_RUN],
   "src/run/processes/": ["src/run/participants/", "src/run/replica/", "src/run/folder/", ...BELOW_RUN],
   "src/run/": ["src/run/", ...BELOW_RUN],
+  "src/watch/": ["src/config/", "src/run/"],
   "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };

@@ -32,6 +32,8 @@ export interface Command extends CommandHelp {
   flags: Flag[];
   /** Names of the arguments without a flag, in order. */
   positional: string[];
+  /** Name of an argument after these that may be left out. */
+  optional?: string;
 }
 
 /** Arguments of a {@linkcode Command}; flags that were not given are undefined. */
@@ -80,7 +82,7 @@ export function parseArguments(
     string: ["_", ...valued.map(({ name }) => name.replaceAll(".", ":"))],
     alias: { help: "h" },
     unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
+      if (!arg.startsWith("-") || arg === "-") return true; // "-" is standard output, where a file is wanted
       const flag = arg.replace(/=.*/s, "").replaceAll(":", ".");
       const path = flag.replace(/^-+/, ""), nearest = nearestPath(path, known);
       const unknown = `unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
@@ -118,18 +120,21 @@ export function parseArguments(
  */
 export function readArguments(
   args: string[],
-  { flags, positional: wanted, usage }: Command,
+  { flags, positional: wanted, optional, usage }: Command,
   required: readonly string[] = [],
 ): CommandArguments {
   const problems: string[] = [];
   const { switches, values, positional } = parseArguments(args, flags, problems);
   const found: CommandArguments = { switches, texts: {}, numbers: {}, positional };
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
-  if (positional.length !== wanted.length) {
+  const most = wanted.length + (optional === undefined ? 0 : 1);
+  if (positional.length < wanted.length || positional.length > most) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
     problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0]}`);
   }
-  for (const name of required) if (values[name] === undefined) problems.push(`--${name} is missing`);
+  for (const name of required) {
+    if (values[name] === undefined && !switches[name]) problems.push(`--${name} is missing`);
+  }
   if (problems.length > 0 && !switches.help) throw new ConfigError(problems);
   return found;
 }

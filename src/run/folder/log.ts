@@ -7,6 +7,7 @@
 
 import type { RunFolder, Summary } from "./run_folder.ts";
 import type { EvaluationMetrics, MetricsRecord, MetricsWriter, StepMetrics } from "./metrics.ts";
+import type { TensorBoardLog } from "./tensorboard.ts";
 import type { CommittedStep, DistEvent, RunOutcome } from "../../dist/mod.ts";
 
 /** One thing that happened in a run. */
@@ -39,11 +40,13 @@ export class RunLog implements Disposable {
    * @param folder where metrics and summary go
    * @param learningRate of a step
    * @param listener gets every event of the run
+   * @param tensorBoard gets the metrics, and is closed with the log
    */
   constructor(
     private readonly folder: RunFolder,
     private readonly learningRate: (step: number) => number,
     private readonly listener: RunListener,
+    private readonly tensorBoard?: TensorBoardLog,
   ) {
     this.#metrics = folder.openMetrics();
     this.#before = folder.record().elapsed;
@@ -59,11 +62,13 @@ export class RunLog implements Disposable {
     this.#metrics = this.folder.openMetrics();
     const record = this.folder.record();
     this.#before = record.elapsed;
+    this.tensorBoard?.restart();
     return record;
   }
 
   /** Closes the file of metrics. */
   [Symbol.dispose](): void {
+    this.tensorBoard?.[Symbol.dispose]();
     this.#metrics[Symbol.dispose]();
   }
 
@@ -74,7 +79,7 @@ export class RunLog implements Disposable {
         return this.#step(event.committed);
       case "evaluated": {
         const metrics = { step: event.step, valLoss: event.valLoss };
-        this.#metrics.write(metrics);
+        this.#write(metrics);
         this.listener({ kind: "evaluated", metrics });
         return this.#warn(metrics);
       }
@@ -91,6 +96,11 @@ export class RunLog implements Disposable {
     await this.folder.writeSummary(summary);
     this.listener({ kind: "finished", summary });
     return summary;
+  }
+
+  #write(metrics: StepMetrics | EvaluationMetrics): void {
+    this.#metrics.write(metrics);
+    this.tensorBoard?.add(metrics);
   }
 
   /** For how long the run has trained, in seconds. */
@@ -131,7 +141,7 @@ export class RunLog implements Disposable {
       lr: this.learningRate(committed.step),
       elapsed: this.#elapsed(),
     };
-    this.#metrics.write(metrics);
+    this.#write(metrics);
     if (reason !== undefined) {
       this.listener({ kind: "status", text: `step ${committed.step} was skipped: ${reason}` });
     }

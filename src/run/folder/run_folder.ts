@@ -1,7 +1,7 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
  * `events.jsonl` (checkpoints and resumes), `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl`
- * where a resume changed the configuration, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
+ * where a resume changed the configuration, `tensorboard/` with `log.tensorboard`, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
  *
  * @module
  */
@@ -17,6 +17,7 @@ import {
   type MetricsRecord,
   MetricsWriter,
   skipsOf,
+  type StepMetrics,
   stepOf,
 } from "./metrics.ts";
 import { EventsFile } from "./events_file.ts";
@@ -137,10 +138,14 @@ export class RunFolder {
     this.events.add({ event: "resumed", step });
   }
 
+  /** The lines of `metrics.jsonl`; a torn last line is left out. */
+  metrics(): (StepMetrics | EvaluationMetrics)[] {
+    return this.metricsLines().filter((line) => stepOf(line) !== Infinity).map(metricsIn);
+  }
+
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
-    const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
-      .map(metricsIn);
+    const lines = this.metrics();
     const steps = lines.filter(isStep);
     const last = steps.at(-1);
     return {
@@ -200,6 +205,11 @@ export class RunFolder {
   /** Where residuals of a lossy codec are. */
   get residuals(): string {
     return this.file("residuals");
+  }
+
+  /** Where TensorBoard's event files are. */
+  get tensorboard(): string {
+    return this.file("tensorboard");
   }
 
   /** Opens `metrics.jsonl` for more lines. */

@@ -15,6 +15,7 @@ import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
 import { RunFolder, type Summary } from "../folder/run_folder.ts";
 import { beginRun, resumeRun } from "../folder/start.ts";
+import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
@@ -73,7 +74,10 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   });
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
+  const tensorBoard = openTensorBoard(folder, point.config, onProgress);
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
   resources.defer(() => transport.close());
   const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
