@@ -32,8 +32,8 @@ export interface Command extends CommandHelp {
   flags: Flag[];
   /** Names of the arguments without a flag, in order. */
   positional: string[];
-  /** Name of an argument after these that may be left out. */
-  optional?: string;
+  /** How many of them are needed; all by default. */
+  least?: number;
 }
 
 /** Arguments of a {@linkcode Command}; flags that were not given are undefined. */
@@ -120,15 +120,14 @@ export function parseArguments(
  */
 export function readArguments(
   args: string[],
-  { flags, positional: wanted, optional, usage }: Command,
+  { flags, positional: wanted, least = wanted.length, usage }: Command,
   required: readonly string[] = [],
 ): CommandArguments {
   const problems: string[] = [];
   const { switches, values, positional } = parseArguments(args, flags, problems);
   const found: CommandArguments = { switches, texts: {}, numbers: {}, positional };
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
-  const most = wanted.length + (optional === undefined ? 0 : 1);
-  if (positional.length < wanted.length || positional.length > most) {
+  if (positional.length < least || positional.length > wanted.length) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
     problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0]}`);
   }

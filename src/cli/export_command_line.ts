@@ -22,8 +22,8 @@ const EXPORT: Command = {
   usage: [
     "deno task export-run RUN --csv [FILE]   the metrics of a run as CSV, on standard output or into FILE",
   ],
-  positional: ["RUN"],
-  optional: "FILE",
+  positional: ["RUN", "FILE"],
+  least: 1,
   short: {},
   flags: [
     {

@@ -10,6 +10,8 @@ import { type Corpus, loadCorpus } from "../../data/corpus.ts";
 import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
+import { recordEnding } from "../folder/ending.ts";
+import type { FolderLock } from "../folder/lock.ts";
 import { type RunListener, RunLog } from "../folder/log.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
@@ -55,15 +57,40 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, failover, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
+  const { failover, startWorkers, signal, onEvent = () => {} } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
   const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
-  await using resources = new AsyncDisposableStack();
-  const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
+  using lock = options.isLocked ? undefined : await folder.lock({ signal, say: onProgress });
   const point = await startPointOf(config, corpus, options, onProgress);
+  let hasBegun = !failover;
+  const run = serve({
+    ...{ config, corpus, common, folder, lock, point, options, onEvent },
+    onRecalled: () => hasBegun = true,
+  });
+  return await (lock ? recordEnding(run, { folder, lock, onEvent, signal, hasBegun: () => hasBegun }) : run);
+}
+
+/** What {@linkcode startCoordinator} has prepared. */
+interface Prepared {
+  config: Config;
+  corpus: Corpus;
+  common: ReturnType<typeof planOf>;
+  folder: RunFolder;
+  lock?: FolderLock;
+  point: StartPoint;
+  options: CoordinatorOptions;
+  onEvent: RunListener;
+  /** Called when a failover continues the run. */
+  onRecalled: () => void;
+}
+
+/** Serves the run until its end. */
+async function serve(prepared: Prepared): Promise<Summary> {
+  const { config, corpus, common, folder, lock, point, onEvent, onRecalled } = prepared;
+  const { url, failover, signal, hurry, onListening } = prepared.options;
   const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
   const checkpoints = new RunCheckpoints(folder.checkpoints, {
     run: id,
@@ -74,12 +101,16 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   });
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
-  const tensorBoard = openTensorBoard(folder, point.config, onProgress);
-  const log = resources.use(
-    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
-  );
-  const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
+  await using resources = new AsyncDisposableStack();
+  const onStatus = (text: string) => onEvent({ kind: "status", text });
+  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard));
+  const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
+  const recall = (step: number) => {
+    onRecalled();
+    return log.continueFrom(step);
+  };
   const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
     signal,
     hurry,
@@ -89,9 +120,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
-    takeOver: failover
-      ? { expected: record.workers, recall: (step) => log.continueFrom(step), missing }
-      : undefined,
+    takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
 }

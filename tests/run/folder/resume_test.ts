@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { train } from "../../../mod.ts";
 import { loadConfig } from "../../../src/config/config.ts";
 import { start } from "../support/commands.ts";
-import { metricsOf, Workplace } from "../support/runs.ts";
+import { metricsOf, samplesOf, Workplace } from "../support/runs.ts";
 
 /** A run of two steps. */
 async function begun(): Promise<Workplace> {
@@ -125,11 +125,11 @@ Deno.test("a run resumed with batches of another size consumes each sample once,
   await train(config(6, 2));
   await train(config(3, 4), { resume: true });
   await train(config(3, 6), { resume: true });
-  const resumed = metricsOf(place.run("run")).steps.flatMap(({ samples }) => samples);
+  const resumed = samplesOf(place.run("run")).flat();
   await train(
     place.config("whole", { train: { steps: 4, batch: 6 }, eval: { every: 0 } }),
   );
-  const whole = metricsOf(place.run("whole")).steps.flatMap(({ samples }) => samples);
+  const whole = samplesOf(place.run("whole")).flat();
   assert.deepEqual(resumed, whole, "2 · 6 + 4 · 3 samples are those of 4 · 6");
 });
 

@@ -22,7 +22,15 @@ export interface Command {
   kill(signal: Deno.Signal): void;
 }
 
-type Task = "train" | "coordinator" | "setup" | "generate" | "evaluate" | "convert" | "export-run";
+type Task =
+  | "train"
+  | "coordinator"
+  | "setup"
+  | "generate"
+  | "evaluate"
+  | "convert"
+  | "export-run"
+  | "bench:averaging";
 
 interface Settings {
   tasks: Record<string, { command: string }>;

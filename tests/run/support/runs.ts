@@ -2,6 +2,8 @@
 
 import type { ConfigInput } from "../../../src/config/config.ts";
 import type { EvaluationMetrics, StepMetrics } from "../../../src/run/folder/metrics.ts";
+import { type ReplayRecord, replayRecordSchema } from "../../../src/run/folder/replay_record.ts";
+import { mapValues } from "../../../src/records.ts";
 
 /** A folder that is removed after the test, with a text in it. */
 export class Workplace implements AsyncDisposable {
@@ -53,6 +55,28 @@ export function metricsOf(folder: string): { steps: StepMetrics[]; evaluations: 
     steps: lines.filter((line): line is StepMetrics => "loss" in line),
     evaluations: lines.filter((line): line is EvaluationMetrics => "valLoss" in line),
   };
+}
+
+/** A line of `record.jsonl`, with the micro-batches of each member as a list. */
+export type StepRecord = Omit<ReplayRecord, "computed"> & { computed: Record<string, number[]> };
+
+/** The lines of a run's `record.jsonl`. */
+export function recordOf(folder: string): StepRecord[] {
+  return Deno.readTextFileSync(`${folder}/record.jsonl`).trim().split("\n").map((line) => {
+    const record = replayRecordSchema.parse(JSON.parse(line));
+    const listOf = ([lo, hi]: readonly [number, number]) => Array.from({ length: hi - lo }, (_, i) => lo + i);
+    return { ...record, computed: mapValues(record.computed, (ranges) => ranges.flatMap(listOf)) };
+  });
+}
+
+/** What a run computed from in each step: the checksums of the ids. */
+export function samplesOf(folder: string): (number | null)[][] {
+  return recordOf(folder).map(({ samples }) => samples);
+}
+
+/** The validation losses of a run, by step. */
+export function valLossesOf(folder: string): [step: number, valLoss: number][] {
+  return metricsOf(folder).evaluations.map(({ step, valLoss }) => [step, valLoss]);
 }
 
 /** A process of this machine. */
