@@ -30,13 +30,18 @@ export type RunEvent =
 /** Takes the events of a run. */
 export type RunListener = (event: RunEvent) => void;
 
-/** Writes what happened into the run's `events.jsonl`, and tells it. */
-export function recordHappening(folder: RunFolder, listener: RunListener, happening: RunHappening): void {
+/** Writes what happened into the run's `events.jsonl`, and tells it. Returns the line. */
+export function recordHappening(
+  folder: RunFolder,
+  listener: RunListener,
+  happening: RunHappening,
+): RecordedEvent {
   const event: RecordedEvent = { at: timeNow(), ...happening };
   const problem = folder.events.add(event);
   if (problem !== undefined) listener({ kind: "status", text: problem });
   const text = textOf(happening);
   listener({ kind: "happened", event, ...(text === undefined ? {} : { text }) });
+  return event;
 }
 
 /** ISO 8601, UTC. */
@@ -61,7 +66,7 @@ export class RunLog implements Disposable {
    * @param folder where everything is written
    * @param learningRate of a step
    * @param listener gets every event of the run
-   * @param tensorBoard gets the metrics, and is closed with the log
+   * @param tensorBoard gets metrics and samples, and is closed with the log
    */
   constructor(
     private readonly folder: RunFolder,
@@ -122,7 +127,8 @@ export class RunLog implements Disposable {
 
   /** Records what happened besides the distribution's events. */
   record(happening: RunHappening): void {
-    recordHappening(this.folder, this.listener, happening);
+    const event = recordHappening(this.folder, this.listener, happening);
+    if (event.event === "sample") this.tensorBoard?.addSample(event);
   }
 
   /** Writes the summary of a run that has ended. */

@@ -7,9 +7,11 @@
 
 import { type Config, runPart, stringifyConfig } from "../../config/config.ts";
 import { errorMessage } from "../../errors.ts";
+import { printableLine } from "../../printable.ts";
 import { isRecord } from "../../records.ts";
 import { type EventWriter, replaceEvents } from "../../tensorboard/event_files.ts";
 import { hyperparameters, scalars, text } from "../../tensorboard/events.ts";
+import type { SampleEvent } from "./events_file.ts";
 import { type EvaluationMetrics, isStep, type StepMetrics } from "./metrics.ts";
 import type { RunFolder } from "./run_folder.ts";
 
@@ -25,6 +27,9 @@ const CURVES = {
   "step/bytes_received": "bytesReceived",
   "step/workers": "workers",
 } as const satisfies Record<string, keyof StepMetrics>;
+
+/** Characters of a prompt, from its end, in the name of its samples. */
+const PROMPT = 40;
 
 /** Writes for TensorBoard. A run continues without: the first error is told, and nothing more is written. */
 export class TensorBoardLog implements Disposable {
@@ -52,7 +57,12 @@ export class TensorBoardLog implements Disposable {
 
   /** Adds a step or an evaluation. */
   add(metrics: StepMetrics | EvaluationMetrics): void {
-    this.#attempt(() => this.#writer?.write(pointsOf(metrics, Date.now() / 1000)));
+    this.#attempt(() => this.#writer?.write(pointsOf(metrics, secondsOf(metrics.at))));
+  }
+
+  /** Adds a sample. */
+  addSample(sample: SampleEvent): void {
+    this.#attempt(() => this.#writer?.write(textOf(sample)));
   }
 
   /** Closes the file. */
@@ -62,15 +72,18 @@ export class TensorBoardLog implements Disposable {
   }
 
   *#history(): Generator<Uint8Array> {
-    const now = Date.now() / 1000;
-    const { elapsed } = this.folder.record();
-    yield hyperparameters(now - elapsed, flat(runPart(this.config)));
-    yield text({ step: 0, time: now }, "configuration", asCode(stringifyConfig(this.config)));
-    let time = now - elapsed;
-    for (const metrics of this.folder.metrics()) {
-      if (isStep(metrics)) time = now - (elapsed - metrics.elapsed);
-      yield pointsOf(metrics, time);
+    const metrics = this.folder.metrics();
+    const { elapsed } = metrics.findLast(isStep) ?? { elapsed: 0 };
+    const began = Date.now() / 1000 - elapsed;
+    yield hyperparameters(began, flat(runPart(this.config)));
+    yield text({ step: 0, time: began }, "configuration", asCode(stringifyConfig(this.config)));
+    let time = began; // flashmob 0.1 wrote no times
+    for (const line of metrics) {
+      if (line.at !== undefined) time = secondsOf(line.at);
+      else if (isStep(line)) time = began + line.elapsed;
+      yield pointsOf(line, time);
     }
+    yield* this.folder.events.samples().map(textOf);
   }
 
   #attempt(write: () => void): void {
@@ -95,6 +108,17 @@ function pointsOf(metrics: StepMetrics | EvaluationMetrics, time: number): Uint8
   if (!isStep(metrics)) return scalars({ step, time }, { "loss/validation": metrics.valLoss });
   const points = Object.entries(CURVES).filter(([, key]) => metrics[key] !== undefined);
   return scalars({ step, time }, Object.fromEntries(points.map(([tag, key]) => [tag, Number(metrics[key])])));
+}
+
+/** A sample as text: all of a prompt are shown together. */
+function textOf({ at, step, prompt, text: continuation }: SampleEvent): Uint8Array {
+  const tag = `samples/${printableLine(prompt.slice(-PROMPT))}`;
+  return text({ step, time: secondsOf(at) }, tag, asCode(prompt + continuation));
+}
+
+/** Seconds since 1970. */
+function secondsOf(at: string): number {
+  return Date.parse(at) / 1000;
 }
 
 /** The values of a configuration by dotted path; lists as JSON. */

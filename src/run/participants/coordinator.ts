@@ -103,7 +103,9 @@ async function serve(prepared: Prepared): Promise<Summary> {
   await using resources = new AsyncDisposableStack();
   const onStatus = (text: string) => onEvent({ kind: "status", text });
   const tensorBoard = openTensorBoard(folder, point.config, onStatus);
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard));
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
   const recall = (step: number) => {

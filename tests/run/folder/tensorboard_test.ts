@@ -97,6 +97,26 @@ Deno.test("a resume continues the curves without the steps that are done again, 
   assert.deepEqual(times, times.toSorted((a, b) => a - b));
 });
 
+Deno.test("TensorBoard gets samples as text, and those that still count again at a resume", async () => {
+  await using run = await openRun();
+  const sample = (step: number) =>
+    ({ event: "sample", step, member: "a", prompt: "The\n<b>", text: `people ${step}` }) as const;
+  const samples = () => run.values().filter(({ tag }) => tag.startsWith("samples/"));
+  const first = { tag: "samples/The\\u000a<b>", step: 2, value: "    The\n    <b>people 2" };
+  {
+    using log = run.open();
+    train(log, 1, 4);
+    log.record(sample(2));
+    log.record(sample(4));
+    const [{ time, ...found }, { time: later, step }] = samples();
+    assert.deepEqual([found, step], [first, 4]);
+    assert.ok(time <= later && Math.abs(later - Date.now() / 1000) < 60);
+  }
+  RunFolder.at(run.path).resumeFrom(3);
+  using _log = run.open();
+  assert.deepEqual(samples().map(({ time: _, ...found }) => found), [first]);
+});
+
 Deno.test("a run goes on without TensorBoard's events where they can't be written, and says so once", async () => {
   await using run = await openRun();
   Deno.writeTextFileSync(`${run.path}/tensorboard`, "a file where the folder should be");
