@@ -110,7 +110,7 @@ export function parseRunConfig(value: unknown): RunConfig {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
+export function runPart({ log: _, machine: __, id: ___, ...run }: Config): RunConfig {
   return run;
 }
 

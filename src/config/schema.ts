@@ -2,8 +2,9 @@
  * The schema of a configuration: each value with its range, its default, and what it means. Flags, `--help` and error messages
  * are derived from it.
  *
- * It has two parts. The *run* part decides the result and is the same for every member: joiners take it from the
- * coordinator. The *machine* part is about one machine: processes, paths, devices.
+ * It has three parts. The *run* part decides the result and is the same for every member: joiners take it from the
+ * coordinator. The *log* part says what the coordinator writes into the run's folder besides, and the *machine* part is about
+ * one machine: processes, paths, devices.
  *
  * @module
  */
@@ -154,6 +155,12 @@ const dist = z.strictObject({
   ),
 });
 
+const log = z.strictObject({
+  tensorboard: z.boolean().default(false).describe(
+    "Writes the curves, samples and configuration for TensorBoard, too, into tensorboard/ of the run's folder.",
+  ),
+});
+
 const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
   reducers: z.int().min(0).default(0)
@@ -195,6 +202,7 @@ export const runSchema = z.strictObject(runSections);
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
+  log: log.prefault({}).describe("What else is written beside the run's own files."),
   machine: machine.prefault({}).describe("This machine: processes, folder, names, device."),
 });
 

@@ -30,6 +30,7 @@ type Task =
   | "generate"
   | "evaluate"
   | "convert"
+  | "export-run"
   | "bench:averaging";
 
 interface Settings {
