@@ -14,6 +14,7 @@ import { startReducer } from "../src/run/participants/reducer.ts";
 import { RunFolder } from "../src/run/folder/run_folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
+import { openRunPage } from "./run_page.ts";
 import { runTool, type Tools } from "./tool.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/mod.ts";
 
@@ -27,6 +28,7 @@ await runTool(async (tools) => {
   const config = await configOf(order);
   const onEvent = showRun(config.train.steps, order.json, COORDINATES, tools);
   const onStatus = (text: string) => onEvent({ kind: "status", text });
+  openRunPage(order, config.machine.out, onStatus);
   const folder = RunFolder.at(config.machine.out);
   await using server = order.nats === undefined
     ? await ownServer(order, folder, signal, onStatus)

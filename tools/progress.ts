@@ -7,6 +7,7 @@
 import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
+import { clock } from "../src/watch/words.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";
 
@@ -21,14 +22,6 @@ export const COORDINATES =
   "at once";
 /** Characters of a line where the terminal does not tell. */
 const USUAL_COLUMNS = 80;
-
-/** "1:05", "2:03:00". */
-export function clock(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (n: number) => String(n).padStart(2, "0");
-  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
 
 /**
  * The line of a step: progress, loss, speed, time left.
@@ -135,7 +128,7 @@ export function showRun(
 }
 
 /** Characters of a line of the terminal: a redrawn line that is longer would leave its beginning behind. */
-function columns(): number {
+export function columns(): number {
   try {
     return Deno.consoleSize().columns || USUAL_COLUMNS;
   } catch {

@@ -10,6 +10,7 @@ import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
 import { say, stdout } from "./output.ts";
 import { LEAVES, SAVES, showRun } from "./progress.ts";
+import { openRunPage } from "./run_page.ts";
 import { runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
@@ -21,6 +22,7 @@ await runTool(async (tools) => {
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
   const config = resolveConfig(path && await loadConfig(path, say), overrides);
   const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
+  openRunPage(order, config.machine.out, (text) => onEvent({ kind: "status", text }));
   const fromStep = resume ? order.fromStep : undefined;
   await train(config, { resume, fromStep, signal: tools.signal, onEvent });
 });

@@ -32,6 +32,8 @@ export interface Command extends CommandHelp {
   flags: Flag[];
   /** Names of the arguments without a flag, in order. */
   positional: string[];
+  /** Whether they may be left out. */
+  mayOmit?: boolean;
 }
 
 /** Arguments of a {@linkcode Command}; flags that were not given are undefined. */
@@ -118,14 +120,14 @@ export function parseArguments(
  */
 export function readArguments(
   args: string[],
-  { flags, positional: wanted, usage }: Command,
+  { flags, positional: wanted, mayOmit, usage }: Command,
   required: readonly string[] = [],
 ): CommandArguments {
   const problems: string[] = [];
   const { switches, values, positional } = parseArguments(args, flags, problems);
   const found: CommandArguments = { switches, texts: {}, numbers: {}, positional };
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
-  if (positional.length !== wanted.length) {
+  if (positional.length !== wanted.length && !(mayOmit && positional.length === 0)) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
     problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0]}`);
   }

@@ -1,0 +1,133 @@
+/**
+ * Lines of a file that grows: each call gives those that were added since the last one. A file that was replaced or cut begins
+ * anew. Nothing is held open between two calls, and no link is followed.
+ *
+ * @module
+ */
+
+/** Bytes of one read: what reads it goes on with other things in between. */
+const CHUNK = 1024 * 1024;
+/** Most bytes of a line; longer ones are skipped. */
+const MOST_OF_LINE = 4 * 1024 * 1024;
+/** Most bytes that are read of a file when it is first seen: its end. */
+const MOST = 1024 ** 3;
+const NEWLINE = 10;
+
+/** Reads a file that grows, line by line. */
+export class LineTail {
+  #identity = "";
+  #offset = 0;
+  /** The beginning of a line whose end is not there yet. */
+  #begun = new Uint8Array();
+  /** Whether the line that is being read is too long, or its beginning was not read. */
+  #skips = false;
+
+  /**
+   * Reads nothing yet.
+   *
+   * @param most bytes that are read of a file when it is first seen
+   */
+  constructor(private readonly path: string, private readonly most = MOST) {}
+
+  /**
+   * Reads what was added.
+   *
+   * @param onReset called before the lines of a file that is another one than at the last call, or has become shorter
+   * @param onLine gets each whole line
+   */
+  async read(onReset: () => void, onLine: (line: string) => void): Promise<void> {
+    using file = await openPlainFile(this.path);
+    const { size, identity } = file ?? { size: 0, identity: "" };
+    if (identity !== this.#identity || size < this.#offset) {
+      this.#begin(identity, size);
+      onReset();
+    }
+    if (!file || size === this.#offset) return;
+    await file.file.seek(this.#offset, Deno.SeekMode.Start);
+    const chunk = new Uint8Array(Math.min(CHUNK, size - this.#offset));
+    while (this.#offset < size) {
+      const count = await file.file.read(chunk);
+      if (count === null) break;
+      this.#offset += count;
+      this.#take(chunk.subarray(0, count), onLine);
+    }
+  }
+
+  #begin(identity: string, size: number): void {
+    this.#identity = identity;
+    this.#offset = Math.max(0, size - this.most);
+    this.#begun = new Uint8Array();
+    this.#skips = this.#offset > 0;
+  }
+
+  /** Gives the lines that end in a chunk, and keeps the beginning of the one that does not. */
+  #take(chunk: Uint8Array, onLine: (line: string) => void): void {
+    const end = chunk.lastIndexOf(NEWLINE) + 1;
+    if (end > 0) {
+      const from = this.#skips ? chunk.indexOf(NEWLINE) + 1 : 0;
+      const whole = joined(this.#skips ? new Uint8Array() : this.#begun, chunk.subarray(from, end));
+      for (const line of new TextDecoder().decode(whole).split("\n")) if (line !== "") onLine(line);
+      this.#begun = new Uint8Array();
+      this.#skips = false;
+    }
+    if (this.#skips) return;
+    this.#begun = joined(this.#begun, chunk.subarray(end));
+    if (this.#begun.length <= MOST_OF_LINE) return;
+    this.#begun = new Uint8Array();
+    this.#skips = true;
+  }
+}
+
+/** A file that was opened, and is closed by its disposal. */
+interface PlainFile extends Disposable {
+  file: Deno.FsFile;
+  size: number;
+  /** Of the file behind the name. */
+  identity: string;
+}
+
+/**
+ * Opens a file for reading; undefined where there is none, or where the name is a link's, a pipe's or a folder's: what a folder of
+ * runs holds may have been put there by others.
+ */
+export async function openPlainFile(path: string): Promise<PlainFile | undefined> {
+  const identityOf = ({ dev, ino }: Deno.FileInfo) => `${dev}:${ino}`;
+  try {
+    const named = await Deno.lstat(path);
+    if (!named.isFile) return undefined;
+    const file = await Deno.open(path);
+    const opened = await file.stat();
+    if (identityOf(opened) === identityOf(named)) {
+      return { file, size: opened.size, identity: identityOf(opened), [Symbol.dispose]: () => file.close() };
+    }
+    file.close(); // replaced in between: the next look finds the new one
+  } catch (error) {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The text of a small file; undefined where there is none, as {@linkcode openPlainFile}, or where it is larger than that. */
+export async function readSmallFile(path: string, most = 1024 * 1024): Promise<string | undefined> {
+  using file = await openPlainFile(path);
+  if (!file || file.size > most) return undefined;
+  const bytes = new Uint8Array(file.size);
+  let filled = 0;
+  for (let count: number | null = 0; filled < bytes.length && count !== null; filled += count ?? 0) {
+    count = await file.file.read(bytes.subarray(filled));
+  }
+  return new TextDecoder().decode(bytes.subarray(0, filled));
+}
+
+/** Whether an error says that a path leads nowhere, or may not be read. */
+export function isAbsence(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied ||
+    error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.FilesystemLoop;
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
