@@ -22,7 +22,14 @@ export interface Command {
   kill(signal: Deno.Signal): void;
 }
 
-type Task = "train" | "coordinator" | "setup" | "generate" | "evaluate" | "convert";
+type Task =
+  | "train"
+  | "coordinator"
+  | "setup"
+  | "generate"
+  | "evaluate"
+  | "convert"
+  | "bench:averaging";
 
 interface Settings {
   tasks: Record<string, { command: string }>;
