@@ -15,7 +15,7 @@ export const COLUMNS = /** @type {const} */ ([
 
 /** @returns {Columns} */
 export function noColumns() {
-  return /** @type {Columns} */ (Object.fromEntries(COLUMNS.map((name) => [name, []])));
+  return /** @type {any} */ (Object.fromEntries(COLUMNS.map((name) => [name, []])));
 }
 
 /**

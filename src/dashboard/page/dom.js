@@ -6,7 +6,8 @@
  * @module
  */
 
-/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+/** @typedef {Node | string | number | null | undefined | false} Piece */
+/** @typedef {Piece | Piece[]} Child */
 
 /**
  * Makes an element. A property that starts with "on" is a listener, "style" an object of custom properties or styles, and
