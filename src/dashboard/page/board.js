@@ -68,7 +68,10 @@ export class Board {
     this.#extent = extentOf(shown, choices.axis);
     const view = this.#view(choices);
     const smoothing = this.#smoothingIn(choices);
-    setText(this.smoothing, choices.smoothing === 0 ? "off" : `${short(Math.max(1, Math.round(smoothing)))} steps`);
+    setText(
+      this.smoothing,
+      choices.smoothing === 0 ? "off" : `${short(Math.max(1, Math.round(smoothing)))} steps`,
+    );
     const frame = { xs, placed, axis: choices.axis, smoothing, colour };
     for (const { chart, drawing } of this.charts) chart.draw(drawing(frame), view);
   }
@@ -118,7 +121,7 @@ export class Board {
   #setZoom(range) {
     this.#zoom = range;
     this.reset.hidden = range === null;
-    if (range === null) for (const { run } of this.#shown) run.detail = undefined;
+    if (range === null) { for (const { run } of this.#shown) run.detail = undefined; }
   }
 
   /** @param {{ min: number, max: number } | null} range */
@@ -154,7 +157,10 @@ export class Board {
     if (x === null || !run || !this.#choices) return setText(this.cursor, "");
     const { columns } = run.curves, places = placesOf(columns, this.#choices.axis);
     const at = (/** @type {Axis} */ axis) => interpolate(places, placesOf(columns, axis), x);
-    setText(this.cursor, `step ${whole(at("step"))} · ${short(at("tokens"))} tokens · ${duration(at("time"))}`);
+    setText(
+      this.cursor,
+      `step ${whole(at("step"))} · ${short(at("tokens"))} tokens · ${duration(at("time"))}`,
+    );
   }
 }
 

@@ -56,6 +56,7 @@ import { colour } from "./theme.js";
  * @property {(value: Maybe | undefined) => string} [axisFormat]
  * @property {boolean} [isLoggable]
  * @property {boolean} [isFromZero]
+ * @property {boolean} [hasNames] whether the heading names the lines
  * @property {[number, number]} [fixed] range of the y axis
  */
 
@@ -93,8 +94,20 @@ export class Chart {
     this.readout = el("span", { class: "readout" });
     this.canvas = el("div", { class: "canvas" });
     this.note = el("p", { class: "empty", hidden: true });
-    const heading = el("figcaption", {}, el("b", {}, spec.title), el("small", {}, spec.unit), this.readout);
-    this.element = el("figure", { class: "chart", id: `chart-${spec.id}`, tabindex: 0 }, heading, this.canvas, this.note);
+    const heading = el(
+      "figcaption",
+      {},
+      el("b", {}, spec.title),
+      spec.unit && el("small", {}, spec.unit),
+      this.readout,
+    );
+    this.element = el(
+      "figure",
+      { class: "chart", id: `chart-${spec.id}`, tabindex: 0 },
+      heading,
+      this.canvas,
+      this.note,
+    );
     this.element.addEventListener("keydown", (event) => this.#onKey(event));
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.canvas);
   }
@@ -156,13 +169,17 @@ export class Chart {
     const format = spec.axisFormat ?? spec.format;
     return {
       ...this.#size(),
-      padding: [6, 10, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
         drag: { x: true, y: false, setScale: false },
         sync: { key: "x", scales: ["x", null], setSeries: false, filters: { pub: isMove, sub: isMove } },
-        points: { size: 6, width: 0, fill: (/** @type {any} */ u, /** @type {number} */ i) => u.series[i].stroke() },
+        points: {
+          size: 6,
+          width: 0,
+          fill: (/** @type {any} */ u, /** @type {number} */ i) => u.series[i].stroke(),
+        },
         bind: { dblclick: () => () => this.listeners.onZoom(null) },
       },
       scales: {
@@ -205,7 +222,9 @@ export class Chart {
     const { min, max } = this.#view, { xs, lines, clouds = [] } = this.#drawing;
     const columns = [
       ...lines.map(({ ys }) => ({ xs, values: ys })),
-      ...clouds.flatMap((cloud) => [{ xs: cloud.xs, values: cloud.low }, { xs: cloud.xs, values: cloud.high }]),
+      ...clouds.flatMap((
+        cloud,
+      ) => [{ xs: cloud.xs, values: cloud.low }, { xs: cloud.xs, values: cloud.high }]),
     ];
     return this.spec.fixed ?? rangeOf(columns, { min, max }, this.#isLog(), this.spec.isFromZero === true);
   }
@@ -217,9 +236,9 @@ export class Chart {
         context.fillStyle = context.strokeStyle = cloud.colour;
         context.lineWidth = devicePixelRatio;
         for (const outline of outlinesOf(u, cloud, this.#isLog())) {
-          context.globalAlpha = 0.14;
+          context.globalAlpha = 0.1;
           context.fill(outline);
-          context.globalAlpha = 0.28;
+          context.globalAlpha = 0.2;
           context.stroke(outline);
         }
       });
@@ -233,16 +252,18 @@ export class Chart {
       if (ticks) {
         context.fillStyle = ticks.colour;
         const bottom = u.bbox.top + u.bbox.height;
-        for (const x of ticks.xs) context.fillRect(u.valToPos(x, "x", true) - size, bottom - 9 * size, 2 * size, 9 * size);
-      }
-      for (const { colour, x, y } of rings) {
-        context.beginPath();
-        context.arc(u.valToPos(x, "x", true), u.valToPos(y, "y", true), 6 * size, 0, 2 * Math.PI);
-        context.strokeStyle = colour;
-        context.lineWidth = 1.5 * size;
-        context.stroke();
+        for (const x of ticks.xs) {
+          context.fillRect(u.valToPos(x, "x", true) - size, bottom - 9 * size, 2 * size, 9 * size);
+        }
       }
     });
+    for (const { colour, x, y } of rings.filter(({ x }) => x >= u.scales.x.min && x <= u.scales.x.max)) {
+      u.ctx.beginPath();
+      u.ctx.arc(u.valToPos(x, "x", true), u.valToPos(y, "y", true), 5.5 * size, 0, 2 * Math.PI);
+      u.ctx.strokeStyle = colour;
+      u.ctx.lineWidth = 1.5 * size;
+      u.ctx.stroke();
+    }
   }
 
   /** @param {any} u */
@@ -293,7 +314,7 @@ export class Chart {
       this.readout,
       this.#drawing.lines.map(({ name, colour, hasPoints }) => {
         const key = el("i", { class: hasPoints ? "key ring" : "key", style: { "--key": colour } });
-        return el("span", { title: name }, key, el("output", {}));
+        return el("span", { title: name }, key, this.spec.hasNames && `${name} `, el("output", {}));
       }),
     );
   }
@@ -307,7 +328,9 @@ export class Chart {
     const outputs = this.readout.querySelectorAll("output");
     const texts = this.#drawing.lines.map(({ ys, told = ys }) => {
       if (row === null || row === undefined) return this.spec.format(told.findLast((y) => y !== undefined));
-      return this.spec.format(told.slice(Math.max(0, row - LOOK_BACK), row + 1).findLast((y) => y !== undefined));
+      return this.spec.format(
+        told.slice(Math.max(0, row - LOOK_BACK), row + 1).findLast((y) => y !== undefined),
+      );
     });
     texts.forEach((text, index) => outputs[index] && setText(outputs[index], text));
     if (row === null || row === undefined) {
@@ -368,8 +391,12 @@ function* outlinesOf(u, { xs, low, high }, isLog) {
     let to = from;
     while (to < last && isDrawn(to + 1)) to++;
     const outline = new Path2D();
-    for (let row = from; row <= to; row++) outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(high[row], "y", true));
-    for (let row = to; row >= from; row--) outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(low[row], "y", true));
+    for (let row = from; row <= to; row++) {
+      outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(high[row], "y", true));
+    }
+    for (let row = to; row >= from; row--) {
+      outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(low[row], "y", true));
+    }
     outline.closePath();
     yield outline;
     from = to;

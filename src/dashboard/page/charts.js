@@ -46,7 +46,13 @@ import { bytes, decimal, percent, rate, short } from "./format.js";
 export function place(all, axis) {
   const tables = all.map((shown) => {
     const columns = shown.run.detail ?? shown.run.curves.columns, { validation } = shown.run.curves;
-    return { shown, columns, places: placesOf(columns, axis), validation, evaluated: placesOf(validation, axis) };
+    return {
+      shown,
+      columns,
+      places: placesOf(columns, axis),
+      validation,
+      evaluated: placesOf(validation, axis),
+    };
   });
   const { xs, rows } = align(tables.flatMap(({ places, evaluated }) => [places, evaluated]));
   const placed = tables.map(({ evaluated: _, ...table }, index) => ({
@@ -59,9 +65,17 @@ export function place(all, axis) {
 
 /** @type {(Spec & { drawing: (frame: Frame) => Drawing })[]} */
 export const CHARTS = [
-  { id: "loss", title: "Loss", unit: "nats per token", format: decimal, axisFormat: short, isLoggable: true, drawing: loss },
   {
-    ...{ id: "speed", title: "Speed", unit: "tokens per second", format: short, isFromZero: true },
+    id: "loss",
+    title: "Loss",
+    unit: "nats per token",
+    format: decimal,
+    axisFormat: short,
+    isLoggable: true,
+    drawing: loss,
+  },
+  {
+    ...{ id: "speed", title: "Tokens per second", unit: "", format: short, isFromZero: true },
     drawing: (frame) => noisy(frame, "tokensPerSecond"),
   },
   {
@@ -74,12 +88,12 @@ export const CHARTS = [
     drawing: (frame) => plain(frame, "lr"),
   },
   {
-    ...{ id: "time", title: "Where a step’s time goes", unit: "", format: (share) => percent(share ?? NaN) },
-    fixed: [0, 1],
+    ...{ id: "time", title: "Step time", unit: "", format: (share) => percent(share ?? NaN) },
+    ...{ fixed: [0, 1], hasNames: true },
     drawing: time,
   },
   {
-    ...{ id: "bytes", title: "Network", unit: "per step, sent and received", format: bytes, axisFormat: short },
+    ...{ id: "bytes", title: "Bytes per step", unit: "", format: bytes, axisFormat: short },
     isFromZero: true,
     drawing: traffic,
   },
@@ -144,7 +158,10 @@ function norm(frame) {
  * @returns {Drawing}
  */
 function plain({ xs, placed }, name) {
-  return { xs, lines: placed.map(({ shown, columns, onRows }) => ({ ...lineOf(shown), ys: onRows(columns[name]) })) };
+  return {
+    xs,
+    lines: placed.map(({ shown, columns, onRows }) => ({ ...lineOf(shown), ys: onRows(columns[name]) })),
+  };
 }
 
 /**
@@ -153,7 +170,9 @@ function plain({ xs, placed }, name) {
  */
 function traffic(frame) {
   const travels = frame.placed.some(({ columns }) => columns.bytes.some((count) => (count ?? 0) > 0));
-  return travels ? plain(frame, "bytes") : { xs: [], lines: [], empty: "Nothing travels in a run of one process." };
+  return travels
+    ? plain(frame, "bytes")
+    : { xs: [], lines: [], empty: "Nothing travels in a run of one process." };
 }
 
 /**
@@ -170,12 +189,13 @@ function time({ placed, colour }) {
   }
   const { columns, places } = focused;
   const xs = usage.step.map((step) => interpolate(columns.step, places, step));
-  const parts = /** @type {const} */ (["computing", "exchanging", "waiting"]);
+  const parts =
+    /** @type {const} */ ([["computing", "compute"], ["exchanging", "exchange"], ["waiting", "wait"]]);
   let below = xs.map(() => 0);
-  const lines = parts.map((part, index) => {
+  const lines = parts.map(([part, name], index) => {
     below = below.map((sum, row) => sum + (usage[part][row] ?? 0));
     const shade = colour(`part-${index + 1}`);
-    return { name: part, colour: shade, fill: shade, width: 0, ys: below, told: usage[part] };
+    return { name, colour: shade, fill: shade, width: 0, ys: below, told: usage[part] };
   });
   return { xs, lines: lines.reverse() }; // each is filled to zero, so the lowest is painted last
 }

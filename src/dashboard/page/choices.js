@@ -10,7 +10,7 @@
 
 /** @type {Axis[]} */
 const AXES = ["step", "tokens", "time"];
-const SMOOTHING = 2;
+const SMOOTHING = 1;
 /** No more runs are overlaid: the colours end. */
 export const MOST_RUNS = 8;
 

@@ -24,11 +24,12 @@ export function drawCard(host, { card }) {
   const { model, text, batch, machine } = card;
   const threads = machine.threads === 1 ? "1 thread" : `${machine.threads} threads`;
   const facts = {
-    model: `${short(model.parameters)} parameters, ${bytes(model.bytes)}, ${short(model.flopsPerToken)}FLOP a token`
-      .replace(/(\d)FLOP/, "$1 FLOP"),
+    model: `${short(model.parameters)} parameters, ${bytes(model.bytes)}, ${
+      short(model.flopsPerToken)
+    } FLOP a token`,
     text: `${text.source}, ${short(text.training)} tokens and ${short(text.validation)} to validate`,
     epochs: String(Number(text.epochs.toPrecision(3))),
-    step: `${whole(batch.tokens)} tokens in ${whole(batch.microBatches)} micro-batches`,
+    batch: `${whole(batch.tokens)} tokens in ${whole(batch.microBatches)} micro-batches`,
     machine: machine.workers === 0
       ? `one process, ${machine.device}, ${threads}`
       : `${machine.workers} × ${machine.device}, ${threads} each`,
@@ -37,7 +38,9 @@ export function drawCard(host, { card }) {
   };
   fill(
     host,
-    Object.entries(facts).map(([word, fact]) => fact !== undefined && el("div", {}, el("dt", {}, word), el("dd", {}, fact))),
+    Object.entries(facts).map(([word, fact]) =>
+      fact !== undefined && el("div", {}, el("dt", {}, word), el("dd", {}, fact))
+    ),
   );
 }
 
@@ -70,9 +73,15 @@ export class Configuration {
     /** @type {{ differs: Difference[] }} */
     const { differs } = await ask("/api/compare", { a: run.name, b: other });
     if (drawn !== this.#drawn) return;
-    if (differs.length === 0) return fill(this.host, el("p", { class: "empty" }, "The configurations are the same."));
+    if (differs.length === 0) {
+      return fill(this.host, el("p", { class: "empty" }, "The configurations are the same."));
+    }
     const rows = differs.map(({ path, a, b }) => rowOf(path, [setting(a), setting(b)], false));
-    const heading = el("tr", {}, ["", run.name, other].map((name) => el("th", { scope: "col", title: name }, name)));
+    const heading = el(
+      "tr",
+      {},
+      ["", run.name, other].map((name) => el("th", { scope: "col", title: name }, name)),
+    );
     fill(this.host, el("table", { class: "settings pair" }, el("thead", {}, heading), el("tbody", {}, rows)));
   }
 
@@ -84,7 +93,9 @@ export class Configuration {
   /** @param {Run} run */
   #drawAlone({ config, item }) {
     const differs = item?.differs ?? {};
-    const rows = settingsIn(config).map(([path, value]) => rowOf(path, [setting(value)], Object.hasOwn(differs, path)));
+    const rows = settingsIn(config).map(([path, value]) =>
+      rowOf(path, [setting(value)], Object.hasOwn(differs, path))
+    );
     if (rows.length === 0) return fill(this.host, el("p", { class: "empty" }, "No configuration on record."));
     fill(this.host, el("table", { class: "settings" }, el("tbody", {}, rows)));
   }
@@ -96,7 +107,10 @@ export class Configuration {
     const current = [...this.select.options].map(({ value }) => value);
     if (JSON.stringify(wanted) === JSON.stringify(current)) return;
     const isChosen = (/** @type {string} */ name) => name === before;
-    fill(this.select, wanted.map((name) => el("option", { value: name, selected: isChosen(name) }, name || "no other run")));
+    fill(
+      this.select,
+      wanted.map((name) => el("option", { value: name, selected: isChosen(name) }, name || "no other run")),
+    );
   }
 }
 
@@ -123,6 +137,16 @@ export function settingsIn(config, parent = "") {
  */
 function rowOf(path, values, isOwn) {
   const dot = path.lastIndexOf(".") + 1;
-  const name = el("th", { scope: "row" }, el("span", { class: "section" }, path.slice(0, dot)), path.slice(dot));
-  return el("tr", { class: isOwn && "own", title: isOwn && "not the default" }, name, values.map((value) => el("td", {}, value)));
+  const name = el(
+    "th",
+    { scope: "row" },
+    el("span", { class: "section" }, path.slice(0, dot)),
+    path.slice(dot),
+  );
+  return el(
+    "tr",
+    { class: isOwn && "own", title: isOwn && "not the default" },
+    name,
+    values.map((value) => el("td", {}, value)),
+  );
 }

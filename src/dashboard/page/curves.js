@@ -26,7 +26,8 @@ export function noColumns() {
  * @param {string} [key]
  */
 export function append(table, rows, key = "step") {
-  const to = /** @type {Record<string, Maybe[]>} */ (table), from = /** @type {Record<string, Maybe[]>} */ (rows);
+  const to = /** @type {Record<string, Maybe[]>} */ (table),
+    from = /** @type {Record<string, Maybe[]>} */ (rows);
   const last = to[key].at(-1) ?? -Infinity;
   const first = from[key].findIndex((value) => value !== null && value > last);
   if (first < 0) return;
@@ -81,23 +82,34 @@ export function interpolate(xs, ys, x) {
 }
 
 /**
- * An exponential moving average over a distance on the step axis, not over a number of points: thinned and unthinned curves are
- * smoothed alike. What is not a number stays out of it.
+ * A mean over neighbours on both sides, whose weights fall exponentially with their distance on the step axis, not with the number
+ * of points between: thinned and unthinned curves are smoothed alike, and a falling curve does not lag. What is not a number stays
+ * out of it.
  *
  * @param {number[]} steps
  * @param {Maybe[]} values
- * @param {number} distance in steps; 0 for none
+ * @param {number} distance at which a weight has fallen to 1/e, in steps; 0 for no smoothing
  * @returns {Maybe[]}
  */
 export function smooth(steps, values, distance) {
   if (distance <= 0) return values;
-  let sum = 0, weight = 0, last = steps[0] - ((steps[1] ?? steps[0] + 1) - steps[0]);
-  return values.map((value, index) => {
-    if (value === null) return null;
-    const decay = Math.exp((last - steps[index]) / distance);
-    [sum, weight, last] = [sum * decay + value * (1 - decay), weight * decay + 1 - decay, steps[index]];
-    return sum / weight;
-  });
+  const sums = new Float64Array(values.length), weights = new Float64Array(values.length);
+  const pass = (/** @type {number} */ from, /** @type {number} */ to, /** @type {1 | -1} */ by) => {
+    let sum = 0, weight = 0, last = steps[from];
+    for (let row = from; row !== to; row += by) {
+      const value = values[row];
+      if (value === null) continue;
+      const decay = Math.exp(-Math.abs(steps[row] - last) / distance);
+      [sum, weight, last] = [sum * decay, weight * decay, steps[row]];
+      sums[row] += sum;
+      weights[row] += weight;
+      sum += value;
+      weight++;
+    }
+  };
+  pass(0, values.length, 1);
+  pass(values.length - 1, -1, -1);
+  return values.map((value, row) => value === null ? null : (sums[row] + value) / (weights[row] + 1));
 }
 
 /**

@@ -24,8 +24,9 @@ export function el(tag, properties = {}, ...children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else if (name === "style") {
+      for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
+    } else element.setAttribute(name, value === true ? "" : String(value));
   }
   append(element, children);
   return element;

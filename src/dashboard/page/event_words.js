@@ -30,7 +30,9 @@ export function severityOf(event) {
 export function wordsOf(event) {
   switch (event.event) {
     case "started":
-      return `Started: ${short(event.card.model.parameters)} parameters, ${workers(event.card.machine.workers)}`;
+      return `Started: ${short(event.card.model.parameters)} parameters, ${
+        workers(event.card.machine.workers)
+      }`;
     case "resumed":
       return `Resumed from step ${whole(event.step)}`;
     case "failover":
@@ -58,16 +60,21 @@ export function wordsOf(event) {
     case "reducerJoined":
       return `Reducer ${event.reducer} joined, ${count(event.reducers, "reducer")}`;
     case "reducerLeft":
-      return `Reducer ${event.reducer} left${event.reason ? `: ${event.reason}` : ""}, ${count(event.reducers, "reducer")}`;
+      return `Reducer ${event.reducer} left${event.reason ? `: ${event.reason}` : ""}, ${
+        count(event.reducers, "reducer")
+      }`;
     case "residualsDropped":
       return `Residuals of ${event.holder} dropped: ${event.reason}`;
     case "dropped":
-      return `Micro-batches ${range(event.microBatches)} of steps ${whole(event.steps[0])} to ${whole(event.steps[1])} ` +
+      return `Micro-batches ${range(event.microBatches)} of steps ${whole(event.steps[0])} to ${
+        whole(event.steps[1])
+      } ` +
         `are not in the result: ${event.member} was lost`;
     case "warning":
       return event.text;
     case "ended":
-      return { done: "Done", stopped: "Stopped", failed: "Failed" }[event.outcome] + (event.error ? `: ${event.error}` : "");
+      return { done: "Done", stopped: "Stopped", failed: "Failed" }[event.outcome] +
+        (event.error ? `: ${event.error}` : "");
     default: // of a later version
       return String(/** @type {{ event: string }} */ (event).event);
   }

@@ -20,7 +20,9 @@ const MOST_SAMPLES = 40;
  * @param {boolean} onlyTrouble warnings and errors
  */
 export function drawEvents(host, run, onlyTrouble) {
-  const events = run.events.filter((event) => event.event !== "sample" && !(onlyTrouble && severityOf(event) === "info"));
+  const events = run.events.filter((event) =>
+    event.event !== "sample" && !(onlyTrouble && severityOf(event) === "info")
+  );
   if (events.length === 0) {
     return fill(host, el("p", { class: "empty" }, onlyTrouble ? "No warnings." : "No events on record."));
   }
@@ -33,7 +35,8 @@ export function drawEvents(host, run, onlyTrouble) {
       el("span", { class: "words" }, wordsOf(event)),
     )
   );
-  const before = run.eventsBefore > 0 && el("p", { class: "empty" }, `${whole(run.eventsBefore)} earlier ones in events.jsonl`);
+  const before = run.eventsBefore > 0 &&
+    el("p", { class: "empty" }, `${whole(run.eventsBefore)} earlier ones in events.jsonl`);
   fill(host, el("ol", { class: "events" }, rows), before);
 }
 
@@ -44,7 +47,10 @@ export function drawEvents(host, run, onlyTrouble) {
 export function drawSamples(host, run) {
   const samples = run.events.flatMap((event) => event.event === "sample" ? [event] : []).slice(-MOST_SAMPLES);
   if (samples.length === 0) {
-    return fill(host, el("p", { class: "empty" }, "No samples. ", el("code", {}, "eval.samples"), " asks for them."));
+    return fill(
+      host,
+      el("p", { class: "empty" }, "No samples. ", el("code", {}, "eval.samples"), " asks for them."),
+    );
   }
   fill(
     host,

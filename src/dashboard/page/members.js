@@ -18,7 +18,7 @@ import { ago, bytes, clock, percent, whole } from "./format.js";
 /** Rows until the others are asked for. */
 const FIRST_ROWS = 30;
 const MOST_GONE = 8;
-const HEADINGS = ["member", "device", "micro-batches", "time", "computing", "waiting", "up", "down", "memory", "heard"];
+const HEADINGS = ["member", "device", "range", "time", "compute", "wait", "up", "down", "memory", "heard"];
 const PARTS = /** @type {const} */ (["computing", "exchanging", "waiting"]);
 
 /** The table. */
@@ -41,15 +41,24 @@ export class Members {
     this.#run = run;
     this.#heard = [];
     const gone = goneMembers(run.events, run.members);
-    const members = slowestFirst(run.members).filter(([name]) => !gone.some((member) => member.name === name));
-    if (members.length + gone.length === 0) return fill(this.host, el("p", { class: "empty" }, emptyText(run)));
+    const members = slowestFirst(run.members).filter(([name]) =>
+      !gone.some((member) => member.name === name)
+    );
+    if (members.length + gone.length === 0) {
+      return fill(this.host, el("p", { class: "empty" }, emptyText(run)));
+    }
     const shown = this.#all ? members : members.slice(0, FIRST_ROWS);
     const more = members.length > shown.length &&
       el("button", { class: "more", onclick: () => this.#showAll() }, `Show all ${members.length} members`);
     const line = run.members;
     fill(
       this.host,
-      line && el("p", { class: "as-of" }, `${clock(line.at)}, step ${whole(line.step)}, the last ${Math.round(line.seconds)} s`),
+      line &&
+        el(
+          "p",
+          { class: "as-of" },
+          `${clock(line.at)}, step ${whole(line.step)}, the last ${Math.round(line.seconds)} s`,
+        ),
       el(
         "table",
         {},
@@ -85,7 +94,9 @@ export class Members {
    */
   #row(name, usage, seconds) {
     const total = PARTS.reduce((sum, part) => sum + usage[part], 0) || 1;
-    const parts = PARTS.map((part) => el("i", { class: part, style: { width: `${100 * usage[part] / total}%` } }));
+    const parts = PARTS.map((part) =>
+      el("i", { class: part, style: { width: `${100 * usage[part] / total}%` } })
+    );
     const title = PARTS.map((part) => `${part} ${usage[part].toFixed(1)} s`).join(", ");
     const heard = el("td");
     this.#heard.push([heard, usage.heardAgo]);
@@ -96,7 +107,11 @@ export class Members {
       el("th", { scope: "row" }, name),
       el("td", { class: "text" }, usage.device),
       el("td", {}, usage.range ? range(usage.range) : "none"),
-      el("td", { class: "parts" }, el("span", { class: "stack", title, role: "img", "aria-label": title }, parts)),
+      el(
+        "td",
+        { class: "parts" },
+        el("span", { class: "stack", title, role: "img", "aria-label": title }, parts),
+      ),
       el("td", {}, percent(usage.computing / total)),
       el("td", {}, percent(usage.waiting / total)),
       el("td", {}, perSecond(usage.bytesSent)),
@@ -114,7 +129,8 @@ export class Members {
  * @returns {[string, MemberUsage][]}
  */
 export function slowestFirst(line) {
-  const slowness = (/** @type {MemberUsage} */ { range, computing }) => range ? computing / Math.max(1, range[1] - range[0]) : -1;
+  const slowness = (/** @type {MemberUsage} */ { range, computing }) =>
+    range ? computing / Math.max(1, range[1] - range[0]) : -1;
   return Object.entries(line?.members ?? {}).sort(([, a], [, b]) => slowness(b) - slowness(a));
 }
 
@@ -132,9 +148,14 @@ export function goneMembers(events, line) {
     if (event.event === "joined" || event.event === "joining") gone.delete(event.member);
     if (event.event !== "lost" && event.event !== "left") continue;
     gone.delete(event.member);
-    gone.set(event.member, { name: event.member, reason: event.event === "lost" ? `lost: ${event.reason}` : "left", at: event.at });
+    gone.set(event.member, {
+      name: event.member,
+      reason: event.event === "lost" ? `lost: ${event.reason}` : "left",
+      at: event.at,
+    });
   }
-  const isBack = (/** @type {Gone} */ { name, at }) => line && Object.hasOwn(line.members, name) && line.at > at;
+  const isBack = (/** @type {Gone} */ { name, at }) =>
+    line && Object.hasOwn(line.members, name) && line.at > at;
   return [...gone.values()].filter((member) => !isBack(member)).reverse().slice(0, MOST_GONE);
 }
 
@@ -144,13 +165,19 @@ function rowOfGone({ name, reason, at }) {
     "tr",
     { class: "gone", "data-member": name },
     el("th", { scope: "row" }, name),
-    el("td", { class: "text", colspan: HEADINGS.length - 2 }, reason),
-    el("td", {}, clock(at)),
+    el(
+      "td",
+      { class: "text", colspan: HEADINGS.length - 1 },
+      reason,
+      el("time", { datetime: at }, clock(at)),
+    ),
   );
 }
 
 /** @param {Run} run */
 function emptyText({ item }) {
   if (item?.workers === 0) return "A run in one process has no members.";
-  return item?.state === "running" ? "No report yet: one comes every ten seconds." : "The members were not recorded.";
+  return item?.state === "running"
+    ? "No report yet: one comes every ten seconds."
+    : "The members were not recorded.";
 }

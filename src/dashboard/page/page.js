@@ -52,7 +52,11 @@ const configuration = new Configuration(
   /** @type {HTMLSelectElement} */ (byId("compare")),
   () => drawSoon("configuration"),
 );
-const stream = new Stream({ onOpen: onConnected, onLost: () => tellConnection({ stream: false }), onMessage: take });
+const stream = new Stream({
+  onOpen: onConnected,
+  onLost: () => tellConnection({ stream: false }),
+  onMessage: take,
+});
 
 /* What is drawn: parts that have changed, together, at most four times a second. */
 
@@ -95,7 +99,11 @@ function draw() {
 
 function drawList() {
   const focus = focusOf(choices);
-  list.draw(items, (name) => choices.runs.includes(name) ? runColour(choices.runs.indexOf(name)) : undefined, focus);
+  list.draw(
+    items,
+    (name) => choices.runs.includes(name) ? runColour(choices.runs.indexOf(name)) : undefined,
+    focus,
+  );
   setText(byId("run-count"), items.length > 0 ? whole(items.length) : "");
   const missing = chosen().filter((name) => !items.some((item) => item.name === name));
   byId("missing").hidden = !isListed || missing.length === 0;

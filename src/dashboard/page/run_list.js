@@ -24,7 +24,13 @@ import { Run } from "./run.js";
  */
 
 /** What a run's state is called. @type {Record<RunItem["state"], string>} */
-export const STATES = { running: "running", done: "done", stopped: "stopped", failed: "failed", ended: "ended" };
+export const STATES = {
+  running: "running",
+  done: "done",
+  stopped: "stopped",
+  failed: "failed",
+  ended: "ended",
+};
 
 /** The list, of which only what has changed is written. */
 export class RunList {
@@ -53,7 +59,12 @@ export class RunList {
     for (const name of this.#entries.keys()) if (!names.has(name)) this.#entries.delete(name);
     for (const item of items) {
       if (!this.#entries.has(item.name)) this.#entries.set(item.name, this.#entryOf(item.name));
-      write(/** @type {Entry} */ (this.#entries.get(item.name)), item, colourOf(item.name), item.name === focus);
+      write(
+        /** @type {Entry} */ (this.#entries.get(item.name)),
+        item,
+        colourOf(item.name),
+        item.name === focus,
+      );
     }
     const elements = items.map(({ name }) => /** @type {Entry} */ (this.#entries.get(name)).element);
     const isInOrder = elements.length === this.list.children.length &&
@@ -85,7 +96,15 @@ export class RunList {
       button,
       state,
       el("div", { class: "bar" }, bar),
-      el("dl", {}, number("step", "step"), number("loss", "loss"), number("best", "best"), number("speed", "tok/s"), number("left", "left")),
+      el(
+        "dl",
+        {},
+        number("step", "step"),
+        number("loss", "loss"),
+        number("best", "best"),
+        number("speed", "tok/s"),
+        number("left", "left"),
+      ),
       differs,
     );
     return { element, checkbox, name: button, state, bar, numbers, differs };
@@ -116,7 +135,11 @@ function write({ element, checkbox, name, state, bar, numbers, differs }, item, 
   setText(numbers.left, duration(left ?? item.elapsed));
   const label = numbers.left.previousElementSibling;
   if (label) setText(label, left === null ? "took" : "left");
-  const settings = Object.entries(item.differs).map(([path, value]) => `${path.split(".").at(-1)} ${setting(value)}`);
+  const settings = Object.entries(item.differs).map(([path, value]) =>
+    `${path.split(".").at(-1)} ${setting(value)}`
+  );
   setText(differs, settings.join(" · "));
-  differs.title = Object.entries(item.differs).map(([path, value]) => `${path}: ${setting(value)}`).join("\n");
+  differs.title = Object.entries(item.differs).map(([path, value]) => `${path}: ${setting(value)}`).join(
+    "\n",
+  );
 }

@@ -17,8 +17,6 @@ export interface WrittenRunOptions {
   rate?: number;
   config?: Record<string, Record<string, unknown>>;
   card?: Partial<RunCard>;
-  /** Whether its lock says that it runs. */
-  isRunning?: boolean;
 }
 
 /** A run's folder to which a test adds lines. */
@@ -30,11 +28,10 @@ export class WrittenRun {
   constructor(readonly path: string, readonly options: WrittenRunOptions) {
     this.#rate = options.rate ?? 1e-3;
     Deno.mkdirSync(path, { recursive: true });
-    const { config = {}, steps, isRunning } = options;
+    const { config = {}, steps } = options;
     const full = { ...config, train: { steps, ...config.train } };
     Deno.writeTextFileSync(`${path}/config.yaml`, JSON.stringify(full));
     for (const file of ["metrics", "events", "members"]) Deno.writeTextFileSync(`${path}/${file}.jsonl`, "");
-    if (isRunning) this.#lock();
     this.happens({ event: "started", step: 0, card: { ...card(path), ...options.card } });
   }
 
@@ -43,10 +40,15 @@ export class WrittenRun {
     const lines: string[] = [];
     for (const end = this.step + steps; this.step < end;) {
       const step = ++this.step, at = this.timeAt(step), applied = !skipped.includes(step);
-      const loss = this.#loss(step) * (1 + 0.05 * noise(step)), speed = TOKENS / STEP * (1 + 0.06 * noise(3 * step));
+      const loss = this.#loss(step) * (1 + 0.05 * noise(step)),
+        speed = TOKENS / STEP * (1 + 0.06 * noise(3 * step));
       lines.push(stringifyJson({
         ...{ step, at, loss: applied ? loss : NaN, tokens: TOKENS, tokensPerSecond: speed, applied },
-        ...{ gradNorm: applied ? 0.3 + loss / 4 * (1 + 0.3 * noise(7 * step)) : NaN, workers: 4, generation: 1 },
+        ...{
+          gradNorm: applied ? 0.3 + loss / 4 * (1 + 0.3 * noise(7 * step)) : NaN,
+          workers: 4,
+          generation: 1,
+        },
         ...{ lr: this.#lr(step), elapsed: step * STEP, bytesSent: 8.2e6, bytesReceived: 8.2e6 },
       }));
       if (step % evalEvery === 0) lines.push(stringifyJson({ step, at, valLoss: this.#loss(step) * 1.03 }));
@@ -61,7 +63,9 @@ export class WrittenRun {
 
   /** The members report. */
   report(members: MembersLine["members"]): void {
-    this.#add("members", [JSON.stringify({ at: this.timeAt(this.step), step: this.step, seconds: 10, members })]);
+    this.#add("members", [
+      JSON.stringify({ at: this.timeAt(this.step), step: this.step, seconds: 10, members }),
+    ]);
   }
 
   /** The clock at a step. */
@@ -74,16 +78,14 @@ export class WrittenRun {
   }
 
   #lr(step: number): number {
-    return this.#rate * Math.min(1, step / 50) * (0.55 + 0.45 * Math.cos(Math.PI * step / this.options.steps));
-  }
-
-  #lock(): void {
-    const file = { process: Deno.pid, machine: Deno.hostname(), at: new Date().toISOString(), held: true };
-    Deno.writeTextFileSync(`${this.path}/run.lock`, JSON.stringify(file));
+    return this.#rate * Math.min(1, step / 50) *
+      (0.55 + 0.45 * Math.cos(Math.PI * step / this.options.steps));
   }
 
   #add(file: string, lines: string[]): void {
-    Deno.writeTextFileSync(`${this.path}/${file}.jsonl`, lines.map((line) => line + "\n").join(""), { append: true });
+    Deno.writeTextFileSync(`${this.path}/${file}.jsonl`, lines.map((line) => line + "\n").join(""), {
+      append: true,
+    });
   }
 }
 
