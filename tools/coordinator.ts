@@ -6,7 +6,7 @@
  */
 
 import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
-import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
+import { type Config, loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { RunError } from "../src/errors.ts";
 import { launchReducers } from "../src/run/processes/launch.ts";
 import { startCoordinator } from "../src/run/participants/coordinator.ts";
@@ -62,7 +62,7 @@ async function reduce(
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
   if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath, say), overrides);
-  return resolveConfig(await loadConfig(`${resume}/config.yaml`, say), {
+  return resolveConfig(await loadRunConfig(`${resume}/config.yaml`, say), {
     ...overrides,
     "machine.out": resume,
   });

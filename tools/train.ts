@@ -5,7 +5,7 @@
  */
 
 import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
-import { loadConfig, resolveConfig } from "../src/config/config.ts";
+import { loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
 import { say, stdout } from "./output.ts";
@@ -18,9 +18,11 @@ await runTool(async (tools) => {
   if (order.action === "help") return await stdout.print(order.text + "\n");
   if (order.action === "join") return await join(order, tools);
   const resume = order.action === "resume";
-  const path = resume ? `${order.folder}/config.yaml` : order.configPath;
+  const given = resume
+    ? await loadRunConfig(`${order.folder}/config.yaml`, say)
+    : order.configPath && await loadConfig(order.configPath, say);
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
-  const config = resolveConfig(path && await loadConfig(path, say), overrides);
+  const config = resolveConfig(given, overrides);
   const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
   openRunPage(order, config.machine.out, (text) => onEvent({ kind: "status", text }));
   const fromStep = resume ? order.fromStep : undefined;

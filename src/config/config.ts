@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type ConfigOption, type JsonSchema, optionsOf } from "./options.ts";
 import { fillIn, withLengths } from "./fill_in.ts";
+import { addMissing } from "./added.ts";
 import { dropRemoved } from "./removed.ts";
 import { contradictions, describeIssues, missingValues } from "./problems.ts";
 import { configSchema, runSchema } from "./schema.ts";
@@ -50,6 +51,16 @@ export async function loadConfig(path: string, say: (line: string) => void = () 
   }
   for (const line of dropRemoved(config)) say(`${path}: ${line}`);
   return config;
+}
+
+/**
+ * Reads the `config.yaml` of a run's folder, which was complete when it was written: a key that is not in it came with a later
+ * version, and has the value that held without it.
+ *
+ * @throws {ConfigError} as {@linkcode loadConfig}
+ */
+export async function loadRunConfig(path: string, say?: (line: string) => void): Promise<unknown> {
+  return addMissing(await loadConfig(path, say));
 }
 
 /**
@@ -103,6 +114,21 @@ export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
 /** The configuration of a run that is another one from now on than any before. */
 export function withNewIdentity(config: Config): Config & { id: string } {
   return { ...config, id: crypto.randomUUID() };
+}
+
+/**
+ * The configuration with the length of its schedule, which a run's first start settles.
+ *
+ * @param length what holds where the configuration has none
+ * @throws {ConfigError} where the warm-up is as long
+ */
+export function withScheduleLength<C extends RunConfig>(config: C, length: number = config.train.steps): C {
+  const { optimizer, optimizer: { schedule } } = config;
+  if (schedule.kind === "constant" || schedule.steps !== undefined) return config;
+  const settled = { ...config, optimizer: { ...optimizer, schedule: { ...schedule, steps: length } } };
+  const problems = contradictions(settled);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return settled;
 }
 
 /**

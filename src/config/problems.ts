@@ -39,6 +39,7 @@ export function missingValues(input: unknown, settings: object, schema: JsonSche
 /** Values that fit by themselves and not together. */
 export function contradictions({ model, data, train, optimizer, dist }: RunSettings): string[] {
   const { schedule } = optimizer;
+  const scheduled = schedule.steps ?? train.steps;
   const { lengths = [], seqLen } = data;
   const problems: string[] = [];
   const expect = (holds: boolean, problem: string) => {
@@ -66,9 +67,11 @@ export function contradictions({ model, data, train, optimizer, dist }: RunSetti
     `data.lengths: expected rising numbers up to data.seqLen ${seqLen}, found ${show(lengths)}`,
   );
   expect(
-    schedule.kind === "constant" || (schedule.steps ?? 0) > schedule.warmup,
-    `optimizer.schedule.steps: expected, for a ${schedule.kind} schedule, a number above ` +
-      `optimizer.schedule.warmup ${schedule.warmup}, found ${show(schedule.steps)}`,
+    schedule.kind === "constant" || schedule.warmup < scheduled,
+    `optimizer.schedule.warmup: expected, for a ${schedule.kind} schedule, less than ` +
+      `${
+        schedule.steps === undefined ? "train.steps" : "optimizer.schedule.steps"
+      } ${scheduled}, found ${schedule.warmup}`,
   );
   expect(
     dist.mode === "allreduce" || dist.warmupSteps < train.steps,

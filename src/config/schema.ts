@@ -77,7 +77,10 @@ const schedule = z.strictObject({
   ),
   warmup: z.int().min(0).default(0).describe("Steps in which the rate rises from 0."),
   steps: count().optional().describe(
-    "Step at which linear and cosine reach 0. Their own length, whatever train.steps is.",
+    "Step at which linear and cosine reach the floor. Default: train.steps of the run's first start; a resume doesn't move it.",
+  ),
+  floor: z.number().min(0).max(1).default(0.1).describe(
+    "Share of learningRate to which linear and cosine fall, and at which more steps continue.",
   ),
 });
 

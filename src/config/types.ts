@@ -41,7 +41,7 @@ export type RunConfig = {
     epsilon: number;
     weightDecay: number;
     clipNorm: number;
-    schedule: { kind: "constant" | "linear" | "cosine"; warmup: number; steps?: number };
+    schedule: { kind: "constant" | "linear" | "cosine"; warmup: number; steps?: number; floor: number };
   };
   /** When and on how much is evaluated. */
   eval: { every: number; windows: number };

@@ -13,10 +13,14 @@ import {
   type CommittedStep,
   type DistEvent,
   dutiesAfter,
+  type MemberUsage,
   reasonUnsaved,
   type RunOutcome,
   type RunPlan,
+  USAGE_SECONDS,
 } from "./replica/plan.ts";
+import { TimeSpent } from "./replica/time_spent.ts";
+import { now } from "./protocol/timeouts.ts";
 import { addLosses, release } from "./vectors/sums.ts";
 import type { Replica, StepOutcome } from "./replica/replica.ts";
 import { lastStep, localStepsAfter } from "./replica/rounds.ts";
@@ -77,8 +81,10 @@ export async function runSingle(
       if (step < plan.steps && !signal?.aborted) onEvent({ kind: "unsaved", step, error: unsaved });
     }
   };
+  const usage = new OwnUsage(replica.device, plan, onEvent);
   while (replica.step < plan.steps && !signal?.aborted) {
-    const steps = await singleStep(replica, plan.microBatches, localStepsAfter(plan, replica.step));
+    const localSteps = localStepsAfter(plan, replica.step);
+    const steps = await usage.time.computing(() => singleStep(replica, plan.microBatches, localSteps));
     for (const committed of steps) {
       outcome.steps = committed.step;
       outcome.loss = committed.loss;
@@ -93,12 +99,14 @@ export async function runSingle(
       if (duty === "save") {
         await save();
       } else {
-        outcome.valLoss = await evaluate(replica, plan.evaluation.microBatches);
+        outcome.valLoss = await usage.time.computing(() => evaluate(replica, plan.evaluation.microBatches));
         onEvent({ kind: "evaluated", step, valLoss: outcome.valLoss });
       }
     }
+    usage.tellWhenDue();
   }
   if (savedStep < replica.step) await save(); // the signal came during the evaluation
+  usage.tell();
   if (unsaved !== undefined) throw new RunError(reasonUnsaved(savedStep, unsaved));
   outcome.paramsHash = (await replica.hashes()).params;
   outcome.interrupted = replica.step < plan.steps;
@@ -145,6 +153,44 @@ export async function singleStep(
     bytesSent: 0,
     bytesReceived: 0,
   });
+}
+
+/** Tells now and then how the process spends its time. */
+class OwnUsage {
+  readonly time = new TimeSpent(now);
+  #toldAt = now();
+  #told = this.time.spent;
+
+  /** Begins. */
+  constructor(
+    readonly device: string,
+    readonly plan: Pick<RunPlan, "microBatches">,
+    readonly onEvent: (event: DistEvent) => void,
+  ) {}
+
+  tellWhenDue(): void {
+    if (now() - this.#toldAt >= USAGE_SECONDS) this.tell();
+  }
+
+  /** Tells what was spent since it was last told. */
+  tell(): void {
+    const { device, plan: { microBatches } } = this;
+    const time = now(), spent = this.time.spent;
+    const own: MemberUsage = {
+      device,
+      range: [0, microBatches],
+      computing: spent.computing - this.#told.computing,
+      exchanging: 0,
+      waiting: spent.waiting - this.#told.waiting,
+      bytesSent: 0,
+      bytesReceived: 0,
+      memory: Deno.memoryUsage().rss,
+      heardAgo: 0,
+    };
+    this.onEvent({ kind: "usage", seconds: time - this.#toldAt, members: { [MEMBER]: own } });
+    this.#toldAt = time;
+    this.#told = spent;
+  }
 }
 
 /** A sum that was divided to the mean, with its norm. */

@@ -15,6 +15,7 @@ import type { StartPoint } from "./folder/resume.ts";
 import { beginRun, resumeRun } from "./folder/start.ts";
 import { RunFolder, type Summary } from "./folder/run_folder.ts";
 import type { StepMetrics } from "./folder/metrics.ts";
+import { recordEnding } from "./folder/ending.ts";
 import { type RunListener, RunLog } from "./folder/log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 import { runSingle } from "../dist/mod.ts";
@@ -71,7 +72,8 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const run = resolved.machine.workers > 0
     ? launch(start, { signal, onEvent: listener })
     : trainInProcess(start, corpus, { signal, onEvent: listener });
-  return await Promise.race([run, lock.lost]);
+  const ended = Promise.race([run, lock.lost]);
+  return await recordEnding(ended, { folder, lock, onEvent: listener, signal });
 }
 
 /** Makes the folder of a new run, or opens that of one that is resumed. */

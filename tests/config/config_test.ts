@@ -82,7 +82,7 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     model: { dim: 127, queryKeyDim: 3, expansionFactor: 1e-3, causal: false },
     data: { lengths: [300, 20] },
     train: { batch: 8, microBatch: 3 },
-    optimizer: { schedule: { kind: "cosine", warmup: 5 } },
+    optimizer: { schedule: { kind: "cosine", warmup: 500 } },
     dist: {
       codec: "bfloat16",
       windowBytes: 300_000,
@@ -98,14 +98,20 @@ Deno.test("resolveConfig() reports all values that do not fit together", () => {
     "model.causal",
     "train.microBatch",
     "data.lengths",
-    "optimizer.schedule.steps",
+    "optimizer.schedule.warmup",
     "dist.warmupSteps",
     "dist.windowBytes",
     "dist.silenceSeconds",
   ]);
   assert.match(problems[4], /expected a divisor of train\.batch 8, found 3/);
   assert.deepEqual(problemsOf({ optimizer: { schedule: { kind: "cosine", warmup: 5, steps: 6 } } }), []);
-  assert.equal(problemsOf({ optimizer: { schedule: { kind: "linear", warmup: 5, steps: 5 } } }).length, 1);
+  assert.match(problems[6], /expected, for a cosine schedule, less than train\.steps 500, found 500/);
+  assert.deepEqual(problemsOf({ optimizer: { schedule: { kind: "linear", warmup: 5, steps: 5 } } }), [
+    "optimizer.schedule.warmup: expected, for a linear schedule, less than optimizer.schedule.steps 5, found 5",
+  ]);
+  assert.deepEqual(problemsOf({ optimizer: { schedule: { floor: 1.1 } } }), [
+    "optimizer.schedule.floor: expected a number of at least 0 and at most 1, found 1.1",
+  ]);
   assert.equal(problemsOf({ data: { lengths: [64, 64] } }).length, 1);
   assert.deepEqual(
     problemsOf({ dist: { warmupSteps: 500 } }),

@@ -16,7 +16,7 @@ import { trainThroughAbsence } from "../dist/support/absence.ts";
 import { Growth } from "../dist/support/growth.ts";
 import { Trouble } from "../dist/support/trouble.ts";
 import { runFlash } from "../run/support/flash_runs.ts";
-import { metricsOf, Workplace } from "../run/support/runs.ts";
+import { metricsOf, recordOf, Workplace } from "../run/support/runs.ts";
 import { endedRun } from "./ended.ts";
 import { launchedRun } from "./launched.ts";
 
@@ -84,7 +84,7 @@ async function disturbedRun(
         growth.look([Deno.pid, ...[...workers.values()].map(({ process }) => process.pid)]);
         progress(`seed ${seed}: step ${step} of ${STEPS}, ${event.metrics.workers} members`);
       }
-      trouble.afterStep(event.metrics, { workers, start: (member) => start({ member }) });
+      trouble.afterStep(recordOf(place.run(name)).at(-1)!, { workers, start: (member) => start({ member }) });
     },
     signal,
   );

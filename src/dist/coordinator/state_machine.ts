@@ -21,6 +21,7 @@ import { collected, copied, keep, saved } from "../steps/checkpointing.ts";
 import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "../steps/step.ts";
 import { gather } from "./failover.ts";
 import { totalTraffic, withTraffic } from "../state/traffic.ts";
+import { isUsageDue, tellUsage } from "../state/usage.ts";
 import {
   andThen,
   endForNow,
@@ -41,7 +42,12 @@ export const LEAVE_SECONDS = 5;
  * @param now seconds on any clock that does not go back
  */
 export function advance(state: RunState, event: MembershipEvent, now: number): Transition {
-  const { state: next, actions } = complete(react(state, event, now), now);
+  const reaction = complete(react(state, event, now), now);
+  const isEnd = state.stage.kind !== "ended" && reaction.state.stage.kind === "ended";
+  const isDue = event.kind === "tick" && isUsageDue(reaction.state, now);
+  const { state: next, actions } = isEnd || isDue
+    ? andThen(reaction, (state) => tellUsage(state, now))
+    : reaction;
   const stageSince = next.stage.kind === state.stage.kind ? state.stageSince : now;
   return { state: { ...next, stageSince }, actions };
 }

@@ -40,7 +40,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; all processes of a run use the same one. */
-export const PROTOCOL_VERSION = 8;
+export const PROTOCOL_VERSION = 9;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {

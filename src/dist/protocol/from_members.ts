@@ -23,7 +23,7 @@ import {
   word,
 } from "./message_values.ts";
 
-/** Bytes and messages that a worker has sent, received and dropped since it started. */
+/** What a worker has sent, received and dropped since it started, and how it has spent its time. */
 const traffic = z.strictObject({
   ...stepTraffic,
   /** Bytes received in state transfers. */
@@ -32,6 +32,10 @@ const traffic = z.strictObject({
   staleOrders: whole(),
   /** Orders with a payload that does not fit their kind. */
   malformedOrders: whole(),
+  /** Time in each activity. */
+  spent: z.strictObject({ computing: seconds(), exchanging: seconds(), waiting: seconds() }),
+  /** Resident bytes of its process now. */
+  memory: whole(),
 });
 
 const microBatchReport: z.ZodType<MicroBatchReport> = z.strictObject({
@@ -88,6 +92,8 @@ export const FROM_MEMBERS = {
     stateHash: hash(),
     /** Whether it is on the machine where the run was started. */
     atHome: z.boolean(),
+    /** What it computes with, for people. */
+    device: line(),
   }),
   /** Heartbeat of a member. */
   status: z.strictObject({

@@ -54,6 +54,10 @@ export class DilocoReplica implements Replica {
     return this.inner.identity;
   }
 
+  get device(): string {
+    return this.inner.device;
+  }
+
   get size(): number {
     return this.inner.size;
   }

@@ -111,6 +111,31 @@ export interface CommittedStep {
   round?: readonly [first: number, last: number];
 }
 
+/** How a member has spent its time since the last such event, or since it joined. */
+export interface MemberUsage {
+  /** "cpu", or the name of its GPU. */
+  device: string;
+  /** Micro-batches of its last order; absent where it has had none. */
+  range?: [lo: number, hi: number];
+  /** Seconds computing gradients, updates and losses. */
+  computing: number;
+  /** Seconds exchanging sums and means: from the first request for a sum until the mean is there. */
+  exchanging: number;
+  /** Seconds of neither. */
+  waiting: number;
+  /** All-reduce payload sent, in bytes. */
+  bytesSent: number;
+  /** All-reduce payload received, in bytes. */
+  bytesReceived: number;
+  /** Resident memory of its process now, in bytes. */
+  memory: number;
+  /** Seconds since its last message. */
+  heardAgo: number;
+}
+
+/** Seconds between two events of {@linkcode MemberUsage}. */
+export const USAGE_SECONDS = 10;
+
 /** Events of a run. */
 export type DistEvent =
   | { kind: "waiting"; reason: string }
@@ -135,6 +160,8 @@ export type DistEvent =
   | { kind: "dropped"; member: string; steps: readonly [first: number, last: number]; microBatches: Range }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
+  /** How members have spent their time: now and then, and at the end. */
+  | { kind: "usage"; seconds: number; members: Record<string, MemberUsage> }
   /** A checkpoint is complete: in the run's folder, or on the machine of the member that wrote it. */
   | { kind: "saved"; step: number; member: string; place: string; elsewhere?: true }
   /** A checkpoint is being fetched from a member on another machine; `share` of it has arrived. */

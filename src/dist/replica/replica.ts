@@ -68,6 +68,8 @@ export type SaveResult = { place: string } | { error: string };
 export interface Replica {
   /** What must agree among members. */
   readonly identity: ReplicaIdentity;
+  /** What computes: "cpu", or the name of its GPU. For people. */
+  readonly device: string;
   /** Number of parameters: the length of every gradient. */
   readonly size: number;
   /** The last step that this replica has ended. */

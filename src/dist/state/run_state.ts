@@ -35,6 +35,8 @@ export interface Participant {
   readonly joinedGeneration: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
+  /** What it computes with, for people. */
+  readonly device: string;
   /** The last step that it has completed. */
   readonly step: number;
   /** Its last reported activity. */
@@ -239,6 +241,10 @@ export interface RunState {
   readonly paramsHash: string;
   /** Last traffic counters of every worker that was ever a member or a candidate, by nonce. */
   readonly traffic: ReadonlyMap<string, Traffic>;
+  /** The same when it was last told how they spend their time, or when they joined since. */
+  readonly toldTraffic: ReadonlyMap<string, Traffic>;
+  /** When that was last told, or training began, in seconds. */
+  readonly toldAt?: number;
 }
 
 /** What the coordinator has to do. */
@@ -299,6 +305,7 @@ export function initialState(plan: CoordinationPlan, term: number, handsOut = fa
     ...onRecord(plan.record),
     paramsHash: "",
     traffic: new Map(),
+    toldTraffic: new Map(),
   };
 }
 

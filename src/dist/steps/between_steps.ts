@@ -155,11 +155,12 @@ export function giveUpWaiting(state: RunState): Transition {
 
 /** Makes a candidate a member. */
 export function admit(state: RunState, participant: Participant, now: number): Transition {
-  const { name, nonce, atHome, joinedGeneration, step, phase, progress, goneSince } = participant;
+  const { name, nonce, atHome, device, joinedGeneration, step, phase, progress, goneSince } = participant;
   const member: Participant = {
     name,
     nonce,
     atHome,
+    device,
     joinedGeneration,
     step,
     phase,
@@ -231,7 +232,9 @@ function openStep(state: RunState, now: number): Transition {
   const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...reduction } as const;
   const localSteps = localStepsAfter(plan, state.step);
   if (localSteps !== undefined) {
-    return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));
+    const opened = openRound(state, localSteps);
+    const lastCut = opened.round.shares;
+    return reportMoved(state, enter({ ...state, lastCut }, { ...begun, ...opened }));
   }
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
@@ -244,7 +247,7 @@ function openStep(state: RunState, now: number): Transition {
 function openRound(
   state: RunState,
   localSteps: number,
-): Pick<StepInProgress, "round" | "ranges" | "reports"> {
+): Required<Pick<StepInProgress, "round" | "ranges" | "reports">> {
   const shares = evenCut(state, state.plan.microBatches);
   const ranges: Record<string, Range[]> = {};
   const reports: undefined[] = [];

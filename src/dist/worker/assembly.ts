@@ -67,6 +67,7 @@ export function assemble(
   const departure = new Departure(welcome.heartbeatSeconds, now);
   const reporter = new Reporter(transport, run, member, replica, link, {
     transferred: () => executor.transferred,
+    spent: () => executor.time.spent,
     isLeaving: () => departure.isAsked,
   });
   const executor: StepExecutor = new StepExecutor(replica, welcome, {

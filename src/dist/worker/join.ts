@@ -114,9 +114,9 @@ async function requestOf(
   replica: Replica,
   { run, id, member, nonce, configHash, atHome }: Applicant,
 ): Promise<(place: Place) => Uint8Array> {
-  const { identity, step } = replica;
+  const { identity, device, step } = replica;
   const { state: stateHash } = await replica.hashes();
-  const message = { nonce, id, identity, configHash, stateHash, atHome };
+  const message = { nonce, id, identity, configHash, stateHash, atHome, device };
   return ({ term, generation }) =>
     encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
 }

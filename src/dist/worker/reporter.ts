@@ -11,6 +11,7 @@ import { composeFrame, type Composition, type Frame, type FrameFields } from "..
 import { askCoordinator } from "./join.ts";
 import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
 import type { Replica, SaveResult } from "../replica/replica.ts";
+import type { Spent } from "../replica/time_spent.ts";
 import { type Message, subjects, type Transport } from "../protocol/transport.ts";
 import type { VectorFields } from "../allreduce/member_side.ts";
 import type { StepExecutor } from "./step_executor.ts";
@@ -25,7 +26,7 @@ export class Reporter {
   /**
    * For a worker that has not done anything yet.
    *
-   * @param about what heartbeats report: its traffic so far, and whether it wants to leave
+   * @param about what heartbeats report: its traffic and time so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
@@ -33,13 +34,14 @@ export class Reporter {
     readonly member: string,
     readonly replica: Replica,
     readonly link: CoordinatorLink,
-    readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
+    readonly about: { transferred: () => Transferred; spent: () => Spent; isLeaving: () => boolean },
   ) {}
 
-  /** What the worker has sent, received and dropped so far. */
+  /** What the worker has sent, received and dropped so far, and how it has spent its time. */
   get traffic(): Traffic {
-    const { stale: staleOrders, malformed: malformedOrders } = this.link;
-    return { ...this.about.transferred(), staleOrders, malformedOrders };
+    const { link: { stale: staleOrders, malformed: malformedOrders }, about } = this;
+    const { rss: memory } = Deno.memoryUsage();
+    return { ...about.transferred(), staleOrders, malformedOrders, spent: about.spent(), memory };
   }
 
   /** The worker's activity has changed. */

@@ -94,6 +94,11 @@ export class FlashReplica implements Replica {
     };
   }
 
+  get device(): string {
+    const { device, deviceName } = this.backend;
+    return device === "cpu" ? "cpu" : deviceName;
+  }
+
   /** Where each parameter lies. */
   get layout(): Layout {
     return this.#model.definition.layout;

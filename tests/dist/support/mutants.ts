@@ -33,10 +33,10 @@ const PAYLOADS: Record<string, string | Uint8Array> = {
 
 /** Where any number is right, where any that is not negative, and where it need not be whole. */
 const ANY_NUMBER = /\.(lossSum|norm|loss|squares\.0\.1\.0)$/;
-const DURATION = /\.(seconds|silenceSeconds|(blockedSeconds|silent)\.[^.]+)$/;
+const DURATION = /\.(seconds|silenceSeconds|(blockedSeconds|silent|spent)\.[^.]+)$/;
 const FRACTION = /\.heartbeatSeconds$/;
 /** Where any text is right: people read it. */
-const ANY_TEXT = /\.(phase|place|error|reasons\.0|numericsFingerprint)$/;
+const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|numericsFingerprint)$/;
 /** What may be called like a property that every object has: a parameter, or what only tells members apart. */
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */

@@ -45,6 +45,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
 /** A replica whose gradients are pseudo-random functions of (parameters, step, micro-batch). */
 export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
+  readonly device = "cpu";
   readonly size: number;
   readonly moments = ["momentum"];
   step = 0;
