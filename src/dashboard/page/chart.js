@@ -6,11 +6,12 @@
  * @module
  */
 
-import { indexOf } from "./curves.js";
 import { el, fill, setText } from "./dom.js";
+import { paintClouds, paintMarks } from "./paint.js";
 import { rangeOf, stepsOf, X_STEPS } from "./scales.js";
 import { colour } from "./theme.js";
 
+/** @import { Cloud, Ring, Ticks } from "./paint.js" */
 /** @import { Maybe } from "./types.ts" */
 
 /**
@@ -26,18 +27,12 @@ import { colour } from "./theme.js";
  */
 
 /**
- * What lies faintly under the lines: from the lowest to the highest value at each x.
- *
- * @typedef {{ colour: string, xs: number[], low: Maybe[], high: Maybe[] }} Cloud
- */
-
-/**
  * @typedef {object} Drawing
  * @property {number[]} xs
  * @property {Line[]} lines
  * @property {Cloud[]} [clouds]
- * @property {{ colour: string, xs: number[] }} [ticks] at the lower edge
- * @property {{ colour: string, x: number, y: number }[]} [rings]
+ * @property {Ticks} [ticks]
+ * @property {Ring[]} [rings]
  * @property {string} [empty] instead of a chart
  */
 
@@ -130,7 +125,6 @@ export class Chart {
     else {
       this.#forget();
       this.#shape = shape;
-      // deno-lint-ignore no-explicit-any
       this.#plot = new (/** @type {any} */ (globalThis).uPlot)(this.#options(), data, this.canvas);
       this.#writeNames();
     }
@@ -208,8 +202,8 @@ export class Chart {
       ],
       series: [{}, ...this.#drawing.lines.map(seriesOf)],
       hooks: {
-        drawAxes: [(/** @type {any} */ u) => this.#drawClouds(u)],
-        draw: [(/** @type {any} */ u) => this.#drawMarks(u)],
+        drawAxes: [(/** @type {any} */ u) => paintClouds(u, this.#drawing.clouds ?? [], this.#isLog())],
+        draw: [(/** @type {any} */ u) => paintMarks(u, this.#drawing)],
         setCursor: [(/** @type {any} */ u) => this.#onCursor(u)],
         setSelect: [(/** @type {any} */ u) => this.#onSelect(u)],
         ready: [(/** @type {any} */ u) => this.#listenToWheel(u.over)],
@@ -227,43 +221,6 @@ export class Chart {
       ) => [{ xs: cloud.xs, values: cloud.low }, { xs: cloud.xs, values: cloud.high }]),
     ];
     return this.spec.fixed ?? rangeOf(columns, { min, max }, this.#isLog(), this.spec.isFromZero === true);
-  }
-
-  /** @param {any} u */
-  #drawClouds(u) {
-    for (const cloud of this.#drawing.clouds ?? []) {
-      clipped(u, (context) => {
-        context.fillStyle = context.strokeStyle = cloud.colour;
-        context.lineWidth = devicePixelRatio;
-        for (const outline of outlinesOf(u, cloud, this.#isLog())) {
-          context.globalAlpha = 0.1;
-          context.fill(outline);
-          context.globalAlpha = 0.2;
-          context.stroke(outline);
-        }
-      });
-    }
-  }
-
-  /** @param {any} u */
-  #drawMarks(u) {
-    const { ticks, rings = [] } = this.#drawing, size = devicePixelRatio;
-    clipped(u, (context) => {
-      if (ticks) {
-        context.fillStyle = ticks.colour;
-        const bottom = u.bbox.top + u.bbox.height;
-        for (const x of ticks.xs) {
-          context.fillRect(u.valToPos(x, "x", true) - size, bottom - 9 * size, 2 * size, 9 * size);
-        }
-      }
-    });
-    for (const { colour, x, y } of rings.filter(({ x }) => x >= u.scales.x.min && x <= u.scales.x.max)) {
-      u.ctx.beginPath();
-      u.ctx.arc(u.valToPos(x, "x", true), u.valToPos(y, "y", true), 5.5 * size, 0, 2 * Math.PI);
-      u.ctx.strokeStyle = colour;
-      u.ctx.lineWidth = 1.5 * size;
-      u.ctx.stroke();
-    }
   }
 
   /** @param {any} u */
@@ -354,51 +311,4 @@ function seriesOf({ colour, width = 1.5, dash, hasPoints, fill }) {
     fill,
     points: { show: hasPoints === true, size: 5, width: 0, fill: colour },
   };
-}
-
-/**
- * Draws within the axes.
- *
- * @param {any} u
- * @param {(context: CanvasRenderingContext2D) => void} draw
- */
-function clipped(u, draw) {
-  const { left, top, width, height } = u.bbox;
-  u.ctx.save();
-  u.ctx.beginPath();
-  u.ctx.rect(left, top, width, height);
-  u.ctx.clip();
-  draw(u.ctx);
-  u.ctx.restore();
-}
-
-/**
- * The outlines of the visible part of a cloud, one for each stretch without a gap.
- *
- * @param {any} u
- * @param {Cloud} cloud
- * @param {boolean} isLog
- */
-function* outlinesOf(u, { xs, low, high }, isLog) {
-  const first = Math.max(0, indexOf(xs, u.scales.x.min) - 1);
-  const last = Math.min(xs.length - 1, indexOf(xs, u.scales.x.max) + 1);
-  const isDrawn = (/** @type {number} */ row) => {
-    const value = low[row];
-    return value !== null && high[row] !== null && !(isLog && value <= 0);
-  };
-  for (let from = first; from <= last; from++) {
-    if (!isDrawn(from)) continue;
-    let to = from;
-    while (to < last && isDrawn(to + 1)) to++;
-    const outline = new Path2D();
-    for (let row = from; row <= to; row++) {
-      outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(high[row], "y", true));
-    }
-    for (let row = to; row >= from; row--) {
-      outline.lineTo(u.valToPos(xs[row], "x", true), u.valToPos(low[row], "y", true));
-    }
-    outline.closePath();
-    yield outline;
-    from = to;
-  }
 }

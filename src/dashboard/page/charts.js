@@ -10,7 +10,7 @@ import { bytes, decimal, percent, rate, short } from "./format.js";
 
 /** @import { Run } from "./run.js" */
 /** @import { Axis, Columns, Maybe, Validation } from "./types.ts" */
-/** @import { Cloud, Drawing, Line, Spec } from "./chart.js" */
+/** @import { Drawing, Spec } from "./chart.js" */
 
 /** @typedef {{ run: Run, colour: string, isFocused: boolean }} Shown */
 

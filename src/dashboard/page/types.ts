@@ -1,81 +1,40 @@
 /**
- * What the dashboard's server says to its page, as the page takes it: types only, for the page's JSDoc. Numbers that are not
- * finite arrive as null.
+ * What the dashboard's server says to its page, as JSON brings it: numbers that are not finite are null. Types only, for the page's
+ * JSDoc.
  *
  * @module
  */
 
 import type { RecordedEvent, RunCard } from "../../run/folder/events.ts";
-import type { MembersLine, MemberUsage } from "../../run/folder/members.ts";
+import type { MembersLine } from "../../run/folder/members.ts";
+import type { StepColumns, ValidationColumns } from "../../watch/steps.ts";
+import type { UsageColumns } from "../../watch/usage.ts";
+import type { RunItem as WatchedItem } from "../../watch/watched_run.ts";
 
-export type { MembersLine, MemberUsage, RecordedEvent, RunCard };
+export type { MembersLine, RecordedEvent, RunCard };
+
+/** How a member has spent the time since the line before. */
+export type MemberUsage = MembersLine["members"][string];
 
 /** A number, or null where it is not known or not finite. */
 export type Maybe = number | null;
 
-/** What the x axis of all charts counts. */
-export type Axis = "step" | "tokens" | "time";
-
-/** A run in the list. */
-export interface RunItem {
-  name: string;
-  /** "ended": nothing says why. */
-  state: "running" | "done" | "stopped" | "failed" | "ended";
-  started: string | null;
-  updated: string | null;
-  /** The last one, of `steps`. */
-  step: number;
-  steps: number;
-  loss: Maybe;
-  valLoss: Maybe;
-  best: { step: number; valLoss: number } | null;
-  tokensPerSecond: Maybe;
-  /** Seconds of training. */
-  elapsed: number;
-  workers: number;
-  parameters: Maybe;
-  /** From the defaults, by dotted path. */
-  differs: Record<string, unknown>;
-}
+/** Columns of numbers, of which only the steps are always known. */
+type Received<Columns> = { [Name in keyof Columns]: Name extends "step" ? number[] : Maybe[] };
 
 /** The curves of a run, a row for each step or bucket of steps. */
-export interface Columns {
-  step: number[];
-  /** Seconds since 1970. */
-  at: Maybe[];
-  /** Seconds of training. */
-  elapsed: Maybe[];
-  /** Since the first step. */
-  tokens: Maybe[];
-  loss: Maybe[];
-  lossMin: Maybe[];
-  lossMax: Maybe[];
-  gradNorm: Maybe[];
-  lr: Maybe[];
-  tokensPerSecond: Maybe[];
-  secondsPerStep: Maybe[];
-  /** Sent and received in a step. */
-  bytes: Maybe[];
-  workers: Maybe[];
-}
+export type Columns = Received<StepColumns>;
 
 /** The evaluations of a run. */
-export interface Validation {
-  step: number[];
-  at: Maybe[];
-  elapsed: Maybe[];
-  tokens: Maybe[];
-  valLoss: Maybe[];
-}
+export type Validation = Received<ValidationColumns>;
 
 /** Shares of the members' time, 0 to 1. */
-export interface Usage {
-  at: Maybe[];
-  step: number[];
-  computing: Maybe[];
-  exchanging: Maybe[];
-  waiting: Maybe[];
-}
+export type Usage = Received<UsageColumns>;
+
+/** A run in the list. */
+export type RunItem = { [Name in keyof WatchedItem]: MayBeNull<Name, WatchedItem[Name]> };
+
+type MayBeNull<Name, Value> = Name extends "loss" | "valLoss" | "tokensPerSecond" ? Value | null : Value;
 
 /** The answer of `/api/curves`. */
 export interface Curves {
@@ -102,6 +61,9 @@ export interface Difference {
   a: unknown;
   b: unknown;
 }
+
+/** What the x axis of all charts counts. */
+export type Axis = "step" | "tokens" | "time";
 
 /** The choices of the person who looks, which the address keeps. */
 export interface Choices {
