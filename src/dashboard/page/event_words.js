@@ -44,7 +44,7 @@ export function wordsOf(event) {
     case "left":
       return `${event.member} left, ${members(event.members)}`;
     case "lost":
-      return `${event.member} lost: ${event.reason}; ${members(event.members)}`;
+      return `${event.member} lost: ${event.reason}, ${members(event.members)} left`;
     case "refused":
       return `${event.member} rejected: ${event.reasons.join("; ")}`;
     case "skipped":
