@@ -22,7 +22,7 @@ export interface Command {
   kill(signal: Deno.Signal): void;
 }
 
-type Task = "train" | "coordinator" | "setup" | "generate" | "evaluate" | "convert";
+type Task = "train" | "coordinator" | "setup" | "generate" | "evaluate" | "convert" | "dashboard";
 
 interface Settings {
   tasks: Record<string, { command: string }>;
