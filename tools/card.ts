@@ -6,6 +6,7 @@
 
 import type { RunCard } from "../src/run/folder/events.ts";
 import type { Summary } from "../src/run/folder/summary.ts";
+import { bytesText } from "../src/watch/words.ts";
 
 /** Column in which what is said begins. */
 const INDENT = 10;
@@ -25,7 +26,7 @@ export function cardLines(card: RunCard, steps: number, page?: string): string[]
     line("run", folder),
     line(
       "model",
-      `${short(model.parameters)} parameters, ${bytes(model.bytes)}, ${
+      `${short(model.parameters)} parameters, ${bytesText(model.bytes)}, ${
         short(model.flopsPerToken)
       } FLOP a token`,
     ),
@@ -78,7 +79,7 @@ function machineText(machine: RunCard["machine"]): string {
   const { workers, device, threads, memory } = machine;
   const what = workers === 0 ? "in one process" : plural(workers, "worker");
   const each = workers > 1 ? " each" : "";
-  const most = memory === undefined ? [] : [`some ${bytes(memory)} of memory${each}`];
+  const most = memory === undefined ? [] : [`some ${bytesText(memory)} of memory${each}`];
   const rest = [`${plural(threads, "thread")}${each}`, ...most].join(", ");
   const room = WIDTH - INDENT - `${what} on , ${rest}`.length;
   return `${what} on ${device.length <= room ? device : `${device.slice(0, room - 1)}…`}, ${rest}`;
@@ -98,12 +99,6 @@ function short(value: number): string {
   const scales = [[1e12, "trillion"], [1e9, "billion"], [1e6, "million"], [1e3, "thousand"]] as const;
   const [unit, name] = scales.find(([unit]) => value >= unit) ?? [1, ""];
   return `${digits(value / unit)} ${name}`.trimEnd();
-}
-
-function bytes(value: number): string {
-  const scales = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"]] as const;
-  const [unit, name] = scales.find(([unit]) => value >= unit) ?? [1e3, "kB"];
-  return `${digits(value / unit)} ${name}`;
 }
 
 /** Two digits below 10, else whole numbers. */

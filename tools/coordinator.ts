@@ -6,7 +6,7 @@
  */
 
 import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
-import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
+import { type Config, loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { RunError } from "../src/errors.ts";
 import { launchReducers } from "../src/run/processes/launch.ts";
 import { startCoordinator } from "../src/run/participants/coordinator.ts";
@@ -14,6 +14,7 @@ import { startReducer } from "../src/run/participants/reducer.ts";
 import { RunFolder } from "../src/run/folder/run_folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
+import { openRunPage } from "./run_page.ts";
 import { printHelp, runTool, type Tools } from "./tool.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/mod.ts";
 
@@ -26,8 +27,9 @@ await runTool(async (tools) => {
   const { signal, hurry } = tools;
   const config = await configOf(order);
   const { train: { steps }, machine: { out } } = config;
-  const shown = { steps, folder: out, task: "coordinator", json: order.json, ending: COORDINATES } as const;
-  const onEvent = showRun(shown, tools);
+  const page = openRunPage(order, out);
+  const shown = { steps, folder: out, page, json: order.json, ending: COORDINATES };
+  const onEvent = showRun({ ...shown, task: "coordinator" }, tools);
   const onStatus = (text: string) => onEvent({ kind: "status", text });
   const folder = RunFolder.at(out);
   await using server = order.nats === undefined
@@ -62,7 +64,7 @@ async function reduce(
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
   if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath, say), overrides);
-  return resolveConfig(await loadConfig(`${resume}/config.yaml`, say), {
+  return resolveConfig(await loadRunConfig(`${resume}/config.yaml`, say), {
     ...overrides,
     "machine.out": resume,
   });

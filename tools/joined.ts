@@ -8,7 +8,8 @@
 import { stringifyJson } from "../src/json.ts";
 import type { WorkerOutcome, WorkerStep } from "../src/run/participants/worker.ts";
 import type { Output } from "./output.ts";
-import { clock, columns } from "./progress.ts";
+import { clock } from "../src/watch/words.ts";
+import { columns } from "./progress.ts";
 
 /** In a pipe a step is shown at most this often (ms); the first always is. */
 const PLAIN_INTERVAL = 10_000;

@@ -11,6 +11,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
   "@zip.js/": ["src/data/zip.ts"],
   // What comes from outside is checked at its doors: what a person wrote, what other processes say, and what files hold.
   "zod": ["src/config/", "src/dist/protocol/", "src/run/folder/", "src/checkpoint/files.ts"],
+  "uplot": ["src/dashboard/page_files.ts"],
   "js-yaml": ["src/std/yaml.ts"],
   "minimist": ["src/std/parse_args.ts"],
 };
@@ -18,6 +19,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
 /** What a run is put together from. */
 const BELOW_RUN = [
   ...["src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/", "src/packages/"],
+  "src/tensorboard/",
   "src/tensorflow/",
 ];
 
@@ -29,6 +31,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/": [],
   "src/std/": [],
   "src/packages/": [],
+  "src/tensorboard/": [],
   "src/tensorflow/": ["src/packages/"],
   "src/model/": ["src/tensorflow/"],
   "src/config/": ["src/dist/", "src/model/"],
@@ -57,6 +60,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/run/processes/": ["src/run/participants/", "src/run/replica/", "src/run/folder/", ...BELOW_RUN],
   "src/run/": ["src/run/", ...BELOW_RUN],
   "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
+  "src/watch/": ["src/run/folder/", "src/config/"],
+  "src/http/": [],
+  "src/dashboard/": ["src/http/", "src/run/folder/", "src/watch/"],
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };
 

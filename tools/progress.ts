@@ -7,6 +7,7 @@
 import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
+import { clock } from "../src/watch/words.ts";
 import { cardLines, endLines, failureLine, type StartedRun } from "./card.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";
@@ -22,14 +23,6 @@ export const COORDINATES =
   "at once";
 /** Characters of a line where the terminal does not tell. */
 const USUAL_COLUMNS = 80;
-
-/** "1:05", "2:03:00". */
-export function clock(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (n: number) => String(n).padStart(2, "0");
-  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
 
 /**
  * The line of a step: progress, loss, speed, time left.
@@ -82,6 +75,8 @@ export function eventLine(event: Extract<RunEvent, { kind: "evaluated" | "finish
 export interface ShownRun extends StartedRun {
   /** Its last step. */
   steps: number;
+  /** Where it can be watched. */
+  page?: string;
   /** Write metrics as JSON lines instead; a run whose lines are not read any more ends. */
   json: boolean;
   /** Is shown when a signal ends it. */
@@ -89,7 +84,7 @@ export interface ShownRun extends StartedRun {
 }
 
 /** A listener that shows a run on standard output (status lines go to standard error). The run never waits for it. */
-export function showRun({ steps, json, ending, ...run }: ShownRun, tools: Tools): RunListener {
+export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: Tools): RunListener {
   const { signal } = tools;
   const terminal = Deno.stdout.isTerminal() && !json;
   const erase = terminal ? "\r\x1b[K" : "";
@@ -119,8 +114,8 @@ export function showRun({ steps, json, ending, ...run }: ShownRun, tools: Tools)
   const happened = ({ event, text }: RunEvent & { kind: "happened" }) => {
     if (event.event === "started") {
       tools.advice = failureLine(run);
-      if (json) stdout.show(stringifyJson({ card: event.card }) + "\n");
-      else show(cardLines(event.card, steps));
+      if (json) stdout.show(stringifyJson({ card: event.card, page }) + "\n");
+      else show(cardLines(event.card, steps, page));
     }
     if (text !== undefined) status(text);
   };

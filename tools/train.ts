@@ -5,12 +5,13 @@
  */
 
 import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
-import { loadConfig, resolveConfig } from "../src/config/config.ts";
+import { loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
 import { JoinedRun } from "./joined.ts";
 import { say, stdout } from "./output.ts";
 import { LEAVES, SAVES, showRun, statusTeller, watchOutput } from "./progress.ts";
+import { openRunPage } from "./run_page.ts";
 import { printHelp, runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
@@ -18,11 +19,14 @@ await runTool(async (tools) => {
   if (order.action === "help") return await printHelp(order);
   if (order.action === "join") return await join(order, tools);
   const resume = order.action === "resume";
-  const path = resume ? `${order.folder}/config.yaml` : order.configPath;
+  const given = resume
+    ? await loadRunConfig(`${order.folder}/config.yaml`, say)
+    : order.configPath && await loadConfig(order.configPath, say);
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
-  const config = resolveConfig(path && await loadConfig(path, say), overrides);
+  const config = resolveConfig(given, overrides);
   const { train: { steps }, machine: { out: folder } } = config;
-  const onEvent = showRun({ steps, folder, task: "train", json: order.json, ending: SAVES }, tools);
+  const page = openRunPage(order, folder);
+  const onEvent = showRun({ steps, folder, page, task: "train", json: order.json, ending: SAVES }, tools);
   const fromStep = resume ? order.fromStep : undefined;
   await train(config, { resume, fromStep, signal: tools.signal, onEvent });
 });

@@ -33,6 +33,8 @@ export interface Command extends CommandHelp {
   flags: Flag[];
   /** Names of the arguments without a flag, in order. */
   positional: string[];
+  /** How many of them are needed; all by default. */
+  least?: number;
 }
 
 /** Arguments of a {@linkcode Command}; flags that were not given are undefined. */
@@ -81,7 +83,7 @@ export function parseArguments(
     string: ["_", ...valued.map(({ name }) => name.replaceAll(".", ":"))],
     alias: { help: "h" },
     unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
+      if (!arg.startsWith("-") || arg === "-") return true; // "-" is standard output, where a file is wanted
       const flag = arg.replace(/=.*/s, "").replaceAll(":", ".");
       problems.push(`${flag}: ${reasonUnknown(flag.replace(/^-+/, ""), known)}`);
       return false;
@@ -127,18 +129,20 @@ function reasonUnknown(name: string, known: readonly string[]): string {
  */
 export function readArguments(
   args: string[],
-  { flags, positional: wanted, usage }: Command,
+  { flags, positional: wanted, least = wanted.length, usage }: Command,
   required: readonly string[] = [],
 ): CommandArguments {
   const problems: string[] = [];
   const { switches, values, positional } = parseArguments(args, flags, problems);
   const found: CommandArguments = { switches, texts: {}, numbers: {}, positional };
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
-  if (positional.length !== wanted.length) {
+  if (positional.length < least || positional.length > wanted.length) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
     problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0][0]}`);
   }
-  for (const name of required) if (values[name] === undefined) problems.push(`--${name} is missing`);
+  for (const name of required) {
+    if (values[name] === undefined && !switches[name]) problems.push(`--${name} is missing`);
+  }
   if (problems.length > 0 && !switches.help) throw new ConfigError(problems);
   return found;
 }

@@ -16,9 +16,16 @@ import { parseNatsAddress } from "../dist/mod.ts";
 export type TrainOrder =
   | HelpOrder
   /** Start a run. */
-  | { action: "train"; configPath?: string; overrides: Overrides; json: boolean }
+  | { action: "train"; configPath?: string; overrides: Overrides; json: boolean; dashboard?: boolean }
   /** Resume the run in a folder, with its configuration. */
-  | { action: "resume"; folder: string; fromStep?: number; overrides: Overrides; json: boolean }
+  | {
+    action: "resume";
+    folder: string;
+    fromStep?: number;
+    overrides: Overrides;
+    json: boolean;
+    dashboard?: boolean;
+  }
   /** Run workers for a coordinator elsewhere; `overrides` concern this machine only. */
   | { action: "join"; url: string; overrides: Overrides; json: boolean };
 
@@ -37,6 +44,8 @@ export type CoordinatorOrder =
     nats?: string;
     /** Resume the run in this folder. */
     resume?: string;
+    /** Whether the run is served as a page; undefined: where a person watches. */
+    dashboard?: boolean;
     /** Resume from the checkpoint of this step, 0 for the beginning, even if the run's record has later ones. */
     fromStep?: number;
   }
@@ -44,6 +53,13 @@ export type CoordinatorOrder =
   | { action: "reduce"; url: string; overrides: Overrides };
 
 const JSON_FLAG: FlagHelp = { name: "json", text: "Print metrics as JSON lines." };
+
+const DASHBOARD_FLAG: FlagHelp = {
+  name: "dashboard",
+  value: "true|false",
+  text: "Serve a page with the run on this machine. Default: on a terminal, without --json.",
+  isSwitch: true,
+};
 
 /** Resuming from an earlier step than the run's record has. */
 const INSISTING_FLAGS: FlagHelp[] = [
@@ -79,6 +95,7 @@ const TRAIN: CommandHelp = {
     ...INSISTING_FLAGS,
     { name: "join", value: "URL", text: "The coordinator's NATS server, as its first line says." },
     JSON_FLAG,
+    DASHBOARD_FLAG,
     HELP_FLAG,
   ],
   short: SHORT,
@@ -137,6 +154,7 @@ const COORDINATOR: CommandHelp = {
       text: "Reduce for the run's coordinator; may join and leave while the run continues.",
     },
     JSON_FLAG,
+    DASHBOARD_FLAG,
     HELP_FLAG,
   ],
   short: Object.fromEntries(
@@ -162,7 +180,7 @@ export function parseTrain(args: string[]): TrainOrder {
   const { flags, overrides, configPath, json, help, problems } = parsed;
   if (help) return helpOrder(args, TRAIN, CONFIG);
   const { resume, join } = flags;
-  const from = fromOf(parsed);
+  const from = fromOf(parsed), page = dashboardOf(parsed);
   const clash = (flag: string, other: string, reason: string) =>
     problems.push(`--${flag} with ${other}: ${reason}`);
 
@@ -175,14 +193,15 @@ export function parseTrain(args: string[]): TrainOrder {
     problems.push(...addressProblems("--join", join));
     if (!("machine.run" in overrides)) problems.push("--join: --run is missing, the name of the run to join");
     if (configPath !== undefined) clash("join", configPath, reason);
+    if (page.dashboard) clash("join", "--dashboard", "the run's folder is on the coordinator's machine");
     for (const path of Object.keys(overrides)) {
       if (!path.startsWith("machine.") && path !== "data.source") clash("join", flagOf(path), reason);
     }
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  if (resume !== undefined) return { action: "resume", folder: resume, ...from, overrides, json };
+  if (resume !== undefined) return { action: "resume", folder: resume, ...from, overrides, json, ...page };
   if (join !== undefined) return { action: "join", url: join, overrides, json };
-  return { action: "train", configPath, overrides, json };
+  return { action: "train", configPath, overrides, json, ...page };
 }
 
 /** Parses the arguments of `deno task coordinator`; throws as {@linkcode parseTrain}. */
@@ -199,12 +218,22 @@ export function parseCoordinator(args: string[]): CoordinatorOrder {
     problems.push("--listen with --nats: either a server of its own or one that is there");
   }
   const { nats, resume } = flags;
-  const from = fromOf(parsed);
+  const from = fromOf(parsed), page = dashboardOf(parsed);
+  if (reducer && page.dashboard) problems.push("--reducer with --dashboard: the run's folder is elsewhere");
   if (resume !== undefined) problems.push(...resumeProblems(configPath, overrides));
   if (reducer) problems.push(...reducerProblems(flags, configPath, overrides));
   if (problems.length > 0) throw new ConfigError(problems);
   if (reducer) return { action: "reduce", url: nats!, overrides };
-  return { action: "coordinate", configPath, overrides, json, listen, nats, resume, ...from };
+  return { action: "coordinate", configPath, overrides, json, listen, nats, resume, ...from, ...page };
+}
+
+/** Whether the run is served as a page, where that is said. */
+function dashboardOf({ flags: { dashboard: text }, problems }: ConfigArguments): { dashboard?: boolean } {
+  if (text === undefined) return {};
+  if (text !== "true" && text !== "false") {
+    problems.push(`--dashboard: expected true or false, found ${JSON.stringify(text)}`);
+  }
+  return { dashboard: text === "true" };
 }
 
 /** The step to resume from, where one is given. */

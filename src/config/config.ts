@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type ConfigOption, type ConfigSection, type JsonSchema, optionsOf, sectionsOf } from "./options.ts";
 import { fillIn, withLengths } from "./fill_in.ts";
+import { addMissing } from "./added.ts";
 import { dropRemoved } from "./removed.ts";
 import { contradictions, describeIssues, missingValues } from "./problems.ts";
 import { configSchema, runSchema } from "./schema.ts";
@@ -56,6 +57,16 @@ export async function loadConfig(path: string, say: (line: string) => void = () 
 }
 
 /**
+ * Reads the `config.yaml` of a run's folder, which was complete when it was written: a key that is not in it came with a later
+ * version, and has the value that held without it.
+ *
+ * @throws {ConfigError} as {@linkcode loadConfig}
+ */
+export async function loadRunConfig(path: string, say?: (line: string) => void): Promise<unknown> {
+  return addMissing(await loadConfig(path, say));
+}
+
+/**
  * Checks a configuration and fills in what is left out.
  *
  * @param value what a YAML file gave, or an object
@@ -99,13 +110,28 @@ export function parseRunConfig(value: unknown): RunConfig {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
+export function runPart({ log: _, machine: __, id: ___, ...run }: Config): RunConfig {
   return run;
 }
 
 /** The configuration of a run that is another one from now on than any before. */
 export function withNewIdentity(config: Config): Config & { id: string } {
   return { ...config, id: crypto.randomUUID() };
+}
+
+/**
+ * The configuration with the length of its schedule, which a run's first start settles.
+ *
+ * @param length what holds where the configuration has none
+ * @throws {ConfigError} where the warm-up is as long
+ */
+export function withScheduleLength<C extends RunConfig>(config: C, length: number = config.train.steps): C {
+  const { optimizer, optimizer: { schedule } } = config;
+  if (schedule.kind === "constant" || schedule.steps !== undefined) return config;
+  const settled = { ...config, optimizer: { ...optimizer, schedule: { ...schedule, steps: length } } };
+  const problems = contradictions(settled);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return settled;
 }
 
 /**

@@ -16,6 +16,7 @@ import type { StartPoint } from "./folder/resume.ts";
 import { beginRun, finishedRun, resumeRun, tellFinished } from "./folder/start.ts";
 import { RunFolder } from "./folder/run_folder.ts";
 import type { Summary } from "./folder/summary.ts";
+import { openTensorBoard } from "./folder/tensorboard.ts";
 import type { StepMetrics } from "./folder/metrics.ts";
 import { recordEnding } from "./folder/ending.ts";
 import { recordHappening, type RunListener, RunLog } from "./folder/log.ts";
@@ -125,7 +126,8 @@ async function trainInProcess(
     onStatus: (text) => onEvent({ kind: "status", text }),
   });
   const plan = { ...planOf(config, corpus), id: config.id, origin, startStep, record: folder.record() };
-  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent);
+  const tensorBoard = openTensorBoard(folder, config, (text) => onEvent({ kind: "status", text }));
+  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent, tensorBoard);
   try {
     return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.handle }));
   } finally {

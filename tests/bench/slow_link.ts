@@ -54,6 +54,10 @@ const SLOW_LINK: Command = {
   ],
 };
 
+/** The proxy that makes a link slow, and a worker behind it. */
+const LINK = new URL("../dist/support/slow_link.ts", import.meta.url);
+const WORKER = new URL("./slow_link_worker.ts", import.meta.url);
+
 /** What is measured. */
 interface Setting {
   workers: number;
@@ -92,15 +96,14 @@ function cpuOf(pid: number): number {
   return 10 * (Number(user) + Number(system)); // the system counts in hundredths of a second
 }
 
-function start(script: string, order: unknown, stdin: "piped" | "null"): Deno.ChildProcess {
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  const args = ["run", "--quiet", "--no-check", "-A", path, JSON.stringify(order)];
+function start(script: URL, order: unknown, stdin: "piped" | "null"): Deno.ChildProcess {
+  const args = ["run", "--quiet", "--no-check", "-A", fileURLToPath(script), JSON.stringify(order)];
   return new Deno.Command(Deno.execPath(), { args, stdin, stdout: "piped", stderr: "inherit" }).spawn();
 }
 
 /** The proxy in a process of its own. */
 async function startLink(url: string, options: LinkOptions) {
-  const child = start("../dist/slow_link.ts", { url, ...options }, "piped");
+  const child = start(LINK, { url, ...options }, "piped");
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const address = (await lines.read()).value!.trim();
   const end = async () => {
@@ -139,8 +142,7 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
     cpu.push({ step, used: [Deno.pid, processes[0].pid, pid].map(cpuOf) });
   };
   const outcome = await coordinate(transport, plan, {
-    onListening: () =>
-      processes.push(...orders.map((order) => start("./slow_link_worker.ts", order, "null"))),
+    onListening: () => processes.push(...orders.map((order) => start(WORKER, order, "null"))),
     onEvent: (event) => event.kind === "step" && noteCpu(event.committed.step),
   });
   await transport.close();

@@ -94,7 +94,7 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
     model: { dim: 512, depth: 8, groupSize: 256, queryKeyDim: 128 },
     data: { source, seqLen: seq, validation: 0.1 },
     train: { batch, microBatch: batch, threads },
-    optimizer: { learningRate: 2e-4 },
+    optimizer: { learningRate: 2e-4, schedule: { kind: "constant" } },
     eval: { windows: batch },
   });
   const onStatus = (line: string) => console.error(`${(performance.now() / 1000).toFixed(1)} s ${line}`);

@@ -68,6 +68,15 @@ Deno.test("parseTrain() takes every option of the configuration under its own pa
   );
 });
 
+Deno.test("parseTrain() takes a list of texts as one text, as it stands, or as a list in YAML", () => {
+  const samples = (text: string) => trainOverrides("--eval.samples", text)["eval.samples"];
+  assert.deepEqual(samples("War, and: "), ["War, and: "]);
+  assert.deepEqual(samples("1984"), ["1984"]);
+  assert.deepEqual(samples('["War, and", "To the"]'), ["War, and", "To the"]);
+  assert.deepEqual(samples("[]"), []);
+  assert.throws(() => trainOverrides("--eval.samples", "[War"), /expected a list of at most 16/);
+});
+
 Deno.test("parseTrain() takes an option that is true or false without a value as true", () => {
   const bare = { "data.raw": true, "data.source": "a.xz", "dist.mixed": true };
   assert.deepEqual(trainOverrides("--data.raw", "--data", "a.xz", "--dist.mixed"), bare);

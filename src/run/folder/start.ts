@@ -5,7 +5,7 @@
  */
 
 import { findCheckpoint } from "../../checkpoint/find.ts";
-import { type Config, stringifyConfig, withNewIdentity } from "../../config/config.ts";
+import { type Config, stringifyConfig, withNewIdentity, withScheduleLength } from "../../config/config.ts";
 import type { Corpus } from "../../data/corpus.ts";
 import { DATA_BEGINS } from "../../data/microbatch.ts";
 import { ConfigError } from "../../errors.ts";
@@ -20,7 +20,7 @@ import type { Summary } from "./summary.ts";
  * @throws {ConfigError} where it holds a run already, or can't be made
  */
 export async function beginRun(config: Config): Promise<StartPoint> {
-  const identified = withNewIdentity(config);
+  const identified = withNewIdentity(withScheduleLength(config));
   await RunFolder.create(config.machine.out, stringifyConfig(identified));
   return { config: identified, step: 0, origin: DATA_BEGINS };
 }

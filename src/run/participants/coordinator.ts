@@ -19,6 +19,7 @@ import { RunFolder } from "../folder/run_folder.ts";
 import type { Summary } from "../folder/summary.ts";
 import { beginRun, finishedRun, resumeRun, tellFinished } from "../folder/start.ts";
 import { runCard } from "../replica/run_card.ts";
+import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
@@ -58,19 +59,19 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { failover, startWorkers, signal, onEvent = () => {} } = options;
+  const { failover, signal, onEvent = () => {} } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const finished = failover && !options.isLocked ? await finishedRun(config) : undefined;
   if (finished) return tellFinished(finished, onEvent);
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
-  const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
+  planOf(config, corpus); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
   using lock = options.isLocked ? undefined : await folder.lock({ signal, say: onProgress });
   const point = await startPointOf(config, corpus, options, onProgress);
   let hasBegun = !failover;
   const run = serve({
-    ...{ config, corpus, common, folder, lock, point, options, onEvent },
+    ...{ corpus, folder, lock, point, options, onEvent },
     onRecalled: () => hasBegun = true,
   });
   return await (lock ? recordEnding(run, { folder, lock, onEvent, signal, hasBegun: () => hasBegun }) : run);
@@ -78,9 +79,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
 
 /** What {@linkcode startCoordinator} has prepared. */
 interface Prepared {
-  config: Config;
   corpus: Corpus;
-  common: ReturnType<typeof planOf>;
   folder: RunFolder;
   lock?: FolderLock;
   point: StartPoint;
@@ -92,9 +91,10 @@ interface Prepared {
 
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
-  const { config, corpus, common, folder, lock, point, onEvent, onRecalled } = prepared;
-  const { url, failover, signal, hurry, onListening } = prepared.options;
-  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  const { corpus, folder, lock, point, onEvent, onRecalled } = prepared;
+  const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
+  const { step: startStep, origin, missing, config } = point;
+  const { id, optimizer, machine } = config;
   const checkpoints = new RunCheckpoints(folder.checkpoints, {
     run: id,
     config: runPart(config),
@@ -105,8 +105,11 @@ async function serve(prepared: Prepared): Promise<Summary> {
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
   await using resources = new AsyncDisposableStack();
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const onStatus = (text: string) => onEvent({ kind: "status", text });
+  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
   const card = lock && await runCard(config, corpus, origin, false); // else the launcher has told it
@@ -118,8 +121,9 @@ async function serve(prepared: Prepared): Promise<Summary> {
     return recalled;
   };
   if (!failover) tellCard(startStep);
-  const tellIdle = idleTeller(common, log);
-  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
+  const plan = { ...planOf(config, corpus, startWorkers), id, origin, startStep, startHash, record };
+  const tellIdle = idleTeller(plan, log);
+  const coordinated = coordinate(transport, plan, {
     signal,
     hurry,
     onEvent: (event) => {
@@ -137,7 +141,7 @@ async function serve(prepared: Prepared): Promise<Summary> {
 }
 
 /** Tells once that there are more members than micro-batches for them to compute. */
-function idleTeller({ microBatches }: Prepared["common"], log: RunLog): (members: number) => void {
+function idleTeller({ microBatches }: { microBatches: number }, log: RunLog): (members: number) => void {
   let isTold = false;
   return (members) => {
     if (isTold || members <= microBatches) return;
