@@ -62,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
   "src/watch/": ["src/run/folder/", "src/config/"],
   "src/http/": [],
-  "src/dashboard/": ["src/http/", "src/watch/"],
+  "src/dashboard/": ["src/http/", "src/run/folder/", "src/watch/"],
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };
 

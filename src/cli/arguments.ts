@@ -9,6 +9,7 @@ import { nearestPath } from "../config/nearest.ts";
 import { reasonRemoved } from "../config/removed.ts";
 import { ConfigError } from "../errors.ts";
 import type { CommandHelp, FlagHelp } from "./help.ts";
+import { peerFlag, peerHint } from "./peers.ts";
 
 /** Arguments by their flags. */
 export interface ParsedArguments {
@@ -84,9 +85,7 @@ export function parseArguments(
     unknown: (arg) => {
       if (!arg.startsWith("-") || arg === "-") return true; // "-" is standard output, where a file is wanted
       const flag = arg.replace(/=.*/s, "").replaceAll(":", ".");
-      const path = flag.replace(/^-+/, ""), nearest = nearestPath(path, known);
-      const unknown = `unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
-      problems.push(`${flag}: ${reasonRemoved(path) ?? unknown}`);
+      problems.push(`${flag}: ${reasonUnknown(flag.replace(/^-+/, ""), known)}`);
       return false;
     },
   });
@@ -104,6 +103,16 @@ export function parseArguments(
   };
 }
 
+/** Why there is no such flag, and what to write instead. */
+function reasonUnknown(name: string, known: readonly string[]): string {
+  const removed = reasonRemoved(name);
+  if (removed !== undefined) return removed;
+  const peer = peerFlag(name, known);
+  if (peer) return peerHint(peer);
+  const nearest = nearestPath(name, known);
+  return nearest === undefined ? "unknown" : `unknown; did you mean --${nearest}?`;
+}
+
 /**
  * Reads the arguments of a command.
  *
@@ -114,7 +123,7 @@ export function parseArguments(
  * ```ts
  * import { readArguments } from "./arguments.ts";
  * const flags = [{ name: "prompt", value: "TEXT", text: "What to say.", isFreeText: true }];
- * const command = { usage: ["demo FILE [options]"], positional: ["FILE"], short: {}, flags };
+ * const command = { usage: [["demo FILE [options]", "says it"]] as const, positional: ["FILE"], short: {}, flags };
  * console.assert(readArguments(["a.txt", "--prompt", "- item"], command).texts.prompt === "- item");
  * ```
  */
@@ -129,7 +138,7 @@ export function readArguments(
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
   if (positional.length < least || positional.length > wanted.length) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
-    problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0]}`);
+    problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0][0]}`);
   }
   for (const name of required) {
     if (values[name] === undefined && !switches[name]) problems.push(`--${name} is missing`);
@@ -157,6 +166,7 @@ function readValue(
  */
 function joined(args: readonly string[], flags: readonly FlagHelp[], problems: string[]): string[] {
   const byName = new Map(flags.map((flag) => [`--${flag.name}`, flag]));
+  const known = flags.map(({ name }) => name);
   const isFlag = (arg: string) => arg === "-h" || byName.has(arg.replace(/=.*/s, ""));
   const isValue = (arg: string, { isFreeText, isSwitch }: FlagHelp) =>
     isSwitch ? /^(true|false)$/.test(arg) : isFreeText ? !isFlag(arg) : !/^--?[A-Za-z]/.test(arg);
@@ -167,12 +177,19 @@ function joined(args: readonly string[], flags: readonly FlagHelp[], problems: s
     const arg = rest.shift()!;
     if (arg === "--") return [...whole, arg, ...rest];
     const flag = byName.get(arg);
+    if (!flag && isPeerWithValue(arg, known) && rest[0]?.startsWith("-") === false) rest.shift();
     if (!flag?.value) whole.push(undotted(arg));
     else if (rest.length > 0 && isValue(rest[0], flag)) whole.push(undotted(`${arg}=${rest.shift()}`));
     else if (flag.isSwitch) whole.push(undotted(`${arg}=true`));
     else problems.push(missing(flag));
   }
   return whole;
+}
+
+/** Whether an unknown flag, of another trainer, is followed by its value: that is not to be taken for an argument. */
+function isPeerWithValue(arg: string, known: readonly string[]): boolean {
+  const peer = arg.startsWith("--") ? peerFlag(arg.slice(2), known) : undefined;
+  return peer !== undefined && peer.value === undefined;
 }
 
 function undotted(arg: string): string {

@@ -97,10 +97,17 @@ const optimizer = z.strictObject({
   schedule: schedule.prefault({}),
 });
 
+/** Most texts that the model continues at an evaluation. */
+const MOST_SAMPLES = 16;
+
 const evaluation = z.strictObject({
   every: z.int().min(0).default(50).describe("Steps between evaluations; 0: only after the last step."),
   windows: count().default(64).describe(
     "Windows, or documents, from the validation part's start that are evaluated.",
+  ),
+  samples: z.array(z.string().min(1)).max(MOST_SAMPLES).optional().describe(
+    "Texts that the model continues by 64 tokens at each evaluation, 16 at most, none longer than seqLen bytes. A flag takes one as " +
+      'it stands, or a list: \'["War, and", "To the"]\'; [] for none. Default: the validation part\'s first words.',
   ),
 });
 
@@ -179,13 +186,13 @@ const machine = z.strictObject({
 });
 
 const runSections = {
-  model: model.prefault({}),
-  data: data.prefault({}),
-  train: train.prefault({}),
-  optimizer: optimizer.prefault({}),
-  eval: evaluation.prefault({}),
-  checkpoint: checkpoint.prefault({}),
-  dist: dist.prefault({}),
+  model: model.prefault({}).describe("The transformer: its sizes and variants."),
+  data: data.prefault({}).describe("The text, and how it is cut."),
+  train: train.prefault({}).describe("Length of the run, batches, seed."),
+  optimizer: optimizer.prefault({}).describe("AdamW, clipping, and the learning rate's schedule."),
+  eval: evaluation.prefault({}).describe("When, and on how much of the text, is evaluated."),
+  checkpoint: checkpoint.prefault({}).describe("When checkpoints are written, and how many are kept."),
+  dist: dist.prefault({}).describe("How the members of a run talk, and when one is lost."),
 };
 
 /** The run part alone. */
@@ -195,8 +202,8 @@ export const runSchema = z.strictObject(runSections);
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
-  log: log.prefault({}),
-  machine: machine.prefault({}),
+  log: log.prefault({}).describe("What else is written beside the run's own files."),
+  machine: machine.prefault({}).describe("This machine: processes, folder, names, device."),
 });
 
 /** The run part, checked value by value, without the defaults that follow from other values. */

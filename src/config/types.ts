@@ -43,8 +43,8 @@ export type RunConfig = {
     clipNorm: number;
     schedule: { kind: "constant" | "linear" | "cosine"; warmup: number; steps?: number; floor: number };
   };
-  /** When and on how much is evaluated. */
-  eval: { every: number; windows: number };
+  /** When and on how much is evaluated, and the texts that are continued. */
+  eval: { every: number; windows: number; samples?: string[] };
   /** When checkpoints are written, and how many are kept. */
   checkpoint: { every: number; keepLast: number };
   /** How members talk. */
