@@ -23,7 +23,13 @@ const EARLY_EVERY = 5;
 const SETTINGS = [
   ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
   ...["--model.attnDropout=0.1", "--data.seqLen=24", "--train.batch=4", "--eval.windows=3"],
-  ...["--eval.every=3", "--checkpoint.every=1", "--checkpoint.keepLast=2", "--dist.hashEvery=2"],
+  ...[
+    "--optimizer.schedule.kind=constant",
+    "--eval.every=3",
+    "--checkpoint.every=1",
+    "--checkpoint.keepLast=2",
+    "--dist.hashEvery=2",
+  ],
 ];
 
 /** The steps that a run with `--json` has told of. */

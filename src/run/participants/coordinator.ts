@@ -17,6 +17,7 @@ import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
 import { RunFolder, type Summary } from "../folder/run_folder.ts";
 import { beginRun, resumeRun } from "../folder/start.ts";
+import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
@@ -56,17 +57,17 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { failover, startWorkers, signal, onEvent = () => {} } = options;
+  const { failover, signal, onEvent = () => {} } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
-  const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
+  planOf(config, corpus); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
   using lock = options.isLocked ? undefined : await folder.lock({ signal, say: onProgress });
   const point = await startPointOf(config, corpus, options, onProgress);
   let hasBegun = !failover;
   const run = serve({
-    ...{ config, corpus, common, folder, lock, point, options, onEvent },
+    ...{ corpus, folder, lock, point, options, onEvent },
     onRecalled: () => hasBegun = true,
   });
   return await (lock ? recordEnding(run, { folder, lock, onEvent, signal, hasBegun: () => hasBegun }) : run);
@@ -74,9 +75,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
 
 /** What {@linkcode startCoordinator} has prepared. */
 interface Prepared {
-  config: Config;
   corpus: Corpus;
-  common: ReturnType<typeof planOf>;
   folder: RunFolder;
   lock?: FolderLock;
   point: StartPoint;
@@ -88,9 +87,10 @@ interface Prepared {
 
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
-  const { config, corpus, common, folder, lock, point, onEvent, onRecalled } = prepared;
-  const { url, failover, signal, hurry, onListening } = prepared.options;
-  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  const { corpus, folder, lock, point, onEvent, onRecalled } = prepared;
+  const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
+  const { step: startStep, origin, missing, config } = point;
+  const { id, optimizer, machine } = config;
   const checkpoints = new RunCheckpoints(folder.checkpoints, {
     run: id,
     config: runPart(config),
@@ -101,15 +101,19 @@ async function serve(prepared: Prepared): Promise<Summary> {
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
   await using resources = new AsyncDisposableStack();
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const onStatus = (text: string) => onEvent({ kind: "status", text });
+  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
   const recall = (step: number) => {
     onRecalled();
     return log.continueFrom(step);
   };
-  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
+  const plan = { ...planOf(config, corpus, startWorkers), id, origin, startStep, startHash, record };
+  const coordinated = coordinate(transport, plan, {
     signal,
     hurry,
     onEvent: log.handle,

@@ -28,15 +28,20 @@ export class Workplace implements AsyncDisposable {
     return `${this.folder}/${name}`;
   }
 
-  /** A small configuration; `machine.out` is the folder of the run named. */
+  /**
+   * A small configuration; `machine.out` is the folder of the run named. Its rate is constant, so that a run that is lengthened
+   * has the bits of one that was as long from the beginning.
+   */
   config(name: string, changes: { [Section in keyof ConfigInput]?: ConfigInput[Section] } = {}): ConfigInput {
     return {
       model: { dim: 16, depth: 2, groupSize: 8, queryKeyDim: 8, ...changes.model },
       data: { source: this.text, seqLen: 24, ...changes.data },
       train: { steps: 6, batch: 6, microBatch: 1, ...changes.train },
-      eval: { every: 3, windows: 5, ...changes.eval },
+      optimizer: { learningRate: 1e-3, schedule: { kind: "constant" }, ...changes.optimizer },
+      eval: { every: 3, windows: 5, samples: [], ...changes.eval },
       checkpoint: changes.checkpoint,
       dist: changes.dist,
+      log: changes.log,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
     };
   }
