@@ -26,9 +26,18 @@ export { type ReducerOptions, startReducer } from "./src/run/participants/reduce
 export { startWorker, type WorkerOptions } from "./src/run/participants/worker.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
 export type { RunEvent, RunListener } from "./src/run/folder/log.ts";
+export {
+  type EventSchema,
+  type RecordedEvent,
+  recordedEventSchema,
+  type RunCard,
+  type RunHappening,
+} from "./src/run/folder/events.ts";
+export type { MembersLine } from "./src/run/folder/members.ts";
 export type { Summary } from "./src/run/folder/run_folder.ts";
 export type { EvaluationMetrics, StepMetrics } from "./src/run/folder/metrics.ts";
 export { ConfigError, RunError } from "./src/errors.ts";
 export type { CodecName } from "./src/dist/mod.ts";
 export type { CommittedStep } from "./src/dist/mod.ts";
+export type { MemberUsage } from "./src/dist/mod.ts";
 export type { RunOutcome } from "./src/dist/mod.ts";

@@ -1,6 +1,7 @@
 /** That src/ stays a house in which a newcomer finds a room: no circles, few files in a folder, no long file. @module */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -83,4 +84,15 @@ Deno.test("no folder of src/ has too many files, and no file too many lines", ()
     sources.filter(({ lines }) => lines > MOST_LINES).map(({ path, lines }) => [path, lines]),
     [],
   );
+});
+
+Deno.test("every file that a module names by its path is there: no compiler looks at these", () => {
+  const named = ["src", "tools", "tests"].flatMap((folder) => [...filesIn(folder)]).flatMap((path) => {
+    const text = Deno.readTextFileSync(`${root}${path}`);
+    return [...text.matchAll(/new URL\(\s*"([^"]+\.\w+)",\s*import\.meta\.url/g)]
+      .map(([, name]) => ({ path, target: new URL(name, `file:///${path}`).pathname.slice(1) }));
+  });
+  assert.ok(named.length > 20, `${named.length} found`);
+  const missing = named.filter(({ target }) => !existsSync(`${root}${target}`));
+  assert.deepEqual(missing, []);
 });

@@ -3,16 +3,17 @@ import { fileURLToPath } from "node:url";
 
 /** All that a user of the package can import. Who changes it tells so in CHANGELOG.md. */
 const NAMES = `
-  backendInfo BackendInfo BackendOptions CodecName CommittedStep CommonOptions compile
+  BackendInfo backendInfo BackendOptions CodecName CommittedStep CommonOptions compile
   CompiledFunction compileOnce CompileOptions Config ConfigError ConfigInput CoordinatorOptions
-  Definition EvaluationMetrics ExecutionPath filledVector FLASH FLASHOptions FLASHTransformer
-  FLASHTransformerOptions ForwardOptions Frequencies FrozenSpec gatherRows GAU GAUOptions generate
-  GenerateOptions generateSamples GroupedOptions Ids initBackend InitOptions LayerParameters Layout
-  LayoutEntry LentVector Linear LossAndGradients Mask Module NamedTensors Norm NormType OffsetScale
-  ParameterSpec readSafetensors RecordingError ReducerOptions Results RunConfig RunError RunEvent
-  RunListener RunOutcome Sampling startCoordinator startReducer startWorker statelessUniform
-  StepMetrics Summary TensorFlowError tf timesSigmoid train TrainOptions TransformerParameters
-  WorkerOptions
+  Definition EvaluationMetrics EventSchema ExecutionPath filledVector FLASH FLASHOptions
+  FLASHTransformer FLASHTransformerOptions ForwardOptions Frequencies FrozenSpec gatherRows GAU
+  GAUOptions generate GenerateOptions generateSamples GroupedOptions Ids initBackend InitOptions
+  LayerParameters Layout LayoutEntry LentVector Linear LossAndGradients Mask MembersLine MemberUsage
+  Module NamedTensors Norm NormType OffsetScale ParameterSpec readSafetensors RecordedEvent
+  recordedEventSchema RecordingError ReducerOptions Results RunCard RunConfig RunError RunEvent
+  RunHappening RunListener RunOutcome Sampling startCoordinator startReducer startWorker
+  statelessUniform StepMetrics Summary TensorFlowError tf timesSigmoid train TrainOptions
+  TransformerParameters WorkerOptions
 `.trim().split(/\s+/);
 
 Deno.test("mod.ts exports these names and no others", async () => {

@@ -6,7 +6,7 @@
  */
 
 import { type CoordinatorOrder, parseCoordinator } from "../src/cli/command_line.ts";
-import { type Config, loadConfig, resolveConfig } from "../src/config/config.ts";
+import { type Config, loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { RunError } from "../src/errors.ts";
 import { launchReducers } from "../src/run/processes/launch.ts";
 import { startCoordinator } from "../src/run/participants/coordinator.ts";
@@ -15,14 +15,14 @@ import { RunFolder } from "../src/run/folder/run_folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
 import { openRunPage } from "./run_page.ts";
-import { runTool, type Tools } from "./tool.ts";
+import { printHelp, runTool, type Tools } from "./tool.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/mod.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
 await runTool(async (tools) => {
   const order = parseCoordinator(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   if (order.action === "reduce") return await reduce(order, tools);
   const { signal, hurry } = tools;
   const config = await configOf(order);
@@ -62,7 +62,7 @@ async function reduce(
 
 async function configOf({ resume, configPath, overrides }: Coordinate): Promise<Config> {
   if (resume === undefined) return resolveConfig(configPath && await loadConfig(configPath, say), overrides);
-  return resolveConfig(await loadConfig(`${resume}/config.yaml`, say), {
+  return resolveConfig(await loadRunConfig(`${resume}/config.yaml`, say), {
     ...overrides,
     "machine.out": resume,
   });

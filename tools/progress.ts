@@ -54,13 +54,11 @@ export function stepLine(
   return line().slice(0, width);
 }
 
-/** The line of another event of a run; undefined for one that is not shown. */
-export function eventLine(event: Exclude<RunEvent, { kind: "step" | "status" }>): string | undefined {
+/** The line of an evaluation, and of a run's end. */
+export function eventLine(event: Extract<RunEvent, { kind: "evaluated" | "finished" }>): string {
   switch (event.kind) {
     case "evaluated":
       return `step ${event.metrics.step}: validation loss ${event.metrics.valLoss.toFixed(4)} nats per token`;
-    case "saved":
-      return; // of interest only when it fails
     case "finished": {
       const { steps, loss, valLoss, seconds, paramsHash, interrupted } = event.summary;
       const losses = steps > 0 ? [`loss ${loss.toFixed(4)}`] : [];
@@ -116,15 +114,16 @@ export function showRun(
 
   return (event) => {
     if (event.kind === "status") return status(event.text);
-    if (json) {
-      if (event.kind === "finished") stdout.show(stringifyJson({ summary: event.summary }) + "\n");
-      else if (event.kind !== "saved") stdout.show(stringifyJson(event.metrics) + "\n");
-      return;
-    }
+    if (event.kind === "happened") return event.text === undefined ? undefined : status(event.text);
+    if (json) return stdout.show(stringifyJson(jsonOf(event)) + "\n");
     if (event.kind === "step") return step(event.metrics);
-    const line = eventLine(event);
-    if (line !== undefined) stdout.show(`${erase}${line}\n`);
+    stdout.show(`${erase}${eventLine(event)}\n`);
   };
+}
+
+/** What `--json` shows of a step, an evaluation and a run's end. */
+function jsonOf(event: Extract<RunEvent, { kind: "step" | "evaluated" | "finished" }>): unknown {
+  return event.kind === "finished" ? { summary: event.summary } : event.metrics;
 }
 
 /** Characters of a line of the terminal: a redrawn line that is longer would leave its beginning behind. */

@@ -5,22 +5,24 @@
  */
 
 import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
-import { loadConfig, resolveConfig } from "../src/config/config.ts";
+import { loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
-import { say, stdout } from "./output.ts";
+import { say } from "./output.ts";
 import { LEAVES, SAVES, showRun } from "./progress.ts";
 import { openRunPage } from "./run_page.ts";
-import { runTool, type Tools } from "./tool.ts";
+import { printHelp, runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
   const order = parseTrain(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   if (order.action === "join") return await join(order, tools);
   const resume = order.action === "resume";
-  const path = resume ? `${order.folder}/config.yaml` : order.configPath;
+  const given = resume
+    ? await loadRunConfig(`${order.folder}/config.yaml`, say)
+    : order.configPath && await loadConfig(order.configPath, say);
   const overrides = resume ? { ...order.overrides, "machine.out": order.folder } : order.overrides;
-  const config = resolveConfig(path && await loadConfig(path, say), overrides);
+  const config = resolveConfig(given, overrides);
   const onEvent = showRun(config.train.steps, order.json, SAVES, tools);
   openRunPage(order, config.machine.out, (text) => onEvent({ kind: "status", text }));
   const fromStep = resume ? order.fromStep : undefined;

@@ -33,7 +33,7 @@ export type ProfileOrder = HelpOrder | { action: "profile"; folder: string };
 const DASHBOARD: Command = {
   usage: ["deno task dashboard [FOLDER] [options]   a page that shows the runs in a folder, as they go on"],
   positional: ["FOLDER"],
-  mayOmit: true,
+  least: 0,
   short: {},
   flags: [
     {
@@ -65,7 +65,7 @@ const RUNS: Command = {
     "deno task runs compare RUN RUN        what two runs differ in",
   ],
   positional: ["FOLDER"],
-  mayOmit: true,
+  least: 0,
   short: {},
   flags: [
     { name: "by-loss", text: "The lowest validation loss first; otherwise the newest run." },
@@ -73,7 +73,7 @@ const RUNS: Command = {
   ],
 };
 
-const COMPARE: Command = { ...RUNS, positional: ["RUN", "RUN"], mayOmit: false, flags: [HELP_FLAG] };
+const COMPARE: Command = { ...RUNS, positional: ["RUN", "RUN"], least: 2, flags: [HELP_FLAG] };
 
 /** Parses the arguments of `deno task runs`; throws a ConfigError with all problems. */
 export function parseRuns(args: string[]): RunsOrder {

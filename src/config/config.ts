@@ -8,8 +8,9 @@
 import { parse, stringify } from "@std/yaml";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { type ConfigOption, type JsonSchema, optionsOf } from "./options.ts";
+import { type ConfigOption, type ConfigSection, type JsonSchema, optionsOf, sectionsOf } from "./options.ts";
 import { fillIn, withLengths } from "./fill_in.ts";
+import { addMissing } from "./added.ts";
 import { dropRemoved } from "./removed.ts";
 import { contradictions, describeIssues, missingValues } from "./problems.ts";
 import { configSchema, runSchema } from "./schema.ts";
@@ -28,6 +29,9 @@ const runJsonSchema = z.toJSONSchema(runSchema, { io: "input" }) as JsonSchema;
 
 /** All options with types, defaults and descriptions, in order. */
 export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
+
+/** All sections, in order. */
+export const configSections: readonly ConfigSection[] = sectionsOf(jsonSchema);
 
 /**
  * Reads a YAML file for {@linkcode resolveConfig}. Keys of earlier versions that are without effect are left out.
@@ -50,6 +54,16 @@ export async function loadConfig(path: string, say: (line: string) => void = () 
   }
   for (const line of dropRemoved(config)) say(`${path}: ${line}`);
   return config;
+}
+
+/**
+ * Reads the `config.yaml` of a run's folder, which was complete when it was written: a key that is not in it came with a later
+ * version, and has the value that held without it.
+ *
+ * @throws {ConfigError} as {@linkcode loadConfig}
+ */
+export async function loadRunConfig(path: string, say?: (line: string) => void): Promise<unknown> {
+  return addMissing(await loadConfig(path, say));
 }
 
 /**
@@ -96,13 +110,28 @@ export function parseRunConfig(value: unknown): RunConfig {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
+export function runPart({ log: _, machine: __, id: ___, ...run }: Config): RunConfig {
   return run;
 }
 
 /** The configuration of a run that is another one from now on than any before. */
 export function withNewIdentity(config: Config): Config & { id: string } {
   return { ...config, id: crypto.randomUUID() };
+}
+
+/**
+ * The configuration with the length of its schedule, which a run's first start settles.
+ *
+ * @param length what holds where the configuration has none
+ * @throws {ConfigError} where the warm-up is as long
+ */
+export function withScheduleLength<C extends RunConfig>(config: C, length: number = config.train.steps): C {
+  const { optimizer, optimizer: { schedule } } = config;
+  if (schedule.kind === "constant" || schedule.steps !== undefined) return config;
+  const settled = { ...config, optimizer: { ...optimizer, schedule: { ...schedule, steps: length } } };
+  const problems = contradictions(settled);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return settled;
 }
 
 /**

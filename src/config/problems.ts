@@ -37,8 +37,11 @@ export function missingValues(input: unknown, settings: object, schema: JsonSche
 }
 
 /** Values that fit by themselves and not together. */
-export function contradictions({ model, data, train, optimizer, dist }: RunSettings): string[] {
+export function contradictions(
+  { model, data, train, optimizer, eval: { samples = [] }, dist }: RunSettings,
+): string[] {
   const { schedule } = optimizer;
+  const scheduled = schedule.steps ?? train.steps;
   const { lengths = [], seqLen } = data;
   const problems: string[] = [];
   const expect = (holds: boolean, problem: string) => {
@@ -65,10 +68,21 @@ export function contradictions({ model, data, train, optimizer, dist }: RunSetti
     lengths.every((length, i) => length <= seqLen && (i === 0 || length > lengths[i - 1])),
     `data.lengths: expected rising numbers up to data.seqLen ${seqLen}, found ${show(lengths)}`,
   );
+  for (const sample of samples) {
+    const { length } = new TextEncoder().encode(sample);
+    expect(
+      length <= seqLen,
+      `eval.samples: expected texts of at most data.seqLen ${seqLen} bytes, found one of ${length}: ${
+        show(sample.slice(0, 40))
+      }`,
+    );
+  }
   expect(
-    schedule.kind === "constant" || (schedule.steps ?? 0) > schedule.warmup,
-    `optimizer.schedule.steps: expected, for a ${schedule.kind} schedule, a number above ` +
-      `optimizer.schedule.warmup ${schedule.warmup}, found ${show(schedule.steps)}`,
+    schedule.kind === "constant" || schedule.warmup < scheduled,
+    `optimizer.schedule.warmup: expected, for a ${schedule.kind} schedule, less than ` +
+      `${
+        schedule.steps === undefined ? "train.steps" : "optimizer.schedule.steps"
+      } ${scheduled}, found ${schedule.warmup}`,
   );
   expect(
     dist.mode === "allreduce" || dist.warmupSteps < train.steps,

@@ -16,7 +16,14 @@ export { connectNats } from "./nats/transport.ts";
 export type { Messages } from "./protocol/messages.ts";
 export type { Transport } from "./protocol/transport.ts";
 export { DilocoReplica } from "./replica/diloco_replica.ts";
-export type { CommittedStep, CoordinationPlan, DistEvent, RunOutcome, RunRecord } from "./replica/plan.ts";
+export type {
+  CommittedStep,
+  CoordinationPlan,
+  DistEvent,
+  MemberUsage,
+  RunOutcome,
+  RunRecord,
+} from "./replica/plan.ts";
 export type { Replica, ReplicaIdentity, ReplicaState, StepOutcome } from "./replica/replica.ts";
 export { type DilocoPlan, hasOwnMoments } from "./replica/rounds.ts";
 export { hashesOf, stateHashOf } from "./replica/state_hash.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { errorMessage, RunError } from "../errors.ts";
+import { errorMessage, Halted, RunError } from "../errors.ts";
 import { DilocoReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
@@ -13,10 +13,15 @@ import {
   type CommittedStep,
   type DistEvent,
   dutiesAfter,
+  type MemberUsage,
   reasonUnsaved,
   type RunOutcome,
   type RunPlan,
+  USAGE_SECONDS,
 } from "./replica/plan.ts";
+import { sample, sampleEvents } from "./replica/samples.ts";
+import { TimeSpent } from "./replica/time_spent.ts";
+import { now } from "./protocol/timeouts.ts";
 import { addLosses, release } from "./vectors/sums.ts";
 import type { Replica, StepOutcome } from "./replica/replica.ts";
 import { lastStep, localStepsAfter } from "./replica/rounds.ts";
@@ -77,8 +82,10 @@ export async function runSingle(
       if (step < plan.steps && !signal?.aborted) onEvent({ kind: "unsaved", step, error: unsaved });
     }
   };
+  const usage = new OwnUsage(replica.device, plan, onEvent);
   while (replica.step < plan.steps && !signal?.aborted) {
-    const steps = await singleStep(replica, plan.microBatches, localStepsAfter(plan, replica.step));
+    const localSteps = localStepsAfter(plan, replica.step);
+    const steps = await usage.time.computing(() => singleStep(replica, plan.microBatches, localSteps));
     for (const committed of steps) {
       outcome.steps = committed.step;
       outcome.loss = committed.loss;
@@ -93,12 +100,15 @@ export async function runSingle(
       if (duty === "save") {
         await save();
       } else {
-        outcome.valLoss = await evaluate(replica, plan.evaluation.microBatches);
+        outcome.valLoss = await usage.time.computing(() => evaluate(replica, plan.evaluation.microBatches));
         onEvent({ kind: "evaluated", step, valLoss: outcome.valLoss });
+        await usage.time.computing(() => reportSamples(replica, plan, onEvent, signal));
       }
     }
+    usage.tellWhenDue();
   }
   if (savedStep < replica.step) await save(); // the signal came during the evaluation
+  usage.tell();
   if (unsaved !== undefined) throw new RunError(reasonUnsaved(savedStep, unsaved));
   outcome.paramsHash = (await replica.hashes()).params;
   outcome.interrupted = replica.step < plan.steps;
@@ -147,6 +157,44 @@ export async function singleStep(
   });
 }
 
+/** Tells now and then how the process spends its time. */
+class OwnUsage {
+  readonly time = new TimeSpent(now);
+  #toldAt = now();
+  #told = this.time.spent;
+
+  /** Begins. */
+  constructor(
+    readonly device: string,
+    readonly plan: Pick<RunPlan, "microBatches">,
+    readonly onEvent: (event: DistEvent) => void,
+  ) {}
+
+  tellWhenDue(): void {
+    if (now() - this.#toldAt >= USAGE_SECONDS) this.tell();
+  }
+
+  /** Tells what was spent since it was last told. */
+  tell(): void {
+    const { device, plan: { microBatches } } = this;
+    const time = now(), spent = this.time.spent;
+    const own: MemberUsage = {
+      device,
+      range: [0, microBatches],
+      computing: spent.computing - this.#told.computing,
+      exchanging: 0,
+      waiting: spent.waiting - this.#told.waiting,
+      bytesSent: 0,
+      bytesReceived: 0,
+      memory: Deno.memoryUsage().rss,
+      heardAgo: 0,
+    };
+    this.onEvent({ kind: "usage", seconds: time - this.#toldAt, members: { [MEMBER]: own } });
+    this.#toldAt = time;
+    this.#told = spent;
+  }
+}
+
 /** A sum that was divided to the mean, with its norm. */
 interface ReportedMean extends ReportedSum {
   norm: number;
@@ -173,6 +221,24 @@ async function computeRound(
   const computed = await DilocoReplica.of(replica)
     .localSteps({ steps, share: [0, microBatches], microBatches });
   return { ...computed, norm: await normOfMean(computed.sum) };
+}
+
+/** Continues the prompts, if there are any; a signal ends it. */
+async function reportSamples(
+  replica: Replica,
+  { evaluation: { prompts = [] } }: RunPlan,
+  onEvent: (event: DistEvent) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (prompts.length === 0) return;
+  const { step } = replica;
+  const beforeEach = () => {
+    if (signal?.aborted) throw new Halted();
+  };
+  const result = await sample(replica, beforeEach).catch((error) => {
+    if (!(error instanceof Halted)) throw error;
+  });
+  if (result) sampleEvents(prompts, { step, member: MEMBER }, result).forEach(onEvent);
 }
 
 /** Mean loss over the validation part, nats per token. */

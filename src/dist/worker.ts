@@ -152,6 +152,7 @@ class Worker {
   /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
     await this.#parts.queue.idle();
+    await this.#parts.sampler.stop();
     await this.#parts.checkpoints.idle();
     await this.#parts.residuals.idle();
     if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);
@@ -166,6 +167,7 @@ class Worker {
     if (sender === "other" && frame.kind !== "finish") return this.#joinAgain();
     switch (frame.kind) {
       case "pull":
+        this.#parts.executor.time.beginExchange();
         return this.#parts.executor.vectors.pull(frame);
       case "mean":
         return this.#takeMean(frame);
@@ -192,6 +194,7 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     if (!this.#parts.executor.vectors.takeMean(frame)) return;
+    this.#parts.executor.time.beginExchange();
     const { sender, step, openedIn, leaves, part } = frame;
     this.#parts.reporter.transfer(sender, { kind: "ack", step, openedIn, leaves, part });
     this.#applyNext(); // a reducer's part may come after the coordinator's commit

@@ -13,8 +13,10 @@ import { openReplica } from "./replica/open_replica.ts";
 import { planOf } from "./replica/run_plan.ts";
 import type { StartPoint } from "./folder/resume.ts";
 import { beginRun, resumeRun } from "./folder/start.ts";
+import { openTensorBoard } from "./folder/tensorboard.ts";
 import { RunFolder, type Summary } from "./folder/run_folder.ts";
 import type { StepMetrics } from "./folder/metrics.ts";
+import { recordEnding } from "./folder/ending.ts";
 import { type RunListener, RunLog } from "./folder/log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 import { runSingle } from "../dist/mod.ts";
@@ -71,7 +73,8 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const run = resolved.machine.workers > 0
     ? launch(start, { signal, onEvent: listener })
     : trainInProcess(start, corpus, { signal, onEvent: listener });
-  return await Promise.race([run, lock.lost]);
+  const ended = Promise.race([run, lock.lost]);
+  return await recordEnding(ended, { folder, lock, onEvent: listener, signal });
 }
 
 /** Makes the folder of a new run, or opens that of one that is resumed. */
@@ -117,7 +120,8 @@ async function trainInProcess(
     onStatus: (text) => onEvent({ kind: "status", text }),
   });
   const plan = { ...planOf(config, corpus), id: config.id, origin, startStep, record: folder.record() };
-  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent);
+  const tensorBoard = openTensorBoard(folder, config, (text) => onEvent({ kind: "status", text }));
+  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent, tensorBoard);
   try {
     return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.handle }));
   } finally {

@@ -9,22 +9,22 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
-import { helpText } from "../../src/cli/help.ts";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
+import { scriptArguments } from "../support/script.ts";
 import { CODEC_NAMES } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { KINDS } from "../../src/dist/protocol/frames.ts";
 import { connectNats } from "../../src/dist/nats/transport.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import type { Transport } from "../../src/dist/protocol/transport.ts";
-import { startToy } from "../dist/support/run_processes.ts";
+import { startScript, startToyReducer } from "../dist/support/run_processes.ts";
 import { tapped } from "../dist/support/tapped.ts";
 import { toyPlan } from "../dist/support/toy.ts";
 import type { CodecName } from "../../src/dist/vectors/codec.ts";
 
 /** What it takes. */
 export const AVERAGING: Command = {
-  usage: ["deno task bench:averaging [options]   averaging over NATS, beside gloo's all_reduce"],
+  usage: [["deno task bench:averaging [options]", "averaging over NATS, beside gloo's all_reduce"]],
   positional: [],
   short: {},
   flags: [
@@ -44,6 +44,8 @@ const VALUES = 13_400_601;
 const STEPS = 12, WARM_UP = 3;
 /** Processes of gloo abort now and then when the first of them ends, some before anything is printed. */
 const GLOO_ATTEMPTS = 3;
+/** What a worker of the benchmark runs. */
+const WORKER = new URL("./averaging_worker.ts", import.meta.url);
 /** Byte of a frame that says its kind. */
 const KIND_AT = 9;
 
@@ -100,23 +102,29 @@ async function timeOurs({ workers, reducers }: Crew, codec: CodecName): Promise<
     heartbeatSeconds: 1,
   });
   const processes: Deno.ChildProcess[] = [];
+  const failure = Promise.withResolvers<never>();
+  const keep = (process: Deno.ChildProcess) => {
+    processes.push(process);
+    process.status.then(({ success }) => {
+      if (!success) failure.reject(new Error("a process of the benchmark has failed; it has said why"));
+    });
+  };
   const common = { url: server.url, run: plan.run };
   const startWorkers = () => {
     for (let i = 0; i < workers; i++) {
-      processes.push(
-        startToy("../bench/averaging_worker.ts", { ...common, member: `worker-${i}`, size: VALUES }),
-      );
+      keep(startScript(WORKER, { ...common, member: `worker-${i}`, size: VALUES }));
     }
   };
-  await coordinate(watched(transport, times), plan, {
+  const coordinated = coordinate(watched(transport, times), plan, {
     onListening: () => {
       for (let i = 0; i < reducers; i++) {
-        processes.push(startToy("toy_reducer.ts", { ...common, reducer: `reducer-${i}` }));
+        keep(startToyReducer({ ...common, reducer: `reducer-${i}` }));
       }
       if (reducers === 0) startWorkers();
     },
     onEvent: (event) => event.kind === "reducerJoined" && event.reducers === reducers && startWorkers(),
   });
+  await Promise.race([coordinated, failure.promise]);
   await transport.close();
   await Promise.all(processes.map(({ status }) => status));
   return median(times.slice(WARM_UP));
@@ -162,11 +170,7 @@ async function compare(
 }
 
 if (import.meta.main) {
-  const { switches, texts, numbers: { rounds = 3 } } = readArguments(Deno.args, AVERAGING);
-  if (switches.help) {
-    console.log(helpText(AVERAGING));
-    Deno.exit(0);
-  }
+  const { switches, texts, numbers: { rounds = 3 } } = scriptArguments(AVERAGING);
   const { workers = "1,2,4,8", reducers = "0", python = "python3", codecs = CODEC_NAMES.join() } = texts;
   const chosen = CODEC_NAMES.filter((name) => codecs.split(",").includes(name));
   const numbers = (text: string) => text.split(",").map(Number);

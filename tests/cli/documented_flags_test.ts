@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { type Command, readArguments } from "../../src/cli/arguments.ts";
+import { parseExport } from "../../src/cli/export_command_line.ts";
 import { parseCoordinator, parseTrain } from "../../src/cli/command_line.ts";
 import { helpText } from "../../src/cli/help.ts";
 import { parseConvert, parseEvaluate, parseGenerate } from "../../src/cli/model_command_line.ts";
@@ -45,6 +46,12 @@ const COMMANDS: Record<string, Case> = {
     required: { data: "book.txt" },
   },
   convert: { parse: parseConvert, help: helpOf(parseConvert), positional: ["in.safetensors", "run"] },
+  "export-run": {
+    parse: parseExport,
+    help: helpOf(parseExport),
+    positional: ["run"],
+    required: { csv: "true" },
+  },
   setup: { parse: parseSetup, help: helpOf(parseSetup) },
   dashboard: { parse: parseDashboard, help: helpOf(parseDashboard) },
   runs: { parse: parseRuns, help: helpOf(parseRuns) },
@@ -66,7 +73,7 @@ const VALUES: Record<string, string> = {
 /** A value for each option of the configuration that has no default. */
 const WITHOUT_DEFAULT: Record<string, string> = {
   ...{ "data.lengths": "[64, 128]", "optimizer.schedule.steps": "10", "machine.out": "runs/a" },
-  ...{ "machine.run": "demo", "machine.name": "host", "machine.device": "cpu" },
+  ...{ "eval.samples": "The people", "machine.run": "demo", "machine.name": "host", "machine.device": "cpu" },
 };
 
 /** What a flag does not go without. */
@@ -191,7 +198,7 @@ Deno.test("every command line of README and CONTRIBUTING is accepted", () => {
   const pages = ["README.md", "CONTRIBUTING.md"].map((name) =>
     Deno.readTextFileSync(new URL(`../../${name}`, import.meta.url))
   );
-  const lines = [...pages.join("\n").matchAll(/^deno task ([\w:]+)([^#\n]*)/gm)];
+  const lines = [...pages.join("\n").matchAll(/^deno task ([\w:-]+)([^#\n]*)/gm)];
   let tried = 0;
   for (const [line, name, rest] of lines) {
     if (!(name in COMMANDS)) continue;

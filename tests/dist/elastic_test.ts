@@ -5,6 +5,7 @@ import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
 import { encodeControl } from "../../src/dist/protocol/messages.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { subjects } from "../../src/dist/protocol/transport.ts";
+import { NO_TRAFFIC } from "../../src/dist/state/traffic.ts";
 import { ElasticRun } from "./support/elastic_toys.ts";
 import { MemoryBus } from "./support/memory_bus.ts";
 import { toyPlan, ToyReplica } from "./support/toy.ts";
@@ -282,9 +283,8 @@ Deno.test("what a worker sent before it joined again changes nothing, and is cou
   await run.until((event) =>
     event.kind === "joined" && run.events.filter((each) => each.kind === "joined").length === 3
   );
-  const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, malformedOrders: 0, staleOrders: 0 };
   const fields = { kind: "leave", run: "toy", sender: "b", generation: 1 } as const;
-  const late = encodeControl(fields, { error: "late", traffic });
+  const late = encodeControl(fields, { error: "late", traffic: NO_TRAFFIC });
   bus.connect().publish(subjects.from("toy", "b"), late);
   await assertSame(run, [replicas[0], replicas[2]]);
   assert.equal(run.events.filter((event) => event.kind === "left").length, 1);

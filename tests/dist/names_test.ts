@@ -22,6 +22,7 @@ function sayAs(end: Transport, name: string, kind: Kind & ("join" | "reducer")):
       configHash: CONFIG_HASH,
       stateHash: "5".repeat(64),
       atHome: true,
+      device: "cpu",
     });
   bytes.set(new TextEncoder().encode(name), 60 + "toy".length);
   new DataView(bytes.buffer).setUint32(4, crc32(bytes.subarray(8)), true);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import type { DistEvent } from "../../src/dist/replica/plan.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import { runProcesses, startToy } from "./support/run_processes.ts";
+import { runProcesses, startToyReducer } from "./support/run_processes.ts";
 import { toyPlan, ToyReplica } from "./support/toy.ts";
 import type { ToyReducerOrder } from "./support/toy_reducer.ts";
 import type { ToyOrder } from "./support/toy_worker.ts";
@@ -35,7 +35,7 @@ async function run(
   const processes = new Map<string, Deno.ChildProcess>();
   const startReducers = () => {
     for (const order of reducers) {
-      processes.set(order.reducer, startToy("toy_reducer.ts", { url: server.url, run: plan.run, ...order }));
+      processes.set(order.reducer, startToyReducer({ url: server.url, run: plan.run, ...order }));
     }
   };
   const outcome = await runProcesses(

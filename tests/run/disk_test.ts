@@ -6,6 +6,7 @@ import { metricsOf, Workplace } from "./support/runs.ts";
 const SETTINGS = [
   ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
   ...["--data.seqLen=24", "--train.batch=6", "--eval.windows=5", "--eval.every=0", "--checkpoint.every=1"],
+  "--optimizer.schedule.kind=constant",
 ];
 
 const problem = await reasonNotToMount();

@@ -6,7 +6,7 @@ import type { ConfigInput } from "../../src/config/config.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import type { Fault } from "../dist/support/fault.ts";
 import { runFlash } from "./support/flash_runs.ts";
-import { metricsOf, Workplace } from "./support/runs.ts";
+import { metricsOf, recordOf, samplesOf, Workplace } from "./support/runs.ts";
 
 const FAULT_STEP = 2;
 const STEPS = 4;
@@ -56,7 +56,7 @@ async function check(
     configOf(place, run),
     [...members.slice(0, -1), { member: faulty, fault: { point, way, step: FAULT_STEP } }],
     (event, workers) => {
-      const isLost = event.kind === "status" && event.text.startsWith(`${faulty} left`);
+      const isLost = event.kind === "happened" && event.text?.startsWith(`${faulty} left`);
       if (isLost && way === "SIGSTOP") workers.get(faulty)!.process.kill("SIGCONT");
     },
   );
@@ -67,10 +67,14 @@ async function check(
   const hasReason = (line: string) => / left \(/.test(line);
   expect(left.some((line) => hasReason(line) === (way !== "SIGTERM")), `for a reason: ${left}`);
   const { steps } = metricsOf(place.run(run));
+  const record = recordOf(place.run(run));
   expect(steps.map(({ step }) => step).join() === "1,2,3,4", "each step commits once");
-  for (const { step, computed, samples, tokens, tokensPerSecond } of steps) {
+  for (const { step, computed, samples } of record) {
     expect(Object.values(computed).flat().sort().join() === "0,1,2,3,4,5", "each micro-batch counts once");
     expect(samples.join() === calm.samples[step - 1].join(), `other samples in step ${step}`);
+  }
+  expect(record.map(({ step }) => step).join() === "1,2,3,4", "each step is on record once");
+  for (const { step, tokens, tokensPerSecond } of steps) {
     expect(tokens / tokensPerSecond < DEADLINE, `step ${step} took ${tokens / tokensPerSecond} s`);
   }
   return problems;
@@ -82,7 +86,7 @@ Deno.test("a full stack that loses a worker, wherever and however, ends with the
   const alone = await train(configOf(place, "alone"));
   const calm = await runFlash(server.url, configOf(place, "calm"), names(2));
   assert.equal(calm.summary.paramsHash, alone.paramsHash);
-  const samples = metricsOf(place.run("calm")).steps.map((step) => step.samples);
+  const samples = samplesOf(place.run("calm"));
   const problems: string[] = [];
   const next = CASES.values();
   const lane = async () => {

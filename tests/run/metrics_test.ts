@@ -1,4 +1,4 @@
-/** What metrics.jsonl says of the samples and of who computed them, in a run that loses a worker. @module */
+/** What record.jsonl says of the samples and of who computed them, in a run that loses a worker. @module */
 
 import assert from "node:assert/strict";
 import { crc32 } from "node:zlib";
@@ -8,7 +8,7 @@ import { windowOffset } from "../../src/data/windows.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { microBatchesOf } from "../../src/run/replica/run_plan.ts";
 import { runFlash } from "./support/flash_runs.ts";
-import { metricsOf, Workplace } from "./support/runs.ts";
+import { recordOf, Workplace } from "./support/runs.ts";
 
 const SEQ_LEN = 24;
 const BATCH = 6;
@@ -51,7 +51,7 @@ Deno.test("over an epoch the samples are the corpus, each once, though a worker 
     { member: "dead", fault: { point: "before-upload", way: "SIGKILL", step: FAULT_STEP } },
   ]);
 
-  const { steps } = metricsOf(place.run("run"));
+  const steps = recordOf(place.run("run"));
   assert.deepEqual(steps.map(({ samples }) => samples), await crcsOfSteps(config, 10));
   const fed = steps.flatMap(({ samples }) => samples);
   const { train } = await loadCorpus(place.text, config.data);

@@ -4,7 +4,14 @@ import { Workplace } from "./support/runs.ts";
 
 /** SHA-256 of the parameters that the flashmob that wrote the fixture had after step 8. */
 const AFTER_STEP_8 = "02b5954fe908e61def85c19dee63bc538d67259d1fd23359ce67d5393d1c1bbf";
+/** The same where its schedule was linear over 7 steps. */
+const SCHEDULED_AFTER_STEP_8 = "9518825141b0211d1e6e098a0d73c7cb102c429796cb531ee22a7e34f1d32142";
 const FIXTURE = "tests/fixtures/run-0.1";
+
+/** Replaces a text in a file. */
+async function rewrite(path: string, from: string, to: string): Promise<void> {
+  await Deno.writeTextFile(path, (await Deno.readTextFile(path)).replace(from, to));
+}
 
 for (const workers of [0, 2]) {
   Deno.test(`a run folder of flashmob 0.1 is continued bit for bit, workers: ${workers}`, async () => {
@@ -19,6 +26,22 @@ for (const workers of [0, 2]) {
     assert.equal(summary.paramsHash, AFTER_STEP_8);
   });
 }
+
+Deno.test("a schedule of flashmob 0.1, which had no floor, comes down to 0 as it did, with the same bits", async () => {
+  await using place = await Workplace.open();
+  const run = place.run("run");
+  await new Deno.Command("cp", { args: ["-r", `${FIXTURE}/run`, run] }).output();
+  await rewrite(`${run}/config.yaml`, "kind: constant", "kind: linear\n    steps: 7");
+  await rewrite(`${run}/checkpoints/step-00000004/state.json`, '"constant"', '"linear", "steps": 7');
+  const args = ["--resume", run, `--data=${FIXTURE}/book.txt`, "--steps=8", "--workers=0"];
+  const { code, stderr } = await start("train", ...args).ended;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /the learning rate's schedule ends with step 7: after it the rate is 0;/);
+  assert.doesNotMatch(stderr, /schedule\.\w+ is/);
+  assert.match(await Deno.readTextFile(`${run}/config.yaml`), /^ {4}floor: 0$/m);
+  const { paramsHash } = JSON.parse(await Deno.readTextFile(`${run}/summary.json`));
+  assert.equal(paramsHash, SCHEDULED_AFTER_STEP_8);
+});
 
 Deno.test("a run folder of flashmob 0.1 that was rounded stochastically is refused, and stays as it is", async () => {
   await using place = await Workplace.open();

@@ -14,7 +14,15 @@ Deno.test("deno task train trains, shows it, writes its folder and leaves no pro
   assert.ok(children.length >= 4, "a server, a coordinator and two workers");
   await until("all children are gone", () => isGone(children), 5);
   const names = [...Deno.readDirSync(place.run("run"))].map(({ name }) => name).sort();
-  assert.deepEqual(names, ["checkpoints", "config.yaml", "events.jsonl", "metrics.jsonl", "summary.json"]);
+  assert.deepEqual(names, [
+    "checkpoints",
+    "config.yaml",
+    "events.jsonl",
+    "members.jsonl",
+    "metrics.jsonl",
+    "record.jsonl",
+    "summary.json",
+  ]);
 });
 
 Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the run can be resumed", async () => {

@@ -4,6 +4,7 @@ import { clock } from "../../src/watch/words.ts";
 import { eventLine, stepLine } from "../../tools/progress.ts";
 
 const step = {
+  at: "2026-11-28T07:00:00.000Z",
   step: 7,
   loss: 2.5,
   tokens: 2048,
@@ -13,8 +14,6 @@ const step = {
   applied: true,
   workers: 4,
   generation: 1,
-  computed: {},
-  samples: [],
   bytesSent: 0,
   bytesReceived: 0,
   elapsed: 1,
@@ -53,7 +52,7 @@ Deno.test("a skipped step without a norm, and a run without a step, have a line,
 
 Deno.test("losses that are no numbers are shown as they are, from this process or another", () => {
   for (const valLoss of [NaN, Infinity]) {
-    const metrics = overJson({ step: 7, valLoss });
+    const metrics = overJson({ at: step.at, step: 7, valLoss });
     const words = `validation loss ${valLoss}`;
     assert.equal(eventLine({ kind: "evaluated", metrics }), `step 7: ${words} nats per token`);
     const summary = overJson({

@@ -108,7 +108,7 @@ function take(state: RunState, event: Join, now: number): Transition {
 /** A newcomer as the coordinator sees it. */
 export function participantOf(
   state: RunState,
-  { member: name, step, request: { nonce, atHome } }: Join,
+  { member: name, step, request: { nonce, atHome, device } }: Join,
   now: number,
 ): Participant {
   const joinedGeneration = state.generation;
@@ -116,6 +116,7 @@ export function participantOf(
     name,
     nonce,
     atHome,
+    device,
     joinedGeneration,
     step,
     phase: "joining",

@@ -149,7 +149,7 @@ export class NatsSocket implements AsyncIterable<Uint8Array> {
       }
       error = this.#complaint;
     } catch (caught) {
-      error = caught as Error;
+      error = this.#complaint ?? caught as Error; // who rejects a client may reset the connection after the reason
     } finally {
       this.#end(error);
     }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { layoutOf } from "../../layout.ts";
 import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
 import type { ReplicaIdentity, SaveResult } from "../replica/replica.ts";
+import type { SampleResult } from "../replica/samples.ts";
 import {
   anyNumber,
   hash,
@@ -23,7 +24,7 @@ import {
   word,
 } from "./message_values.ts";
 
-/** Bytes and messages that a worker has sent, received and dropped since it started. */
+/** What a worker has sent, received and dropped since it started, and how it has spent its time. */
 const traffic = z.strictObject({
   ...stepTraffic,
   /** Bytes received in state transfers. */
@@ -32,6 +33,10 @@ const traffic = z.strictObject({
   staleOrders: whole(),
   /** Orders with a payload that does not fit their kind. */
   malformedOrders: whole(),
+  /** Time in each activity. */
+  spent: z.strictObject({ computing: seconds(), exchanging: seconds(), waiting: seconds() }),
+  /** Resident bytes of its process now. */
+  memory: whole(),
 });
 
 const microBatchReport: z.ZodType<MicroBatchReport> = z.strictObject({
@@ -50,6 +55,14 @@ const microBatchLoss: z.ZodType<MicroBatchLoss> = z.strictObject({
 const saveResult: z.ZodType<SaveResult> = z.union([
   z.strictObject({ place: line() }),
   z.strictObject({ error: text() }),
+]);
+
+const MOST_SAMPLES = 64, MOST_CHARACTERS = 1024;
+
+/** Texts as a model made them: they may hold any character. */
+const sampleResult: z.ZodType<SampleResult> = z.union([
+  z.strictObject({ texts: z.array(z.string().max(MOST_CHARACTERS)).max(MOST_SAMPLES) }),
+  z.strictObject({ error: line() }),
 ]);
 
 const MOST_DIMENSIONS = 8;
@@ -88,6 +101,8 @@ export const FROM_MEMBERS = {
     stateHash: hash(),
     /** Whether it is on the machine where the run was started. */
     atHome: z.boolean(),
+    /** What it computes with, for people. */
+    device: line(),
   }),
   /** Heartbeat of a member. */
   status: z.strictObject({
@@ -105,6 +120,8 @@ export const FROM_MEMBERS = {
   evaluated: z.strictObject({
     losses: z.array(microBatchLoss),
   }),
+  /** Continuations of the prompts, in their order. */
+  sampled: sampleResult,
   /** The state is copied, and the run may continue. */
   copied: z.strictObject({}),
   /** Result of writing a checkpoint: its place on the member's machine, or why it could not be written. */

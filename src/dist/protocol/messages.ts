@@ -22,10 +22,10 @@ export type ControlKind = Kind & keyof Messages;
 
 /** Phase and progress of a member. */
 export type StatusMessage = Omit<Messages["status"], "traffic">;
-/** Bytes and messages that a worker has sent, received and dropped since it started. */
+/** What a worker has sent, received and dropped since it started, and how it has spent its time. */
 export type Traffic = Messages["status"]["traffic"];
 /** Bytes that a worker has sent and received. */
-export type Transferred = Omit<Traffic, "staleOrders" | "malformedOrders">;
+export type Transferred = Pick<Traffic, "bytesSent" | "bytesReceived" | "stateBytes">;
 /** Payload of the sums that members sent in a step, and of the mean that they received, in bytes. */
 export type StepTraffic = Inferred<typeof stepTraffic>;
 /** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */

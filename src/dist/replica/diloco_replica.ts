@@ -54,6 +54,10 @@ export class DilocoReplica implements Replica {
     return this.inner.identity;
   }
 
+  get device(): string {
+    return this.inner.device;
+  }
+
   get size(): number {
     return this.inner.size;
   }
@@ -72,6 +76,10 @@ export class DilocoReplica implements Replica {
 
   evaluate(microBatch: number): Promise<LossSum> {
     return this.inner.evaluate(microBatch);
+  }
+
+  sample(beforeEach: () => void): Promise<string[]> {
+    return this.inner.sample(beforeEach);
   }
 
   /**

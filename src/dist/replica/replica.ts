@@ -68,6 +68,8 @@ export type SaveResult = { place: string } | { error: string };
 export interface Replica {
   /** What must agree among members. */
   readonly identity: ReplicaIdentity;
+  /** What computes: "cpu", or the name of its GPU. For people. */
+  readonly device: string;
   /** Number of parameters: the length of every gradient. */
   readonly size: number;
   /** The last step that this replica has ended. */
@@ -82,6 +84,13 @@ export interface Replica {
   gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }>;
   /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
   evaluate(microBatch: number): Promise<LossSum>;
+  /**
+   * Continues each prompt of the run, in order, with the present parameters, of which a copy is made before this returns: the
+   * replica may continue meanwhile. Equal replicas give equal texts. Called only where the plan has prompts; `dispose` has to wait.
+   *
+   * @param beforeEach called before each token; throws to stop
+   */
+  sample(beforeEach: () => void): Promise<string[]>;
   /**
    * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
    * The vector is empty where the step is skipped, and only borrowed: the next step overwrites it. It may be one of the

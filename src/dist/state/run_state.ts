@@ -35,6 +35,8 @@ export interface Participant {
   readonly joinedGeneration: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
+  /** What it computes with, for people. */
+  readonly device: string;
   /** The last step that it has completed. */
   readonly step: number;
   /** Its last reported activity. */
@@ -152,6 +154,7 @@ export type Stage =
     readonly kind: "evaluating";
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
+    readonly sampler?: Messages["evaluate"]["sampler"];
   }
   /** The writer of a checkpoint copies its state; in DiLoCo all members copy their own optimizer moments. */
   | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
@@ -211,6 +214,8 @@ export interface RunState {
   readonly duties: readonly (Duty | "compare")[];
   /** The checkpoint that is being written while training continues. */
   readonly writing?: Writing;
+  /** The member that continues the prompts with the state of a step, while training continues. */
+  readonly sampling?: { readonly member: string; readonly step: number };
   /** The last step whose checkpoint is in the run's folder, or that could not be saved: nothing more can be done for its state. */
   readonly settledStep: number;
   /** The last step whose checkpoint is in the run's folder. */
@@ -239,6 +244,10 @@ export interface RunState {
   readonly paramsHash: string;
   /** Last traffic counters of every worker that was ever a member or a candidate, by nonce. */
   readonly traffic: ReadonlyMap<string, Traffic>;
+  /** The same when it was last told how they spend their time, or when they joined since. */
+  readonly toldTraffic: ReadonlyMap<string, Traffic>;
+  /** When that was last told, or training began, in seconds. */
+  readonly toldAt?: number;
 }
 
 /** What the coordinator has to do. */
@@ -299,6 +308,7 @@ export function initialState(plan: CoordinationPlan, term: number, handsOut = fa
     ...onRecord(plan.record),
     paramsHash: "",
     traffic: new Map(),
+    toldTraffic: new Map(),
   };
 }
 

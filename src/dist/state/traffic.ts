@@ -11,18 +11,36 @@ import type { RunState } from "./run_state.ts";
 /** The state with a worker's latest traffic counters; a worker that joins again continues to count. */
 export function withTraffic(state: RunState, name: string, traffic: Traffic): RunState {
   const worker = state.members.get(name) ?? state.candidates.get(name);
-  return worker ? { ...state, traffic: new Map(state.traffic).set(worker.nonce, traffic) } : state;
+  if (!worker) return state;
+  const { nonce } = worker;
+  const told = state.toldTraffic;
+  return {
+    ...state,
+    traffic: new Map(state.traffic).set(nonce, traffic),
+    toldTraffic: told.has(nonce) ? told : new Map(told).set(nonce, traffic),
+  };
 }
+
+/** Of a worker that has just started. */
+export const NO_TRAFFIC: Traffic = {
+  bytesSent: 0,
+  bytesReceived: 0,
+  stateBytes: 0,
+  staleOrders: 0,
+  malformedOrders: 0,
+  spent: { computing: 0, exchanging: 0, waiting: 0 },
+  memory: 0,
+};
 
 /** The state with a reducer's count of malformed orders. Its bytes are those of the workers, seen from the other end. */
 export function withMalformed(state: RunState, reducer: string, malformedOrders = 0): RunState {
   if (malformedOrders === 0) return state;
-  const traffic = { bytesSent: 0, bytesReceived: 0, stateBytes: 0, staleOrders: 0, malformedOrders };
+  const traffic: Traffic = { ...NO_TRAFFIC, malformedOrders };
   return { ...state, traffic: new Map(state.traffic).set(reducer, traffic) };
 }
 
 /** Traffic of all workers that ever took part. */
-export function totalTraffic({ traffic }: RunState): Traffic {
+export function totalTraffic({ traffic }: RunState): Omit<Traffic, "spent" | "memory"> {
   const all = [...traffic.values()];
   return {
     ...payloadOf(all),

@@ -17,6 +17,7 @@ import {
   type Transition,
 } from "../state/run_state.ts";
 import { withSave } from "./checkpointing.ts";
+import { samplerOf } from "./sampling.ts";
 import { cut, evenCut, trusted } from "./load_balancing.ts";
 import {
   andThen,
@@ -62,7 +63,9 @@ function evaluate(state: RunState): Transition {
   const { microBatches } = state.plan.evaluation;
   const losses = Array.from({ length: microBatches }, () => undefined);
   const ranges = mapValues(evenCut(state, microBatches), (range) => [range]);
-  return enter(state, { kind: "evaluating", ranges, losses });
+  const sampler = samplerOf(state);
+  const sampling = sampler && { member: sampler.member, step: state.step };
+  return enter({ ...state, sampling }, { kind: "evaluating", ranges, losses, sampler });
 }
 
 /** Begins a checkpoint once the previous one is complete and the states were found equal; the duty stays until then. */
@@ -155,11 +158,12 @@ export function giveUpWaiting(state: RunState): Transition {
 
 /** Makes a candidate a member. */
 export function admit(state: RunState, participant: Participant, now: number): Transition {
-  const { name, nonce, atHome, joinedGeneration, step, phase, progress, goneSince } = participant;
+  const { name, nonce, atHome, device, joinedGeneration, step, phase, progress, goneSince } = participant;
   const member: Participant = {
     name,
     nonce,
     atHome,
+    device,
     joinedGeneration,
     step,
     phase,
@@ -231,7 +235,9 @@ function openStep(state: RunState, now: number): Transition {
   const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...reduction } as const;
   const localSteps = localStepsAfter(plan, state.step);
   if (localSteps !== undefined) {
-    return reportMoved(state, enter(state, { ...begun, ...openRound(state, localSteps) }));
+    const opened = openRound(state, localSteps);
+    const lastCut = opened.round.shares;
+    return reportMoved(state, enter({ ...state, lastCut }, { ...begun, ...opened }));
   }
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));
@@ -244,7 +250,7 @@ function openStep(state: RunState, now: number): Transition {
 function openRound(
   state: RunState,
   localSteps: number,
-): Pick<StepInProgress, "round" | "ranges" | "reports"> {
+): Required<Pick<StepInProgress, "round" | "ranges" | "reports">> {
   const shares = evenCut(state, state.plan.microBatches);
   const ranges: Record<string, Range[]> = {};
   const reports: undefined[] = [];

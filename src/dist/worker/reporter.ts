@@ -11,6 +11,8 @@ import { composeFrame, type Composition, type Frame, type FrameFields } from "..
 import { askCoordinator } from "./join.ts";
 import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
 import type { Replica, SaveResult } from "../replica/replica.ts";
+import type { SampleResult } from "../replica/samples.ts";
+import type { Spent } from "../replica/time_spent.ts";
 import { type Message, subjects, type Transport } from "../protocol/transport.ts";
 import type { VectorFields } from "../allreduce/member_side.ts";
 import type { StepExecutor } from "./step_executor.ts";
@@ -25,7 +27,7 @@ export class Reporter {
   /**
    * For a worker that has not done anything yet.
    *
-   * @param about what heartbeats report: its traffic so far, and whether it wants to leave
+   * @param about what heartbeats report: its traffic and time so far, and whether it wants to leave
    */
   constructor(
     readonly transport: Transport,
@@ -33,18 +35,24 @@ export class Reporter {
     readonly member: string,
     readonly replica: Replica,
     readonly link: CoordinatorLink,
-    readonly about: { transferred: () => Transferred; isLeaving: () => boolean },
+    readonly about: { transferred: () => Transferred; spent: () => Spent; isLeaving: () => boolean },
   ) {}
 
-  /** What the worker has sent, received and dropped so far. */
+  /** What the worker has sent, received and dropped so far, and how it has spent its time. */
   get traffic(): Traffic {
-    const { stale: staleOrders, malformed: malformedOrders } = this.link;
-    return { ...this.about.transferred(), staleOrders, malformedOrders };
+    const { link: { stale: staleOrders, malformed: malformedOrders }, about } = this;
+    const { rss: memory } = Deno.memoryUsage();
+    return { ...about.transferred(), staleOrders, malformedOrders, spent: about.spent(), memory };
   }
 
   /** The worker's activity has changed. */
   setPhase(phase: string): void {
     this.#phase = phase;
+    this.#progress++;
+  }
+
+  /** The worker has done something within its activity, or beside it. */
+  progress(): void {
     this.#progress++;
   }
 
@@ -76,6 +84,11 @@ export class Reporter {
   /** Reports the result of a checkpoint. */
   saved(step: number, result: SaveResult): void {
     this.publish(encodeControl({ ...this.fields("saved"), step }, result));
+  }
+
+  /** Reports what became of the samples of a step. */
+  sampled(step: number, result: SampleResult): void {
+    this.publish(encodeControl({ ...this.fields("sampled"), step }, result));
   }
 
   /** Answers a newcomer's request for the state that this worker has pinned. */

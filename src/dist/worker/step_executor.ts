@@ -6,6 +6,7 @@
  */
 
 import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
+import { TimeSpent } from "../replica/time_spent.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
@@ -14,6 +15,7 @@ import type { Messages, Received, Transferred } from "../protocol/messages.ts";
 import type { Replica, ReplicaState, StepOutcome } from "../replica/replica.ts";
 import { type Donor, PinnedState, transferState } from "../transfer/state_transfer.ts";
 import { lastStep } from "../replica/rounds.ts";
+import { now } from "../protocol/timeouts.ts";
 import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
 import { Halted } from "../../errors.ts";
@@ -47,6 +49,8 @@ export interface ExecutorSizes {
 export class StepExecutor {
   /** Sums to hand out, and means. */
   readonly vectors: MemberSide;
+  /** How the worker spends its time. */
+  readonly time = new TimeSpent(now);
   readonly #commits = new Map<number, Messages["commit"]>();
   /** States that others may request, by step, and when that last happened. */
   readonly #pinned = new Map<number, { state: PinnedState; usedAt: number }>();
@@ -90,9 +94,12 @@ export class StepExecutor {
           effects.begin(`computing micro-batch ${microBatch} of step ${step}`);
           effects.reach("before-forward", step);
         };
-        sum = local
-          ? await DilocoReplica.of(replica).localSteps(local, beforeEach)
-          : await computeSum(replica, step, range[0], range[1], (microBatch) => beforeEach(step, microBatch));
+        const [lo, hi] = range;
+        sum = await this.time.computing(() =>
+          local
+            ? DilocoReplica.of(replica).localSteps(local, beforeEach)
+            : computeSum(replica, step, lo, hi, (microBatch) => beforeEach(step, microBatch))
+        );
         vectors.keep(step, range, sum);
       }
       offered.add(String(range));
@@ -127,7 +134,8 @@ export class StepExecutor {
     effects.reach("before-apply", step);
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
-    await replica.apply(apply ? vectors.meanOf(step)! : new Float32Array(), outcome);
+    const mean = apply ? vectors.meanOf(step)! : new Float32Array();
+    await this.time.computing(() => replica.apply(mean, outcome));
     vectors.endStep(apply);
     this.#forgetThrough(last);
     return { step: last, ...commit };
@@ -138,7 +146,7 @@ export class StepExecutor {
     const losses: Messages["evaluated"]["losses"] = [];
     for (const [lo, hi] of ranges) {
       const each = (microBatch: number) => this.effects.begin(`evaluating micro-batch ${microBatch}`);
-      losses.push(...await computeLosses(this.replica, lo, hi, each));
+      losses.push(...await this.time.computing(() => computeLosses(this.replica, lo, hi, each)));
     }
     return losses;
   }

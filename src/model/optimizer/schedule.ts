@@ -10,12 +10,14 @@ export interface ScheduleOptions {
   learningRate: number;
   /** How it moves over the steps. */
   schedule: {
-    /** "constant", or down to 0 on a straight line or on half a cosine. */
+    /** "constant", or down to the floor on a straight line or on half a cosine. */
     kind: "constant" | "linear" | "cosine";
     /** Steps in which the rate rises from 0 on a straight line. */
     warmup: number;
-    /** The step at which the rate has come down to 0, more than `warmup`. A run's own length doesn't move it. */
+    /** The step at which the rate has come down to the floor, more than `warmup`. A run's own length doesn't move it. */
     steps?: number;
+    /** The floor, as a share of the highest rate. */
+    floor: number;
   };
 }
 
@@ -28,12 +30,12 @@ export interface ScheduleOptions {
  * @example
  * ```ts
  * import { learningRate } from "./schedule.ts";
- * const options = { learningRate: 1e-3, schedule: { kind: "cosine", warmup: 10, steps: 110 } } as const;
+ * const options = { learningRate: 1e-3, schedule: { kind: "cosine", warmup: 10, steps: 110, floor: 0 } } as const;
  * console.assert(learningRate(options, 5) === 5e-4 && Math.abs(learningRate(options, 60) - 5e-4) < 1e-9);
  * ```
  */
 export function learningRate({ learningRate: peak, schedule }: ScheduleOptions, step: number): number {
-  const { kind, warmup, steps = 0 } = schedule;
+  const { kind, warmup, steps = 0, floor } = schedule;
   if (kind !== "constant" && steps <= warmup) {
     throw new RangeError(
       `A ${kind} schedule needs a length beyond its warm-up of ${warmup} steps, not ${steps}.`,
@@ -42,5 +44,6 @@ export function learningRate({ learningRate: peak, schedule }: ScheduleOptions, 
   if (step < warmup) return peak * step / warmup;
   if (kind === "constant") return peak;
   const done = Math.min(1, (step - warmup) / (steps - warmup));
-  return peak * (kind === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2);
+  const left = kind === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
+  return peak * (floor + (1 - floor) * left);
 }

@@ -5,44 +5,15 @@
  * @module
  */
 
-import { z } from "zod";
 import { errorMessage } from "../../errors.ts";
+import { stringifyJson } from "../../json.ts";
+import { type RecordedEvent, recordedEventSchema } from "./events.ts";
 
 /** A checkpoint that is complete. */
-export interface SavedEvent {
-  event: "saved";
-  /** Of the state. */
-  step: number;
-  /** The member whose state it is; "single" for a run without workers. */
-  member: string;
-  /** Its folder, on the machine named by `elsewhere`, or else in the run's own. */
-  place: string;
-  /** Whether it is on the member's machine, and not in the run's folder. */
-  elsewhere?: true;
-}
+export type SavedEvent = RecordedEvent & { event: "saved" };
 
-/** The run was resumed: later steps before this line are done again, and their checkpoints do not count. */
-export interface ResumedEvent {
-  event: "resumed";
-  /** The step that it continued from. */
-  step: number;
-}
-
-/** A line without its time. */
-export type RecordedEvent = SavedEvent | ResumedEvent;
-
-const step = z.int().min(0);
-/** Later versions may write other events, which are ignored. */
-const schema = z.discriminatedUnion("event", [
-  z.object({
-    event: z.literal("saved"),
-    step,
-    member: z.string(),
-    place: z.string(),
-    elsewhere: z.literal(true).optional(),
-  }),
-  z.object({ event: z.literal("resumed"), step }),
-]);
+/** A continuation of a prompt. */
+export type SampleEvent = RecordedEvent & { event: "sample" };
 
 /** `events.jsonl` in a run's folder. */
 export class EventsFile {
@@ -51,9 +22,8 @@ export class EventsFile {
 
   /** Adds a line, which outlives the process once this returns. A run continues without it: returns why it can't be written. */
   add(event: RecordedEvent): string | undefined {
-    const line = JSON.stringify({ at: new Date().toISOString(), ...event }) + "\n";
     try {
-      Deno.writeTextFileSync(this.path, line, { append: true });
+      Deno.writeTextFileSync(this.path, stringifyJson(event) + "\n", { append: true });
     } catch (error) {
       return `${this.path} can't be written: ${errorMessage(error)}`;
     }
@@ -68,17 +38,28 @@ export class EventsFile {
   lastSave(): SavedEvent | undefined {
     let saves: SavedEvent[] = [];
     for (const event of this.#events()) {
-      if (event.event === "saved") saves = [...saves.filter((save) => save.step < event.step), event];
-      else saves = saves.filter((save) => save.step <= event.step);
+      const { step } = event;
+      if (event.event === "saved") saves = [...saves.filter((save) => save.step < step), event];
+      if (event.event === "resumed") saves = saves.filter((save) => save.step <= step);
     }
     return saves.at(-1);
   }
 
-  /** All events; a torn line is skipped. */
+  /** The samples that still count, in order. */
+  samples(): SampleEvent[] {
+    let samples: SampleEvent[] = [];
+    for (const event of this.#events()) {
+      if (event.event === "sample") samples.push(event);
+      if (event.event === "resumed") samples = samples.filter(({ step }) => step <= event.step);
+    }
+    return samples;
+  }
+
+  /** All events. A torn line is skipped, and an event that only a later version knows. */
   #events(): RecordedEvent[] {
     return (this.#lines() ?? []).flatMap((line) => {
       try {
-        return schema.safeParse(JSON.parse(line)).data ?? [];
+        return recordedEventSchema.safeParse(JSON.parse(line)).data ?? [];
       } catch {
         return [];
       }

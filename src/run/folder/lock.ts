@@ -48,6 +48,8 @@ export interface FolderLockOptions {
 export class FolderLock implements Disposable {
   /** Rejects when another machine has taken the lock, since this process did not renew it for too long. */
   readonly lost: Promise<never>;
+  /** Whether that has happened. */
+  isLost = false;
   readonly #timer: ReturnType<typeof setInterval>;
 
   private constructor(readonly file: Deno.FsFile, readonly path: string, holder: Holder, renewal: number) {
@@ -58,6 +60,7 @@ export class FolderLock implements Disposable {
       const found = holderIn(file);
       if (found && (found.pid !== holder.pid || found.boot !== holder.boot)) {
         clearInterval(this.#timer);
+        this.isLost = true;
         return reject(new RunError(`${describe(found)} has taken the lock ${path}; this process ends`));
       }
       holder = { ...holder, beat: holder.beat + 1 };

@@ -5,85 +5,131 @@
  * @module
  */
 
+import { errorMessage } from "../../errors.ts";
+import type { RecordedEvent, RunHappening } from "./events.ts";
+import { happeningOf, textOf } from "./happenings.ts";
 import type { RunFolder, Summary } from "./run_folder.ts";
-import type { EvaluationMetrics, MetricsRecord, MetricsWriter, StepMetrics } from "./metrics.ts";
+import type { EvaluationMetrics, MetricsRecord, StepMetrics } from "./metrics.ts";
+import { changedBy, type ChangesBeforeStep, replayRecordOf } from "./replay_record.ts";
+import type { TensorBoardLog } from "./tensorboard.ts";
 import type { CommittedStep, DistEvent, RunOutcome } from "../../dist/mod.ts";
 
 /** One thing that happened in a run. */
 export type RunEvent =
-  /** A line for people: fetching, joining, rejecting, waiting. */
+  /** A line for people: fetching, waiting. */
   | { kind: "status"; text: string }
-  /** A step was committed. */
+  /** A step was committed: a line of `metrics.jsonl`. */
   | { kind: "step"; metrics: StepMetrics }
-  /** An evaluation ended. */
+  /** An evaluation ended: another one. */
   | { kind: "evaluated"; metrics: EvaluationMetrics }
-  /** A checkpoint is complete. */
-  | { kind: "saved"; step: number }
+  /** Something else happened: a line of `events.jsonl`, and one for people where they need it. */
+  | { kind: "happened"; event: RecordedEvent; text?: string }
   /** The run ended, at its last step or at a signal. */
   | { kind: "finished"; summary: Summary };
 
 /** Takes the events of a run. */
 export type RunListener = (event: RunEvent) => void;
 
+/** Writes what happened into the run's `events.jsonl`, and tells it. Returns the line. */
+export function recordHappening(
+  folder: RunFolder,
+  listener: RunListener,
+  happening: RunHappening,
+): RecordedEvent {
+  const event: RecordedEvent = { at: timeNow(), ...happening };
+  const problem = folder.events.add(event);
+  if (problem !== undefined) listener({ kind: "status", text: problem });
+  const text = textOf(happening);
+  listener({ kind: "happened", event, ...(text === undefined ? {} : { text }) });
+  return event;
+}
+
+/** ISO 8601, UTC. */
+function timeNow(): string {
+  return new Date().toISOString();
+}
+
 /** Writes the events of a run into its folder, and passes them on. */
 export class RunLog implements Disposable {
-  #metrics: MetricsWriter;
+  #files: ReturnType<RunFolder["openLog"]>;
   /** For how long the run had trained before this start, in seconds. */
   #before: number;
+  /** The last step that was committed. */
+  #step: number;
   /** When the first step of this start opened, ms. */
   #started: number | undefined;
   /** Whether the last evaluation was not finite. */
   #hasDiverged = false;
+  #changes: ChangesBeforeStep = {};
 
   /**
-   * @param folder where metrics and summary go
+   * @param folder where everything is written
    * @param learningRate of a step
    * @param listener gets every event of the run
+   * @param tensorBoard gets metrics and samples, and is closed with the log
    */
   constructor(
     private readonly folder: RunFolder,
     private readonly learningRate: (step: number) => number,
     private readonly listener: RunListener,
+    private readonly tensorBoard?: TensorBoardLog,
   ) {
-    this.#metrics = folder.openMetrics();
-    this.#before = folder.record().elapsed;
+    this.#files = folder.openLog();
+    const { elapsed, lastStep } = folder.record();
+    this.#before = elapsed;
+    this.#step = lastStep;
   }
 
   /**
-   * Continues after a step what another process has written. That process, should it still run, can't write into the file any
+   * Continues after a step what another process has written. That process, should it still run, can't write into the files any
    * more.
    */
   continueFrom(step: number): MetricsRecord {
-    this.#metrics[Symbol.dispose]();
-    this.folder.resumeFrom(step);
-    this.#metrics = this.folder.openMetrics();
+    this[Symbol.dispose]();
+    this.folder.discardAfter(step);
+    this.#files = this.folder.openLog();
+    this.#step = step;
+    this.record({ event: "resumed", step });
     const record = this.folder.record();
     this.#before = record.elapsed;
+    this.tensorBoard?.restart();
     return record;
   }
 
-  /** Closes the file of metrics. */
+  /** Closes its files. */
   [Symbol.dispose](): void {
-    this.#metrics[Symbol.dispose]();
+    this.tensorBoard?.[Symbol.dispose]();
+    for (const file of Object.values(this.#files)) file[Symbol.dispose]();
   }
 
   /** Handles an event of the distribution. */
   readonly handle = (event: DistEvent): void => {
     switch (event.kind) {
-      case "step":
-        return this.#step(event.committed);
-      case "evaluated": {
-        const metrics = { step: event.step, valLoss: event.valLoss };
-        this.#metrics.write(metrics);
-        this.listener({ kind: "evaluated", metrics });
-        return this.#warn(metrics);
+      case "waiting":
+        return this.#say(event.reason);
+      case "collecting": {
+        const { step, member, share } = event;
+        return this.#say(
+          `collects the checkpoint of step ${step} from ${member}: ${Math.floor(100 * share)} %`,
+        );
       }
-      case "saved":
-        return this.#saved(event);
-      default:
-        return this.listener({ kind: "status", text: describe(event) });
+      case "step":
+        return this.#commit(event.committed);
+      case "usage":
+        return this.#writeMembers(event);
+      case "evaluated":
+        this.#evaluated({ at: timeNow(), step: event.step, valLoss: event.valLoss });
     }
+    this.#changes = changedBy(this.#changes, event);
+    this.record(happeningOf(event, this.#step));
+    if (event.kind === "evaluated") this.#warn(event);
   };
+
+  /** Records what happened besides the distribution's events. */
+  record(happening: RunHappening): void {
+    const event = recordHappening(this.folder, this.listener, happening);
+    if (event.event === "sample") this.tensorBoard?.addSample(event);
+  }
 
   /** Writes the summary of a run that has ended. */
   async finish(outcome: RunOutcome): Promise<Summary> {
@@ -93,27 +139,27 @@ export class RunLog implements Disposable {
     return summary;
   }
 
+  #write(metrics: StepMetrics | EvaluationMetrics): void {
+    this.#files.metrics.write(metrics);
+    this.tensorBoard?.add(metrics);
+  }
+
   /** For how long the run has trained, in seconds. */
   #elapsed(): number {
     return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
-  /** Records a checkpoint, and reports it. */
-  #saved({ kind: _, ...saved }: DistEvent & { kind: "saved" }): void {
-    const say = (text: string) => this.listener({ kind: "status", text });
-    const { step, member, place, elsewhere } = saved;
-    const unwritten = this.folder.events.add({ event: "saved", ...saved });
-    if (unwritten !== undefined) say(unwritten);
-    this.listener({ kind: "saved", step });
-    if (elsewhere) say(`the checkpoint of step ${step} is in ${place} on the machine of ${member}`);
+  #say(text: string): void {
+    this.listener({ kind: "status", text });
   }
 
   /** Reports that the model has diverged, once until it has recovered. */
-  #warn({ step, valLoss }: EvaluationMetrics): void {
+  #warn({ step, valLoss }: Pick<EvaluationMetrics, "step" | "valLoss">): void {
     const hasDiverged = !Number.isFinite(valLoss);
     if (hasDiverged && !this.#hasDiverged) {
-      this.listener({
-        kind: "status",
+      this.record({
+        event: "warning",
+        step,
         text:
           `the model has diverged: after step ${step} its validation loss is ${valLoss}. Its checkpoints replace no earlier ` +
           "one; resume from one of those with a lower optimizer.learningRate, a longer optimizer.schedule.warmup, a smaller " +
@@ -123,72 +169,36 @@ export class RunLog implements Disposable {
     this.#hasDiverged = hasDiverged;
   }
 
-  #step({ seconds, reason, ...committed }: CommittedStep): void {
+  #evaluated(metrics: EvaluationMetrics): void {
+    this.#write(metrics);
+    this.listener({ kind: "evaluated", metrics });
+  }
+
+  #commit(committed: CommittedStep): void {
+    const { seconds, reason, computed: _, samples: __, ...common } = committed;
+    const { step, tokens } = committed;
+    this.#step = step;
     this.#started ??= Date.now() - seconds * 1000;
     const metrics: StepMetrics = {
-      ...committed,
-      tokensPerSecond: committed.tokens / seconds,
-      lr: this.learningRate(committed.step),
+      at: timeNow(),
+      ...common,
+      tokensPerSecond: tokens / seconds,
+      lr: this.learningRate(step),
       elapsed: this.#elapsed(),
     };
-    this.#metrics.write(metrics);
-    if (reason !== undefined) {
-      this.listener({ kind: "status", text: `step ${committed.step} was skipped: ${reason}` });
-    }
+    this.#files.record.write(replayRecordOf(committed, this.#changes));
+    this.#changes = {};
+    this.#write(metrics);
+    if (reason !== undefined) this.record({ event: "skipped", step, reason });
     this.listener({ kind: "step", metrics });
   }
-}
 
-/** The status line of an event of the membership. */
-function describe(event: Exclude<DistEvent, { kind: "step" | "evaluated" | "saved" }>): string {
-  switch (event.kind) {
-    case "waiting":
-      return event.reason;
-    case "joined":
-      return `${event.member} joined, members: ${event.members}`;
-    case "refused":
-      return `${event.member} was rejected: ${event.reasons.join("; ")}`;
-    case "took over":
-      return `failover to this coordinator (term ${event.term}): continues from step ${event.step}, members: ${
-        event.members.join(", ") || "none"
-      }`;
-    case "no lease":
-      return "the NATS server has no JetStream for this user: a frozen coordinator that wakes up is detected late";
-    case "mixed":
-      return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
-        "dist.mixed is true; the result now depends on which member computes what";
-    case "collecting":
-      return `collects the checkpoint of step ${event.step} from ${event.member}: ${
-        Math.floor(100 * event.share)
-      } %`;
-    case "joining":
-      return `${event.member} restores the state of step ${event.step} from ${event.donor}`;
-    case "unsaved":
-      return `the run continues from step ${event.step} without its checkpoint: ${event.error}`;
-    case "unkept":
-      return `${event.member}'s own moments of step ${event.step} are not saved: ${event.error}`;
-    case "residualsDropped":
-      return `residuals of ${event.holder} are dropped: ${event.reason}`;
-    case "reducerJoined":
-      return `${event.reducer} reduces from the next step on, reducers: ${event.reducers}`;
-    case "reducerLeft": {
-      const { reducer, reducers, error } = event;
-      return `${reducer} left${inBrackets(error)}, reducers: ${reducers}`;
-    }
-    case "dropped": {
-      const { member, steps: [first, last], microBatches: [lo, hi] } = event;
-      return `the round of steps ${first} to ${last} continues without ${member}: micro-batches ${lo} to ${
-        hi - 1
-      } of each ` +
-        "are dropped";
-    }
-    case "left": {
-      const { member, members, error } = event;
-      return `${member} left${inBrackets(error)}, members: ${members}`;
+  /** A run continues where that can't be written. */
+  #writeMembers({ seconds, members }: DistEvent & { kind: "usage" }): void {
+    try {
+      this.#files.members.write({ at: timeNow(), step: this.#step, seconds, members });
+    } catch (error) {
+      this.#say(errorMessage(error));
     }
   }
-}
-
-function inBrackets(text: string | undefined): string {
-  return text === undefined ? "" : ` (${text})`;
 }

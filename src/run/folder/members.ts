@@ -5,41 +5,39 @@
  */
 
 import { z } from "zod";
+import type { MemberUsage } from "../../dist/mod.ts";
+
+/** A line of `members.jsonl`. */
+export interface MembersLine {
+  /** When it was written, ISO 8601 in UTC. */
+  at: string;
+  /** The last step that was committed. */
+  step: number;
+  /** Since the line before, or since training began. */
+  seconds: number;
+  /** How each member has spent that time, by name. */
+  members: Record<string, MemberUsage>;
+}
 
 const seconds = z.number().min(0);
-const bytes = z.int().min(0);
+const count = z.int().min(0);
 
-const member = z.object({
-  /** "cpu", or the name of its GPU. */
+const usage = z.object({
   device: z.string(),
-  /** Micro-batches [lo, hi) of its last order; absent where it has none. */
-  range: z.tuple([z.int().min(0), z.int().min(0)]).optional(),
-  /** Since the line before: computing gradients, exchanging sums and means, and neither of both. */
+  range: z.tuple([count, count]).optional(),
   computing: seconds,
   exchanging: seconds,
   waiting: seconds,
-  /** All-reduce payload since the line before. */
-  bytesSent: bytes,
-  bytesReceived: bytes,
-  /** Resident memory of its process. */
-  memory: bytes,
-  /** How long ago its last message came. */
+  bytesSent: count,
+  bytesReceived: count,
+  memory: count,
   heardAgo: seconds,
 });
 
-/** How a member has spent the time since the line before. */
-export type MemberUsage = z.output<typeof member>;
-
 /** The schema of a line of `members.jsonl`. */
-export const membersLineSchema = z.object({
-  /** ISO 8601, UTC. */
+export const membersLineSchema: z.ZodType<MembersLine> = z.object({
   at: z.iso.datetime(),
-  /** The last step that was committed. */
-  step: z.int().min(0),
-  /** Since the line before, or since the start. */
+  step: count,
   seconds,
-  members: z.record(z.string(), member),
+  members: z.record(z.string(), usage),
 });
-
-/** A line of `members.jsonl`. */
-export type MembersLine = z.output<typeof membersLineSchema>;

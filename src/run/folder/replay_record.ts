@@ -6,6 +6,8 @@
  */
 
 import { z } from "zod";
+import type { CommittedStep, DistEvent } from "../../dist/mod.ts";
+import { mapValues } from "../../records.ts";
 
 const microBatch = z.int().min(0);
 
@@ -28,3 +30,40 @@ export const replayRecordSchema = z.object({
 
 /** A line of `record.jsonl`. */
 export type ReplayRecord = z.output<typeof replayRecordSchema>;
+
+/** What has changed in the run since the step before. */
+export type ChangesBeforeStep = Pick<ReplayRecord, "donors" | "lost" | "residualsDropped">;
+
+/** The changes with what an event says of them. */
+export function changedBy(changes: ChangesBeforeStep, event: DistEvent): ChangesBeforeStep {
+  const { donors, lost = [], residualsDropped = [] } = changes;
+  switch (event.kind) {
+    case "joining":
+      return { ...changes, donors: { ...donors, [event.member]: event.donor } };
+    case "left":
+      return event.error === undefined ? changes : { ...changes, lost: [...lost, event.member] };
+    case "residualsDropped":
+      return { ...changes, residualsDropped: [...residualsDropped, event.holder] };
+    default:
+      return changes;
+  }
+}
+
+/** The record of a step. */
+export function replayRecordOf(
+  { step, generation, computed, samples }: CommittedStep,
+  changes: ChangesBeforeStep,
+): ReplayRecord {
+  return { step, generation, computed: mapValues(computed, rangesOf), samples, ...changes };
+}
+
+/** Ranges [lo, hi) of numbers that rise. */
+function rangesOf(numbers: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (const number of numbers) {
+    const last = ranges.at(-1);
+    if (last?.[1] === number) last[1]++;
+    else ranges.push([number, number + 1]);
+  }
+  return ranges;
+}

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { checkpointSteps, findCheckpoint, newestCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { readStateFile, type StateFile } from "../../checkpoint/files.ts";
 import { setAside } from "../../checkpoint/folder.ts";
@@ -15,10 +16,13 @@ import {
   loadConfig,
   stringifyConfig,
   withNewIdentity,
+  withScheduleLength,
 } from "../../config/config.ts";
+import { addMissing } from "../../config/added.ts";
 import type { Corpus } from "../../data/corpus.ts";
 import { DATA_BEGINS, type DataOrigin } from "../../data/microbatch.ts";
 import { ConfigError, errorMessage } from "../../errors.ts";
+import { learningRate } from "../../model/optimizer/schedule.ts";
 import { type ConfigChanges, RunFolder } from "./run_folder.ts";
 
 /** Where a run starts: at its beginning, or from a checkpoint. */
@@ -50,13 +54,14 @@ export async function openRun(
   const { out } = config.machine;
   const folder = RunFolder.at(out);
   if (!await folder.exists()) throw new ConfigError([`--resume ${out}: there is no run in it to resume`]);
-  const { id } = await loadConfig(folder.config) as Pick<Config, "id">; // of the folder, whatever the configuration says
-  const identified = id === undefined ? withNewIdentity(config) : { ...config, id };
+  const { id, optimizer } = await loadConfig(folder.config) as Partial<Config>; // of the folder, whatever the configuration says
+  const scheduled = withScheduleLength(config, optimizer?.schedule?.steps);
+  const identified = id === undefined ? withNewIdentity(scheduled) : { ...scheduled, id };
   const step = await stepToResume(folder, identified.id, say, fromStep);
   const about = step === 0
     ? undefined
     : await readStateFile((await findCheckpoint(folder.checkpoints, step))!);
-  const changes = about ? allowedChanges(folder, about, config, corpus) : {};
+  const changes = about ? allowedChanges(folder, about, identified, corpus) : {};
   const point = { config: identified, step, origin: about ? originOf(about) : DATA_BEGINS };
   const missing = fromStep === undefined ? await missingFrom(folder, config, step) : undefined;
   if (missing !== undefined) return { ...point, missing: `--resume ${out}: ${missing}` };
@@ -66,6 +71,8 @@ export async function openRun(
       `the state of step ${step} has a validation loss of ${loss}: --from-step resumes from an earlier one`,
     );
   }
+  const beyond = scheduleEnded(identified, step);
+  if (beyond !== undefined) say(beyond);
   try {
     if (fromStep !== undefined) await setAside(folder.checkpoints, step);
     await logChanges(folder, { step, changes }, identified, say);
@@ -121,6 +128,15 @@ async function missingFrom(
     `machine has written them: copy the newest into ${folder.checkpoints}, or ${advice}`;
 }
 
+/** What to know of a run that continues from `step` beyond its schedule. */
+function scheduleEnded({ train: { steps }, optimizer }: Config, step: number): string | undefined {
+  const { kind, steps: length = steps } = optimizer.schedule;
+  if (kind === "constant" || steps <= Math.max(length, step)) return undefined;
+  const rate = Number(learningRate(optimizer, steps).toPrecision(3));
+  return `the learning rate's schedule ends with step ${length}: after it the rate is ${rate}; ` +
+    `--optimizer.schedule.steps ${steps} makes it as long as the run`;
+}
+
 /** Where the data of a run continues after a checkpoint. */
 function originOf({ step, samples, config }: StateFile): DataOrigin {
   return { step, samples: samples ?? step * (config.train?.batch ?? 0) };
@@ -133,7 +149,7 @@ function allowedChanges(
   config: Config,
   corpus: Pick<Corpus, "bytes" | "sha256">,
 ): ConfigChanges["changes"] {
-  const changes = changesOf(about.config, config);
+  const changes = changesOf(addMissing(about.config) as object, config);
   const problems = [...modelProblems(changes), ...corpusProblems(about, corpus)];
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `--resume ${path}: ${problem}`));
   return changes;
@@ -143,7 +159,7 @@ function allowedChanges(
 function changesOf(before: object, after: object): ConfigChanges["changes"] {
   const changes: ConfigChanges["changes"] = {};
   for (const { path, default: usual } of configOptions) {
-    if (path.startsWith("machine.") || path === "data.source") continue;
+    if (/^(log|machine)\./.test(path) || path === "data.source") continue;
     const from = valueAt(before, path) ?? usual, to = valueAt(after, path);
     if (JSON.stringify(from) !== JSON.stringify(to)) changes[path] = { from, to };
   }
@@ -184,7 +200,8 @@ async function logChanges(
     say(`after step ${step} ${path} is ${show(to)} instead of ${show(from)}`);
   }
   if (Object.keys(changes).length > 0) await folder.addChanges({ step, changes });
-  if (Object.keys(changes).length === 0 && isCurrent && before.id !== undefined) return;
+  const logsAsBefore = isDeepStrictEqual(before.log, config.log);
+  if (Object.keys(changes).length === 0 && logsAsBefore && isCurrent && before.id !== undefined) return;
   const { machine } = before; // the machine part is for this start only
   await folder.replaceConfig(stringifyConfig({ ...config, machine }));
 }

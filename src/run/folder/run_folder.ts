@@ -1,7 +1,8 @@
 /**
- * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends),
- * `events.jsonl` (checkpoints and resumes), `summary.json` at the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl`
- * where a resume changed the configuration, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
+ * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends), `record.jsonl` (what a
+ * replay of each step needs), `members.jsonl` (how members spend their time), `events.jsonl` (what else happened), `summary.json` at
+ * the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, `tensorboard/`
+ * with `log.tensorboard`, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
  *
  * @module
  */
@@ -15,11 +16,13 @@ import {
   isStep,
   metricsIn,
   type MetricsRecord,
-  MetricsWriter,
   skipsOf,
-  stepOf,
+  type StepMetrics,
 } from "./metrics.ts";
+import type { MembersLine } from "./members.ts";
+import type { ReplayRecord } from "./replay_record.ts";
 import { EventsFile } from "./events_file.ts";
+import { discardAfter, StepLines } from "./step_lines.ts";
 import { stringifyJson } from "../../json.ts";
 import type { RunOutcome } from "../../dist/mod.ts";
 
@@ -50,6 +53,9 @@ const serverSchema: z.ZodType<RunServer> = z.object({
   token: z.string().min(1),
 });
 
+/** What grows with the steps of a run, and is cut back to the step that it is resumed from. */
+const STEP_FILES = ["metrics.jsonl", "record.jsonl", "members.jsonl"] as const;
+
 /** The folder of a run. */
 export class RunFolder {
   private constructor(readonly path: string) {}
@@ -70,8 +76,7 @@ export class RunFolder {
       await Deno.mkdir(path, { recursive: true });
       if (await folder.#isUnused()) await remove(folder.config);
       await createFile(folder.config, configYaml);
-      await Deno.writeTextFile(folder.file("metrics.jsonl"), "");
-      await Deno.writeTextFile(folder.file("events.jsonl"), "");
+      for (const name of [...STEP_FILES, "events.jsonl"]) await Deno.writeTextFile(folder.file(name), "");
     } catch (error) {
       throw new ConfigError([
         error instanceof Deno.errors.AlreadyExists
@@ -114,39 +119,32 @@ export class RunFolder {
     return new EventsFile(this.file("events.jsonl"));
   }
 
-  /**
-   * Prepares for continuing from `step`: later lines of the metrics move to `metrics.discarded.jsonl`, since those steps are
-   * done again. The file is replaced by a new one, so that a process that has the old one open writes into it no more.
-   */
+  /** Prepares for continuing from `step`: what is on record of later steps is set aside, since those are done again. */
   discardAfter(step: number): void {
-    const lines = this.metricsLines();
-    const discarded = lines.filter((line) => stepOf(line) > step);
-    const kept = lines.filter((line) => stepOf(line) <= step);
-    const text = (lines: string[]) => lines.map((line) => line + "\n").join("");
-    if (discarded.length > 0) {
-      Deno.writeTextFileSync(this.file("metrics.discarded.jsonl"), text(discarded), { append: true });
-    }
-    const path = this.file("metrics.jsonl");
-    Deno.writeTextFileSync(`${path}.tmp`, text(kept));
-    Deno.renameSync(`${path}.tmp`, path);
+    for (const name of STEP_FILES) discardAfter(this.file(name), step);
   }
 
   /** Records that the run is resumed from `step`: what is on record of later steps does not count any more. */
   resumeFrom(step: number): void {
     this.discardAfter(step);
-    this.events.add({ event: "resumed", step });
+    this.events.add({ at: new Date().toISOString(), event: "resumed", step });
+  }
+
+  /** The lines of `metrics.jsonl`; a torn last line is left out. */
+  metrics(): (StepMetrics | EvaluationMetrics)[] {
+    return metricsIn(this.metricsLines());
   }
 
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
-    const lines = this.metricsLines().filter((line) => stepOf(line) !== Infinity)
-      .map(metricsIn);
+    const lines = this.metrics();
     const steps = lines.filter(isStep);
     const last = steps.at(-1);
+    const evaluation = lines.findLast((line): line is EvaluationMetrics => "valLoss" in line);
     return {
       tokens: steps.reduce((sum, { tokens }) => sum + tokens, 0),
       loss: last?.loss ?? NaN,
-      evaluation: lines.findLast((line): line is EvaluationMetrics => "valLoss" in line),
+      evaluation: evaluation && { step: evaluation.step, valLoss: evaluation.valLoss },
       skips: skipsOf(steps),
       elapsed: last?.elapsed ?? 0,
       workers: last?.workers ?? 0,
@@ -202,9 +200,18 @@ export class RunFolder {
     return this.file("residuals");
   }
 
-  /** Opens `metrics.jsonl` for more lines. */
-  openMetrics(): MetricsWriter {
-    return new MetricsWriter(this.file("metrics.jsonl"));
+  /** Where TensorBoard's event files are. */
+  get tensorboard(): string {
+    return this.file("tensorboard");
+  }
+
+  /** Opens the files that grow with the steps, for more lines. */
+  openLog() {
+    return {
+      metrics: new StepLines<StepMetrics | EvaluationMetrics>(this.file("metrics.jsonl"), "metrics"),
+      record: new StepLines<ReplayRecord>(this.file("record.jsonl"), "record"),
+      members: new StepLines<MembersLine>(this.file("members.jsonl"), "time of the members"),
+    };
   }
 
   /**
@@ -212,8 +219,7 @@ export class RunFolder {
    * next step found losses or gradients that are not finite.
    */
   validationLosses(): Map<number, number> {
-    const lines = this.metricsLines()
-      .filter((line) => /"valLoss"|"applied":false/.test(line) && stepOf(line) !== Infinity).map(metricsIn);
+    const lines = metricsIn(this.metricsLines().filter((line) => /"valLoss"|"applied":false/.test(line)));
     const losses = new Map<number, number>();
     // A skipped step has computed with the state before it, and leaves that state as it was.
     for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);

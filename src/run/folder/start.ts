@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Config, stringifyConfig, withNewIdentity } from "../../config/config.ts";
+import { type Config, stringifyConfig, withNewIdentity, withScheduleLength } from "../../config/config.ts";
 import type { Corpus } from "../../data/corpus.ts";
 import { DATA_BEGINS } from "../../data/microbatch.ts";
 import { ConfigError } from "../../errors.ts";
@@ -17,7 +17,7 @@ import { RunFolder } from "./run_folder.ts";
  * @throws {ConfigError} where it holds a run already, or can't be made
  */
 export async function beginRun(config: Config): Promise<StartPoint> {
-  const identified = withNewIdentity(config);
+  const identified = withNewIdentity(withScheduleLength(config));
   await RunFolder.create(config.machine.out, stringifyConfig(identified));
   return { config: identified, step: 0, origin: DATA_BEGINS };
 }

@@ -10,11 +10,14 @@ import { type Corpus, loadCorpus } from "../../data/corpus.ts";
 import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
+import { recordEnding } from "../folder/ending.ts";
+import type { FolderLock } from "../folder/lock.ts";
 import { type RunListener, RunLog } from "../folder/log.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
 import { RunFolder, type Summary } from "../folder/run_folder.ts";
 import { beginRun, resumeRun } from "../folder/start.ts";
+import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
@@ -54,16 +57,40 @@ export interface CoordinatorOptions {
  * ```
  */
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
-  const { url, failover, startWorkers, signal, hurry, onEvent = () => {}, onListening } = options;
+  const { failover, signal, onEvent = () => {} } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
-  const common = planOf(config, corpus, startWorkers); // throws where the corpus is too short
+  planOf(config, corpus); // throws where the corpus is too short
   const folder = RunFolder.at(config.machine.out);
-  await using resources = new AsyncDisposableStack();
-  const lock = options.isLocked ? undefined : resources.use(await folder.lock({ signal, say: onProgress }));
+  using lock = options.isLocked ? undefined : await folder.lock({ signal, say: onProgress });
   const point = await startPointOf(config, corpus, options, onProgress);
-  const { step: startStep, origin, missing, config: { id, optimizer, machine } } = point;
+  let hasBegun = !failover;
+  const run = serve({
+    ...{ corpus, folder, lock, point, options, onEvent },
+    onRecalled: () => hasBegun = true,
+  });
+  return await (lock ? recordEnding(run, { folder, lock, onEvent, signal, hasBegun: () => hasBegun }) : run);
+}
+
+/** What {@linkcode startCoordinator} has prepared. */
+interface Prepared {
+  corpus: Corpus;
+  folder: RunFolder;
+  lock?: FolderLock;
+  point: StartPoint;
+  options: CoordinatorOptions;
+  onEvent: RunListener;
+  /** Called when a failover continues the run. */
+  onRecalled: () => void;
+}
+
+/** Serves the run until its end. */
+async function serve(prepared: Prepared): Promise<Summary> {
+  const { corpus, folder, lock, point, onEvent, onRecalled } = prepared;
+  const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
+  const { step: startStep, origin, missing, config } = point;
+  const { id, optimizer, machine } = config;
   const checkpoints = new RunCheckpoints(folder.checkpoints, {
     run: id,
     config: runPart(config),
@@ -73,10 +100,20 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
   });
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
-  const transport = await connectNats(url, "coordinator", { signal, onStatus: onProgress });
+  await using resources = new AsyncDisposableStack();
+  const onStatus = (text: string) => onEvent({ kind: "status", text });
+  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
+  const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
-  const coordinated = coordinate(transport, { ...common, id, origin, startStep, startHash, record }, {
+  const recall = (step: number) => {
+    onRecalled();
+    return log.continueFrom(step);
+  };
+  const plan = { ...planOf(config, corpus, startWorkers), id, origin, startStep, startHash, record };
+  const coordinated = coordinate(transport, plan, {
     signal,
     hurry,
     onEvent: log.handle,
@@ -85,9 +122,7 @@ export async function startCoordinator(config: Config, options: CoordinatorOptio
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
-    takeOver: failover
-      ? { expected: record.workers, recall: (step) => log.continueFrom(step), missing }
-      : undefined,
+    takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
 }

@@ -60,6 +60,7 @@ class Successor {
       configHash: CONFIG_HASH,
       stateHash,
       atHome: true,
+      device: "cpu",
     };
     return this.do({ kind: "join", member, step, term, generation, request });
   }

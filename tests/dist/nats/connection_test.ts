@@ -1,6 +1,7 @@
 /** Every attempt to connect has a timeout and an error message. @module */
 
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import { RunError, TransientError } from "../../../src/errors.ts";
@@ -187,6 +188,21 @@ Deno.test("the error of a server that rejects the client is reported at once", a
     connectNats(hasty.url, "x"),
     /could not connect .*(the server closed the connection|reset|pipe)/,
   );
+});
+
+Deno.test("the error of a server is reported where it resets the connection after it", async () => {
+  const rude = createServer((socket) => {
+    socket.write(INFO);
+    socket.write("-ERR 'maximum connections exceeded'\r\n");
+    setTimeout(() => socket.resetAndDestroy(), 100); // as where what the client has sent was not read
+  });
+  await new Promise<void>((resolve) => rude.listen(0, "127.0.0.1", resolve));
+  const { port } = rude.address() as AddressInfo;
+  await assert.rejects(
+    connectNats(`nats://127.0.0.1:${port}`, "x"),
+    /could not connect .*the server says "maximum connections exceeded"/,
+  );
+  await new Promise((resolve) => rude.close(resolve));
 });
 
 Deno.test("IPv6 addresses are accepted", async () => {

@@ -21,7 +21,11 @@ function through<K extends ControlKind>(kind: K, message: Messages[K]): unknown 
 }
 
 const ESC = "\u001b[2J\u001b]0;title\u0007";
-const traffic = { bytesSent: 1, bytesReceived: 2, stateBytes: 3, staleOrders: 4, malformedOrders: 5 };
+const spent = { computing: 6, exchanging: 0.5, waiting: 7 };
+const traffic = {
+  ...{ bytesSent: 1, bytesReceived: 2, stateBytes: 3, staleOrders: 4, malformedOrders: 5 },
+  ...{ spent, memory: 8 },
+};
 
 Deno.test("received texts are freed of control characters for terminals, and shortened", () => {
   const shown = [

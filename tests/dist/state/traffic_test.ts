@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { outcomeOf } from "../../../src/dist/coordinator/state_machine.ts";
+import { NO_TRAFFIC } from "../../../src/dist/state/traffic.ts";
 import { ElasticRun } from "../support/elastic_toys.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
 import { begun } from "../support/paper.ts";
@@ -11,10 +12,10 @@ Deno.test("the traffic of a worker counts once, also when it is lost and joins a
   const paper = begun();
   const tell = (member: string, bytesSent: number) => {
     const traffic = {
+      ...NO_TRAFFIC,
       bytesSent,
       bytesReceived: 2 * bytesSent,
       stateBytes: 1,
-      malformedOrders: 0,
       staleOrders: 1,
     };
     paper.do({ kind: "status", member, step: 0, status: { phase: "ready", progress: bytesSent }, traffic });

@@ -17,8 +17,8 @@ import { runReducer } from "../../../src/dist/reducer.ts";
 import type { Transport } from "../../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../../src/dist/worker.ts";
 import type { ServeWorkerOptions } from "../../../src/dist/worker/options.ts";
-import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
+import { RunWatch } from "./run_watch.ts";
 import type { ToyOptions } from "./toy.ts";
 
 /** Checkpoints in memory. */
@@ -63,14 +63,22 @@ export class ElasticRun {
   readonly #listening = Promise.withResolvers<void>();
   /** Workers that were started and have not joined yet. */
   readonly #newcomers = new Set<string>();
+  readonly #watch: RunWatch;
 
   /** Gradients take a millisecond, and more while there are newcomers: the run does not end before they are in. */
   readonly patient: Pick<ToyOptions, "beforeGradient"> = {
     beforeGradient: () => pause(this.#newcomers.size > 0 ? 30 : 1),
   };
 
-  constructor(readonly bus: MemoryBus, readonly plan: CoordinationPlan, options: CoordinateOptions = {}) {
-    const outcome = coordinate(bus.connect(), plan, {
+  /** @param longest seconds after which it has hung */
+  constructor(
+    readonly bus: MemoryBus,
+    readonly plan: CoordinationPlan,
+    options: CoordinateOptions = {},
+    longest?: number,
+  ) {
+    this.#watch = new RunWatch(this.events, longest);
+    const outcome = coordinate(this.#watch.over(bus.connect()), plan, {
       ...options,
       onListening: this.#listening.resolve,
       onEvent: (event) => {
@@ -79,8 +87,13 @@ export class ElasticRun {
         for (const listener of this.#listeners) listener();
       },
     });
-    this.outcome = bounded("the end of the run", outcome, () => this.events);
-    this.outcome.catch(() => {}); // seen where it is awaited
+    this.outcome = this.#untilEnd("the run", outcome);
+  }
+
+  #untilEnd<T>(what: string, work: Promise<T>): Promise<T> {
+    const end = this.#watch.until(`the end of ${what}`, work);
+    end.catch(() => {}); // seen where it is awaited
+    return end;
   }
 
   /** Starts a worker once the coordinator listens. */
@@ -95,8 +108,9 @@ export class ElasticRun {
     const stop = new AbortController();
     const { run, id, configHash } = this.plan;
     const options = { run, id, member, configHash, atHome: true, signal: stop.signal, ...changes };
-    const done = runWorker(end, replica, options).then(() => undefined, (error: Error) => error);
-    return { end, leave: () => stop.abort(), done };
+    const done = runWorker(this.#watch.over(end), replica, options)
+      .then(() => undefined, (error: Error) => error);
+    return { end, leave: () => stop.abort(), done: this.#untilEnd(member, done) };
   }
 
   /** Starts reducers, and waits until they are there; how each ends. */
@@ -104,7 +118,10 @@ export class ElasticRun {
     await Promise.race([this.#listening.promise, this.outcome]);
     const all = Array.from(
       { length: count },
-      (_, i) => runReducer(this.bus.connect(), { run: this.plan.run, reducer: `reducer-${i}` }),
+      (_, i) => {
+        const end = this.#watch.over(this.bus.connect()), reducer = `reducer-${i}`;
+        return this.#untilEnd(reducer, runReducer(end, { run: this.plan.run, reducer }));
+      },
     );
     if (count > 0) {
       await this.until((event) => event.kind === "reducerJoined" && event.reducers === count);

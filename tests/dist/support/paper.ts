@@ -36,6 +36,7 @@ export class Paper {
       configHash: CONFIG_HASH,
       stateHash: "state 0",
       atHome: true,
+      device: "cpu",
       ...changes,
     };
     return this.do({ kind: "join", member, step, term: 0, generation: 0, request });

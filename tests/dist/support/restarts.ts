@@ -11,8 +11,8 @@ import type { CheckpointStore, Replica } from "../../../src/dist/replica/replica
 import type { Transport } from "../../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../../src/dist/worker/options.ts";
-import { bounded } from "./bounded.ts";
 import type { MemoryBus } from "./memory_bus.ts";
+import { RunWatch } from "./run_watch.ts";
 
 /** What is on record of a run, as in `metrics.jsonl`. */
 export class RunLines {
@@ -96,9 +96,10 @@ export async function runWithRestarts(
   const events: DistEvent[] = [];
   const errors: unknown[] = [];
   const workerEvents: WorkerEvent[][] = replicas.map(() => []);
+  const watch = new RunWatch(events);
   let working: Promise<(Error | undefined)[]> | undefined;
   const work = (replica: Replica, i: number) =>
-    runWorker(bus.connect(), replica, {
+    runWorker(watch.over(bus.connect()), replica, {
       run: plan.run,
       id: plan.id,
       member: `w${i}`,
@@ -111,7 +112,7 @@ export async function runWithRestarts(
     const end = connect();
     const dead = Promise.withResolvers<void>();
     let isDead = false;
-    const coordination = coordinate(end, plan, {
+    const coordination = coordinate(watch.over(end), plan, {
       checkpoints,
       onListening: () => working ??= Promise.all(replicas.map(work)),
       onEvent: (event) => {
@@ -131,12 +132,12 @@ export async function runWithRestarts(
     });
     if (!fault) {
       const ending = Promise.all([coordination, working!]);
-      const [outcome, workers] = await bounded("the end of the run", ending, () => events);
+      const [outcome, workers] = await watch.until("the end of the run", ending);
       return { outcome, record, events, workerEvents, workers, errors };
     }
     const ended = coordination.then(() => new Error("it ended before the fault"), (error) => error);
     ended.then((error) => errors.push(error));
-    await bounded(`the fault ${fault.point}`, Promise.race([dead.promise, ended]), () => events);
+    await watch.until(`the fault ${fault.point}`, Promise.race([dead.promise, ended]));
   }
   throw new Error("unreachable");
 }

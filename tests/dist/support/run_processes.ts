@@ -10,19 +10,24 @@ import { connectNats } from "../../../src/dist/nats/transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../../src/dist/replica/plan.ts";
 import { descendants } from "../../run/support/runs.ts";
 import { bounded } from "./bounded.ts";
+import type { ToyReducerOrder } from "./toy_reducer.ts";
 import type { ToyOrder } from "./toy_worker.ts";
 
 /** Starts a worker process. */
 export function startToyWorker(order: ToyOrder): Deno.ChildProcess {
-  return startToy("toy_worker.ts", order);
+  return startScript(new URL("toy_worker.ts", import.meta.url), order);
 }
 
-/** Starts one of this folder's scripts with an order. */
-export function startToy(name: string, order: unknown): Deno.ChildProcess {
-  const script = fileURLToPath(new URL(name, import.meta.url));
+/** Starts a reducer process. */
+export function startToyReducer(order: ToyReducerOrder): Deno.ChildProcess {
+  return startScript(new URL("toy_reducer.ts", import.meta.url), order);
+}
+
+/** Starts a script with an order. */
+export function startScript(script: URL, order: unknown): Deno.ChildProcess {
   const settings = fileURLToPath(new URL("../../../deno.json", import.meta.url));
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--config", settings, "-A", script, JSON.stringify(order)],
+    args: ["run", "--quiet", "--config", settings, "-A", fileURLToPath(script), JSON.stringify(order)],
     stdin: "null",
     stdout: "null",
     stderr: "inherit",

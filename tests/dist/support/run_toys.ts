@@ -15,9 +15,9 @@ import type {
 import type { Transport } from "../../../src/dist/protocol/transport.ts";
 import { subtrees } from "../../../src/dist/vectors/tree.ts";
 import { runWorker } from "../../../src/dist/worker.ts";
-import { bounded } from "./bounded.ts";
 import type { Replica } from "../../../src/dist/replica/replica.ts";
 import type { WorkerEvent } from "../../../src/dist/worker/options.ts";
+import { RunWatch } from "./run_watch.ts";
 
 /** Makes a connection for one participant. */
 export type Connect = (name: string) => Promise<Transport> | Transport;
@@ -41,9 +41,10 @@ export async function runToys(
 ): Promise<ToyRun> {
   const events: DistEvent[] = [];
   const told: ToyRun["told"] = [];
+  const watch = new RunWatch(events);
   const listening = Promise.withResolvers<void>();
   await using coordinatorsEnd = await closing(connect, "coordinator");
-  const coordination = coordinate(coordinatorsEnd.transport, plan, {
+  const coordination = coordinate(watch.over(coordinatorsEnd.transport), plan, {
     ...options,
     onListening: listening.resolve,
     onEvent: (event) => {
@@ -56,7 +57,7 @@ export async function runToys(
     const member = `worker-${i}`;
     await using end = await closing(connect, member);
     const { run, id, configHash } = plan;
-    await runWorker(end.transport, replica, {
+    await runWorker(watch.over(end.transport), replica, {
       run,
       id,
       member,
@@ -68,7 +69,7 @@ export async function runToys(
   });
   const workers = Promise.all(working.map((work) => work.then(() => undefined, (error: Error) => error)));
   const all = Promise.allSettled([coordination, workers]);
-  const [outcome] = await bounded("the end of coordinator and workers", all, () => events);
+  const [outcome] = await watch.until("the end of coordinator and workers", all);
   if (outcome.status === "rejected") throw outcome.reason;
   return { outcome: outcome.value, events, workers: await workers, told };
 }

@@ -1,5 +1,5 @@
 /**
- * A connection with an eye on what is published.
+ * A connection with an eye on what is sent.
  *
  * @module
  */
@@ -31,7 +31,10 @@ export function tapped(transport: Transport, look: (data: Uint8Array) => void): 
         },
       });
     },
-    request: (subject, data, timeout) => transport.request(subject, data, timeout),
+    request(subject, data, timeout) {
+      look(data);
+      return transport.request(subject, data, timeout);
+    },
     subscribe: (subject, receive) => transport.subscribe(subject, receive),
     flush: () => transport.flush(),
     close: () => transport.close(),

@@ -25,6 +25,8 @@ export interface ToyOptions {
   size?: number;
   /** Called before each gradient; may throw, or wait. */
   beforeGradient?: (step: number, microBatch: number) => Promise<void> | void;
+  /** Called before each token of a sample; may throw, or wait. */
+  beforeToken?: (step: number, token: number) => Promise<void> | void;
   beforeApply?: (step: number) => Promise<void> | void;
   /** Changes a micro-batch's gradient sum. */
   alter?: (sum: GradientSum, step: number, microBatch: number) => void;
@@ -45,6 +47,7 @@ export function toyIdentity(size: number): ReplicaIdentity {
 /** A replica whose gradients are pseudo-random functions of (parameters, step, micro-batch). */
 export class ToyReplica implements Replica {
   readonly identity: ReplicaIdentity;
+  readonly device = "cpu";
   readonly size: number;
   readonly moments = ["momentum"];
   step = 0;
@@ -85,6 +88,16 @@ export class ToyReplica implements Replica {
       lossSum: Math.abs(this.params[at]) * (microBatch + 0.1),
       tokens: microBatch + 1,
     });
+  }
+
+  /** Two texts of three tokens, whatever the prompts; `beforeToken` may wait. */
+  async sample(beforeEach: () => void): Promise<string[]> {
+    const { step, params: [first] } = this;
+    for (let token = 0; token < 6; token++) {
+      await this.options.beforeToken?.(step, token);
+      beforeEach();
+    }
+    return [`${step} ${first}`, `\u001b${first}`];
   }
 
   async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {

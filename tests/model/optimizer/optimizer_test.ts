@@ -123,10 +123,10 @@ Deno.test("configs/enwik8.yaml makes the steps of train.py, which adds up the gr
   );
 });
 
-Deno.test("learningRate() warms up, holds or falls, and ends where the schedule does", () => {
-  const rates = (kind: "constant" | "linear" | "cosine") =>
+Deno.test("learningRate() warms up, holds or falls, and stays at the floor where the schedule ends", () => {
+  const rates = (kind: "constant" | "linear" | "cosine", floor = 0) =>
     [1, 2, 4, 6, 8, 10, 12, 13].map((step) =>
-      learningRate({ learningRate: 1, schedule: { kind, warmup: 4, steps: 12 } }, step)
+      learningRate({ learningRate: 1, schedule: { kind, warmup: 4, steps: 12, floor } }, step)
     );
   const close = (actual: number[], expected: number[]) =>
     actual.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, `${actual}`));
@@ -134,14 +134,16 @@ Deno.test("learningRate() warms up, holds or falls, and ends where the schedule 
   close(rates("linear"), [0.25, 0.5, 1, 0.75, 0.5, 0.25, 0, 0]);
   const quarter = 0.8535533905932737; // (1 + √½) / 2
   close(rates("cosine"), [0.25, 0.5, 1, quarter, 0.5, 1 - quarter, 0, 0]);
+  close(rates("linear", 0.2), [0.25, 0.5, 1, 0.8, 0.6, 0.4, 0.2, 0.2]);
+  close(rates("cosine", 0.5), [0.25, 0.5, 1, (1 + quarter) / 2, 0.75, 1 - quarter / 2, 0.5, 0.5]);
   assert.equal(
-    learningRate({ learningRate: 2, schedule: { kind: "constant", warmup: 0 } }, 1),
+    learningRate({ learningRate: 2, schedule: { kind: "constant", warmup: 0, floor: 0.1 } }, 1),
     2,
   );
 });
 
 Deno.test("learningRate() refuses a schedule that falls without a length", () => {
-  const schedule = { kind: "cosine", warmup: 10 } as const;
+  const schedule = { kind: "cosine", warmup: 10, floor: 0 } as const;
   assert.throws(
     () => learningRate({ learningRate: 1, schedule }, 20),
     /RangeError: A cosine schedule needs a length beyond its warm-up of 10 steps/,

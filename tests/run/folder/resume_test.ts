@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { train } from "../../../mod.ts";
-import { loadConfig } from "../../../src/config/config.ts";
+import { type RunEvent, train } from "../../../mod.ts";
+import { type Config, loadConfig } from "../../../src/config/config.ts";
 import { start } from "../support/commands.ts";
-import { metricsOf, Workplace } from "../support/runs.ts";
+import { metricsOf, samplesOf, Workplace } from "../support/runs.ts";
 
 /** A run of two steps. */
 async function begun(): Promise<Workplace> {
@@ -88,7 +88,7 @@ Deno.test("--resume without a change writes no log, and how a start used the mac
 
 Deno.test("a schedule has its own length: a run that is resumed to a later end has the rates and bits of one that was not", async () => {
   await using place = await Workplace.open();
-  const schedule = { kind: "linear", warmup: 2, steps: 6 } as const;
+  const schedule = { kind: "linear", warmup: 2, steps: 6, floor: 0 } as const;
   const optimizer = { learningRate: 0.01, weightDecay: 0.1, schedule };
   const parts = (steps: number) => ({ ...place.config("parts", { train: { steps } }), optimizer });
   const whole = await train({ ...place.config("whole", { train: { steps: 5 } }), optimizer });
@@ -96,6 +96,35 @@ Deno.test("a schedule has its own length: a run that is resumed to a later end h
   assert.equal((await train(parts(5), { resume: true })).paramsHash, whole.paramsHash);
   const rates = metricsOf(place.run("parts")).steps.map(({ lr }) => lr);
   assert.deepEqual(rates, [0.005, 0.01, 0.0075, 0.005, 0.0025]);
+});
+
+Deno.test("a schedule is as long as its run's first start, and a run that is resumed beyond it stays at its floor and says so", async () => {
+  await using place = await Workplace.open();
+  const schedule = { kind: "linear", floor: 0.2 } as const;
+  const config = (steps: number) => ({
+    ...place.config("run", { train: { steps } }),
+    optimizer: { learningRate: 0.01, schedule },
+  });
+  const scheduled = async () =>
+    (await loadConfig(`${place.run("run")}/config.yaml`) as Config).optimizer.schedule;
+  const rates = () => metricsOf(place.run("run")).steps.map(({ lr }) => Number(lr.toFixed(9)));
+  await train(config(4));
+  assert.deepEqual(await scheduled(), { kind: "linear", warmup: 0, floor: 0.2, steps: 4 });
+  const lines: string[] = [];
+  const onEvent = (event: RunEvent) => event.kind === "status" && lines.push(event.text);
+  await train(config(5), { resume: true, onEvent });
+  const { code, stderr } = await resume(place, "--steps=6");
+  assert.equal(code, 0, stderr);
+  assert.equal((await scheduled()).steps, 4);
+  assert.deepEqual(rates(), [0.008, 0.006, 0.004, 0.002, 0.002, 0.002]);
+  const said = (steps: number) =>
+    "the learning rate's schedule ends with step 4: after it the rate is 0.002; " +
+    `--optimizer.schedule.steps ${steps} makes it as long as the run`;
+  assert.ok(lines.includes(said(5)), lines.join("\n"));
+  assert.ok(stderr.includes(said(6)), stderr);
+  const longer = await resume(place, "--steps=8", "--optimizer.schedule.steps=8");
+  assert.doesNotMatch(longer.stderr, /schedule ends/);
+  assert.deepEqual(rates().slice(6), [0.003, 0.002]);
 });
 
 Deno.test("an int8 run with a worker that is resumed has the bits of one that was not: residuals were saved", async () => {
@@ -125,11 +154,11 @@ Deno.test("a run resumed with batches of another size consumes each sample once,
   await train(config(6, 2));
   await train(config(3, 4), { resume: true });
   await train(config(3, 6), { resume: true });
-  const resumed = metricsOf(place.run("run")).steps.flatMap(({ samples }) => samples);
+  const resumed = samplesOf(place.run("run")).flat();
   await train(
     place.config("whole", { train: { steps: 4, batch: 6 }, eval: { every: 0 } }),
   );
-  const whole = metricsOf(place.run("whole")).steps.flatMap(({ samples }) => samples);
+  const whole = samplesOf(place.run("whole")).flat();
   assert.deepEqual(resumed, whole, "2 · 6 + 4 · 3 samples are those of 4 · 6");
 });
 

@@ -69,7 +69,8 @@ export async function runFlash(
       signal,
       onListening: () => members.forEach(start),
       onEvent: (event) => {
-        if (event.kind === "status") lines.push(event.text);
+        const text = event.kind === "status" || event.kind === "happened" ? event.text : undefined;
+        if (text !== undefined) lines.push(text);
         onEvent(event, workers, start);
       },
     });

@@ -2,6 +2,8 @@
 
 import type { ConfigInput } from "../../../src/config/config.ts";
 import type { EvaluationMetrics, StepMetrics } from "../../../src/run/folder/metrics.ts";
+import { type ReplayRecord, replayRecordSchema } from "../../../src/run/folder/replay_record.ts";
+import { mapValues } from "../../../src/records.ts";
 
 /** A folder that is removed after the test, with a text in it. */
 export class Workplace implements AsyncDisposable {
@@ -26,15 +28,20 @@ export class Workplace implements AsyncDisposable {
     return `${this.folder}/${name}`;
   }
 
-  /** A small configuration; `machine.out` is the folder of the run named. */
+  /**
+   * A small configuration; `machine.out` is the folder of the run named. Its rate is constant, so that a run that is lengthened
+   * has the bits of one that was as long from the beginning.
+   */
   config(name: string, changes: { [Section in keyof ConfigInput]?: ConfigInput[Section] } = {}): ConfigInput {
     return {
       model: { dim: 16, depth: 2, groupSize: 8, queryKeyDim: 8, ...changes.model },
       data: { source: this.text, seqLen: 24, ...changes.data },
       train: { steps: 6, batch: 6, microBatch: 1, ...changes.train },
-      eval: { every: 3, windows: 5, ...changes.eval },
+      optimizer: { learningRate: 1e-3, schedule: { kind: "constant" }, ...changes.optimizer },
+      eval: { every: 3, windows: 5, samples: [], ...changes.eval },
       checkpoint: changes.checkpoint,
       dist: changes.dist,
+      log: changes.log,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
     };
   }
@@ -52,6 +59,28 @@ export function metricsOf(folder: string): { steps: StepMetrics[]; evaluations: 
     steps: lines.filter((line): line is StepMetrics => "loss" in line),
     evaluations: lines.filter((line): line is EvaluationMetrics => "valLoss" in line),
   };
+}
+
+/** A line of `record.jsonl`, with the micro-batches of each member as a list. */
+export type StepRecord = Omit<ReplayRecord, "computed"> & { computed: Record<string, number[]> };
+
+/** The lines of a run's `record.jsonl`. */
+export function recordOf(folder: string): StepRecord[] {
+  return Deno.readTextFileSync(`${folder}/record.jsonl`).trim().split("\n").map((line) => {
+    const record = replayRecordSchema.parse(JSON.parse(line));
+    const listOf = ([lo, hi]: readonly [number, number]) => Array.from({ length: hi - lo }, (_, i) => lo + i);
+    return { ...record, computed: mapValues(record.computed, (ranges) => ranges.flatMap(listOf)) };
+  });
+}
+
+/** What a run computed from in each step: the checksums of the ids. */
+export function samplesOf(folder: string): (number | null)[][] {
+  return recordOf(folder).map(({ samples }) => samples);
+}
+
+/** The validation losses of a run, by step. */
+export function valLossesOf(folder: string): [step: number, valLoss: number][] {
+  return metricsOf(folder).evaluations.map(({ step, valLoss }) => [step, valLoss]);
 }
 
 /** A process of this machine. */
