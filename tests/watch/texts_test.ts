@@ -101,7 +101,7 @@ Deno.test("a profile of a run that does not tell its members' time says so", asy
   const run = await runIn((await folder.add("a")).path);
   assert.deepEqual(profileOf(run.steps, run.usage), ["The run has no steps yet."]);
   run.steps.add(JSON.stringify(stepLine(1)));
-  assert.match(profileOf(run.steps, run.usage).join(" "), /members.jsonl is missing/);
+  assert.match(profileOf(run.steps, run.usage).join(" "), /members.jsonl has no lines/);
 });
 
 Deno.test("numbers for people", () => {
