@@ -5,7 +5,7 @@
  */
 
 import { type Command, HELP_FLAG, readArguments } from "./arguments.ts";
-import { type HelpOrder, helpText } from "./help.ts";
+import { type HelpOrder, helpOrder } from "./help.ts";
 
 /** An order to `deno task export-run`. */
 export type ExportOrder =
@@ -20,7 +20,7 @@ export type ExportOrder =
 
 const EXPORT: Command = {
   usage: [
-    "deno task export-run RUN --csv [FILE]   the metrics of a run as CSV, on standard output or into FILE",
+    ["deno task export-run RUN --csv [FILE]", "the metrics of a run as CSV, on standard output or into FILE"],
   ],
   positional: ["RUN", "FILE"],
   least: 1,
@@ -49,6 +49,6 @@ const EXPORT: Command = {
  */
 export function parseExport(args: string[]): ExportOrder {
   const { switches, positional: [folder, out] } = readArguments(args, EXPORT, ["csv"]);
-  if (switches.help) return { action: "help", text: helpText(EXPORT) };
+  if (switches.help) return helpOrder(args, EXPORT);
   return { action: "csv", folder, out: out === "-" ? undefined : out };
 }

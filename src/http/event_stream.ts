@@ -43,7 +43,6 @@ export function eventStream(
         if (controller.desiredSize! < 0) closed.abort();
       };
       const alive = setInterval(() => write(": alive\n\n"), ALIVE);
-      Deno.unrefTimer(alive);
       const end = () => closed.abort();
       ending.addEventListener("abort", end);
       closed.signal.addEventListener("abort", () => {

@@ -30,6 +30,7 @@ type Task =
   | "generate"
   | "evaluate"
   | "convert"
+  | "dashboard"
   | "export-run"
   | "bench:averaging";
 
