@@ -11,7 +11,7 @@
 
 /**
  * Colours of overlaid runs, the first one for a run by itself. Any two differ for readers with a colour vision deficiency, too:
- * tests/dashboard/colours_test.ts.
+ * tests/dashboard/page/colours_test.ts.
  *
  * @type {Record<Theme, string[]>}
  */
