@@ -80,6 +80,20 @@ export function optionsOf(schema: JsonSchema, parent = ""): ConfigOption[] {
   });
 }
 
+/** A section of a configuration. */
+export interface ConfigSection {
+  /** Its key: "optimizer". */
+  name: string;
+  /** What its options are about. */
+  description: string;
+}
+
+/** The sections of an object, in the order of the schema. */
+export function sectionsOf(schema: JsonSchema): ConfigSection[] {
+  return Object.entries(schema.properties ?? {}).filter(([, node]) => node.properties)
+    .map(([name, { description = "" }]) => ({ name, description }));
+}
+
 /** The schema of the value at a path. */
 export function schemaAt(schema: JsonSchema, path: readonly PropertyKey[]): JsonSchema {
   return path.reduce<JsonSchema>((at, key) => at.properties?.[String(key)] ?? at.items ?? {}, schema);

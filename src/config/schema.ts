@@ -2,8 +2,9 @@
  * The schema of a configuration: each value with its range, its default, and what it means. Flags, `--help` and error messages
  * are derived from it.
  *
- * It has two parts. The *run* part decides the result and is the same for every member: joiners take it from the
- * coordinator. The *machine* part is about one machine: processes, paths, devices.
+ * It has three parts. The *run* part decides the result and is the same for every member: joiners take it from the
+ * coordinator. The *log* part says what the coordinator writes into the run's folder besides, and the *machine* part is about
+ * one machine: processes, paths, devices.
  *
  * @module
  */
@@ -154,6 +155,12 @@ const dist = z.strictObject({
   ),
 });
 
+const log = z.strictObject({
+  tensorboard: z.boolean().default(false).describe(
+    "Writes the curves, samples and configuration for TensorBoard, too, into tensorboard/ of the run's folder.",
+  ),
+});
+
 const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
   reducers: z.int().min(0).default(0)
@@ -179,13 +186,13 @@ const machine = z.strictObject({
 });
 
 const runSections = {
-  model: model.prefault({}),
-  data: data.prefault({}),
-  train: train.prefault({}),
-  optimizer: optimizer.prefault({}),
-  eval: evaluation.prefault({}),
-  checkpoint: checkpoint.prefault({}),
-  dist: dist.prefault({}),
+  model: model.prefault({}).describe("The transformer: its sizes and variants."),
+  data: data.prefault({}).describe("The text, and how it is cut."),
+  train: train.prefault({}).describe("Length of the run, batches, seed."),
+  optimizer: optimizer.prefault({}).describe("AdamW, clipping, and the learning rate's schedule."),
+  eval: evaluation.prefault({}).describe("When, and on how much of the text, is evaluated."),
+  checkpoint: checkpoint.prefault({}).describe("When checkpoints are written, and how many are kept."),
+  dist: dist.prefault({}).describe("How the members of a run talk, and when one is lost."),
 };
 
 /** The run part alone. */
@@ -195,7 +202,8 @@ export const runSchema = z.strictObject(runSections);
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
-  machine: machine.prefault({}),
+  log: log.prefault({}).describe("What else is written beside the run's own files."),
+  machine: machine.prefault({}).describe("This machine: processes, folder, names, device."),
 });
 
 /** The run part, checked value by value, without the defaults that follow from other values. */

@@ -70,6 +70,8 @@ export type RunConfig = {
 export type Config = RunConfig & {
   /** Identity of the run, made with its folder; undefined until then. */
   id?: string;
+  /** What is written into the run's folder besides what every run writes; no part of what decides the result. */
+  log: { tensorboard: boolean };
   /** What is about one machine: processes, paths, devices. */
   machine: {
     workers: number;

@@ -41,6 +41,7 @@ export class Workplace implements AsyncDisposable {
       eval: { every: 3, windows: 5, samples: [], ...changes.eval },
       checkpoint: changes.checkpoint,
       dist: changes.dist,
+      log: changes.log,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
     };
   }
