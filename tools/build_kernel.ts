@@ -5,6 +5,9 @@
  */
 
 import wabt from "wabt";
+import { type Command, HELP_FLAG, readArguments } from "../src/cli/arguments.ts";
+import { helpOrder } from "../src/cli/help.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 const folder = new URL("../src/dist/vectors/", import.meta.url);
 
@@ -25,4 +28,16 @@ export async function assembleKernel(): Promise<Uint8Array> {
   }
 }
 
-if (import.meta.main) await Deno.writeFile(KERNEL, await assembleKernel());
+const BUILD: Command = {
+  usage: [["deno task build:kernel", "assemble src/dist/vectors/kernel.wat to kernel.wasm"]],
+  positional: [],
+  short: {},
+  flags: [HELP_FLAG],
+};
+
+if (import.meta.main) {
+  await runTool(async () => {
+    if (readArguments(Deno.args, BUILD).switches.help) return await printHelp(helpOrder(Deno.args, BUILD));
+    await Deno.writeFile(KERNEL, await assembleKernel());
+  });
+}

@@ -7,11 +7,11 @@
 import { exportStateDict, importStateDict } from "../src/trained/convert.ts";
 import { parseConvert } from "../src/cli/model_command_line.ts";
 import { say, stdout } from "./output.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 await runTool(async () => {
   const order = parseConvert(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   const { source, out } = order;
   if (order.action === "import") {
     await importStateDict(source, out, order.given);

@@ -15,14 +15,14 @@ import { RunFolder } from "../src/run/folder/run_folder.ts";
 import { say, stdout } from "./output.ts";
 import { COORDINATES, LEAVES, showRun } from "./progress.ts";
 import { openRunPage } from "./run_page.ts";
-import { runTool, type Tools } from "./tool.ts";
+import { printHelp, runTool, type Tools } from "./tool.ts";
 import { keepNatsServer, type NatsServer } from "../src/dist/mod.ts";
 
 type Coordinate = CoordinatorOrder & { action: "coordinate" };
 
 await runTool(async (tools) => {
   const order = parseCoordinator(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   if (order.action === "reduce") return await reduce(order, tools);
   const { signal, hurry } = tools;
   const config = await configOf(order);

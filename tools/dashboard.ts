@@ -9,14 +9,14 @@ import { openDashboard } from "../src/dashboard/server.ts";
 import { ConfigError, RunError } from "../src/errors.ts";
 import type { HttpServer } from "../src/http/server.ts";
 import { say, stdout } from "./output.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 /** Where a browser finds it again after a restart. */
 const USUAL_PORT = 8600;
 
 await runTool(async ({ signal }) => {
   const order = parseDashboard(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   const { folder, hostname, port } = order;
   requireFolder(folder);
   await using server = port === undefined ? openSomewhere(folder, hostname) : open(folder, hostname, port);

@@ -11,11 +11,11 @@ import { initBackend } from "../src/tensorflow/mod.ts";
 import { openModel } from "../src/trained/model.ts";
 import { stringifyJson } from "../src/json.ts";
 import { say, stderr, stdout } from "./output.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 await runTool(async ({ signal }) => {
   const order = parseEvaluate(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: say });
   const { model, trainedLength, trainedRaw: raw } = await openModel(order.checkpoint, say);
   const { train: text } = await loadCorpus(order.data, { validation: 0, raw }, {

@@ -9,7 +9,7 @@ import { initBackend } from "../src/tensorflow/mod.ts";
 import { byteLines, generateText } from "../src/trained/text.ts";
 import { openModel } from "../src/trained/model.ts";
 import { say, stderr, stdout } from "./output.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -18,7 +18,7 @@ const SEPARATOR = encode("\n---\n");
 
 await runTool(async ({ signal }) => {
   const order = parseGenerate(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   await initBackend({ threads: navigator.hardwareConcurrency, signal, onProgress: say });
   const { model } = await openModel(order.checkpoint, say);
   const prompts = order.prompt === undefined ? promptsFromInput(signal) : [encode(order.prompt)];

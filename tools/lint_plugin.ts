@@ -19,6 +19,7 @@ const PACKAGE_OWNERS: Record<string, string[]> = {
 /** What a run is put together from. */
 const BELOW_RUN = [
   ...["src/checkpoint/", "src/config/", "src/data/", "src/dist/", "src/model/", "src/packages/"],
+  "src/tensorboard/",
   "src/tensorflow/",
 ];
 
@@ -30,6 +31,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/": [],
   "src/std/": [],
   "src/packages/": [],
+  "src/tensorboard/": [],
   "src/tensorflow/": ["src/packages/"],
   "src/model/": ["src/tensorflow/"],
   "src/config/": ["src/dist/", "src/model/"],
@@ -60,7 +62,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/trained/": ["src/checkpoint/", "src/config/", "src/model/", "src/run/", "src/tensorflow/"],
   "src/watch/": ["src/run/folder/", "src/config/"],
   "src/http/": [],
-  "src/dashboard/": ["src/http/", "src/watch/"],
+  "src/dashboard/": ["src/http/", "src/run/folder/", "src/watch/"],
   "src/cli/": ["src/config/", "src/dist/", "src/model/", "src/trained/"],
 };
 

@@ -10,11 +10,11 @@ import { comparison, runsTable } from "../src/watch/table.ts";
 import type { RunItem } from "../src/watch/watched_run.ts";
 import { stdout } from "./output.ts";
 import { columns } from "./progress.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 
 await runTool(async () => {
   const order = parseRuns(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   const lines = order.action === "compare"
     ? comparison(await runIn(order.a), await runIn(order.b), columns())
     : await listed(order.folder, order.sort);

@@ -9,12 +9,12 @@ import { loadCorpus } from "../src/data/corpus.ts";
 import { installPackage } from "../src/packages/packages.ts";
 import { defaultDevice, findLibrary } from "../src/tensorflow/library.ts";
 import { say, stdout } from "./output.ts";
-import { runTool } from "./tool.ts";
+import { printHelp, runTool } from "./tool.ts";
 import { NATS_SERVER_PACKAGE } from "../src/dist/mod.ts";
 
 await runTool(async ({ signal }) => {
   const order = parseSetup(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   const options = { signal, onProgress: say };
   const device = order.device ?? await defaultDevice();
   const { folder, source } = await findLibrary(device, options);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { HelpOrder } from "../src/cli/help.ts";
 import { ConfigError, RunError } from "../src/errors.ts";
 import { OutputError, say, stderr, stdout } from "./output.ts";
 import { onEndingSignal } from "./signals.ts";
@@ -55,6 +56,11 @@ export async function runTool(main: (tools: Tools) => Promise<void>): Promise<ne
   await stdout.flush();
   await stderr.flush();
   Deno.exit(code);
+}
+
+/** Shows a command's help: on a terminal what fits a screen, elsewhere all of it. */
+export async function printHelp({ text, brief }: HelpOrder): Promise<void> {
+  await stdout.print((Deno.stdout.isTerminal() ? brief : text) + "\n");
 }
 
 async function endAtOnce(): Promise<never> {

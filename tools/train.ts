@@ -8,14 +8,14 @@ import { parseTrain, type TrainOrder } from "../src/cli/command_line.ts";
 import { loadConfig, loadRunConfig, resolveConfig } from "../src/config/config.ts";
 import { launchWorkers } from "../src/run/processes/launch.ts";
 import { train } from "../src/run/train.ts";
-import { say, stdout } from "./output.ts";
+import { say } from "./output.ts";
 import { LEAVES, SAVES, showRun } from "./progress.ts";
 import { openRunPage } from "./run_page.ts";
-import { runTool, type Tools } from "./tool.ts";
+import { printHelp, runTool, type Tools } from "./tool.ts";
 
 await runTool(async (tools) => {
   const order = parseTrain(Deno.args);
-  if (order.action === "help") return await stdout.print(order.text + "\n");
+  if (order.action === "help") return await printHelp(order);
   if (order.action === "join") return await join(order, tools);
   const resume = order.action === "resume";
   const given = resume

@@ -9,6 +9,7 @@ import { nearestPath } from "../config/nearest.ts";
 import { reasonRemoved } from "../config/removed.ts";
 import { ConfigError } from "../errors.ts";
 import type { CommandHelp, FlagHelp } from "./help.ts";
+import { peerFlag, peerHint } from "./peers.ts";
 
 /** Arguments by their flags. */
 export interface ParsedArguments {
@@ -32,8 +33,8 @@ export interface Command extends CommandHelp {
   flags: Flag[];
   /** Names of the arguments without a flag, in order. */
   positional: string[];
-  /** Whether they may be left out. */
-  mayOmit?: boolean;
+  /** How many of them are needed; all by default. */
+  least?: number;
 }
 
 /** Arguments of a {@linkcode Command}; flags that were not given are undefined. */
@@ -82,11 +83,9 @@ export function parseArguments(
     string: ["_", ...valued.map(({ name }) => name.replaceAll(".", ":"))],
     alias: { help: "h" },
     unknown: (arg) => {
-      if (!arg.startsWith("-")) return true;
+      if (!arg.startsWith("-") || arg === "-") return true; // "-" is standard output, where a file is wanted
       const flag = arg.replace(/=.*/s, "").replaceAll(":", ".");
-      const path = flag.replace(/^-+/, ""), nearest = nearestPath(path, known);
-      const unknown = `unknown${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
-      problems.push(`${flag}: ${reasonRemoved(path) ?? unknown}`);
+      problems.push(`${flag}: ${reasonUnknown(flag.replace(/^-+/, ""), known)}`);
       return false;
     },
   });
@@ -104,6 +103,16 @@ export function parseArguments(
   };
 }
 
+/** Why there is no such flag, and what to write instead. */
+function reasonUnknown(name: string, known: readonly string[]): string {
+  const removed = reasonRemoved(name);
+  if (removed !== undefined) return removed;
+  const peer = peerFlag(name, known);
+  if (peer) return peerHint(peer);
+  const nearest = nearestPath(name, known);
+  return nearest === undefined ? "unknown" : `unknown; did you mean --${nearest}?`;
+}
+
 /**
  * Reads the arguments of a command.
  *
@@ -114,24 +123,26 @@ export function parseArguments(
  * ```ts
  * import { readArguments } from "./arguments.ts";
  * const flags = [{ name: "prompt", value: "TEXT", text: "What to say.", isFreeText: true }];
- * const command = { usage: ["demo FILE [options]"], positional: ["FILE"], short: {}, flags };
+ * const command = { usage: [["demo FILE [options]", "says it"]] as const, positional: ["FILE"], short: {}, flags };
  * console.assert(readArguments(["a.txt", "--prompt", "- item"], command).texts.prompt === "- item");
  * ```
  */
 export function readArguments(
   args: string[],
-  { flags, positional: wanted, mayOmit, usage }: Command,
+  { flags, positional: wanted, least = wanted.length, usage }: Command,
   required: readonly string[] = [],
 ): CommandArguments {
   const problems: string[] = [];
   const { switches, values, positional } = parseArguments(args, flags, problems);
   const found: CommandArguments = { switches, texts: {}, numbers: {}, positional };
   for (const flag of flags) readValue(flag, values[flag.name], found, problems);
-  if (positional.length !== wanted.length && !(mayOmit && positional.length === 0)) {
+  if (positional.length < least || positional.length > wanted.length) {
     const given = positional.length === 0 ? "none" : positional.join(", ");
-    problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0]}`);
+    problems.push(`expected ${wanted.join(" and ") || "flags only"}, found ${given}; usage: ${usage[0][0]}`);
   }
-  for (const name of required) if (values[name] === undefined) problems.push(`--${name} is missing`);
+  for (const name of required) {
+    if (values[name] === undefined && !switches[name]) problems.push(`--${name} is missing`);
+  }
   if (problems.length > 0 && !switches.help) throw new ConfigError(problems);
   return found;
 }
@@ -155,6 +166,7 @@ function readValue(
  */
 function joined(args: readonly string[], flags: readonly FlagHelp[], problems: string[]): string[] {
   const byName = new Map(flags.map((flag) => [`--${flag.name}`, flag]));
+  const known = flags.map(({ name }) => name);
   const isFlag = (arg: string) => arg === "-h" || byName.has(arg.replace(/=.*/s, ""));
   const isValue = (arg: string, { isFreeText, isSwitch }: FlagHelp) =>
     isSwitch ? /^(true|false)$/.test(arg) : isFreeText ? !isFlag(arg) : !/^--?[A-Za-z]/.test(arg);
@@ -165,12 +177,19 @@ function joined(args: readonly string[], flags: readonly FlagHelp[], problems: s
     const arg = rest.shift()!;
     if (arg === "--") return [...whole, arg, ...rest];
     const flag = byName.get(arg);
+    if (!flag && isPeerWithValue(arg, known) && rest[0]?.startsWith("-") === false) rest.shift();
     if (!flag?.value) whole.push(undotted(arg));
     else if (rest.length > 0 && isValue(rest[0], flag)) whole.push(undotted(`${arg}=${rest.shift()}`));
     else if (flag.isSwitch) whole.push(undotted(`${arg}=true`));
     else problems.push(missing(flag));
   }
   return whole;
+}
+
+/** Whether an unknown flag, of another trainer, is followed by its value: that is not to be taken for an argument. */
+function isPeerWithValue(arg: string, known: readonly string[]): boolean {
+  const peer = arg.startsWith("--") ? peerFlag(arg.slice(2), known) : undefined;
+  return peer !== undefined && peer.value === undefined;
 }
 
 function undotted(arg: string): string {

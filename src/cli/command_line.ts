@@ -5,11 +5,11 @@
  * @module
  */
 
-import { configOptions, type Overrides } from "../config/config.ts";
+import { configOptions, configSections, type Overrides } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { HELP_FLAG } from "./arguments.ts";
 import { type ConfigArguments, flagOf, readConfigArguments, SHORT } from "./config_arguments.ts";
-import { type CommandHelp, type FlagHelp, type HelpOrder, helpText } from "./help.ts";
+import { type CommandHelp, type FlagHelp, type HelpOrder, helpOrder } from "./help.ts";
 import { parseNatsAddress } from "../dist/mod.ts";
 
 /** An order to `deno task train`. */
@@ -72,11 +72,23 @@ const INSISTING_FLAGS: FlagHelp[] = [
   { name: "from-start", text: "With --resume: from step 1 again, likewise." },
 ];
 
+const CONFIG = { options: configOptions, sections: configSections };
+
 const TRAIN: CommandHelp = {
   usage: [
-    "deno task train [CONFIG.yaml] [options]         train on this machine",
-    "deno task train --resume DIR [options]          resume a run",
-    "deno task train --join URL --run NAME [options] run workers for a coordinator elsewhere",
+    ["deno task train [CONFIG.yaml] [options]", "train on this machine"],
+    ["deno task train --resume DIR [options]", "resume a run"],
+    ["deno task train --join URL --run NAME [options]", "run workers for a coordinator elsewhere"],
+  ],
+  examples: [
+    ["deno task train", "the default: a small model of speeches, four workers"],
+    ["deno task train --data book.txt --out runs/book", "a text of your own"],
+    ["deno task train configs/enwik8.yaml --workers 2", "FLASH-pytorch's example"],
+    ["deno task train --resume runs/book --steps 2000", "longer"],
+  ],
+  often: [
+    ...["data", "steps", "workers", "out", "resume", "optimizer.learningRate", "train.batch", "data.seqLen"],
+    ...["model.dim", "model.depth", "seed", "machine.device", "json"],
   ],
   flags: [
     { name: "resume", value: "DIR", text: "Resume the run in this folder, with its configuration." },
@@ -91,9 +103,34 @@ const TRAIN: CommandHelp = {
 
 const COORDINATOR: CommandHelp = {
   usage: [
-    "deno task coordinator [CONFIG.yaml] [options]   wait for workers that join, and coordinate them",
-    "deno task coordinator --resume DIR [options]    resume a run after its coordinator has ended",
-    "deno task coordinator --reducer --nats URL --run NAME   reduce for a coordinator elsewhere",
+    ["deno task coordinator [CONFIG.yaml] [options]", "wait for workers that join, and coordinate them"],
+    ["deno task coordinator --resume DIR [options]", "resume a run after its coordinator has ended"],
+    [
+      "deno task coordinator --reducer --nats URL --run NAME",
+      "reduce for a coordinator elsewhere",
+    ],
+  ],
+  examples: [
+    [
+      "deno task coordinator --listen 0.0.0.0:4222 --min-workers 8",
+      "waits for 8 workers, and says how they join",
+    ],
+    ["deno task coordinator --resume runs/demo", "after a crash; the workers wait for it"],
+  ],
+  often: [
+    ...[
+      "listen",
+      "nats",
+      "run",
+      "min-workers",
+      "data",
+      "steps",
+      "out",
+      "resume",
+      "reducers",
+      "reducer",
+      "json",
+    ],
   ],
   flags: [
     {
@@ -141,7 +178,7 @@ const COORDINATOR: CommandHelp = {
 export function parseTrain(args: string[]): TrainOrder {
   const parsed = readConfigArguments(args, TRAIN);
   const { flags, overrides, configPath, json, help, problems } = parsed;
-  if (help) return { action: "help", text: helpText(TRAIN, configOptions) };
+  if (help) return helpOrder(args, TRAIN, CONFIG);
   const { resume, join } = flags;
   const from = fromOf(parsed), page = dashboardOf(parsed);
   const clash = (flag: string, other: string, reason: string) =>
@@ -171,7 +208,7 @@ export function parseTrain(args: string[]): TrainOrder {
 export function parseCoordinator(args: string[]): CoordinatorOrder {
   const parsed = readConfigArguments(args, COORDINATOR);
   const { flags, overrides, configPath, json, reducer, help, problems } = parsed;
-  if (help) return { action: "help", text: helpText(COORDINATOR, configOptions) };
+  if (help) return helpOrder(args, COORDINATOR, CONFIG);
   const listen = flags.listen === undefined ? undefined : parseAddress(flags.listen);
   if (flags.listen !== undefined && !listen) {
     problems.push(`--listen: expected HOST:PORT, found ${JSON.stringify(flags.listen)}`);

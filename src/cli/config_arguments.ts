@@ -68,11 +68,11 @@ function readOverrides(
   problems: string[],
 ): Overrides {
   const overrides: Overrides = {};
-  const read = (flag: string, { path, isText }: ConfigOption) => {
+  const read = (flag: string, { path, isText, isTexts }: ConfigOption) => {
     const text = values[flag];
     if (text === undefined) return;
     if (path in overrides) problems.push(`--${flag} with ${flagOf(path)}: they mean the same`);
-    overrides[path] = isText ? text : scalarOf(text);
+    overrides[path] = isText ? text : isTexts && !text.startsWith("[") ? [text] : scalarOf(text);
   };
   for (const option of configOptions) {
     for (const [flag, path] of Object.entries(command.short)) if (path === option.path) read(flag, option);

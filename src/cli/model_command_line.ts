@@ -8,7 +8,7 @@
 import type { UninferableOptions } from "../trained/convert.ts";
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
-import { type HelpOrder, helpText } from "./help.ts";
+import { type HelpOrder, helpOrder } from "./help.ts";
 import type { GenerateOptions } from "../model/generation/generate.ts";
 
 /** An order to `deno task generate`. */
@@ -49,8 +49,13 @@ export type ConvertOrder =
 
 const GENERATE: Command = {
   usage: [
-    "deno task generate CHECKPOINT --prompt TEXT [options]   continue a text",
-    "deno task generate CHECKPOINT [options] < PROMPTS       continue each line of standard input",
+    ["deno task generate CHECKPOINT --prompt TEXT [options]", "continue a text"],
+    ["deno task generate CHECKPOINT [options] < PROMPTS", "continue each line of standard input"],
+  ],
+  examples: [
+    ['deno task generate runs/book --prompt "The "', "256 bytes, from the newest checkpoint"],
+    ['deno task generate runs/book --prompt "The " --temperature 0.7 --samples 3', "three, less varied"],
+    ["deno task generate runs/book", "asks for prompts"],
   ],
   positional: ["CHECKPOINT"],
   short: {},
@@ -106,7 +111,7 @@ const GENERATE: Command = {
  */
 export function parseGenerate(args: string[]): GenerateOrder {
   const { switches, texts, numbers, positional: [checkpoint] } = readArguments(args, GENERATE);
-  if (switches.help) return { action: "help", text: helpText(GENERATE) };
+  if (switches.help) return helpOrder(args, GENERATE);
   const { tokens, temperature, seed, samples = 1 } = numbers;
   const options = {
     tokens,
@@ -120,7 +125,8 @@ export function parseGenerate(args: string[]): GenerateOrder {
 }
 
 const EVALUATE: Command = {
-  usage: ["deno task evaluate CHECKPOINT --data TEXT [options]   loss over a whole text"],
+  usage: [["deno task evaluate CHECKPOINT --data TEXT [options]", "loss over a whole text"]],
+  examples: [["deno task evaluate runs/book --data other.txt --json", "as JSON"]],
   positional: ["CHECKPOINT"],
   short: {},
   flags: [
@@ -141,14 +147,21 @@ const EVALUATE: Command = {
 /** Parses the arguments of `deno task evaluate`; throws as {@linkcode parseGenerate}. */
 export function parseEvaluate(args: string[]): EvaluateOrder {
   const { switches, texts, numbers, positional: [checkpoint] } = readArguments(args, EVALUATE, ["data"]);
-  if (switches.help) return { action: "help", text: helpText(EVALUATE) };
+  if (switches.help) return helpOrder(args, EVALUATE);
   return { action: "evaluate", checkpoint, data: texts.data!, context: numbers.context, json: switches.json };
 }
 
 const CONVERT: Command = {
   usage: [
-    "deno task convert CHECKPOINT OUT.safetensors        a state_dict for FLASH-pytorch",
-    "deno task convert IN.safetensors FOLDER [options]   the folder of a run from FLASH-pytorch's state_dict",
+    ["deno task convert CHECKPOINT OUT.safetensors", "a state_dict for FLASH-pytorch"],
+    [
+      "deno task convert IN.safetensors FOLDER [options]",
+      "the folder of a run from FLASH-pytorch's state_dict",
+    ],
+  ],
+  examples: [
+    ["deno task convert runs/book weights.safetensors", "a file that load_state_dict takes"],
+    ["deno task convert weights.safetensors runs/imported", "the way back: such a file needs no flag"],
   ],
   positional: ["CHECKPOINT or IN.safetensors", "OUT.safetensors or FOLDER"],
   short: {},
@@ -173,7 +186,7 @@ const CONVERT: Command = {
 /** Parses the arguments of `deno task convert`; throws as {@linkcode parseGenerate}. */
 export function parseConvert(args: string[]): ConvertOrder {
   const { switches, numbers, positional: [source, out] } = readArguments(args, CONVERT);
-  if (switches.help) return { action: "help", text: helpText(CONVERT) };
+  if (switches.help) return helpOrder(args, CONVERT);
   const problems: string[] = [];
   const trueOrFalse = (name: string) => {
     if (switches[name] && switches[`no-${name}`]) {

@@ -6,14 +6,17 @@
 
 import { ConfigError } from "../errors.ts";
 import { type Command, HELP_FLAG, readArguments } from "./arguments.ts";
-import { type HelpOrder, helpText } from "./help.ts";
+import { type HelpOrder, helpOrder } from "./help.ts";
 
 /** An order to `deno task setup`: download what the device needs, this machine's by default. */
 export type SetupOrder = HelpOrder | { action: "setup"; device?: "cpu" | "gpu" };
 
 const SETUP: Command = {
   usage: [
-    "deno task setup [--gpu | --cpu]   fetch TensorFlow, nats-server and the default corpus into the cache",
+    [
+      "deno task setup [--gpu | --cpu]",
+      "fetch TensorFlow, nats-server and the default corpus into the cache",
+    ],
   ],
   positional: [],
   short: {},
@@ -31,7 +34,7 @@ const SETUP: Command = {
  */
 export function parseSetup(args: string[]): SetupOrder {
   const { switches: { help, gpu, cpu } } = readArguments(args, SETUP);
-  if (help) return { action: "help", text: helpText(SETUP) };
+  if (help) return helpOrder(args, SETUP);
   if (gpu && cpu) throw new ConfigError(["--gpu with --cpu: give one of them"]);
   return { action: "setup", device: gpu ? "gpu" : cpu ? "cpu" : undefined };
 }

@@ -5,7 +5,7 @@
  */
 
 import { type Command, HELP_FLAG, readArguments, wholeFrom } from "./arguments.ts";
-import { type HelpOrder, helpText } from "./help.ts";
+import { type HelpOrder, helpOrder } from "./help.ts";
 
 /** Where runs are when no folder is named. */
 const USUAL_FOLDER = "runs";
@@ -31,9 +31,9 @@ export type RunsOrder =
 export type ProfileOrder = HelpOrder | { action: "profile"; folder: string };
 
 const DASHBOARD: Command = {
-  usage: ["deno task dashboard [FOLDER] [options]   a page that shows the runs in a folder, as they go on"],
+  usage: [["deno task dashboard [FOLDER] [options]", "a page that shows the runs in a folder, live"]],
   positional: ["FOLDER"],
-  mayOmit: true,
+  least: 0,
   short: {},
   flags: [
     {
@@ -55,17 +55,17 @@ const DASHBOARD: Command = {
 /** Parses the arguments of `deno task dashboard`; throws a ConfigError with all problems. */
 export function parseDashboard(args: string[]): DashboardOrder {
   const { switches, texts, numbers, positional: [folder = USUAL_FOLDER] } = readArguments(args, DASHBOARD);
-  if (switches.help) return { action: "help", text: helpText(DASHBOARD) };
+  if (switches.help) return helpOrder(args, DASHBOARD);
   return { action: "dashboard", folder, hostname: texts.host ?? "127.0.0.1", port: numbers.port };
 }
 
 const RUNS: Command = {
   usage: [
-    "deno task runs [FOLDER] [--by-loss]   a table of the runs in a folder",
-    "deno task runs compare RUN RUN        what two runs differ in",
+    ["deno task runs [FOLDER] [--by-loss]", "a table of the runs in a folder"],
+    ["deno task runs compare RUN RUN", "what two runs differ in"],
   ],
   positional: ["FOLDER"],
-  mayOmit: true,
+  least: 0,
   short: {},
   flags: [
     { name: "by-loss", text: "The lowest validation loss first; otherwise the newest run." },
@@ -73,21 +73,21 @@ const RUNS: Command = {
   ],
 };
 
-const COMPARE: Command = { ...RUNS, positional: ["RUN", "RUN"], mayOmit: false, flags: [HELP_FLAG] };
+const COMPARE: Command = { ...RUNS, positional: ["RUN", "RUN"], least: 2, flags: [HELP_FLAG] };
 
 /** Parses the arguments of `deno task runs`; throws a ConfigError with all problems. */
 export function parseRuns(args: string[]): RunsOrder {
   if (args[0] === "compare") {
     const { switches, positional: [a, b] } = readArguments(args.slice(1), COMPARE);
-    return switches.help ? { action: "help", text: helpText(RUNS) } : { action: "compare", a, b };
+    return switches.help ? helpOrder(args, RUNS) : { action: "compare", a, b };
   }
   const { switches, positional: [folder = USUAL_FOLDER] } = readArguments(args, RUNS);
-  if (switches.help) return { action: "help", text: helpText(RUNS) };
+  if (switches.help) return helpOrder(args, RUNS);
   return { action: "list", folder, sort: switches["by-loss"] ? "loss" : "started" };
 }
 
 const PROFILE: Command = {
-  usage: ["deno task profile RUN   where the time of a run's steps went, by member"],
+  usage: [["deno task profile RUN", "where the time of a run's steps went, by member"]],
   positional: ["RUN"],
   short: {},
   flags: [HELP_FLAG],
@@ -96,6 +96,6 @@ const PROFILE: Command = {
 /** Parses the arguments of `deno task profile`; throws a ConfigError with all problems. */
 export function parseProfile(args: string[]): ProfileOrder {
   const { switches, positional: [folder] } = readArguments(args, PROFILE);
-  if (switches.help) return { action: "help", text: helpText(PROFILE) };
+  if (switches.help) return helpOrder(args, PROFILE);
   return { action: "profile", folder };
 }

@@ -8,7 +8,7 @@
 import { parse, stringify } from "@std/yaml";
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { type ConfigOption, type JsonSchema, optionsOf } from "./options.ts";
+import { type ConfigOption, type ConfigSection, type JsonSchema, optionsOf, sectionsOf } from "./options.ts";
 import { fillIn, withLengths } from "./fill_in.ts";
 import { addMissing } from "./added.ts";
 import { dropRemoved } from "./removed.ts";
@@ -29,6 +29,9 @@ const runJsonSchema = z.toJSONSchema(runSchema, { io: "input" }) as JsonSchema;
 
 /** All options with types, defaults and descriptions, in order. */
 export const configOptions: readonly ConfigOption[] = optionsOf(jsonSchema);
+
+/** All sections, in order. */
+export const configSections: readonly ConfigSection[] = sectionsOf(jsonSchema);
 
 /**
  * Reads a YAML file for {@linkcode resolveConfig}. Keys of earlier versions that are without effect are left out.
@@ -107,7 +110,7 @@ export function parseRunConfig(value: unknown): RunConfig {
 }
 
 /** The part of a configuration that decides the result, as joiners get it. */
-export function runPart({ machine: _, id: __, ...run }: Config): RunConfig {
+export function runPart({ log: _, machine: __, id: ___, ...run }: Config): RunConfig {
   return run;
 }
 

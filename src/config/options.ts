@@ -17,6 +17,8 @@ export interface JsonSchema {
   properties?: Record<string, JsonSchema>;
   /** What an array holds. */
   items?: JsonSchema;
+  /** How many at most. */
+  maxItems?: number;
   /** All values that are allowed. */
   enum?: string[];
   /** Smallest value. */
@@ -41,6 +43,8 @@ export interface ConfigOption {
   type: string;
   /** Whether its value is any text, to be taken as it stands. */
   isText: boolean;
+  /** Whether its value is a list of texts: one that is no list in YAML is taken as the only text. */
+  isTexts: boolean;
   /** Whether it is true or false; a flag without a value means true. */
   isSwitch: boolean;
   /** The value when none is given; undefined where that follows from others, as the description says. */
@@ -68,11 +72,26 @@ export function optionsOf(schema: JsonSchema, parent = ""): ConfigOption[] {
       path,
       type: typeText(node),
       isText: node.type === "string",
+      isTexts: node.items?.type === "string",
       isSwitch: node.type === "boolean",
       default: node.default,
       description: node.description ?? "",
     };
   });
+}
+
+/** A section of a configuration. */
+export interface ConfigSection {
+  /** Its key: "optimizer". */
+  name: string;
+  /** What its options are about. */
+  description: string;
+}
+
+/** The sections of an object, in the order of the schema. */
+export function sectionsOf(schema: JsonSchema): ConfigSection[] {
+  return Object.entries(schema.properties ?? {}).filter(([, node]) => node.properties)
+    .map(([name, { description = "" }]) => ({ name, description }));
 }
 
 /** The schema of the value at a path. */
@@ -88,7 +107,7 @@ export function typeText(schema: JsonSchema): string {
     case "object":
       return `a section with the keys ${Object.keys(schema.properties ?? {}).join(", ")}`;
     case "array":
-      return `a list, each ${typeText(schema.items ?? {})}`;
+      return `a list${most(schema)}, each ${typeText(schema.items ?? {})}`;
     case "boolean":
       return "true or false";
     case "integer":
@@ -99,6 +118,8 @@ export function typeText(schema: JsonSchema): string {
       return "text";
   }
 }
+
+const most = ({ maxItems }: JsonSchema) => maxItems === undefined ? "" : ` of at most ${maxItems}`;
 
 function rangeText({ minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf }: JsonSchema): string {
   const limits: string[] = [];

@@ -37,7 +37,9 @@ export function missingValues(input: unknown, settings: object, schema: JsonSche
 }
 
 /** Values that fit by themselves and not together. */
-export function contradictions({ model, data, train, optimizer, dist }: RunSettings): string[] {
+export function contradictions(
+  { model, data, train, optimizer, eval: { samples = [] }, dist }: RunSettings,
+): string[] {
   const { schedule } = optimizer;
   const scheduled = schedule.steps ?? train.steps;
   const { lengths = [], seqLen } = data;
@@ -66,6 +68,15 @@ export function contradictions({ model, data, train, optimizer, dist }: RunSetti
     lengths.every((length, i) => length <= seqLen && (i === 0 || length > lengths[i - 1])),
     `data.lengths: expected rising numbers up to data.seqLen ${seqLen}, found ${show(lengths)}`,
   );
+  for (const sample of samples) {
+    const { length } = new TextEncoder().encode(sample);
+    expect(
+      length <= seqLen,
+      `eval.samples: expected texts of at most data.seqLen ${seqLen} bytes, found one of ${length}: ${
+        show(sample.slice(0, 40))
+      }`,
+    );
+  }
   expect(
     schedule.kind === "constant" || schedule.warmup < scheduled,
     `optimizer.schedule.warmup: expected, for a ${schedule.kind} schedule, less than ` +

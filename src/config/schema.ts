@@ -2,8 +2,9 @@
  * The schema of a configuration: each value with its range, its default, and what it means. Flags, `--help` and error messages
  * are derived from it.
  *
- * It has two parts. The *run* part decides the result and is the same for every member: joiners take it from the
- * coordinator. The *machine* part is about one machine: processes, paths, devices.
+ * It has three parts. The *run* part decides the result and is the same for every member: joiners take it from the
+ * coordinator. The *log* part says what the coordinator writes into the run's folder besides, and the *machine* part is about
+ * one machine: processes, paths, devices.
  *
  * @module
  */
@@ -96,10 +97,17 @@ const optimizer = z.strictObject({
   schedule: schedule.prefault({}),
 });
 
+/** Most texts that the model continues at an evaluation. */
+const MOST_SAMPLES = 16;
+
 const evaluation = z.strictObject({
   every: z.int().min(0).default(50).describe("Steps between evaluations; 0: only after the last step."),
   windows: count().default(64).describe(
     "Windows, or documents, from the validation part's start that are evaluated.",
+  ),
+  samples: z.array(z.string().min(1)).max(MOST_SAMPLES).optional().describe(
+    "Texts that the model continues by 64 tokens at each evaluation, 16 at most, none longer than seqLen bytes. A flag takes one as " +
+      'it stands, or a list: \'["War, and", "To the"]\'; [] for none. Default: the validation part\'s first words.',
   ),
 });
 
@@ -147,6 +155,12 @@ const dist = z.strictObject({
   ),
 });
 
+const log = z.strictObject({
+  tensorboard: z.boolean().default(false).describe(
+    "Writes the curves, samples and configuration for TensorBoard, too, into tensorboard/ of the run's folder.",
+  ),
+});
+
 const machine = z.strictObject({
   workers: z.int().min(0).default(4).describe("Worker processes on this machine; 0 trains in one process."),
   reducers: z.int().min(0).default(0)
@@ -172,13 +186,13 @@ const machine = z.strictObject({
 });
 
 const runSections = {
-  model: model.prefault({}),
-  data: data.prefault({}),
-  train: train.prefault({}),
-  optimizer: optimizer.prefault({}),
-  eval: evaluation.prefault({}),
-  checkpoint: checkpoint.prefault({}),
-  dist: dist.prefault({}),
+  model: model.prefault({}).describe("The transformer: its sizes and variants."),
+  data: data.prefault({}).describe("The text, and how it is cut."),
+  train: train.prefault({}).describe("Length of the run, batches, seed."),
+  optimizer: optimizer.prefault({}).describe("AdamW, clipping, and the learning rate's schedule."),
+  eval: evaluation.prefault({}).describe("When, and on how much of the text, is evaluated."),
+  checkpoint: checkpoint.prefault({}).describe("When checkpoints are written, and how many are kept."),
+  dist: dist.prefault({}).describe("How the members of a run talk, and when one is lost."),
 };
 
 /** The run part alone. */
@@ -188,7 +202,8 @@ export const runSchema = z.strictObject(runSections);
 export const configSchema = z.strictObject({
   id: z.uuid().optional().describe("Identity of the run, made with its folder."),
   ...runSections,
-  machine: machine.prefault({}),
+  log: log.prefault({}).describe("What else is written beside the run's own files."),
+  machine: machine.prefault({}).describe("This machine: processes, folder, names, device."),
 });
 
 /** The run part, checked value by value, without the defaults that follow from other values. */

@@ -43,8 +43,8 @@ export type RunConfig = {
     clipNorm: number;
     schedule: { kind: "constant" | "linear" | "cosine"; warmup: number; steps?: number; floor: number };
   };
-  /** When and on how much is evaluated. */
-  eval: { every: number; windows: number };
+  /** When and on how much is evaluated, and the texts that are continued. */
+  eval: { every: number; windows: number; samples?: string[] };
   /** When checkpoints are written, and how many are kept. */
   checkpoint: { every: number; keepLast: number };
   /** How members talk. */
@@ -70,6 +70,8 @@ export type RunConfig = {
 export type Config = RunConfig & {
   /** Identity of the run, made with its folder; undefined until then. */
   id?: string;
+  /** What is written into the run's folder besides what every run writes; no part of what decides the result. */
+  log: { tensorboard: boolean };
   /** What is about one machine: processes, paths, devices. */
   machine: {
     workers: number;

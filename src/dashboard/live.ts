@@ -34,7 +34,7 @@ export async function streamRuns(runs: Runs, names: readonly string[], sender: E
       const before = seen.get(name) ?? { cursor: run.cursor, item: "", itemAt: 0 };
       seen.set(name, sendNews(name, run, before, sender));
     }
-    await pause(POLL, undefined, { signal: sender.signal, ref: false }).catch(() => {});
+    await pause(POLL, undefined, { signal: sender.signal }).catch(() => {});
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createGunzip, createZstdDecompress, type Gunzip, type ZlibOptions } from "node:zlib";
+import { createGunzip, createZstdDecompress, type Gunzip } from "node:zlib";
 import { errorMessage } from "../errors.ts";
 import { type Format, formatByName, formatOf, NotText, RAW_HINT, refusal } from "./formats.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
@@ -106,7 +106,7 @@ async function textsOfEntry(name: string, bytes: Uint8Array, context: Context): 
  */
 async function inflate(
   streams: readonly Uint8Array[],
-  open: (options: ZlibOptions) => Inflating,
+  open: (options: { chunkSize: number }) => Inflating,
   budget: MemoryBudget,
 ): Promise<Uint8Array> {
   let size = 0;
@@ -126,7 +126,7 @@ async function inflate(
 /** The content of the streams, in chunks. Zeros after a stream are padding. */
 async function* chunksOf(
   streams: readonly Uint8Array[],
-  open: (options: ZlibOptions) => Inflating,
+  open: (options: { chunkSize: number }) => Inflating,
 ): AsyncGenerator<Uint8Array> {
   for (const stream of streams) {
     const engine = open({ chunkSize: CHUNK_BYTES });

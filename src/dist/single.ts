@@ -5,7 +5,7 @@
  * @module
  */
 
-import { errorMessage, RunError } from "../errors.ts";
+import { errorMessage, Halted, RunError } from "../errors.ts";
 import { DilocoReplica } from "./replica/diloco_replica.ts";
 import { committedSteps } from "./replica/step_record.ts";
 import { computeLosses, computeSum, normOfMean, type ReportedSum } from "./replica/accumulate.ts";
@@ -19,6 +19,7 @@ import {
   type RunPlan,
   USAGE_SECONDS,
 } from "./replica/plan.ts";
+import { sample, sampleEvents } from "./replica/samples.ts";
 import { TimeSpent } from "./replica/time_spent.ts";
 import { now } from "./protocol/timeouts.ts";
 import { addLosses, release } from "./vectors/sums.ts";
@@ -101,6 +102,7 @@ export async function runSingle(
       } else {
         outcome.valLoss = await usage.time.computing(() => evaluate(replica, plan.evaluation.microBatches));
         onEvent({ kind: "evaluated", step, valLoss: outcome.valLoss });
+        await usage.time.computing(() => reportSamples(replica, plan, onEvent, signal));
       }
     }
     usage.tellWhenDue();
@@ -219,6 +221,24 @@ async function computeRound(
   const computed = await DilocoReplica.of(replica)
     .localSteps({ steps, share: [0, microBatches], microBatches });
   return { ...computed, norm: await normOfMean(computed.sum) };
+}
+
+/** Continues the prompts, if there are any; a signal ends it. */
+async function reportSamples(
+  replica: Replica,
+  { evaluation: { prompts = [] } }: RunPlan,
+  onEvent: (event: DistEvent) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (prompts.length === 0) return;
+  const { step } = replica;
+  const beforeEach = () => {
+    if (signal?.aborted) throw new Halted();
+  };
+  const result = await sample(replica, beforeEach).catch((error) => {
+    if (!(error instanceof Halted)) throw error;
+  });
+  if (result) sampleEvents(prompts, { step, member: MEMBER }, result).forEach(onEvent);
 }
 
 /** Mean loss over the validation part, nats per token. */

@@ -71,7 +71,7 @@ export function isSmall({ size }: LayoutEntry): boolean {
 }
 
 /** One tensor per parameter, cut out of the flat vector; the small ones as given. */
-function unflatten(
+export function unflatten(
   layout: Layout,
   params: tf.Tensor1D,
   small: readonly tf.Tensor[] = smallParameters(layout, params),

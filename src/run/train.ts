@@ -13,6 +13,7 @@ import { openReplica } from "./replica/open_replica.ts";
 import { planOf } from "./replica/run_plan.ts";
 import type { StartPoint } from "./folder/resume.ts";
 import { beginRun, resumeRun } from "./folder/start.ts";
+import { openTensorBoard } from "./folder/tensorboard.ts";
 import { RunFolder, type Summary } from "./folder/run_folder.ts";
 import type { StepMetrics } from "./folder/metrics.ts";
 import { recordEnding } from "./folder/ending.ts";
@@ -119,7 +120,8 @@ async function trainInProcess(
     onStatus: (text) => onEvent({ kind: "status", text }),
   });
   const plan = { ...planOf(config, corpus), id: config.id, origin, startStep, record: folder.record() };
-  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent);
+  const tensorBoard = openTensorBoard(folder, config, (text) => onEvent({ kind: "status", text }));
+  using log = new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent, tensorBoard);
   try {
     return await log.finish(await runSingle(replica, plan, { signal, onEvent: log.handle }));
   } finally {

@@ -144,10 +144,10 @@ function framed(
   columns: number,
 ): string[] {
   const last = lines.length - 1, middle = Math.round(last / 2);
+  const marks = new Map([[0, high], [middle, high - (high - low) * middle / last], [last, low]]);
   const scaleAt = (row: number) => {
-    if (row !== 0 && row !== middle && row !== last) return `${" ".repeat(SCALE - 1)}│`;
-    const loss = high - (high - low) * row / last;
-    return `${numberIn(SCALE - 2, loss)} ┤`;
+    const loss = high > low || row === last ? marks.get(row) : undefined;
+    return loss === undefined ? `${" ".repeat(SCALE - 1)}│` : `${numberIn(SCALE - 2, loss)} ┤`;
   };
   const first = String(from), end = `step ${to}`;
   const steps = first + end.padStart(Math.max(end.length + 1, columns - first.length));

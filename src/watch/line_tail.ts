@@ -2,10 +2,13 @@
  * Lines of a file that grows: each call gives those that were added since the last one. A file that was replaced or cut begins
  * anew. Nothing is held open between two calls, and no link is followed.
  *
+ * Files are read synchronously, as the run itself writes them: in a process that trains, each answer of the event loop may take a
+ * step, and a page would wait for a dozen of them.
+ *
  * @module
  */
 
-/** Bytes of one read: what reads it goes on with other things in between. */
+/** Bytes of one read; between two of them other things go on. */
 const CHUNK = 1024 * 1024;
 /** Most bytes of a line; longer ones are skipped. */
 const MOST_OF_LINE = 4 * 1024 * 1024;
@@ -36,20 +39,21 @@ export class LineTail {
    * @param onLine gets each whole line
    */
   async read(onReset: () => void, onLine: (line: string) => void): Promise<void> {
-    using file = await openPlainFile(this.path);
-    const { size, identity } = file ?? { size: 0, identity: "" };
+    using opened = openPlainFile(this.path);
+    const { size, identity } = opened ?? { size: 0, identity: "" };
     if (identity !== this.#identity || size < this.#offset) {
       this.#begin(identity, size);
       onReset();
     }
-    if (!file || size === this.#offset) return;
-    await file.file.seek(this.#offset, Deno.SeekMode.Start);
+    if (!opened || size === this.#offset) return;
+    opened.file.seekSync(this.#offset, Deno.SeekMode.Start);
     const chunk = new Uint8Array(Math.min(CHUNK, size - this.#offset));
     while (this.#offset < size) {
-      const count = await file.file.read(chunk);
+      const count = opened.file.readSync(chunk);
       if (count === null) break;
       this.#offset += count;
       this.#take(chunk.subarray(0, count), onLine);
+      if (this.#offset < size) await new Promise((resolve) => setTimeout(resolve));
     }
   }
 
@@ -90,33 +94,43 @@ interface PlainFile extends Disposable {
  * Opens a file for reading; undefined where there is none, or where the name is a link's, a pipe's or a folder's: what a folder of
  * runs holds may have been put there by others.
  */
-export async function openPlainFile(path: string): Promise<PlainFile | undefined> {
+export function openPlainFile(path: string): PlainFile | undefined {
   const identityOf = ({ dev, ino }: Deno.FileInfo) => `${dev}:${ino}`;
-  try {
-    const named = await Deno.lstat(path);
-    if (!named.isFile) return undefined;
-    const file = await Deno.open(path);
-    const opened = await file.stat();
-    if (identityOf(opened) === identityOf(named)) {
-      return { file, size: opened.size, identity: identityOf(opened), [Symbol.dispose]: () => file.close() };
+  for (let named = infoOf(path); named?.isFile; named = infoOf(path)) {
+    try {
+      const file = Deno.openSync(path);
+      const opened = file.statSync();
+      const identity = identityOf(opened);
+      if (identity === identityOf(named)) {
+        return { file, size: opened.size, identity, [Symbol.dispose]: () => file.close() };
+      }
+      file.close(); // it was replaced in between
+    } catch (error) {
+      if (isAbsence(error)) return undefined;
+      throw error;
     }
-    file.close(); // replaced in between: the next look finds the new one
-  } catch (error) {
-    if (isAbsence(error)) return undefined;
-    throw error;
   }
 }
 
 /** The text of a small file; undefined where there is none, as {@linkcode openPlainFile}, or where it is larger than that. */
-export async function readSmallFile(path: string, most = 1024 * 1024): Promise<string | undefined> {
-  using file = await openPlainFile(path);
-  if (!file || file.size > most) return undefined;
-  const bytes = new Uint8Array(file.size);
+export function readSmallFile(path: string, most = 1024 * 1024): string | undefined {
+  using opened = openPlainFile(path);
+  if (!opened || opened.size > most) return undefined;
+  const bytes = new Uint8Array(opened.size);
   let filled = 0;
   for (let count: number | null = 0; filled < bytes.length && count !== null; filled += count ?? 0) {
-    count = await file.file.read(bytes.subarray(filled));
+    count = opened.file.readSync(bytes.subarray(filled));
   }
   return new TextDecoder().decode(bytes.subarray(0, filled));
+}
+
+/** What a name stands for, which may be a link; undefined where there is nothing. */
+export function infoOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (!isAbsence(error)) throw error;
+  }
 }
 
 /** Whether an error says that a path leads nowhere, or may not be read. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { isAbsence } from "./line_tail.ts";
+import { infoOf, isAbsence } from "./line_tail.ts";
 
 /** Runs that are listed. */
 const MOST_RUNS = 2000;
@@ -23,43 +23,43 @@ export interface RunPlace {
 }
 
 /** The runs in a folder; none where it is not there. */
-export async function findRuns(folder: string): Promise<RunPlace[]> {
-  const root = await realPath(folder);
+export function findRuns(folder: string): RunPlace[] {
+  const root = realPath(folder);
   if (root === undefined) return [];
-  if (await isRun(root)) return [{ name: baseName(root), path: root }];
+  if (isRun(root)) return [{ name: baseName(root), path: root }];
   const found: RunPlace[] = [];
   let looks = 0;
-  const look = async (name: string): Promise<boolean> => {
+  const look = (name: string): boolean => {
     const path = `${root}/${name}`;
-    const isOne = ++looks <= MOST_FOLDERS && found.length < MOST_RUNS && await isRun(path);
+    const isOne = ++looks <= MOST_FOLDERS && found.length < MOST_RUNS && isRun(path);
     if (isOne) found.push({ name, path });
     return isOne;
   };
-  for (const name of await foldersIn(root)) {
-    if (await look(name)) continue;
-    for (const inner of await foldersIn(`${root}/${name}`)) await look(`${name}/${inner}`);
+  for (const name of foldersIn(root)) {
+    if (look(name)) continue;
+    for (const inner of foldersIn(`${root}/${name}`)) look(`${name}/${inner}`);
   }
   return found;
 }
 
 /** The run of a name, as {@linkcode findRuns} gives it; undefined where there is none of that name within the folder. */
-export async function findRun(folder: string, name: string): Promise<RunPlace | undefined> {
-  const root = await realPath(folder);
+export function findRun(folder: string, name: string): RunPlace | undefined {
+  const root = realPath(folder);
   if (root === undefined || name.length > 600) return undefined;
-  if (await isRun(root)) return name === baseName(root) ? { name, path: root } : undefined;
+  if (isRun(root)) return name === baseName(root) ? { name, path: root } : undefined;
   const parts = name.split("/");
   const isPlain = (part: string) => part !== "" && part !== "." && part !== ".." && !part.includes("\0");
   if (parts.length > 2 || !parts.every(isPlain)) return undefined;
   const path = `${root}/${name}`;
   // A link on the way would lead elsewhere.
-  return await realPath(path) === path && await isRun(path) ? { name, path } : undefined;
+  return realPath(path) === path && isRun(path) ? { name, path } : undefined;
 }
 
 /** Names of the folders in a folder, without links, hidden ones and parts of a run. */
-async function foldersIn(path: string): Promise<string[]> {
+function foldersIn(path: string): string[] {
   const names: string[] = [];
   try {
-    for await (const { name, isDirectory } of Deno.readDir(path)) {
+    for (const { name, isDirectory } of Deno.readDirSync(path)) {
       if (isDirectory && !name.startsWith(".") && !PARTS.includes(name)) names.push(name);
     }
   } catch (error) {
@@ -68,18 +68,13 @@ async function foldersIn(path: string): Promise<string[]> {
   return names.sort();
 }
 
-async function isRun(path: string): Promise<boolean> {
-  try {
-    return (await Deno.lstat(`${path}/config.yaml`)).isFile;
-  } catch (error) {
-    if (isAbsence(error)) return false;
-    throw error;
-  }
+function isRun(path: string): boolean {
+  return infoOf(`${path}/config.yaml`)?.isFile ?? false;
 }
 
-async function realPath(path: string): Promise<string | undefined> {
+function realPath(path: string): string | undefined {
   try {
-    return await Deno.realPath(path);
+    return Deno.realPathSync(path);
   } catch (error) {
     if (isAbsence(error)) return undefined;
     throw error;

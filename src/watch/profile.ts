@@ -17,10 +17,12 @@ const NAME = 20;
 
 /** What members can do with their time, with the words for it. */
 const KINDS = {
-  computing: "computing gradients: workers on more or faster machines make steps shorter",
-  exchanging:
-    "exchanging sums and means: a larger train.batch, reducers or a dist.codec of fewer bytes make it less",
-  waiting: "waiting: for the slowest member, the coordinator, or work",
+  computing: ["computing gradients:", "workers on more or faster machines make steps shorter."],
+  exchanging: [
+    "exchanging sums and means:",
+    "a larger train.batch, reducers or a dist.codec of fewer bytes make it less.",
+  ],
+  waiting: ["waiting", "for the slowest member, the coordinator, or work."],
 };
 type Kind = keyof typeof KINDS;
 
@@ -93,13 +95,16 @@ function allShares(members: readonly MemberShares[]): Record<Kind, number> {
 function wordsOf(members: readonly MemberShares[]): string[] {
   const all = allShares(members);
   const most = (Object.keys(KINDS) as Kind[]).reduce((a, b) => all[b] > all[a] ? b : a);
-  const lines = [`Most of the members' time, ${shareText(all[most])}, goes into ${KINDS[most]}.`];
+  const [what, advice] = KINDS[most];
+  const lines = [`Most of the members' time, ${shareText(all[most])}, goes into ${what}`, advice];
   const [first, ...others] = members;
   const waiting = others.reduce((sum, { shares }) => sum + shares.waiting, 0) / others.length;
   if (waiting - first.shares.waiting > TELLING) {
     lines.push(
-      `${printableLine(first.name)} waits least, ${shareText(first.shares.waiting)}; the others wait ` +
-        `${shareText(waiting)} of the time: for it, as it seems.`,
+      `${shortened(printableLine(first.name), NAME)} waits least, ${
+        shareText(first.shares.waiting)
+      } of its time; ` +
+        `the others wait ${shareText(waiting)}: for it, as it seems.`,
     );
   }
   return lines;

@@ -6,7 +6,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { isAbsence } from "./line_tail.ts";
+import { infoOf } from "./line_tail.ts";
 import { findRun, findRuns, type RunPlace } from "./listing.ts";
 import { type RunItem, WatchedRun } from "./watched_run.ts";
 
@@ -32,8 +32,8 @@ export class Runs {
   async #list(): Promise<RunItem[]> {
     const items: RunItem[] = [], known = this.#items;
     this.#items = new Map();
-    for (const place of await findRuns(this.folder)) {
-      const look = await lookOf(place.path);
+    for (const place of findRuns(this.folder)) {
+      const look = lookOf(place.path);
       const before = known.get(place.path);
       const item = before?.look === look ? before.item : await this.#itemOf(place);
       if (item.state !== "running") this.#items.set(place.path, { look, item });
@@ -44,7 +44,7 @@ export class Runs {
 
   /** A run by its name in the list, read up to now; undefined where there is none. */
   async open(name: string): Promise<WatchedRun | undefined> {
-    const place = await findRun(this.folder, name);
+    const place = findRun(this.folder, name);
     if (!place) return undefined;
     const run = this.#open.get(place.path) ?? new WatchedRun(place);
     this.#keep(run);
@@ -74,7 +74,7 @@ export class Runs {
  * @throws {ConfigError} where it holds none
  */
 export async function runIn(folder: string): Promise<WatchedRun> {
-  const [place, ...others] = await findRuns(folder);
+  const [place, ...others] = findRuns(folder);
   if (place === undefined) throw new ConfigError([`${folder}: there is no run in it`]);
   if (others.length > 0) {
     throw new ConfigError([`${folder}: holds ${others.length + 1} runs; name one of them`]);
@@ -85,16 +85,10 @@ export async function runIn(folder: string): Promise<WatchedRun> {
 }
 
 /** What tells whether a run's folder has changed. */
-async function lookOf(path: string): Promise<string> {
+function lookOf(path: string): string {
   const files = ["config.yaml", "metrics.jsonl", "events.jsonl", "summary.json", "run.lock"];
-  const looks = await Promise.all(files.map(async (file) => {
-    try {
-      const { ino, size, mtime } = await Deno.lstat(`${path}/${file}`);
-      return `${ino}:${size}:${mtime?.getTime()}`;
-    } catch (error) {
-      if (isAbsence(error)) return "";
-      throw error;
-    }
-  }));
-  return looks.join(" ");
+  return files.map((file) => {
+    const about = infoOf(`${path}/${file}`);
+    return about ? `${about.ino}:${about.size}:${about.mtime?.getTime()}` : "";
+  }).join(" ");
 }

@@ -11,7 +11,7 @@ import type { MembersLine } from "../run/folder/members.ts";
 import { isRecord } from "../records.ts";
 import { fromDefaults, readConfig, valueAt, type WrittenConfig } from "./differences.ts";
 import { EventLog, type Outcome } from "./event_log.ts";
-import { isAbsence, LineTail, readSmallFile } from "./line_tail.ts";
+import { infoOf, LineTail, readSmallFile } from "./line_tail.ts";
 import type { RunPlace } from "./listing.ts";
 import { type StepColumns, StepTable, type ValidationColumns } from "./steps.ts";
 import { type UsageColumns, UsageTable } from "./usage.ts";
@@ -184,22 +184,22 @@ export class WatchedRun {
       if (this.#usage.length > 0) this.#epoch++;
       this.#usage = new UsageTable();
     }, (line) => this.#usage.add(line));
-    await this.#readConfig();
-    this.#item = await this.#itemNow();
+    this.#readConfig();
+    this.#item = this.#itemNow();
   }
 
-  async #readConfig(): Promise<void> {
-    const text = await readSmallFile(`${this.place.path}/config.yaml`) ?? "";
+  #readConfig(): void {
+    const text = readSmallFile(`${this.place.path}/config.yaml`) ?? "";
     if (text === this.#configRead) return;
     this.#configRead = text;
     this.#config = readConfig(text) ?? {};
     this.#differs = fromDefaults(this.#config);
   }
 
-  async #itemNow(): Promise<RunItem> {
+  #itemNow(): RunItem {
     const { path, name } = this.place;
-    const changed = await Promise.all(
-      ["config.yaml", "metrics.jsonl", "events.jsonl"].map((file) => changedAt(`${path}/${file}`)),
+    const changed = ["config.yaml", "metrics.jsonl", "events.jsonl"].map((file) =>
+      changedAt(`${path}/${file}`)
     );
     const latest = changed.filter((time) => time !== undefined);
     const [configured] = changed;
@@ -208,7 +208,7 @@ export class WatchedRun {
     const steps = this.#steps, { valLoss } = steps.validation;
     return {
       name,
-      state: await this.#state(),
+      state: this.#state(),
       started: this.#events.first ?? isoTime(firstStep * 1000) ?? isoTime(configured),
       updated: isoTime(latest.length > 0 ? Math.max(...latest) : undefined),
       step: steps.value("step", -1) || 0,
@@ -224,12 +224,12 @@ export class WatchedRun {
     };
   }
 
-  async #state(): Promise<RunState> {
+  #state(): RunState {
     const lock = `${this.place.path}/run.lock`;
-    const text = await readSmallFile(lock, 1024);
-    if (text !== undefined && saysHeld(text, Date.now() - (await changedAt(lock) ?? 0))) return "running";
+    const text = readSmallFile(lock, 1024);
+    if (text !== undefined && saysHeld(text, Date.now() - (changedAt(lock) ?? 0))) return "running";
     if (this.#events.outcome) return this.#events.outcome;
-    const summary = await readSmallFile(`${this.place.path}/summary.json`);
+    const summary = readSmallFile(`${this.place.path}/summary.json`);
     return outcomeIn(summary ?? "", this.#steps.value("step", -1) || 0) ?? "ended";
   }
 }
@@ -246,12 +246,8 @@ function outcomeIn(summary: string, lastStep: number): Outcome | undefined {
 }
 
 /** When a file was last changed, ms since 1970; undefined where it is not there. */
-async function changedAt(path: string): Promise<number | undefined> {
-  try {
-    return (await Deno.lstat(path)).mtime?.getTime();
-  } catch (error) {
-    if (!isAbsence(error)) throw error;
-  }
+function changedAt(path: string): number | undefined {
+  return infoOf(path)?.mtime?.getTime();
 }
 
 function isoTime(ms: number | undefined): string | null {

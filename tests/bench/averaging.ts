@@ -9,8 +9,8 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
-import { helpText } from "../../src/cli/help.ts";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
+import { scriptArguments } from "../support/script.ts";
 import { CODEC_NAMES } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { KINDS } from "../../src/dist/protocol/frames.ts";
@@ -24,7 +24,7 @@ import type { CodecName } from "../../src/dist/vectors/codec.ts";
 
 /** What it takes. */
 export const AVERAGING: Command = {
-  usage: ["deno task bench:averaging [options]   averaging over NATS, beside gloo's all_reduce"],
+  usage: [["deno task bench:averaging [options]", "averaging over NATS, beside gloo's all_reduce"]],
   positional: [],
   short: {},
   flags: [
@@ -170,11 +170,7 @@ async function compare(
 }
 
 if (import.meta.main) {
-  const { switches, texts, numbers: { rounds = 3 } } = readArguments(Deno.args, AVERAGING);
-  if (switches.help) {
-    console.log(helpText(AVERAGING));
-    Deno.exit(0);
-  }
+  const { switches, texts, numbers: { rounds = 3 } } = scriptArguments(AVERAGING);
   const { workers = "1,2,4,8", reducers = "0", python = "python3", codecs = CODEC_NAMES.join() } = texts;
   const chosen = CODEC_NAMES.filter((name) => codecs.split(",").includes(name));
   const numbers = (text: string) => text.split(",").map(Number);

@@ -2,16 +2,30 @@
  * Time per generated token of the model of FLASH-pytorch's train.py, with random weights: after a short prompt and after a
  * long one, a token of the one and of the other in turn, and of the matrix products alone.
  *
- * deno run -A tests/bench/generate.ts [threads] [prompt lengths: 512,16384]
+ * deno run -A tests/bench/generate.ts [--threads N] [--prompts 512,16384]
  *
  * @module
  */
 
 import { FLASHTransformer, generate, initBackend } from "../../mod.ts";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { compile, tf } from "../../src/tensorflow/mod.ts";
+import { scriptArguments } from "../support/script.ts";
 
-const threads = Number(Deno.args[0] ?? navigator.hardwareConcurrency);
-const PROMPTS = (Deno.args[1] ?? "512,16384").split(",").map(Number);
+const GENERATE: Command = {
+  usage: [["deno run -A tests/bench/generate.ts [options]", "times generated tokens"]],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "threads", value: "N", text: "Default: one for each core.", number: wholeFrom(1) },
+    { name: "prompts", value: "N,…", text: "Lengths of the prompts. Default 512,16384." },
+    HELP_FLAG,
+  ],
+};
+
+const given = scriptArguments(GENERATE);
+const { threads = navigator.hardwareConcurrency } = given.numbers;
+const PROMPTS = (given.texts.prompts ?? "512,16384").split(",").map(Number);
 const TOKENS = 300;
 /** Tokens before those that count: the first reads the prompt, the second and the one that fills the recent ones compile. */
 const WARM_UP = 34;

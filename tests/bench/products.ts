@@ -7,8 +7,22 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { compile, initBackend, tf } from "../../src/tensorflow/mod.ts";
+import { scriptArguments } from "../support/script.ts";
+
+const PRODUCTS: Command = {
+  usage: [["deno run -A tests/bench/products.ts [options]", "times the products of a training step"]],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "batch", value: "N", text: "Sequences. Default 1.", number: wholeFrom(1) },
+    { name: "seq", value: "N", text: "Tokens of a sequence. Default 1024.", number: wholeFrom(1) },
+    { name: "threads", value: "N", text: "Default 2.", number: wholeFrom(1) },
+    { name: "rounds", value: "N", text: "Default 8.", number: wholeFrom(1) },
+    HELP_FLAG,
+  ],
+};
 
 /** A product of two batches of matrices, [b, m, k] by [b, k, n], and how often a step has it. */
 interface Product {
@@ -59,14 +73,7 @@ async function fastest({ shape: [b, m, k, n] }: Product, rounds: number): Promis
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, { string: ["batch", "seq", "threads", "rounds"] });
-  const [batch, seq, threads, rounds] = [
-    args.batch ?? 1,
-    args.seq ?? 1024,
-    args.threads ?? 2,
-    args.rounds ?? 8,
-  ]
-    .map(Number);
+  const { batch = 1, seq = 1024, threads = 2, rounds = 8 } = scriptArguments(PRODUCTS).numbers;
   await initBackend({ threads });
   let seconds = 0, operations = 0;
   for (const product of productsOf(batch, seq)) {

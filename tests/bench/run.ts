@@ -9,15 +9,15 @@
  * @module
  */
 
-import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
-import { helpText } from "../../src/cli/help.ts";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { WORKER_ENVIRONMENT } from "../../src/tensorflow/memory.ts";
 import { cacheFolder } from "../../src/packages/packages.ts";
 import { processorName } from "../../src/tensorflow/machine.ts";
+import { scriptArguments } from "../support/script.ts";
 
 /** What it takes. */
 export const BENCH: Command = {
-  usage: ["deno task bench [options]   a training step beside FLASH-pytorch's"],
+  usage: [["deno task bench [options]", "a training step beside FLASH-pytorch's"]],
   positional: [],
   short: {},
   flags: [
@@ -104,11 +104,7 @@ async function coldCache(): Promise<string> {
 }
 
 if (import.meta.main) {
-  const { switches: args, numbers: { rounds = 3 } } = readArguments(Deno.args, BENCH);
-  if (args.help) {
-    console.log(helpText(BENCH));
-    Deno.exit(0);
-  }
+  const { switches: args, numbers: { rounds = 3 } } = scriptArguments(BENCH);
   const cold = await coldCache();
   const atBatch4 = ["--batch", "4", "--steps", "4"];
   await measure(ours("fills the cache", "step.ts", ["--steps", "1"])); // so that all but the cold one start warm

@@ -6,6 +6,16 @@
  * @module
  */
 
+import { type Command, HELP_FLAG } from "../../src/cli/arguments.ts";
+import { scriptArguments } from "../support/script.ts";
+
+const SCALING: Command = {
+  usage: [["deno run tests/bench/scaling.ts", "the table of docs/scaling.md"]],
+  positional: [],
+  short: {},
+  flags: [HELP_FLAG],
+};
+
 /** Values of the vector: FLASH-pytorch's train.py model. */
 const VALUES = 13_400_601;
 /** Bytes on their way from all members together (`dist.windowBytes`). */
@@ -104,6 +114,7 @@ function line(cells: readonly (string | number)[]): string {
 }
 
 if (import.meta.main) {
+  scriptArguments(SCALING);
   console.log(line(["option", "workers", ...GIGABITS.map((gigabits) => `${gigabits} Gbit/s`)]));
   console.log(line(["---", "---:", ...GIGABITS.map(() => "---")]));
   for (const { name, every, ...option } of OPTIONS) {

@@ -12,8 +12,8 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { CODEC_NAMES, codecOf } from "../../src/dist/vectors/codecs.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
 import { connectNats } from "../../src/dist/nats/transport.ts";
@@ -23,6 +23,36 @@ import { toyPlan } from "../dist/support/toy.ts";
 import { descendants } from "../run/support/runs.ts";
 import type { SlowWorkerOrder, SlowWorkerReport } from "./slow_link_worker.ts";
 import type { CodecName } from "../../src/dist/vectors/codec.ts";
+import { scriptArguments } from "../support/script.ts";
+
+const POSITIVE = { wanted: "a number of at least 0", holds: (value: number) => value >= 0 };
+
+const SLOW_LINK: Command = {
+  usage: [["deno run -A tests/bench/slow_link.ts [options]", "times steps behind a slow network"]],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "workers", value: "N", text: "Default 4.", number: wholeFrom(1) },
+    { name: "codecs", value: "CODEC,…", text: "Default: all." },
+    { name: "mode", value: "MODE", text: "allreduce (default) or average." },
+    { name: "localSteps", value: "N", text: "With average. Default 20.", number: wholeFrom(1) },
+    { name: "values", value: "N", text: "Of the vector. Default 13400601.", number: wholeFrom(1) },
+    { name: "compute", value: "N", text: "Milliseconds of a gradient. Default 400.", number: POSITIVE },
+    { name: "mbits", value: "N", text: "Of each worker's link, in a second. Default 100.", number: POSITIVE },
+    { name: "roundTrip", value: "N", text: "Milliseconds. Default 40.", number: POSITIVE },
+    {
+      name: "cuts",
+      value: "N",
+      text: "Share of the connections cut in a minute. Default 0.01.",
+      number: POSITIVE,
+    },
+    { name: "steps", value: "N", text: "Default 8, with average 4 rounds.", number: wholeFrom(1) },
+    { name: "far", text: "The coordinator is behind the slow network, too." },
+    { name: "direct", text: "Nobody is." },
+    { name: "json", text: "Print JSON." },
+    HELP_FLAG,
+  ],
+};
 
 /** The proxy that makes a link slow, and a worker behind it. */
 const LINK = new URL("../dist/support/slow_link.ts", import.meta.url);
@@ -140,43 +170,29 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, {
-    string: [
-      "workers",
-      "codecs",
-      "mode",
-      "localSteps",
-      "values",
-      "compute",
-      "mbits",
-      "roundTrip",
-      "cuts",
-      "steps",
-    ],
-    boolean: ["far", "direct", "json"],
-  });
-  const localSteps = args.mode === "reduce" ? Number(args.localSteps ?? 20) : undefined;
+  const { switches, texts, numbers } = scriptArguments(SLOW_LINK);
+  const localSteps = texts.mode === "average" ? numbers.localSteps ?? 20 : undefined;
   const setting: Setting = {
-    workers: Number(args.workers ?? 4),
-    values: Number(args.values ?? 13_400_601),
-    computeSeconds: Number(args.compute ?? 400) / 1000,
+    workers: numbers.workers ?? 4,
+    values: numbers.values ?? 13_400_601,
+    computeSeconds: (numbers.compute ?? 400) / 1000,
     link: {
-      bytesPerSecond: Number(args.mbits ?? 100) * 125_000,
-      delaySeconds: Number(args.roundTrip ?? 40) / 2000,
-      cutsPerMinute: Number(args.cuts ?? 0.01),
+      bytesPerSecond: (numbers.mbits ?? 100) * 125_000,
+      delaySeconds: (numbers.roundTrip ?? 40) / 2000,
+      cutsPerMinute: numbers.cuts ?? 0.01,
     },
-    isDirect: Boolean(args.direct),
-    isFar: Boolean(args.far),
-    steps: Number(args.steps ?? 4 * (localSteps ?? 2)),
+    isDirect: switches.direct,
+    isFar: switches.far,
+    steps: numbers.steps ?? 4 * (localSteps ?? 2),
     localSteps,
   };
   const rows: Row[] = [];
   for (const codec of CODEC_NAMES) {
-    if (String(args.codecs ?? CODEC_NAMES).split(",").includes(codec)) {
+    if ((texts.codecs ?? CODEC_NAMES.join()).split(",").includes(codec)) {
       rows.push(await measure(codec, setting));
     }
   }
-  if (args.json) console.log(JSON.stringify(rows));
+  if (switches.json) console.log(JSON.stringify(rows));
   else console.table(rows);
   Deno.exit(0);
 }

@@ -7,13 +7,28 @@
  * @module
  */
 
-import { parseArgs } from "@std/cli/parse-args";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { resolveConfig } from "../../src/config/config.ts";
 import { DATA_BEGINS } from "../../src/data/microbatch.ts";
 import { singleStep } from "../../src/dist/single.ts";
 import { openReplica } from "../../src/run/replica/open_replica.ts";
 import { uniformArray } from "../../src/prng.ts";
 import { tf } from "../../src/tensorflow/mod.ts";
+import { scriptArguments } from "../support/script.ts";
+
+const STEP: Command = {
+  usage: [["deno run -A tests/bench/step.ts [options]", "times training steps"]],
+  positional: [],
+  short: {},
+  flags: [
+    { name: "json", text: "Print one line of JSON." },
+    { name: "batch", value: "N", text: "Sequences. Default 1.", number: wholeFrom(1) },
+    { name: "seq", value: "N", text: "Tokens of a sequence. Default 1024.", number: wholeFrom(1) },
+    { name: "threads", value: "N", text: "Default 2.", number: wholeFrom(1) },
+    { name: "steps", value: "N", text: "Default 8.", number: wholeFrom(1) },
+    HELP_FLAG,
+  ],
+};
 
 /** What one run found. */
 export interface StepTimes {
@@ -120,10 +135,9 @@ async function timeSteps(batch: number, seq: number, threads: number, steps: num
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, { string: ["batch", "seq", "threads", "steps"], boolean: ["json"] });
-  const { batch = 1, seq = 1024, threads = 2, steps = 8 } = args;
-  const found = await timeSteps(Number(batch), Number(seq), Number(threads), Number(steps));
-  if (args.json) console.log(JSON.stringify(found));
+  const { switches, numbers: { batch = 1, seq = 1024, threads = 2, steps = 8 } } = scriptArguments(STEP);
+  const found = await timeSteps(batch, seq, threads, steps);
+  if (switches.json) console.log(JSON.stringify(found));
   else console.table(found);
   Deno.exit(0);
 }

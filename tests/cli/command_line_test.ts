@@ -68,6 +68,15 @@ Deno.test("parseTrain() takes every option of the configuration under its own pa
   );
 });
 
+Deno.test("parseTrain() takes a list of texts as one text, as it stands, or as a list in YAML", () => {
+  const samples = (text: string) => trainOverrides("--eval.samples", text)["eval.samples"];
+  assert.deepEqual(samples("War, and: "), ["War, and: "]);
+  assert.deepEqual(samples("1984"), ["1984"]);
+  assert.deepEqual(samples('["War, and", "To the"]'), ["War, and", "To the"]);
+  assert.deepEqual(samples("[]"), []);
+  assert.throws(() => trainOverrides("--eval.samples", "[War"), /expected a list of at most 16/);
+});
+
 Deno.test("parseTrain() takes an option that is true or false without a value as true", () => {
   const bare = { "data.raw": true, "data.source": "a.xz", "dist.mixed": true };
   assert.deepEqual(trainOverrides("--data.raw", "--data", "a.xz", "--dist.mixed"), bare);
@@ -122,7 +131,7 @@ Deno.test("parseTrain() reports everything that is wrong at once", () => {
     [
       "--stepz: unknown; did you mean --steps?",
       "--optimizer.learninRate: unknown; did you mean --optimizer.learningRate?",
-      "--learning-rate: unknown; did you mean --optimizer.learningRate?",
+      "--learning-rate: write --optimizer.learningRate",
       "--qqqqqq: unknown",
       "--data.source with --data: they mean the same",
       "--steps: given 2 times",
@@ -298,7 +307,7 @@ Deno.test("--help lists every option with its default, and each command's own fl
       const shown = value === undefined ? `--${path} ` : `--${path} ${value} `;
       assert.ok(order.text.includes(shown), shown);
     }
-    assert.ok(order.text.split("\n").every((line) => line.length <= 100));
+    assert.ok(order.text.split("\n").every((line) => line.length <= 80));
   }
   assert.deepEqual(parseTrain(["-h"]), parseTrain(["--help"]));
 });

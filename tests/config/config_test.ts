@@ -69,12 +69,27 @@ Deno.test("resolveConfig() reports all problems at once: path, what was expected
       "train.learningRate: unknown; did you mean optimizer.learningRate?",
       "optimizer.learninRate: unknown; did you mean optimizer.learningRate?",
       'optimizer.schedule.kind: expected constant, linear or cosine, found "step"',
-      "eval: expected a section with the keys every, windows, found nothing",
+      "eval: expected a section with the keys every, windows, samples, found nothing",
       "dist.partBytes: expected a whole number of at least 262144, found 1025",
       'machine.run: expected 1 to 64 letters, digits, _ and -, found "my run"',
       "modle: unknown; did you mean model?",
     ].toSorted(),
   );
+});
+
+Deno.test("resolveConfig() takes up to 16 texts to be continued, none longer than a window", () => {
+  const samples = ["The people, ", "é", "[list]"];
+  assert.deepEqual(resolveConfig({ eval: { samples } }).eval.samples, samples);
+  assert.equal(resolveConfig().eval.samples, undefined);
+  assert.deepEqual(problemsOf({ eval: { samples: "The people" } }), [
+    'eval.samples: expected a list of at most 16, each text, found "The people"',
+  ]);
+  const [many] = problemsOf({ eval: { samples: new Array(17).fill("a") } });
+  assert.match(many, /^eval\.samples: expected a list of at most 16, each text, found \["a",/);
+  assert.equal(problemsOf({ eval: { samples: [""] } }).length, 1);
+  assert.deepEqual(problemsOf({ eval: { samples: ["ab", "éa"] }, data: { seqLen: 2 } }), [
+    'eval.samples: expected texts of at most data.seqLen 2 bytes, found one of 3: "éa"',
+  ]);
 });
 
 Deno.test("resolveConfig() reports all values that do not fit together", () => {
@@ -217,7 +232,11 @@ Deno.test("configOptions lists every key of a configuration once, each with type
     Object.entries(value).flatMap(([key, inner]) =>
       typeof inner === "object" && !Array.isArray(inner) ? leaves(inner, `${parent}${key}.`) : [parent + key]
     );
-  const config = resolveConfig({ optimizer: { schedule: { steps: 5 } }, machine: { device: "cpu" } });
+  const config = resolveConfig({
+    optimizer: { schedule: { steps: 5 } },
+    eval: { samples: [] },
+    machine: { device: "cpu" },
+  });
   assert.deepEqual(configOptions.map(({ path }) => path).toSorted(), leaves(config, "").toSorted());
   for (const { path, type, description } of configOptions) {
     assert.ok(type !== "" && description.endsWith("."), path);

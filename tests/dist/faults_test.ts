@@ -145,7 +145,7 @@ Deno.test("while the bus is unreachable no member counts as silent; when it is b
   assert.ok(waited?.kind === "step" && waited.committed.seconds > 1, "it was away in mid-step");
 });
 
-Deno.test("without a coordinator a worker says so at once", async () => {
+Deno.test("without a coordinator a worker says so soon", async () => {
   using bus = new MemoryBus();
   const started = performance.now();
   await assert.rejects(

@@ -171,6 +171,22 @@ Deno.test("who is about to join while the server is away waits, and also for a c
   await run;
 });
 
+Deno.test("who connects to a server that has just been started again, before the coordinator does, waits for it", async () => {
+  using bus = new MemoryBus();
+  const coordinators = bus.connect();
+  const listening = Promise.withResolvers<void>();
+  const abort = new AbortController();
+  const run = coordinate(coordinators, planOf(), { onListening: listening.resolve, signal: abort.signal });
+  await listening.promise;
+  bus.cutOff(coordinators);
+  const asked = fetchRun(bus.connect(), "toy", "worker-0");
+  await pause(500);
+  bus.cutOff(coordinators, false);
+  assert.equal((await asked).configHash, planOf().configHash);
+  abort.abort();
+  await run;
+});
+
 Deno.test("a coordinator that begins while the server goes away finds no rival in its silence", async () => {
   using bus = new MemoryBus();
   bus.isAway = true;

@@ -5,27 +5,27 @@ import { type Composition, decodeFrame } from "../../src/dist/protocol/frames.ts
 import type { CoordinationPlan } from "../../src/dist/replica/plan.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { coordinate } from "../../src/dist/coordinator.ts";
+import { GATHERING_HEARTBEATS } from "../../src/dist/coordinator/failover.ts";
 import { type Answer, type Message, subjects, type Transport } from "../../src/dist/protocol/transport.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import type { WorkerEvent } from "../../src/dist/worker/options.ts";
-import { MemoryBus, type Weather } from "./support/memory_bus.ts";
+import { fairWeather, MemoryBus, type Weather } from "./support/memory_bus.ts";
 import { type CoordinatorFault, type RestartedRun, runWithRestarts } from "./support/restarts.ts";
 import { CONFIG_HASH, RUN_ID, toyPlan, ToyReplica } from "./support/toy.ts";
 import { storm } from "./support/weather.ts";
 
 const STEPS = 8;
 
+/** The run waits for all three: a worker that a new coordinator did not find in time would still be behind when it ends. */
 const plan = (changes: Partial<CoordinationPlan> = {}) =>
   toyPlan({
     steps: STEPS,
     evaluation: { every: 3, microBatches: 5 },
     saveEvery: 3,
     startWorkers: 3,
+    minWorkers: 3,
     ...changes,
   });
-
-/** The run waits for all three, so that none is still behind when it ends. */
-const patientPlan = plan({ minWorkers: 3 });
 
 const toys = (count = 3) => Array.from({ length: count }, () => new ToyReplica());
 
@@ -87,8 +87,8 @@ function onlyFirst(step: number): Weather {
 Deno.test("a commit that one member only has seen is final: the others get its state", async () => {
   using bus = new MemoryBus(onlyFirst(4));
   const replicas = toys();
-  const run = await runWithRestarts(bus, replicas, patientPlan, [{ point: "after-commit", step: 4 }]);
-  await assertSame(run, replicas, patientPlan);
+  const run = await runWithRestarts(bus, replicas, plan(), [{ point: "after-commit", step: 4 }]);
+  await assertSame(run, replicas, plan());
   const learned = run.events.find((event) => event.kind === "took over")!;
   assert.deepEqual([learned.step, learned.members.length], [4, 1]);
   assert.equal(run.outcome.stateBytes, 2 * 2 * 4 * 1000, "two replicas of two vectors");
@@ -105,8 +105,8 @@ Deno.test("coordinators die one after the other, also while they gather workers 
     { point: "evaluating", step: 6 },
     { point: "after-commit", step: 6 },
   ];
-  const run = await runWithRestarts(bus, replicas, patientPlan, faults);
-  await assertSame(run, replicas, patientPlan);
+  const run = await runWithRestarts(bus, replicas, plan(), faults);
+  await assertSame(run, replicas, plan());
   const terms = run.events.flatMap((event) => event.kind === "took over" ? [event.term] : []);
   assert.deepEqual(terms, [2, 3, 4, 5, 6, 7]);
 });
@@ -120,6 +120,26 @@ Deno.test("a coordinator is replaced while messages are lost, doubled, delayed a
     const faults = points.map((point, i) => ({ point, step: 3 + 2 * i }));
     await assertSame(await runWithRestarts(bus, replicas, stormy, faults), replicas, stormy);
   }
+});
+
+Deno.test("a worker that a new coordinator did not find in time is waited for, and is a member again", async () => {
+  let isLost = false;
+  const weather: Weather = (data) => {
+    const frame = decodeFrame(data, "toy");
+    return isLost && !("refused" in frame) && frame.sender === "w2" ? [] : fairWeather(data);
+  };
+  using bus = new MemoryBus(weather);
+  const replicas = toys();
+  const hasty = plan({ heartbeatSeconds: 0.05 });
+  const strike = (end: Transport) => {
+    isLost = true;
+    setTimeout(() => isLost = false, 3 * 1000 * GATHERING_HEARTBEATS * hasty.heartbeatSeconds);
+    end.close();
+  };
+  const run = await runWithRestarts(bus, replicas, hasty, [{ point: "before-commit", step: 4, strike }]);
+  await assertSame(run, replicas, hasty);
+  const learned = run.events.find((event) => event.kind === "took over")!;
+  assert.deepEqual(learned.members.toSorted(), ["w0", "w1"]);
 });
 
 /** A connection whose owner can be frozen: it sends nothing, and what arrives waits until it wakes up. */
@@ -204,7 +224,7 @@ Deno.test("a coordinator that wakes up after it was replaced finds out, ends, an
 Deno.test("workers whose coordinator does not come back say so, and end after the silence allowed", async () => {
   using bus = new MemoryBus();
   const end = bus.connect();
-  const short = plan({ silenceSeconds: 1, startWorkers: 1 });
+  const short = plan({ silenceSeconds: 1, startWorkers: 1, minWorkers: 1 });
   const listening = Promise.withResolvers<void>();
   coordinate(end, short, { onListening: listening.resolve }).catch(() => {});
   await listening.promise;

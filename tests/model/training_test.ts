@@ -136,7 +136,7 @@ onBackend(
       const eager = functions[name] as (...inputs: tf.Tensor[]) => Record<string, tf.Tensor>;
       const compiled = compile(eager);
       const actual = await compiled(...inputs[name]), expected = eager(...inputs[name]);
-      assert.equal(compiled.path, "compiled", compiled.reason);
+      assert.equal(compiled.path, "compiled", `${compiled.reason}`);
       assert.deepEqual(Object.keys(actual), Object.keys(expected));
       for (const [key, tensor] of Object.entries(expected)) {
         // XLA adds up in another order: the bound of the fixtures

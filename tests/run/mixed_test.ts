@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
+import { recordedEventSchema } from "../../src/run/folder/events.ts";
 import { runFlash, type WorkerChanges } from "./support/flash_runs.ts";
 import { metricsOf, recordOf, Workplace } from "./support/runs.ts";
 
@@ -43,4 +44,10 @@ Deno.test("without dist.mixed a worker with other numerics is rejected, with the
   }, stop.signal);
   const rejected = lines.find((line) => line.includes("was rejected"));
   assert.match(rejected!, /was rejected: numerics: the run has flashmob .*, you have flashmob /);
+  const events = Deno.readTextFileSync(`${place.run("strict")}/events.jsonl`).trim().split("\n")
+    .map((line) => recordedEventSchema.parse(JSON.parse(line)));
+  const refused = events.find(({ event }) => event === "refused");
+  assert.ok(refused?.event === "refused" && rejected!.endsWith(refused.reasons.join("; ")));
+  const last = events.at(-1)!;
+  assert.ok(last.event === "ended" && last.outcome === "stopped");
 });

@@ -7,8 +7,7 @@
 
 import assert from "node:assert/strict";
 import { type ConfigInput, train } from "../../mod.ts";
-import { type Command, HELP_FLAG, readArguments, wholeFrom } from "../../src/cli/arguments.ts";
-import { helpText } from "../../src/cli/help.ts";
+import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { keepNatsServer, type NatsServer } from "../../src/dist/nats/server.ts";
 import { randomStream } from "../../src/prng.ts";
 import type { Summary } from "../../src/run/folder/run_folder.ts";
@@ -17,6 +16,7 @@ import { Growth } from "../dist/support/growth.ts";
 import { Trouble } from "../dist/support/trouble.ts";
 import { runFlash } from "../run/support/flash_runs.ts";
 import { metricsOf, recordOf, Workplace } from "../run/support/runs.ts";
+import { scriptArguments } from "../support/script.ts";
 import { endedRun } from "./ended.ts";
 import { launchedRun } from "./launched.ts";
 
@@ -24,7 +24,7 @@ const MINUTES = { wanted: "a number of at least 0", holds: (value: number) => va
 
 /** What it takes. */
 export const SOAK: Command = {
-  usage: ["deno task soak [options]   trouble for runs of real processes"],
+  usage: [["deno task soak [options]", "trouble for runs of real processes"]],
   positional: [],
   short: {},
   flags: [
@@ -158,12 +158,7 @@ function progress(line: string): void {
 }
 
 if (import.meta.main) {
-  const { switches, numbers } = readArguments(Deno.args, SOAK);
-  if (switches.help) {
-    console.log(helpText(SOAK));
-    Deno.exit(0);
-  }
-  const { minutes = 20, seed = Date.now() % 1_000_000 } = numbers;
+  const { minutes = 20, seed = Date.now() % 1_000_000 } = scriptArguments(SOAK).numbers;
   const stop = new AbortController();
   Deno.addSignalListener("SIGINT", () => stop.abort());
   const end = performance.now() + 60_000 * minutes;

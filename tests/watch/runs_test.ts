@@ -6,7 +6,7 @@ import { findRun, findRuns } from "../../src/watch/listing.ts";
 import { runIn, Runs } from "../../src/watch/runs.ts";
 import { membersLine, OLD_RUN, RunsFolder, stepLine, timeAt } from "./support/folders.ts";
 
-const namesIn = async (folder: string) => (await findRuns(folder)).map(({ name }) => name).sort();
+const namesIn = (folder: string) => findRuns(folder).map(({ name }) => name).sort();
 
 Deno.test("runs are found two levels down, without links, and a run's folder is the run", async () => {
   await using folder = await RunsFolder.open();
@@ -18,10 +18,10 @@ Deno.test("runs are found two levels down, without links, and a run's folder is 
   await Deno.symlink(outside.path, `${folder.path}/link`);
   await Deno.mkdir(`${folder.path}/fake`);
   await Deno.symlink(`${outside.path}/config.yaml`, `${folder.path}/fake/config.yaml`);
-  assert.deepEqual(await namesIn(folder.path), ["a", "sweep/b", "sweep/c"]);
-  assert.deepEqual(await namesIn(`${folder.path}/sweep/b`), ["b"]);
-  assert.deepEqual(await namesIn(`${folder.path}/link`), ["outside"], "whoever names a link means it");
-  assert.deepEqual(await namesIn(`${folder.path}/not there`), []);
+  assert.deepEqual(namesIn(folder.path), ["a", "sweep/b", "sweep/c"]);
+  assert.deepEqual(namesIn(`${folder.path}/sweep/b`), ["b"]);
+  assert.deepEqual(namesIn(`${folder.path}/link`), ["outside"], "whoever names a link means it");
+  assert.deepEqual(namesIn(`${folder.path}/not there`), []);
 });
 
 Deno.test("no name leads out of the folder", async () => {
@@ -46,10 +46,10 @@ Deno.test("no name leads out of the folder", async () => {
     "sweep/",
   ];
   for (const name of [...names, "sweep//a", "./sweep/a", "sweep/a/", "sweep/a\0", "x".repeat(5000)]) {
-    assert.equal(await findRun(folder.path, name), undefined, JSON.stringify(name));
+    assert.equal(findRun(folder.path, name), undefined, JSON.stringify(name));
   }
-  assert.equal((await findRun(folder.path, "sweep/a"))?.name, "sweep/a");
-  assert.equal(await findRun(`${folder.path}/sweep/a`, "../a"), undefined);
+  assert.equal(findRun(folder.path, "sweep/a")?.name, "sweep/a");
+  assert.equal(findRun(`${folder.path}/sweep/a`, "../a"), undefined);
 });
 
 Deno.test("a run of flashmob 0.1 is listed", async () => {

@@ -18,6 +18,7 @@ import { committedStep, type Participant, type RunState, type Transition } from 
 import { measured } from "../steps/load_balancing.ts";
 import { dropLateStep } from "../steps/leaving.ts";
 import { collected, copied, keep, saved } from "../steps/checkpointing.ts";
+import { sampled } from "../steps/sampling.ts";
 import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "../steps/step.ts";
 import { gather } from "./failover.ts";
 import { totalTraffic, withTraffic } from "../state/traffic.ts";
@@ -69,7 +70,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     if (!isHere(state, event.member)) return stay(state);
     state = heard(state, event.member, now);
     if ("traffic" in event && event.traffic) state = withTraffic(state, event.member, event.traffic);
-    const isResult = "step" in event && !["status", "restored", "saved"].includes(event.kind);
+    const isResult = "step" in event && !["status", "restored", "saved", "sampled"].includes(event.kind);
     if (isResult && event.step !== openStep(state)) return stay(state);
     if (isResult && !state.members.has(event.member)) return stay(state);
   }
@@ -90,6 +91,8 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     }
     case "evaluated":
       return evaluated(delivered(state, state.members.get(event.member)!, now), event.losses);
+    case "sampled":
+      return sampled(state, event);
     case "copied":
       return copied(state, event.member);
     case "saved":

@@ -58,6 +58,7 @@ export const KINDS = {
   pinned: 11, //    the state of this step is kept for newcomers
   restored: 12, //  the newcomer has restored the state of this step
   copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run continues
+  sampled: 16, //   continuations of the run's prompts by the state of this step, or why there are none
   // from a reducer
   reducer: 14, //   heartbeat, every second; answered with `reduce`, or `alive`
   reduced: 15, //   all members have its parts of the mean

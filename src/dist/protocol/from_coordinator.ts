@@ -151,8 +151,12 @@ export const FROM_COORDINATOR = {
       attempt: z.strictObject({ openedIn: word(), leaves: word() }),
     }).optional(),
   }),
-  /** Validation micro-batches of each member. */
-  evaluate: z.strictObject({ ranges: byMember(z.array(span()).readonly()) }),
+  /** Validation micro-batches of each member, and which member continues the prompts. */
+  evaluate: z.strictObject({
+    ranges: byMember(z.array(span()).readonly()),
+    /** `isAwaited`: it answers only then, since no step follows. */
+    sampler: z.strictObject({ member: name(), isAwaited: z.literal(true).optional() }).optional(),
+  }),
   /**
    * The member whose state becomes the checkpoint, and all members that copy their state for it. All save their residuals with the
    * list of members; reducers need the last step that was applied.

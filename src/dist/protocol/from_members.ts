@@ -8,6 +8,7 @@ import { z } from "zod";
 import { layoutOf } from "../../layout.ts";
 import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
 import type { ReplicaIdentity, SaveResult } from "../replica/replica.ts";
+import type { SampleResult } from "../replica/samples.ts";
 import {
   anyNumber,
   hash,
@@ -54,6 +55,14 @@ const microBatchLoss: z.ZodType<MicroBatchLoss> = z.strictObject({
 const saveResult: z.ZodType<SaveResult> = z.union([
   z.strictObject({ place: line() }),
   z.strictObject({ error: text() }),
+]);
+
+const MOST_SAMPLES = 64, MOST_CHARACTERS = 1024;
+
+/** Texts as a model made them: they may hold any character. */
+const sampleResult: z.ZodType<SampleResult> = z.union([
+  z.strictObject({ texts: z.array(z.string().max(MOST_CHARACTERS)).max(MOST_SAMPLES) }),
+  z.strictObject({ error: line() }),
 ]);
 
 const MOST_DIMENSIONS = 8;
@@ -111,6 +120,8 @@ export const FROM_MEMBERS = {
   evaluated: z.strictObject({
     losses: z.array(microBatchLoss),
   }),
+  /** Continuations of the prompts, in their order. */
+  sampled: sampleResult,
   /** The state is copied, and the run may continue. */
   copied: z.strictObject({}),
   /** Result of writing a checkpoint: its place on the member's machine, or why it could not be written. */

@@ -78,6 +78,10 @@ export class DilocoReplica implements Replica {
     return this.inner.evaluate(microBatch);
   }
 
+  sample(beforeEach: () => void): Promise<string[]> {
+    return this.inner.sample(beforeEach);
+  }
+
   /**
    * Takes the local steps of the next round. The sum's vector is the pseudo-gradient (parameters before − after) times the tokens;
    * the replica itself is restored to its state before the steps.

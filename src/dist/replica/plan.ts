@@ -7,6 +7,7 @@
 import { boundaryBefore, type DilocoPlan } from "./rounds.ts";
 import type { Range } from "../vectors/tree.ts";
 import type { CodecName } from "../vectors/codec.ts";
+import type { SampleEvent } from "./samples.ts";
 
 /** Summary of the steps of a run so far. */
 export interface RunRecord {
@@ -47,8 +48,11 @@ export interface RunPlan {
   microBatches: number;
   /** Parameter averaging in rounds of local steps (DiLoCo); without it, gradients are averaged in every step. */
   diloco?: DilocoPlan;
-  /** Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. */
-  evaluation: { every: number; microBatches: number };
+  /**
+   * Evaluate after every `every` steps and after the last one; `microBatches` 0: never, `every` 0: only after the last. One replica
+   * then continues the prompts (`replica.sample`).
+   */
+  evaluation: { every: number; microBatches: number; prompts?: readonly string[] };
   /** A run stops with an error when this number of steps in a row were skipped. */
   maxSkips: number;
   /** Steps between two checkpoints; 0: only after the last step, which is always saved. */
@@ -160,6 +164,7 @@ export type DistEvent =
   | { kind: "dropped"; member: string; steps: readonly [first: number, last: number]; microBatches: Range }
   | { kind: "step"; committed: CommittedStep }
   | { kind: "evaluated"; step: number; valLoss: number }
+  | SampleEvent
   /** How members have spent their time: now and then, and at the end. */
   | { kind: "usage"; seconds: number; members: Record<string, MemberUsage> }
   /** A checkpoint is complete: in the run's folder, or on the machine of the member that wrote it. */

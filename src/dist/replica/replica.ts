@@ -85,6 +85,13 @@ export interface Replica {
   /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
   evaluate(microBatch: number): Promise<LossSum>;
   /**
+   * Continues each prompt of the run, in order, with the present parameters, of which a copy is made before this returns: the
+   * replica may continue meanwhile. Equal replicas give equal texts. Called only where the plan has prompts; `dispose` has to wait.
+   *
+   * @param beforeEach called before each token; throws to stop
+   */
+  sample(beforeEach: () => void): Promise<string[]>;
+  /**
    * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
    * The vector is empty where the step is skipped, and only borrowed: the next step overwrites it. It may be one of the
    * replica's own gradients, which are not used after this call.

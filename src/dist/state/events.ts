@@ -7,6 +7,7 @@
 import type { RunRecord } from "../replica/plan.ts";
 import type { Messages, Received, StatusMessage, StepTraffic, Traffic } from "../protocol/messages.ts";
 import type { SaveResult, StateHashes } from "../replica/replica.ts";
+import type { SampleResult } from "../replica/samples.ts";
 import type { MicroBatchReport } from "../replica/accumulate.ts";
 
 /** An event. One that names a `member` is a heartbeat of it; it may carry its traffic counters. */
@@ -32,6 +33,7 @@ export type MembershipEvent =
   }
   | { kind: "heard"; member: string }
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
+  | { kind: "sampled"; member: string; step: number; result: SampleResult }
   | { kind: "copied"; member: string; step: number }
   | { kind: "saved"; member: string; step: number; result: SaveResult }
   /** The coordinator has collected the checkpoint of a member on another machine, or failed to. */
@@ -90,6 +92,8 @@ export function eventOf(frame: Received): MembershipEvent | undefined {
     }
     case "evaluated":
       return { kind: "evaluated", member, step, losses: frame.message.losses };
+    case "sampled":
+      return { kind: "sampled", member, step, result: frame.message };
     case "copied":
       return { kind: "copied", member, step };
     case "saved":

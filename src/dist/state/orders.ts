@@ -21,8 +21,10 @@ export function orderOf(state: RunState): Order | undefined {
     }
     case "committing":
       return { kind: "commit", step: step + 1, message: stage.commit };
-    case "evaluating":
-      return { kind: "evaluate", step, message: { ranges: stage.ranges } };
+    case "evaluating": {
+      const { ranges, sampler } = stage;
+      return { kind: "evaluate", step, message: sampler ? { ranges, sampler } : { ranges } };
+    }
     case "saving":
       return saveOrder(step, stage.writer, [...stage.copying], state);
     case "writing":

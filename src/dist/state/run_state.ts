@@ -154,6 +154,7 @@ export type Stage =
     readonly kind: "evaluating";
     readonly ranges: Ranges;
     readonly losses: readonly (LossSum | undefined)[];
+    readonly sampler?: Messages["evaluate"]["sampler"];
   }
   /** The writer of a checkpoint copies its state; in DiLoCo all members copy their own optimizer moments. */
   | { readonly kind: "saving"; readonly writer: string; readonly copying: ReadonlySet<string> }
@@ -213,6 +214,8 @@ export interface RunState {
   readonly duties: readonly (Duty | "compare")[];
   /** The checkpoint that is being written while training continues. */
   readonly writing?: Writing;
+  /** The member that continues the prompts with the state of a step, while training continues. */
+  readonly sampling?: { readonly member: string; readonly step: number };
   /** The last step whose checkpoint is in the run's folder, or that could not be saved: nothing more can be done for its state. */
   readonly settledStep: number;
   /** The last step whose checkpoint is in the run's folder. */

@@ -17,6 +17,7 @@ import {
   type Transition,
 } from "../state/run_state.ts";
 import { withSave } from "./checkpointing.ts";
+import { samplerOf } from "./sampling.ts";
 import { cut, evenCut, trusted } from "./load_balancing.ts";
 import {
   andThen,
@@ -62,7 +63,9 @@ function evaluate(state: RunState): Transition {
   const { microBatches } = state.plan.evaluation;
   const losses = Array.from({ length: microBatches }, () => undefined);
   const ranges = mapValues(evenCut(state, microBatches), (range) => [range]);
-  return enter(state, { kind: "evaluating", ranges, losses });
+  const sampler = samplerOf(state);
+  const sampling = sampler && { member: sampler.member, step: state.step };
+  return enter({ ...state, sampling }, { kind: "evaluating", ranges, losses, sampler });
 }
 
 /** Begins a checkpoint once the previous one is complete and the states were found equal; the duty stays until then. */

@@ -8,6 +8,7 @@
 import type { DistEvent } from "../replica/plan.ts";
 import type { RunState, Transition } from "../state/run_state.ts";
 import { withoutWriter, withSave } from "./checkpointing.ts";
+import { withoutSampler } from "./sampling.ts";
 import { hasResiduals } from "./reducer_set.ts";
 import { andThen, reportAnd, settled, stay, withCandidate } from "../state/transitions.ts";
 
@@ -34,15 +35,17 @@ export function withoutMember(state: RunState, name: string, error?: string): Tr
   const { nonce } = members.get(name)!;
   members.delete(name);
   const left = leftEvent(name, members.size, error);
+  const { state: remaining, actions } = withoutSampler(state, name);
   const next = withoutDonor({
-    ...withoutWriter(state, name),
+    ...withoutWriter(remaining, name),
     members,
     generation: state.generation + (state.generation > 0 ? 1 : 0),
     recentlyLost: new Set(state.recentlyLost).add(nonce),
   }, name);
-  if (!hasResiduals(state)) return reportAnd(left, stay(next));
+  const lost = { state: next, actions };
+  if (!hasResiduals(state)) return reportAnd(left, lost);
   const dropped = { kind: "residualsDropped", holder: name, reason: "it left" } as const;
-  return reportAnd(left, reportAnd(dropped, stay(next)));
+  return reportAnd(left, reportAnd(dropped, lost));
 }
 
 /** What is reported of a member or candidate that leaves; `members` are left. */

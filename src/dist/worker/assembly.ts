@@ -15,6 +15,7 @@ import { Departure } from "./departure.ts";
 import type { Welcome } from "./join.ts";
 import type { ServeWorkerOptions } from "./options.ts";
 import { Reporter } from "./reporter.ts";
+import { Sampler } from "./sampler.ts";
 import { StepExecutor } from "./step_executor.ts";
 import { TaskQueue } from "./task_queue.ts";
 
@@ -42,6 +43,8 @@ export interface WorkerParts {
   executor: StepExecutor;
   /** Its part in checkpoints. */
   checkpoints: CheckpointWriter;
+  /** Its samples. */
+  sampler: Sampler;
   /** Error feedback of its sums' encoding. */
   residuals: ResidualKeeper;
   /** How it gets the state of the run by state transfer. */
@@ -89,6 +92,10 @@ export function assemble(
   });
   const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
   const residuals = new ResidualKeeper(executor.vectors.encoder, options.residuals?.of(member), onLost);
+  const sampler = new Sampler(replica, {
+    progress: () => reporter.progress(),
+    tell: (step, result) => reporter.sampled(step, result),
+  });
   const catchUp = new CatchUp(executor, reporter, 2 * welcome.heartbeatSeconds);
-  return { link, reporter, departure, queue, executor, checkpoints, residuals, catchUp };
+  return { link, reporter, departure, queue, executor, checkpoints, sampler, residuals, catchUp };
 }

@@ -8,6 +8,7 @@ import type { CheckpointWriter } from "./checkpoint_writer.ts";
 import { encodeControl, type Received, type ReceivedOf } from "../protocol/messages.ts";
 import type { ResidualKeeper } from "../allreduce/residuals.ts";
 import type { Reporter } from "./reporter.ts";
+import type { Sampler } from "./sampler.ts";
 import type { StepExecutor } from "./step_executor.ts";
 
 /** An order between steps. */
@@ -31,9 +32,10 @@ export function dutyKey({ kind, step, term, generation }: Duty): string {
  */
 export async function carryOut(
   order: Duty,
-  { executor, checkpoints, residuals, reporter }: {
+  { executor, checkpoints, sampler, residuals, reporter }: {
     executor: StepExecutor;
     checkpoints: CheckpointWriter;
+    sampler: Sampler;
     residuals: ResidualKeeper;
     reporter: Reporter;
   },
@@ -42,7 +44,14 @@ export async function carryOut(
   const { member, replica } = reporter;
   switch (order.kind) {
     case "evaluate": {
-      const losses = await executor.evaluate(order.message.ranges[member] ?? []);
+      const { ranges, sampler: chosen } = order.message;
+      const losses = await executor.evaluate(ranges[member] ?? []);
+      if (chosen?.member === member) {
+        if (chosen.isAwaited) await sampler.idle(); // of an earlier step
+        sampler.begin();
+        reporter.setPhase("sampling");
+        if (chosen.isAwaited) await sampler.idle();
+      }
       return answer(encodeControl(reporter.fields("evaluated"), { losses }));
     }
     case "save": {

@@ -10,10 +10,13 @@ import type { CoordinatorLink, Place } from "../protocol/coordinator_link.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "../protocol/frames.ts";
 import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "../protocol/messages.ts";
 import type { Replica } from "../replica/replica.ts";
-import { mayBeCutOff, subjects, type Transport } from "../protocol/transport.ts";
+import { type Answer, mayBeCutOff, subjects, type Transport } from "../protocol/transport.ts";
 
 /** Seconds until the coordinator is asked again: a message may be lost, or it may be busy. */
 const PATIENCE = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4];
+
+/** Seconds for which no coordinator may be there: one connects again to a server that was restarted a moment after this worker has. */
+const RECONNECT_SECONDS = 2;
 
 /** Milliseconds until a coordinator is asked again that can't decide yet. */
 const UNDECIDED_PAUSE = 100;
@@ -134,7 +137,7 @@ function welcomeOf(answer: ReceivedOf<"welcome" | "refuse">, { run, member }: Ap
 
 /**
  * As {@linkcode askCoordinator}, until the coordinator can decide: during a failover it first has to gather the workers.
- * An unreachable server is waited for.
+ * An unreachable server is waited for, and a coordinator that may be about to connect again to a server that was restarted.
  *
  * @throws the signal's reason
  */
@@ -146,9 +149,10 @@ export async function askUntilDecided<K extends Kind>(
   wanted: readonly K[],
   signal?: AbortSignal,
 ): Promise<ReceivedOf<K>> {
-  const isPatient = () => {
+  const begun = now();
+  const isPatient = (answer: Answer) => {
     signal?.throwIfAborted();
-    return mayBeCutOff(transport);
+    return mayBeCutOff(transport) || (answer === "nobody" && now() - begun < RECONNECT_SECONDS);
   };
   for (;;) {
     signal?.throwIfAborted();
@@ -171,13 +175,13 @@ export async function askCoordinator<K extends Kind>(
   member: string,
   request: Uint8Array,
   wanted: readonly K[],
-  isPatient: () => boolean = () => false,
+  isPatient: (answer: Answer) => boolean = () => false,
 ): Promise<ReceivedOf<K>> {
   for (let asked = 0; asked < PATIENCE.length;) {
     const end = now() + PATIENCE[asked++];
     for (let left = end - now(); left > 0; left = end - now()) {
       const answer = await transport.request(subjects.from(run, member), request, left);
-      if (!(answer instanceof Uint8Array) && isPatient()) {
+      if (!(answer instanceof Uint8Array) && isPatient(answer)) {
         asked--;
         await pause(UNDECIDED_PAUSE);
         break;

@@ -11,6 +11,7 @@ import { composeFrame, type Composition, type Frame, type FrameFields } from "..
 import { askCoordinator } from "./join.ts";
 import { decodeMessage, encodeControl, type Traffic, type Transferred } from "../protocol/messages.ts";
 import type { Replica, SaveResult } from "../replica/replica.ts";
+import type { SampleResult } from "../replica/samples.ts";
 import type { Spent } from "../replica/time_spent.ts";
 import { type Message, subjects, type Transport } from "../protocol/transport.ts";
 import type { VectorFields } from "../allreduce/member_side.ts";
@@ -50,6 +51,11 @@ export class Reporter {
     this.#progress++;
   }
 
+  /** The worker has done something within its activity, or beside it. */
+  progress(): void {
+    this.#progress++;
+  }
+
   /** The fields that all frames of this worker have. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K } {
     const { run, member: sender, replica: { step }, link: { place: { term, generation } } } = this;
@@ -78,6 +84,11 @@ export class Reporter {
   /** Reports the result of a checkpoint. */
   saved(step: number, result: SaveResult): void {
     this.publish(encodeControl({ ...this.fields("saved"), step }, result));
+  }
+
+  /** Reports what became of the samples of a step. */
+  sampled(step: number, result: SampleResult): void {
+    this.publish(encodeControl({ ...this.fields("sampled"), step }, result));
   }
 
   /** Answers a newcomer's request for the state that this worker has pinned. */

@@ -8,7 +8,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { randomStream } from "../../prng.ts";
-import { compile, type CompiledFunction, tf } from "../../tensorflow/mod.ts";
+import { compile, type CompiledFunction, type ExecutionPath, tf } from "../../tensorflow/mod.ts";
 import {
   CHANGED_BY_FLUSH,
   CHANGED_BY_TOKEN,
@@ -38,6 +38,11 @@ export interface GenerateOptions extends Sampling {
   tokens?: number;
   /** Decides what is drawn; the same seed gives the same tokens. A whole number, default 0. */
   seed?: number;
+  /**
+   * How tokens are decoded. Default "compiled"; "recorded" begins at once, and a small model's tokens take as long: for short texts
+   * beside other work.
+   */
+  path?: ExecutionPath;
   /** The text ends before this token, which is not yielded. One in the prompt does not count. Default: none. */
   endToken?: number;
 }
@@ -73,19 +78,20 @@ export async function* generate(
  * Continues a prompt several times at once: yields for each position the token of each sample, undefined for those that have
  * ended. Sample i has a random stream of its own, which does not depend on their number. Otherwise as {@linkcode generate}.
  *
+ * @param model its parameters have to stay until the end; models that share their `options` share what is compiled
  * @param samples how many
  */
 export async function* generateSamples(
-  model: FLASHTransformer,
+  model: Pick<FLASHTransformer, "options" | "frequencies" | "parameters">,
   prompt: readonly number[],
   samples: number,
   options: GenerateOptions = {},
 ): AsyncGenerator<(number | undefined)[], void> {
-  const { tokens = 256, seed = 0, endToken } = options;
+  const { tokens = 256, seed = 0, path = "compiled", endToken } = options;
   check(model, prompt, samples, options);
   const streams = Array.from({ length: samples }, (_, sample) => randomStream(seed, `generate ${sample}`));
   const ended = new Set<number>();
-  using decoder = await Decoder.start(model, prompt, samples);
+  using decoder = await Decoder.start(model, prompt, samples, path);
   for (let index = 0; index < tokens; index++) {
     await setImmediate(); // a token takes milliseconds: lets timers and signals run between two
     const logits = await decoder.logits();
@@ -99,7 +105,7 @@ export async function* generateSamples(
 
 /** Throws a RangeError for the first argument that is wrong. */
 function check(
-  { options: { causal, numTokens } }: FLASHTransformer,
+  { options: { causal, numTokens } }: Pick<FLASHTransformer, "options">,
   prompt: readonly number[],
   samples: number,
   { tokens = 0, seed = 0, endToken = 0, ...sampling }: GenerateOptions,
@@ -140,24 +146,29 @@ interface Compiled {
   flush: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
 }
 
-/** The compiled functions of each model, made for its first text. Parameters and positions are inputs, so they stay valid. */
-const compiled = new WeakMap<FLASHTransformer, Compiled>();
+/**
+ * The compiled functions of each model, by its options, for each path that was asked for. Parameters and positions are inputs, so
+ * they stay valid.
+ */
+const compiled = new WeakMap<FLASHTransformer["options"], Map<ExecutionPath, Compiled>>();
 const collected = new FinalizationRegistry<Compiled>(({ token, flush }) => {
   token.dispose();
   flush.dispose();
 });
 
-function compiledFor(model: FLASHTransformer): Compiled {
-  let functions = compiled.get(model);
+function compiledFor(options: FLASHTransformer["options"], path: ExecutionPath): Compiled {
+  const byPath = compiled.get(options) ?? new Map<ExecutionPath, Compiled>();
+  compiled.set(options, byPath);
+  let functions = byPath.get(path);
   if (!functions) {
-    functions = compileFor(transformerModel(model.options));
-    compiled.set(model, functions);
-    collected.register(model, functions);
+    functions = compileFor(transformerModel(options), path);
+    byPath.set(path, functions);
+    collected.register(options, functions);
   }
   return functions;
 }
 
-function compileFor(model: TransformerModel): Compiled {
+function compileFor(model: TransformerModel, path: ExecutionPath): Compiled {
   const { definition, options: { groupSize } } = model;
   const count = definition.specs.length;
   const token = (...inputs: tf.Tensor[]) => {
@@ -172,7 +183,8 @@ function compileFor(model: TransformerModel): Compiled {
       const flushed = flushRecent(cache, row as tf.Tensor1D, groupSize);
       return CHANGED_BY_FLUSH.map((key) => flushed[key]);
     });
-  return { token: compile(token, { blocking: true }), flush: compile(flush, { blocking: true }) };
+  const options = { path, blocking: true };
+  return { token: compile(token, options), flush: compile(flush, options) };
 }
 
 /** Reads a prompt: logits and caches for each sample. Not compiled, which would take longer, since a length comes only once. */
@@ -207,11 +219,16 @@ class Decoder implements Disposable {
   #logits: tf.Tensor2D;
   readonly #caches: LayerCache[];
 
-  static async start(model: FLASHTransformer, prompt: readonly number[], samples: number): Promise<Decoder> {
+  static async start(
+    model: Pick<FLASHTransformer, "options" | "frequencies" | "parameters">,
+    prompt: readonly number[],
+    samples: number,
+    path: ExecutionPath,
+  ): Promise<Decoder> {
     const inner = transformerModel(model.options, model.frequencies);
     const parameters = Object.values(model.parameters);
     const decoded = await readPrompt(inner, parameters, prompt, samples);
-    return new Decoder(inner, parameters, compiledFor(model), prompt.length, decoded);
+    return new Decoder(inner, parameters, compiledFor(model.options, path), prompt.length, decoded);
   }
 
   private constructor(

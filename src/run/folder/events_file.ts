@@ -12,6 +12,9 @@ import { type RecordedEvent, recordedEventSchema } from "./events.ts";
 /** A checkpoint that is complete. */
 export type SavedEvent = RecordedEvent & { event: "saved" };
 
+/** A continuation of a prompt. */
+export type SampleEvent = RecordedEvent & { event: "sample" };
+
 /** `events.jsonl` in a run's folder. */
 export class EventsFile {
   /** Reads and writes nothing yet. */
@@ -40,6 +43,16 @@ export class EventsFile {
       if (event.event === "resumed") saves = saves.filter((save) => save.step <= step);
     }
     return saves.at(-1);
+  }
+
+  /** The samples that still count, in order. */
+  samples(): SampleEvent[] {
+    let samples: SampleEvent[] = [];
+    for (const event of this.#events()) {
+      if (event.event === "sample") samples.push(event);
+      if (event.event === "resumed") samples = samples.filter(({ step }) => step <= event.step);
+    }
+    return samples;
   }
 
   /** All events. A torn line is skipped, and an event that only a later version knows. */

@@ -5,6 +5,7 @@
  */
 
 import type { DistEvent } from "../../dist/mod.ts";
+import { printableLine } from "../../printable.ts";
 import type { RunHappening } from "./events.ts";
 
 /** Events that only show progress, or have a file of their own. */
@@ -32,6 +33,10 @@ export function happeningOf(event: Exclude<DistEvent, Passing>, step: number): R
       return { event: "failover", step: event.step, term: event.term, members: event.members };
     case "evaluated":
       return { event: "evaluated", step: event.step, valLoss: event.valLoss };
+    case "sample": {
+      const { kind: _, ...sample } = event;
+      return { event: "sample", ...sample };
+    }
     case "saved": {
       const { kind: _, ...saved } = event;
       return { event: "saved", ...saved };
@@ -57,11 +62,12 @@ export function happeningOf(event: Exclude<DistEvent, Passing>, step: number): R
     case "no lease":
     case "mixed":
     case "unkept":
+    case "unsampled":
       return { event: "warning", step, text: warningOf(event) };
   }
 }
 
-function warningOf(event: DistEvent & { kind: "no lease" | "mixed" | "unkept" }): string {
+function warningOf(event: DistEvent & { kind: "no lease" | "mixed" | "unkept" | "unsampled" }): string {
   switch (event.kind) {
     case "no lease":
       return "the NATS server has no JetStream for this user: a frozen coordinator that wakes up is detected late";
@@ -70,7 +76,17 @@ function warningOf(event: DistEvent & { kind: "no lease" | "mixed" | "unkept" })
         "dist.mixed is true; the result now depends on which member computes what";
     case "unkept":
       return `${event.member}'s own moments of step ${event.step} are not saved: ${event.error}`;
+    case "unsampled":
+      return `no samples of step ${event.step} from ${event.member}: ${event.error}`;
   }
+}
+
+/** Characters of a prompt, from its end, that are shown before its continuation. */
+const SHOWN = 40;
+
+/** What a model has written, as one line. */
+function inLine(text: string): string {
+  return printableLine(text.replace(/\s+/g, " "));
 }
 
 /** The line for people; undefined for what they need no line of, or have another. */
@@ -113,12 +129,15 @@ export function textOf(happening: RunHappening): string | undefined {
         hi - 1
       } of each are dropped`;
     }
+    case "sample": {
+      const { step, prompt, text } = happening;
+      return `step ${step}: ${inLine(prompt.slice(-SHOWN))} | ${inLine(text)}`;
+    }
     case "warning":
       return happening.text;
     case "started":
     case "resumed":
     case "evaluated":
-    case "sample":
     case "ended":
       return undefined;
   }

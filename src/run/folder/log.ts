@@ -11,6 +11,7 @@ import { happeningOf, textOf } from "./happenings.ts";
 import type { RunFolder, Summary } from "./run_folder.ts";
 import type { EvaluationMetrics, MetricsRecord, StepMetrics } from "./metrics.ts";
 import { changedBy, type ChangesBeforeStep, replayRecordOf } from "./replay_record.ts";
+import type { TensorBoardLog } from "./tensorboard.ts";
 import type { CommittedStep, DistEvent, RunOutcome } from "../../dist/mod.ts";
 
 /** One thing that happened in a run. */
@@ -29,13 +30,18 @@ export type RunEvent =
 /** Takes the events of a run. */
 export type RunListener = (event: RunEvent) => void;
 
-/** Writes what happened into the run's `events.jsonl`, and tells it. */
-export function recordHappening(folder: RunFolder, listener: RunListener, happening: RunHappening): void {
+/** Writes what happened into the run's `events.jsonl`, and tells it. Returns the line. */
+export function recordHappening(
+  folder: RunFolder,
+  listener: RunListener,
+  happening: RunHappening,
+): RecordedEvent {
   const event: RecordedEvent = { at: timeNow(), ...happening };
   const problem = folder.events.add(event);
   if (problem !== undefined) listener({ kind: "status", text: problem });
   const text = textOf(happening);
   listener({ kind: "happened", event, ...(text === undefined ? {} : { text }) });
+  return event;
 }
 
 /** ISO 8601, UTC. */
@@ -60,11 +66,13 @@ export class RunLog implements Disposable {
    * @param folder where everything is written
    * @param learningRate of a step
    * @param listener gets every event of the run
+   * @param tensorBoard gets metrics and samples, and is closed with the log
    */
   constructor(
     private readonly folder: RunFolder,
     private readonly learningRate: (step: number) => number,
     private readonly listener: RunListener,
+    private readonly tensorBoard?: TensorBoardLog,
   ) {
     this.#files = folder.openLog();
     const { elapsed, lastStep } = folder.record();
@@ -84,11 +92,13 @@ export class RunLog implements Disposable {
     this.record({ event: "resumed", step });
     const record = this.folder.record();
     this.#before = record.elapsed;
+    this.tensorBoard?.restart();
     return record;
   }
 
   /** Closes its files. */
   [Symbol.dispose](): void {
+    this.tensorBoard?.[Symbol.dispose]();
     for (const file of Object.values(this.#files)) file[Symbol.dispose]();
   }
 
@@ -117,7 +127,8 @@ export class RunLog implements Disposable {
 
   /** Records what happened besides the distribution's events. */
   record(happening: RunHappening): void {
-    recordHappening(this.folder, this.listener, happening);
+    const event = recordHappening(this.folder, this.listener, happening);
+    if (event.event === "sample") this.tensorBoard?.addSample(event);
   }
 
   /** Writes the summary of a run that has ended. */
@@ -126,6 +137,11 @@ export class RunLog implements Disposable {
     await this.folder.writeSummary(summary);
     this.listener({ kind: "finished", summary });
     return summary;
+  }
+
+  #write(metrics: StepMetrics | EvaluationMetrics): void {
+    this.#files.metrics.write(metrics);
+    this.tensorBoard?.add(metrics);
   }
 
   /** For how long the run has trained, in seconds. */
@@ -154,7 +170,7 @@ export class RunLog implements Disposable {
   }
 
   #evaluated(metrics: EvaluationMetrics): void {
-    this.#files.metrics.write(metrics);
+    this.#write(metrics);
     this.listener({ kind: "evaluated", metrics });
   }
 
@@ -172,7 +188,7 @@ export class RunLog implements Disposable {
     };
     this.#files.record.write(replayRecordOf(committed, this.#changes));
     this.#changes = {};
-    this.#files.metrics.write(metrics);
+    this.#write(metrics);
     if (reason !== undefined) this.record({ event: "skipped", step, reason });
     this.listener({ kind: "step", metrics });
   }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { checkpointSteps, findCheckpoint, newestCheckpoint } from "../../checkpoint/checkpoint.ts";
 import { readStateFile, type StateFile } from "../../checkpoint/files.ts";
 import { setAside } from "../../checkpoint/folder.ts";
@@ -158,7 +159,7 @@ function allowedChanges(
 function changesOf(before: object, after: object): ConfigChanges["changes"] {
   const changes: ConfigChanges["changes"] = {};
   for (const { path, default: usual } of configOptions) {
-    if (path.startsWith("machine.") || path === "data.source") continue;
+    if (/^(log|machine)\./.test(path) || path === "data.source") continue;
     const from = valueAt(before, path) ?? usual, to = valueAt(after, path);
     if (JSON.stringify(from) !== JSON.stringify(to)) changes[path] = { from, to };
   }
@@ -199,7 +200,8 @@ async function logChanges(
     say(`after step ${step} ${path} is ${show(to)} instead of ${show(from)}`);
   }
   if (Object.keys(changes).length > 0) await folder.addChanges({ step, changes });
-  if (Object.keys(changes).length === 0 && isCurrent && before.id !== undefined) return;
+  const logsAsBefore = isDeepStrictEqual(before.log, config.log);
+  if (Object.keys(changes).length === 0 && logsAsBefore && isCurrent && before.id !== undefined) return;
   const { machine } = before; // the machine part is for this start only
   await folder.replaceConfig(stringifyConfig({ ...config, machine }));
 }

@@ -1,8 +1,8 @@
 /**
  * The folder of a run: `config.yaml` (resolved), `metrics.jsonl` (one line as each step or evaluation ends), `record.jsonl` (what a
  * replay of each step needs), `members.jsonl` (how members spend their time), `events.jsonl` (what else happened), `summary.json` at
- * the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, `server.json`
- * where a coordinator has a NATS server of its own, and `run.lock`.
+ * the end, `checkpoints/`, `residuals/` with a lossy codec, `changes.jsonl` where a resume changed the configuration, `tensorboard/`
+ * with `log.tensorboard`, `server.json` where a coordinator has a NATS server of its own, and `run.lock`.
  *
  * @module
  */
@@ -130,9 +130,14 @@ export class RunFolder {
     this.events.add({ at: new Date().toISOString(), event: "resumed", step });
   }
 
+  /** The lines of `metrics.jsonl`; a torn last line is left out. */
+  metrics(): (StepMetrics | EvaluationMetrics)[] {
+    return metricsIn(this.metricsLines());
+  }
+
   /** What is on record of the steps so far. */
   record(): MetricsRecord {
-    const lines = metricsIn(this.metricsLines());
+    const lines = this.metrics();
     const steps = lines.filter(isStep);
     const last = steps.at(-1);
     const evaluation = lines.findLast((line): line is EvaluationMetrics => "valLoss" in line);
@@ -193,6 +198,11 @@ export class RunFolder {
   /** Where residuals of a lossy codec are. */
   get residuals(): string {
     return this.file("residuals");
+  }
+
+  /** Where TensorBoard's event files are. */
+  get tensorboard(): string {
+    return this.file("tensorboard");
   }
 
   /** Opens the files that grow with the steps, for more lines. */

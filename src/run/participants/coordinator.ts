@@ -17,6 +17,7 @@ import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
 import { RunFolder, type Summary } from "../folder/run_folder.ts";
 import { beginRun, resumeRun } from "../folder/start.ts";
+import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
@@ -100,8 +101,11 @@ async function serve(prepared: Prepared): Promise<Summary> {
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
   await using resources = new AsyncDisposableStack();
-  const log = resources.use(new RunLog(folder, (step) => learningRate(optimizer, step), onEvent));
   const onStatus = (text: string) => onEvent({ kind: "status", text });
+  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const log = resources.use(
+    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
+  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
   const recall = (step: number) => {

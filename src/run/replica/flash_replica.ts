@@ -22,10 +22,12 @@ import type { Frequencies } from "../../model/frequencies.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { frequenciesOfVectors, vectorsOfFrequencies } from "../../model/state_dict.ts";
 import { compileSteps, type Steps } from "../../model/steps.ts";
-import { type TransformerModel, transformerModel } from "../../model/training.ts";
+import { type TransformerModel, transformerModel, unflatten } from "../../model/training.ts";
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
 import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
+import { promptsOf } from "./prompts.ts";
 import { microBatchesOf } from "./run_plan.ts";
+import { continueTexts } from "./samples.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../../tensorflow/mod.ts";
 import { VERSION } from "../../version.ts";
 import {
@@ -180,6 +182,20 @@ export class FlashReplica implements Replica {
     ]);
     tf.dispose({ ...sums });
     return { lossSum, tokens };
+  }
+
+  async sample(beforeEach: () => void): Promise<string[]> {
+    const { options, frequencies } = this.#model;
+    const tensors = unflatten(this.layout, this.#state.params);
+    const parameters = Object.fromEntries(this.layout.entries.map(({ name }, i) => [name, tensors[i]]));
+    const { config, corpus } = this;
+    const { train: { seed } } = config;
+    try {
+      const from = { seed, step: this.#step, beforeEach };
+      return await continueTexts({ options, frequencies, parameters }, promptsOf(config, corpus), from);
+    } finally {
+      tf.dispose(tensors);
+    }
   }
 
   async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {

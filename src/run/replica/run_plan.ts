@@ -8,6 +8,7 @@ import { type Config, configHash, type RunConfig, runPart } from "../../config/c
 import type { Corpus } from "../../data/corpus.ts";
 import { type DataOrigin, MicroBatches } from "../../data/microbatch.ts";
 import type { CoordinationPlan, DilocoPlan } from "../../dist/mod.ts";
+import { promptsOf, textOf } from "./prompts.ts";
 
 /** The micro-batches that a configuration makes of a corpus, from an origin on. */
 export function microBatchesOf(
@@ -56,7 +57,7 @@ export function planOf(
     steps: train.steps,
     microBatches: perStep,
     diloco: dilocoOf(config),
-    evaluation: { every, microBatches: perEvaluation },
+    evaluation: { every, microBatches: perEvaluation, prompts: promptsOf(config, corpus).map(textOf) },
     maxSkips: train.maxSkips,
     saveEvery: checkpoint.every,
     hashEvery: dist.hashEvery,

@@ -51,7 +51,7 @@ class Company {
 
 const plan = toyPlan({
   steps: 12,
-  evaluation: { every: 4, microBatches: 5 },
+  evaluation: { every: 4, microBatches: 5, prompts: ["a", "b"] },
   saveEvery: 4,
   hashEvery: 4,
   partBytes: 256 * 1024,

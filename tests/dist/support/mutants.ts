@@ -36,12 +36,12 @@ const ANY_NUMBER = /\.(lossSum|norm|loss|squares\.0\.1\.0)$/;
 const DURATION = /\.(seconds|silenceSeconds|(blockedSeconds|silent|spent)\.[^.]+)$/;
 const FRACTION = /\.heartbeatSeconds$/;
 /** Where any text is right: people read it. */
-const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|numericsFingerprint)$/;
+const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|texts\.0|numericsFingerprint)$/;
 /** What may be called like a property that every object has: a parameter, or what only tells members apart. */
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
+  /\.(error|work|round|sampler|isAwaited|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
 /** What may be null, and what is not looked into. */
 const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */
@@ -88,6 +88,7 @@ export function* implausible(data: Uint8Array, run: string): Generator<Mutant> {
     evaluated: [{ step: HUGE }],
     hashes: [{ step: HUGE }],
     saved: [{ step: HUGE }],
+    sampled: [{ step: HUGE }],
     restored: [{ step: HUGE }],
     offer: [{ hi: HUGE }, { lo: HUGE - 1, hi: HUGE }, { step: 0 }, { step: HUGE }],
     ack: [{ part: HUGE }, { openedIn: HUGE }, { leaves: HUGE }, { step: HUGE }],

@@ -25,6 +25,8 @@ export interface ToyOptions {
   size?: number;
   /** Called before each gradient; may throw, or wait. */
   beforeGradient?: (step: number, microBatch: number) => Promise<void> | void;
+  /** Called before each token of a sample; may throw, or wait. */
+  beforeToken?: (step: number, token: number) => Promise<void> | void;
   beforeApply?: (step: number) => Promise<void> | void;
   /** Changes a micro-batch's gradient sum. */
   alter?: (sum: GradientSum, step: number, microBatch: number) => void;
@@ -86,6 +88,16 @@ export class ToyReplica implements Replica {
       lossSum: Math.abs(this.params[at]) * (microBatch + 0.1),
       tokens: microBatch + 1,
     });
+  }
+
+  /** Two texts of three tokens, whatever the prompts; `beforeToken` may wait. */
+  async sample(beforeEach: () => void): Promise<string[]> {
+    const { step, params: [first] } = this;
+    for (let token = 0; token < 6; token++) {
+      await this.options.beforeToken?.(step, token);
+      beforeEach();
+    }
+    return [`${step} ${first}`, `\u001b${first}`];
   }
 
   async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {

@@ -72,7 +72,15 @@ Deno.test("the schema of how members spend their time keeps everything", () => {
 Deno.test("what a person has to know of an event is a line, and what they see elsewhere is none", () => {
   const told = Object.values(EACH).filter((happening) => textOf(happening) !== undefined);
   const silent = Object.keys(EACH).filter((kind) => !told.some(({ event }) => event === kind));
-  assert.deepEqual(silent, ["started", "resumed", "evaluated", "sample", "ended"]);
+  assert.deepEqual(silent, ["started", "resumed", "evaluated", "ended"]);
+  const sample = {
+    event: "sample",
+    step: 4,
+    member: "a",
+    prompt: `${"x".repeat(50)}\n1`,
+    text: "\u001b[2J \n end",
+  } as const;
+  assert.equal(textOf(sample), `step 4: ${"x".repeat(38)} 1 | \\u001b[2J end`, "one line, escaped");
   assert.equal(textOf(EACH.lost), "c left (silence), members: 2");
   assert.equal(textOf(EACH.left), "c left, members: 2");
   assert.equal(

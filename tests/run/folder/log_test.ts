@@ -201,7 +201,7 @@ Deno.test("events say the step that they follow, and a listener gets what the fi
     "a joined, members: 1",
     "step 1 was skipped: a loss is not finite",
     "a left (silence), members: 0",
-    undefined,
+    "step 1: The  | end",
   ]);
   assert.deepEqual(told.flatMap((event) => event.kind === "status" ? event.text : []), [
     "waiting for workers",

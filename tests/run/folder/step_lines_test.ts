@@ -41,7 +41,7 @@ Deno.test("lines of later steps move into another file, with half a line of a pr
     ]
   ) {
     await using file = await fileWith(text!);
-    assert.deepEqual(file.cut(2), [kept, discarded], text);
+    assert.deepEqual(file.cut(2), [kept, discarded], `${text}`);
   }
 });
 

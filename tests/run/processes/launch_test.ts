@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { train as trainHere } from "../../../mod.ts";
+import { type RecordedEvent, recordedEventSchema } from "../../../src/run/folder/events.ts";
 import type { Summary } from "../../../src/run/folder/run_folder.ts";
 import { reach, SMALL, start, train } from "../support/commands.ts";
 import { descendants, isGone, metricsOf, until, Workplace } from "../support/runs.ts";
@@ -17,6 +18,11 @@ function child(launcher: number, name: string): number {
 
 const summaryOf = (place: Workplace, name: string): Summary =>
   JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
+
+/** What happened in a run, each event by the schema. */
+const eventsOf = (place: Workplace, name: string): RecordedEvent[] =>
+  Deno.readTextFileSync(`${place.run(name)}/events.jsonl`).trim().split("\n")
+    .map((line) => recordedEventSchema.parse(JSON.parse(line)));
 
 /** Each step is on record once, and the parameters are those of one process. */
 async function assertSame(place: Workplace, name: string): Promise<void> {
@@ -43,6 +49,12 @@ Deno.test("a coordinator and a worker that are killed at once are both started a
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
   await assertSame(place, "run");
+  const events = eventsOf(place, "run");
+  const [failover, ...others] = events.filter(({ event }) => event === "failover");
+  assert.ok(failover.event === "failover" && failover.members.includes("here-0") && others.length === 0);
+  const endings = events.filter(({ event }) => event === "ended");
+  assert.equal(endings.length, 1, "the coordinator's crash is no end");
+  assert.ok(endings[0].event === "ended" && endings[0].outcome === "stopped" && endings[0] === events.at(-1));
 });
 
 Deno.test("where all workers that had the state are lost, the run continues from its newest checkpoint", async () => {
@@ -73,6 +85,8 @@ Deno.test("a run with too few workers left, and none to come, saves and says so"
     stderr,
     /here-1 has left\nthe run needs 2 of its workers and has 1; resume it with .* --resume /,
   );
+  const ended = eventsOf(place, "run").at(-1)!;
+  assert.ok(ended.event === "ended" && ended.outcome === "failed" && ended.error?.includes("has left"));
   const { steps, interrupted } = summaryOf(place, "run");
   assert.ok(interrupted);
   const saved = [...Deno.readDirSync(`${place.run("run")}/checkpoints`)].map(({ name }) => name);

@@ -30,6 +30,8 @@ type Task =
   | "generate"
   | "evaluate"
   | "convert"
+  | "dashboard"
+  | "export-run"
   | "bench:averaging";
 
 interface Settings {

@@ -38,9 +38,10 @@ export class Workplace implements AsyncDisposable {
       data: { source: this.text, seqLen: 24, ...changes.data },
       train: { steps: 6, batch: 6, microBatch: 1, ...changes.train },
       optimizer: { learningRate: 1e-3, schedule: { kind: "constant" }, ...changes.optimizer },
-      eval: { every: 3, windows: 5, ...changes.eval },
+      eval: { every: 3, windows: 5, samples: [], ...changes.eval },
       checkpoint: changes.checkpoint,
       dist: changes.dist,
+      log: changes.log,
       machine: { workers: 0, out: this.run(name), ...changes.machine },
     };
   }

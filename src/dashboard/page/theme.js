@@ -1,0 +1,87 @@
+// @ts-check
+/// <reference lib="dom" />
+/**
+ * Light and dark, and the colours of runs in each. Colours stand in custom properties of page.css; those that charts draw
+ * with are read from there.
+ *
+ * @module
+ */
+
+/** @typedef {"light" | "dark"} Theme */
+
+/**
+ * Colours of overlaid runs, the first one for a run by itself. Any two differ for readers with a colour vision deficiency, too:
+ * tests/dashboard/colours_test.ts.
+ *
+ * @type {Record<Theme, string[]>}
+ */
+export const RUN_COLOURS = {
+  light: ["#2457d6", "#d9480f", "#0b8a6a", "#b5179e", "#b58100", "#3aa0d8", "#5b5f66", "#7a1f1f"],
+  dark: ["#6ea0ff", "#ff8a4c", "#3ecfa6", "#f07bd8", "#e3c341", "#a8dcff", "#8a9099", "#c0504d"],
+};
+
+const STORED = "flashmob.theme";
+const prefersDark = () => matchMedia("(prefers-color-scheme: dark)");
+
+/** @returns {Theme} */
+export function theme() {
+  return document.documentElement.dataset.theme === "dark" ? "dark" : "light";
+}
+
+/**
+ * The colour with which a run is drawn.
+ *
+ * @param {number} index
+ */
+export function runColour(index) {
+  const colours = RUN_COLOURS[theme()];
+  return colours[index % colours.length];
+}
+
+/**
+ * A colour of page.css: "muted" for --muted.
+ *
+ * @param {string} name
+ */
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+/**
+ * Takes the theme that was chosen last, or else the system's, and lets a button switch it.
+ *
+ * @param {HTMLElement} button
+ * @param {() => void} onChange
+ */
+export function startTheme(button, onChange) {
+  const apply = () => {
+    const chosen = stored();
+    const isDark = chosen ? chosen === "dark" : prefersDark().matches;
+    document.documentElement.dataset.theme = isDark ? "dark" : "light";
+    button.setAttribute("aria-pressed", String(isDark));
+    button.title = isDark ? "Light colours" : "Dark colours";
+  };
+  button.addEventListener("click", () => {
+    try {
+      localStorage.setItem(STORED, theme() === "dark" ? "light" : "dark");
+    } catch {
+      document.documentElement.dataset.theme = theme() === "dark" ? "light" : "dark";
+      return onChange(); // a browser that stores nothing: until the page is closed
+    }
+    apply();
+    onChange();
+  });
+  prefersDark().addEventListener("change", () => {
+    apply();
+    onChange();
+  });
+  apply();
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(STORED);
+  } catch {
+    return null;
+  }
+}
