@@ -60,6 +60,7 @@ export class HttpServer implements AsyncDisposable {
         : errorMessage(error);
       throw new RunError(`the page can't be served at ${inBrackets(hostname)}:${port}: ${reason}`);
     }
+    this.#server.finished.catch(() => {}); // a server that fails ends nothing but itself
     if (!isLoopback(hostname)) this.#secret = new Secret(this.port);
   }
 
