@@ -12,24 +12,35 @@ import { usage, WrittenRun } from "./support/written_run.ts";
 const [FIRST, SECOND] = RUN_COLOURS.light;
 const HOSTILE = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script>`;
 
-/** Frames per second while a function is called before each, in the page. */
-async function frames({ page }: Visit, act: (frame: number) => void, count: number): Promise<number> {
-  return await page.evaluate(
+/**
+ * What a frame takes the page's thread while a function is called before each, in milliseconds of the processor: on a machine that
+ * is busy with something else, too, this says whether 30 frames a second are possible.
+ */
+async function frameTime({ page }: Visit, act: (frame: number) => void, count: number): Promise<number> {
+  const session = await page.createCDPSession();
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const used = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return 1000 * metrics.find(({ name }) => name === "TaskDuration")!.value;
+  };
+  const before = await used();
+  await page.evaluate(
     async (source, count) => {
       const act = new Function(`return ${source}`)();
-      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-      await frame();
-      const start = performance.now();
       for (let i = 0; i < count; i++) {
         act(i);
-        await frame();
+        await new Promise((resolve) => requestAnimationFrame(resolve));
       }
-      return 1000 * count / (performance.now() - start);
     },
     String(act),
     count,
   );
+  const after = await used();
+  await session.detach();
+  return (after - before) / count;
 }
+
+const isSmooth = (milliseconds: number) => milliseconds < 1000 / 30;
 
 /** The best of some tries: a machine that is busy with something else makes one slow, and a page that is slow all. */
 async function best(tries: number, wanted: (value: number) => boolean, measure: () => Promise<number>) {
@@ -239,15 +250,15 @@ Deno.test({
           {},
           wide,
         );
-        await best(4, (rate) => rate >= 30, () =>
-          frames(visit, (i) => {
+        await best(4, isSmooth, () =>
+          frameTime(visit, (i) => {
             const over = document.querySelector("#chart-loss .u-over")!;
             over.dispatchEvent(new WheelEvent("wheel", { deltaX: i < 30 ? 8 : -8, cancelable: true }));
           }, 60));
         await best(
           4,
-          (rate) => rate >= 30,
-          () => frames(visit, (i) => scrollTo(0, i < 30 ? 20 * i : 1200 - 20 * i), 60),
+          isSmooth,
+          () => frameTime(visit, (i) => scrollTo(0, i < 30 ? 20 * i : 1200 - 20 * i), 60),
         );
         await visit.page.keyboard.press("Escape");
         await visit.page.waitForSelector("#all-steps[hidden]");

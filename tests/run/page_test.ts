@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type Command, reach, start } from "./support/commands.ts";
 import { until, Workplace } from "./support/runs.ts";
 
-const ADDRESS = /watch this run at (http:\/\/127\.0\.0\.1:\d+\/)/;
+const ADDRESS = /^watch +(http:\/\/127\.0\.0\.1:\d+\/)$/m;
 
 /** A run in one process whose steps take some milliseconds: the page is answered between two of them. */
 function train(place: Workplace, ...args: string[]): Command {
@@ -27,9 +27,9 @@ Deno.test("a run with --dashboard says where its page is, and serves itself alon
   await Deno.mkdir(place.run("other"));
   await Deno.writeTextFile(`${place.run("other")}/config.yaml`, "{}");
   const run = train(place, "--steps=1000000", "--dashboard");
-  await until("the address", () => ADDRESS.test(run.stderr()), 60);
+  await until("the address", () => ADDRESS.test(run.stdout()), 60);
   await reach(place, "a", 2);
-  const url = ADDRESS.exec(run.stderr())![1];
+  const url = ADDRESS.exec(run.stdout())![1];
   const { runs } = await (await fetch(`${url}api/runs`)).json();
   assert.deepEqual(runs.map(({ name, state }: { name: string; state: string }) => [name, state]), [[
     "a",
@@ -46,9 +46,9 @@ Deno.test("a run with --dashboard says where its page is, and serves itself alon
 Deno.test("a run in a pipe has no page, unless asked for", async () => {
   await using place = await Workplace.open();
   const run = train(place, "--steps=1");
-  const { code, stderr } = await run.ended;
+  const { code, stdout } = await run.ended;
   assert.equal(code, 0);
-  assert.ok(!ADDRESS.test(stderr), stderr);
+  assert.ok(!ADDRESS.test(stdout), stdout);
 });
 
 Deno.test("deno task dashboard prints its address alone on standard output, and ends on Ctrl-C", async () => {

@@ -6,7 +6,7 @@
  */
 
 import { align, interpolate, placesOf, smooth, spread } from "./curves.js";
-import { bytes, decimal, percent, rate, short } from "./format.js";
+import { bytes, decimal, percent, rate, short, steady } from "./format.js";
 
 /** @import { Run } from "./run.js" */
 /** @import { Axis, Columns, Maybe, Validation } from "./types.ts" */
@@ -75,7 +75,14 @@ export const CHARTS = [
     drawing: loss,
   },
   {
-    ...{ id: "speed", title: "Tokens per second", unit: "", format: short, isFromZero: true },
+    ...{
+      id: "speed",
+      title: "Tokens per second",
+      unit: "",
+      format: steady,
+      axisFormat: short,
+      isFromZero: true,
+    },
     drawing: (frame) => noisy(frame, "tokensPerSecond"),
   },
   {

@@ -86,6 +86,7 @@ function draw() {
   byId("no-runs").hidden = !(isListed && items.length === 0);
   byId("no-choice").hidden = !(items.length > 0 && chosen().length === 0);
   byId("content").hidden = !isShown;
+  byId("reading").hidden = isShown || focused === undefined;
   if (!focused || !isShown) return;
   if (parts.has("charts")) drawCharts();
   if (parts.has("card")) drawFocus(focused);
@@ -145,9 +146,9 @@ function choose(next) {
   if (JSON.stringify(chosen()) !== before) followChosen();
 }
 
-/** Listens to the runs that are chosen and there, and forgets the others. */
+/** Listens to the runs that are chosen and, once the list is known, there; forgets the others. */
 function followChosen() {
-  const names = chosen().filter((name) => items.some((item) => item.name === name));
+  const names = chosen().filter((name) => !isListed || items.some((item) => item.name === name));
   if (names.length === runs.size && names.every((name) => runs.has(name))) return;
   for (const name of runs.keys()) if (!names.includes(name)) runs.delete(name);
   for (const name of names) if (!runs.has(name)) runs.set(name, new Run(name));
@@ -241,4 +242,5 @@ startTheme(byId("theme"), () => {
   board.redraw();
 });
 writeForm();
+followChosen();
 poll();
