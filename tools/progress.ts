@@ -8,6 +8,7 @@ import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
 import { clock } from "../src/watch/words.ts";
+import { cardLines, endLines, failureLine, type StartedRun } from "./card.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";
 
@@ -60,42 +61,39 @@ export function eventLine(event: Extract<RunEvent, { kind: "evaluated" | "finish
     case "evaluated":
       return `step ${event.metrics.step}: validation loss ${event.metrics.valLoss.toFixed(4)} nats per token`;
     case "finished": {
-      const { steps, loss, valLoss, seconds, paramsHash, interrupted } = event.summary;
+      const { steps, loss, valLoss, seconds, interrupted } = event.summary;
       const losses = steps > 0 ? [`loss ${loss.toFixed(4)}`] : [];
       if (valLoss !== null) losses.push(`validation loss ${valLoss.toFixed(4)}`);
-      return [
-        `${interrupted ? "stopped" : "done"} after step ${steps}: ${[...losses, clock(seconds)].join(", ")}`,
-        ...(paramsHash === "" ? [] : [`parameters ${paramsHash.slice(0, 16)}`]),
-      ].join(", ");
+      return `${interrupted ? "stopped" : "done"} after step ${steps}: ${
+        [...losses, clock(seconds)].join(", ")
+      }`;
     }
   }
 }
 
-/**
- * A listener that shows a run of `steps` steps on standard output (status lines go to standard error). The run never waits for it.
- *
- * @param json write metrics as JSON lines instead; a run whose lines are not read any more ends
- * @param ending is shown when a signal ends it
- */
-export function showRun(
-  steps: number,
-  json: boolean,
-  ending: string,
-  { signal, endUnread }: Tools,
-): RunListener {
+/** A run that is shown. */
+export interface ShownRun extends StartedRun {
+  /** Its last step. */
+  steps: number;
+  /** Where it can be watched. */
+  page?: string;
+  /** Write metrics as JSON lines instead; a run whose lines are not read any more ends. */
+  json: boolean;
+  /** Is shown when a signal ends it. */
+  ending: string;
+}
+
+/** A listener that shows a run on standard output (status lines go to standard error). The run never waits for it. */
+export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: Tools): RunListener {
+  const { signal } = tools;
   const terminal = Deno.stdout.isTerminal() && !json;
   const erase = terminal ? "\r\x1b[K" : "";
   let shown = 0; // when the last step was shown, ms
   let before: number | undefined; // when the step before this one ended, ms
   let pace: number | undefined; // seconds per step, smoothed
 
-  stdout.onLoss = ({ message, isClosed }) => {
-    const ends = json && isClosed;
-    say(`${message}; ${ends ? "the run ends" : "the run continues, and its folder has everything"}`);
-    if (ends) endUnread();
-  };
-
-  const status = (text: string) => say((Deno.stderr.isTerminal() ? erase : "") + text);
+  watchOutput(json, tools);
+  const status = statusTeller(json);
   signal.addEventListener("abort", () => status(ending));
 
   const step = (metrics: StepMetrics) => {
@@ -112,17 +110,57 @@ export function showRun(
     stdout.show(stepLine(metrics, steps, pace) + "\n");
   };
 
+  const show = (lines: readonly string[]) => stdout.show(erase + lines.map((line) => line + "\n").join(""));
+  const happened = ({ event, text }: RunEvent & { kind: "happened" }) => {
+    if (event.event === "started") {
+      tools.advice = failureLine(run);
+      if (json) stdout.show(stringifyJson({ card: event.card, page }) + "\n");
+      else show(cardLines(event.card, steps, page));
+    }
+    if (text !== undefined) status(text);
+  };
+
   return (event) => {
-    if (event.kind === "status") return status(event.text);
-    if (event.kind === "happened") return event.text === undefined ? undefined : status(event.text);
-    if (json) return stdout.show(stringifyJson(jsonOf(event)) + "\n");
-    if (event.kind === "step") return step(event.metrics);
-    stdout.show(`${erase}${eventLine(event)}\n`);
+    if (event.kind === "finished") tools.advice = undefined;
+    if (json && isShownAsJson(event)) return stdout.show(stringifyJson(jsonOf(event)) + "\n");
+    switch (event.kind) {
+      case "status":
+        return status(event.text);
+      case "happened":
+        return happened(event);
+      case "step":
+        return step(event.metrics);
+      case "evaluated":
+        return show([eventLine(event)]);
+      case "finished":
+        return show([eventLine(event), ...endLines(run, event.summary)]);
+    }
   };
 }
 
-/** What `--json` shows of a step, an evaluation and a run's end. */
-function jsonOf(event: Extract<RunEvent, { kind: "step" | "evaluated" | "finished" }>): unknown {
+/** A run whose output can't be written continues, unless it is `--json` and its reader has gone. */
+export function watchOutput(json: boolean, { endUnread }: Tools): void {
+  stdout.onLoss = ({ message, isClosed }) => {
+    const ends = json && isClosed;
+    say(`${message}; ${ends ? "the run ends" : "the run continues, and its folder has everything"}`);
+    if (ends) endUnread();
+  };
+}
+
+/** Shows a line on standard error, in place of the redrawn one where there is one. */
+export function statusTeller(json: boolean): (text: string) => void {
+  const isBesideRedrawn = Deno.stdout.isTerminal() && Deno.stderr.isTerminal() && !json;
+  return (text) => say((isBesideRedrawn ? "\r\x1b[K" : "") + text);
+}
+
+/** What `--json` shows besides the card. */
+type ShownAsJson = Extract<RunEvent, { kind: "step" | "evaluated" | "finished" }>;
+
+function isShownAsJson(event: RunEvent): event is ShownAsJson {
+  return event.kind === "step" || event.kind === "evaluated" || event.kind === "finished";
+}
+
+function jsonOf(event: ShownAsJson): unknown {
   return event.kind === "finished" ? { summary: event.summary } : event.metrics;
 }
 

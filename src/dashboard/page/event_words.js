@@ -30,8 +30,8 @@ export function severityOf(event) {
 export function wordsOf(event) {
   switch (event.event) {
     case "started":
-      return `Started: ${short(event.card.model.parameters)} parameters, ${
-        workers(event.card.machine.workers)
+      return `Started: ${short(event.card.model.parameters)} parameters${
+        event.card.machine ? `, ${workers(event.card.machine.workers)}` : ""
       }`;
     case "resumed":
       return `Resumed from step ${whole(event.step)}`;
