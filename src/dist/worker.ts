@@ -153,8 +153,8 @@ class Worker {
 
   /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#parts.queue.idle();
     await this.#parts.sampler.stop();
+    await this.#parts.queue.idle();
     await this.#parts.checkpoints.idle();
     await this.#parts.residuals.idle();
     if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);

@@ -6,6 +6,8 @@ import type { ConfigInput } from "../../src/config/config.ts";
 import type { RunHappening } from "../../src/run/folder/events.ts";
 import { continueTexts } from "../../src/run/replica/samples.ts";
 import { openModel } from "../../src/trained/model.ts";
+import { startNatsServer } from "../../src/dist/nats/server.ts";
+import { runFlash } from "./support/flash_runs.ts";
 import { Workplace } from "./support/runs.ts";
 
 const PROMPTS = ["the quick", "é, "];
@@ -35,6 +37,30 @@ Deno.test("samples are the same with no worker, one and three, and do not change
   for (const workers of [1, 3]) {
     assert.deepEqual(await trained(place, `${workers}`, PROMPTS, { machine: { workers } }), alone);
   }
+});
+
+Deno.test("a worker that is killed while it samples costs its samples and nothing else", async () => {
+  await using place = await Workplace.open();
+  await using server = await startNatsServer();
+  const { paramsHash } = await trained(place, "alone", [], {});
+  const samples = Array.from({ length: 16 }, (_, i) => "the quick brown ".slice(0, i + 1)); // each length takes a while
+  const dist = { heartbeatSeconds: 0.5, patienceSeconds: 3, silenceSeconds: 6 };
+  const config = place.config("killed", {
+    dist,
+    eval: { samples },
+    machine: { run: "killed", name: "here" },
+  });
+  const fault = { point: "before-forward", step: 4, way: "SIGKILL" } as const; // right after the evaluation
+  const { summary, lines } = await runFlash(server.url, config, [{ member: "a" }, { member: "b", fault }]);
+  assert.equal(summary.paramsHash, paramsHash);
+  assert.ok(
+    lines.includes("no samples of step 3 from b: the member was gone before they were done"),
+    lines.join("\n"),
+  );
+  const made = (await samplesOf(place.run("killed"))).map((
+    { step, member, prompt },
+  ) => [step, member, prompt]);
+  assert.deepEqual(made, samples.map((prompt) => [6, "a", prompt]));
 });
 
 Deno.test("where parameters are averaged, a sample is of those in the checkpoint: it can be made again", async () => {

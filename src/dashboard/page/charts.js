@@ -6,7 +6,7 @@
  */
 
 import { align, interpolate, placesOf, smooth, spread } from "./curves.js";
-import { bytes, decimal, percent, rate, short } from "./format.js";
+import { bytes, decimal, percent, rate, short, steady } from "./format.js";
 
 /** @import { Run } from "./run.js" */
 /** @import { Axis, Columns, Maybe, Validation } from "./types.ts" */
@@ -75,7 +75,14 @@ export const CHARTS = [
     drawing: loss,
   },
   {
-    ...{ id: "speed", title: "Tokens per second", unit: "", format: short, isFromZero: true },
+    ...{
+      id: "speed",
+      title: "Tokens per second",
+      unit: "",
+      format: steady,
+      axisFormat: short,
+      isFromZero: true,
+    },
     drawing: (frame) => noisy(frame, "tokensPerSecond"),
   },
   {
@@ -88,7 +95,13 @@ export const CHARTS = [
     drawing: (frame) => plain(frame, "lr"),
   },
   {
-    ...{ id: "time", title: "Step time", unit: "", format: (share) => percent(share ?? NaN) },
+    ...{
+      id: "time",
+      title: "Time",
+      words: "Where a step’s time goes",
+      unit: "",
+      format: (share) => percent(share ?? NaN),
+    },
     ...{ fixed: [0, 1], hasNames: true },
     drawing: time,
   },

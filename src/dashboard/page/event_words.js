@@ -54,7 +54,9 @@ export function wordsOf(event) {
     case "sample":
       return `Sample by ${event.member}`;
     case "saved":
-      return `Checkpoint of ${event.member} saved${event.elsewhere ? " on its machine" : ""}: ${event.place}`;
+      return `Checkpoint of ${event.member} saved${event.elsewhere ? " on its machine" : ""}: ${
+        folderOf(event.place)
+      }`;
     case "unsaved":
       return `Checkpoint not saved: ${event.error}`;
     case "reducerJoined":
@@ -78,6 +80,15 @@ export function wordsOf(event) {
     default: // of a later version
       return String(/** @type {{ event: string }} */ (event).event);
   }
+}
+
+/**
+ * A checkpoint's folder, without where its run is.
+ *
+ * @param {string} place
+ */
+function folderOf(place) {
+  return place.split("/").slice(-2).join("/");
 }
 
 /**

@@ -81,11 +81,12 @@ function draw() {
   const parts = new Set(changed);
   changed.clear();
   if (parts.has("list")) drawList();
-  const focused = runs.get(focusOf(choices));
+  const focused = runs.get(focus());
   const isShown = focused?.isLoaded === true;
   byId("no-runs").hidden = !(isListed && items.length === 0);
-  byId("no-choice").hidden = !(items.length > 0 && chosen().length === 0);
+  byId("no-choice").hidden = !(items.length > 0 && runs.size === 0);
   byId("content").hidden = !isShown;
+  byId("reading").hidden = isShown || focused === undefined;
   if (!focused || !isShown) return;
   if (parts.has("charts")) drawCharts();
   if (parts.has("card")) drawFocus(focused);
@@ -98,11 +99,10 @@ function draw() {
 }
 
 function drawList() {
-  const focus = focusOf(choices);
   list.draw(
     items,
     (name) => choices.runs.includes(name) ? runColour(choices.runs.indexOf(name)) : undefined,
-    focus,
+    focus(),
   );
   setText(byId("run-count"), items.length > 0 ? whole(items.length) : "");
   const missing = chosen().filter((name) => !items.some((item) => item.name === name));
@@ -111,11 +111,11 @@ function drawList() {
 }
 
 function drawCharts() {
-  const focus = focusOf(choices);
+  const focused = focus();
   const shown = chosen().flatMap((name) => {
     const run = runs.get(name);
     const colour = runColour(choices.runs.indexOf(name));
-    return run?.isLoaded ? [{ run, colour, isFocused: name === focus }] : [];
+    return run?.isLoaded ? [{ run, colour, isFocused: name === focused }] : [];
   });
   board.draw(shown, choices);
 }
@@ -131,6 +131,11 @@ function drawFocus(run) {
 
 /* What is chosen. */
 
+/** The run that all that is not a curve is about, among those that are there. */
+function focus() {
+  return focusOf({ ...choices, runs: choices.runs.filter((name) => runs.has(name)) });
+}
+
 function chosen() {
   return choices.runs.filter(Boolean);
 }
@@ -145,9 +150,9 @@ function choose(next) {
   if (JSON.stringify(chosen()) !== before) followChosen();
 }
 
-/** Listens to the runs that are chosen and there, and forgets the others. */
+/** Listens to the runs that are chosen and, once the list is known, there; forgets the others. */
 function followChosen() {
-  const names = chosen().filter((name) => items.some((item) => item.name === name));
+  const names = chosen().filter((name) => !isListed || items.some((item) => item.name === name));
   if (names.length === runs.size && names.every((name) => runs.has(name))) return;
   for (const name of runs.keys()) if (!names.includes(name)) runs.delete(name);
   for (const name of names) if (!runs.has(name)) runs.set(name, new Run(name));
@@ -241,4 +246,5 @@ startTheme(byId("theme"), () => {
   board.redraw();
 });
 writeForm();
+followChosen();
 poll();

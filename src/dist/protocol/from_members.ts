@@ -57,11 +57,12 @@ const saveResult: z.ZodType<SaveResult> = z.union([
   z.strictObject({ error: text() }),
 ]);
 
-const MOST_SAMPLES = 64, MOST_CHARACTERS = 1024;
+/** Most texts of a message, and characters of each. */
+const MOST_TEXTS = 64, MOST_CHARACTERS = 1024;
 
 /** Texts as a model made them: they may hold any character. */
 const sampleResult: z.ZodType<SampleResult> = z.union([
-  z.strictObject({ texts: z.array(z.string().max(MOST_CHARACTERS)).max(MOST_SAMPLES) }),
+  z.strictObject({ texts: z.array(z.string().max(MOST_CHARACTERS)).max(MOST_TEXTS) }),
   z.strictObject({ error: line() }),
 ]);
 

@@ -95,6 +95,7 @@ export function assemble(
   const sampler = new Sampler(replica, {
     progress: () => reporter.progress(),
     tell: (step, result) => reporter.sampled(step, result),
+    fail: (error) => effects.fail(error),
   });
   const catchUp = new CatchUp(executor, reporter, 2 * welcome.heartbeatSeconds);
   return { link, reporter, departure, queue, executor, checkpoints, sampler, residuals, catchUp };

@@ -47,10 +47,8 @@ export async function carryOut(
       const { ranges, sampler: chosen } = order.message;
       const losses = await executor.evaluate(ranges[member] ?? []);
       if (chosen?.member === member) {
-        if (chosen.isAwaited) await sampler.idle(); // of an earlier step
-        sampler.begin();
         reporter.setPhase("sampling");
-        if (chosen.isAwaited) await sampler.idle();
+        await sampler.sample(chosen.isAwaited ?? false);
       }
       return answer(encodeControl(reporter.fields("evaluated"), { losses }));
     }

@@ -14,6 +14,8 @@ export interface SamplerEffects {
   progress(): void;
   /** Tells the coordinator the result. */
   tell(step: number, result: SampleResult): void;
+  /** What is no matter of samples has failed. */
+  fail(error: unknown): void;
 }
 
 /** Samples for one evaluation at a time. */
@@ -27,19 +29,25 @@ export class Sampler {
   /** Nothing is sampled yet. */
   constructor(readonly replica: Pick<Replica, "step" | "sample">, readonly effects: SamplerEffects) {}
 
-  /** Copies the present parameters, and samples while the replica continues; unless it has begun to, or is busy with earlier ones. */
-  begin(): void {
+  /**
+   * Copies the present parameters, and samples while the replica continues; not where it is busy with an earlier step.
+   *
+   * @param isAwaited whether this resolves only when all is done, earlier samples first
+   */
+  async sample(isAwaited: boolean): Promise<void> {
+    if (isAwaited) await this.#ended;
+    this.#begin();
+    if (isAwaited) await this.#ended;
+  }
+
+  /** Begins, unless the order was repeated. */
+  #begin(): void {
     const { replica: { step }, effects } = this;
     if (step === this.#step || this.#isStopped) return;
     this.#step = step;
     if (this.#isBusy) return effects.tell(step, { error: "those of an earlier step were not done yet" });
     this.#isBusy = true;
-    this.#ended = this.#sample(step);
-  }
-
-  /** Waits until nothing is sampled. */
-  idle(): Promise<void> {
-    return this.#ended;
+    this.#ended = this.#run(step);
   }
 
   /** Ends after the present token; what is not complete is lost. */
@@ -48,7 +56,7 @@ export class Sampler {
     return this.#ended;
   }
 
-  async #sample(step: number): Promise<void> {
+  async #run(step: number): Promise<void> {
     try {
       const result = await sample(this.replica, () => {
         if (this.#isStopped) throw new Halted();
@@ -56,7 +64,7 @@ export class Sampler {
       });
       this.effects.tell(step, result);
     } catch (error) {
-      if (!(error instanceof Halted)) throw error;
+      if (!(error instanceof Halted)) this.effects.fail(error);
     } finally {
       this.#isBusy = false;
     }

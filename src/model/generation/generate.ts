@@ -28,6 +28,7 @@ import {
   tokenPosition,
 } from "./decoding.ts";
 import { idsTensor } from "../inputs.ts";
+import type { Frequencies } from "../frequencies.ts";
 import type { FLASHTransformer } from "../models.ts";
 import { pack, unpack } from "../named_inputs.ts";
 import { type TransformerModel, transformerModel } from "../training.ts";
@@ -144,6 +145,8 @@ interface Compiled {
   token: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
   /** Row, caches → of each layer's cache the fields that flushing changes. */
   flush: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
+  /** Of the last prompt. */
+  reader?: PromptReader;
 }
 
 /**
@@ -151,9 +154,10 @@ interface Compiled {
  * they stay valid.
  */
 const compiled = new WeakMap<FLASHTransformer["options"], Map<ExecutionPath, Compiled>>();
-const collected = new FinalizationRegistry<Compiled>(({ token, flush }) => {
+const collected = new FinalizationRegistry<Compiled>(({ token, flush, reader }) => {
   token.dispose();
   flush.dispose();
+  reader?.read.dispose();
 });
 
 function compiledFor(options: FLASHTransformer["options"], path: ExecutionPath): Compiled {
@@ -187,25 +191,46 @@ function compileFor(model: TransformerModel, path: ExecutionPath): Compiled {
   return { token: compile(token, options), flush: compile(flush, options) };
 }
 
-/** Reads a prompt: logits and caches for each sample. Not compiled, which would take longer, since a length comes only once. */
-async function readPrompt(
+/** Reads prompts of one length. */
+interface PromptReader {
+  /** What it is recorded for. */
+  readonly key: readonly [length: number, samples: number, frequencies: Frequencies];
+  /** Parameters, ids → logits and caches for each sample. */
+  readonly read: CompiledFunction<tf.Tensor[], tf.Tensor[]>;
+}
+
+/** For prompts like the last one. Not compiled, which would take longer: few lengths come often. */
+function readerFor(
+  compiled: Compiled,
   model: TransformerModel,
-  parameters: tf.Tensor[],
-  prompt: readonly number[],
+  length: number,
   samples: number,
-): Promise<Decoded> {
-  const read = compile((ids: tf.Tensor) => {
-    const { logits, caches } = prefill(model, model.definition.tree(parameters), ids);
+): PromptReader {
+  const key = [length, samples, model.frequencies] as const;
+  if (compiled.reader?.key.every((value, i) => value === key[i])) return compiled.reader;
+  compiled.reader?.read.dispose();
+  const read = compile((...inputs: tf.Tensor[]) => {
+    const ids = inputs.pop()!;
+    const { logits, caches } = prefill(model, model.definition.tree(inputs), ids);
     const repeated = (x: tf.Tensor) => tf.tile(x, [samples, ...x.shape.slice(1).map(() => 1)]);
     return [logits, ...flattenCaches(caches)].map(repeated);
   }, { path: "recorded" });
+  return compiled.reader = { key, read };
+}
+
+/** Reads a prompt: logits and caches for each sample. */
+async function readPrompt(
+  { read }: PromptReader,
+  model: TransformerModel,
+  parameters: tf.Tensor[],
+  prompt: readonly number[],
+): Promise<Decoded> {
   const ids = idsTensor([[...prompt]], model.options.numTokens);
   try {
-    const [logits, ...flat] = await read(ids);
+    const [logits, ...flat] = await read(...parameters, ids);
     return { logits: logits as tf.Tensor2D, caches: unflattenCaches(flat) };
   } finally {
     ids.dispose();
-    read.dispose();
   }
 }
 
@@ -227,8 +252,10 @@ class Decoder implements Disposable {
   ): Promise<Decoder> {
     const inner = transformerModel(model.options, model.frequencies);
     const parameters = Object.values(model.parameters);
-    const decoded = await readPrompt(inner, parameters, prompt, samples);
-    return new Decoder(inner, parameters, compiledFor(model.options, path), prompt.length, decoded);
+    const compiled = compiledFor(model.options, path);
+    const reader = readerFor(compiled, inner, prompt.length, samples);
+    const decoded = await readPrompt(reader, inner, parameters, prompt);
+    return new Decoder(inner, parameters, compiled, prompt.length, decoded);
   }
 
   private constructor(
