@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { RUN_COLOURS } from "../../src/dashboard/page/theme.js";
 import { openDashboard } from "../../src/dashboard/server.ts";
 import { FolderLock } from "../../src/run/folder/lock.ts";
-import { RunsFolder } from "../watch/support/folders.ts";
+import { MadeRun, RunsFolder } from "../watch/support/folders.ts";
 import { Browser, missing, type Visit } from "./support/browser.ts";
 import { usage, WrittenRun } from "./support/written_run.ts";
 
@@ -122,6 +122,16 @@ Deno.test({
         assert.ok(await visit.pixels("norm", amber) > 0);
       });
 
+      await t.step("steps that a resume discards are gone", async () => {
+        await new MadeRun(first.path).discardAfter(240);
+        first.step = 240;
+        first.happens({ event: "resumed", step: 240 });
+        await visit.reads("#runs dd", /240 \/ 1,000/);
+        await visit.reads("#events li", /Resumed from step 240/);
+        first.train(40, { skipped: [270] });
+        await visit.reads("#runs dd", /280 \/ 1,000/);
+      });
+
       await t.step("two runs overlay, each in its colour", async () => {
         const second = new WrittenRun(`${folder.path}/sweep/second`, { steps: 400, rate: 4e-3 });
         second.train(400);
@@ -231,7 +241,9 @@ Deno.test({
         const long = new WrittenRun(`${folder.path}/long`, { steps: 100_000 });
         long.train(100_000, { evalEvery: 1000 });
         const visit = await browser.page();
-        await best(4, (ms) => ms < 2000, async () => {
+        // On a machine that has nothing else to do; a busy one gives each process its share.
+        const limit = 2000 * Math.max(1, Deno.loadavg()[0] / navigator.hardwareConcurrency);
+        await best(4, (ms) => ms < limit, async () => {
           await server[Symbol.asyncDispose](); // a new one has read nothing yet
           server = openDashboard(folder.path, { hostname: "127.0.0.1", port });
           await visit.page.goto("about:blank");

@@ -70,7 +70,7 @@ export class Board {
     const smoothing = this.#smoothingIn(choices);
     setText(
       this.smoothing,
-      choices.smoothing === 0 ? "off" : `${short(Math.max(1, Math.round(smoothing)))} steps`,
+      choices.smoothing === 0 ? "off" : stepsText(Math.max(1, Math.round(smoothing))),
     );
     const frame = { xs, placed, axis: choices.axis, smoothing, colour };
     for (const { chart, drawing } of this.charts) chart.draw(drawing(frame), view);
@@ -162,6 +162,11 @@ export class Board {
       `step ${whole(at("step"))} · ${short(at("tokens"))} tokens · ${duration(at("time"))}`,
     );
   }
+}
+
+/** @param {number} count */
+function stepsText(count) {
+  return count === 1 ? "1 step" : `${short(count)} steps`;
 }
 
 /**

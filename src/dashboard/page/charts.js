@@ -95,7 +95,13 @@ export const CHARTS = [
     drawing: (frame) => plain(frame, "lr"),
   },
   {
-    ...{ id: "time", title: "Step time", unit: "", format: (share) => percent(share ?? NaN) },
+    ...{
+      id: "time",
+      title: "Time",
+      words: "Where a step’s time goes",
+      unit: "",
+      format: (share) => percent(share ?? NaN),
+    },
     ...{ fixed: [0, 1], hasNames: true },
     drawing: time,
   },

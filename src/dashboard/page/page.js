@@ -81,10 +81,10 @@ function draw() {
   const parts = new Set(changed);
   changed.clear();
   if (parts.has("list")) drawList();
-  const focused = runs.get(focusOf(choices));
+  const focused = runs.get(focus());
   const isShown = focused?.isLoaded === true;
   byId("no-runs").hidden = !(isListed && items.length === 0);
-  byId("no-choice").hidden = !(items.length > 0 && chosen().length === 0);
+  byId("no-choice").hidden = !(items.length > 0 && runs.size === 0);
   byId("content").hidden = !isShown;
   byId("reading").hidden = isShown || focused === undefined;
   if (!focused || !isShown) return;
@@ -99,11 +99,10 @@ function draw() {
 }
 
 function drawList() {
-  const focus = focusOf(choices);
   list.draw(
     items,
     (name) => choices.runs.includes(name) ? runColour(choices.runs.indexOf(name)) : undefined,
-    focus,
+    focus(),
   );
   setText(byId("run-count"), items.length > 0 ? whole(items.length) : "");
   const missing = chosen().filter((name) => !items.some((item) => item.name === name));
@@ -112,11 +111,11 @@ function drawList() {
 }
 
 function drawCharts() {
-  const focus = focusOf(choices);
+  const focused = focus();
   const shown = chosen().flatMap((name) => {
     const run = runs.get(name);
     const colour = runColour(choices.runs.indexOf(name));
-    return run?.isLoaded ? [{ run, colour, isFocused: name === focus }] : [];
+    return run?.isLoaded ? [{ run, colour, isFocused: name === focused }] : [];
   });
   board.draw(shown, choices);
 }
@@ -131,6 +130,11 @@ function drawFocus(run) {
 }
 
 /* What is chosen. */
+
+/** The run that all that is not a curve is about, among those that are there. */
+function focus() {
+  return focusOf({ ...choices, runs: choices.runs.filter((name) => runs.has(name)) });
+}
 
 function chosen() {
   return choices.runs.filter(Boolean);
