@@ -7,6 +7,7 @@
 import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
+import { lossChart, type LossPoint } from "../src/watch/chart.ts";
 import { clock } from "../src/watch/words.ts";
 import { cardLines, endLines, failureLine, type StartedRun } from "./card.ts";
 import { say, stdout } from "./output.ts";
@@ -21,6 +22,8 @@ export const LEAVES =
 export const COORDINATES =
   "ends: finishes the step and saves; a second signal leaves a checkpoint in flight where it is, a third ends it " +
   "at once";
+/** Lines of the loss's chart, which leave room for the card's on the smallest terminal. */
+const CHART_LINES = 10;
 /** Characters of a line where the terminal does not tell. */
 const USUAL_COLUMNS = 80;
 
@@ -96,7 +99,10 @@ export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: 
   const status = statusTeller(json);
   signal.addEventListener("abort", () => status(ending));
 
+  const losses: LossPoint[] = []; // for the chart at the end
+
   const step = (metrics: StepMetrics) => {
+    if (terminal && metrics.applied) losses.push({ step: metrics.step, loss: metrics.loss });
     const now = Date.now();
     const seconds = metrics.tokens / metrics.tokensPerSecond || (now - (before ?? now)) / 1000;
     pace = pace === undefined ? seconds : 0.9 * pace + 0.1 * seconds;
@@ -133,7 +139,11 @@ export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: 
       case "evaluated":
         return show([eventLine(event)]);
       case "finished":
-        return show([eventLine(event), ...endLines(run, event.summary)]);
+        return show([
+          ...lossChart(losses, Math.min(columns(), USUAL_COLUMNS) - 1, CHART_LINES),
+          eventLine(event),
+          ...endLines(run, event.summary),
+        ]);
     }
   };
 }

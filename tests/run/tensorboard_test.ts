@@ -110,6 +110,7 @@ Deno.test({
       ...settings,
       "--steps=1000000",
       "--checkpoint.every=4",
+      "--checkpoint.keepLast=100000",
       "--eval.every=2",
     );
     await reach(place, "run", 7);

@@ -177,6 +177,17 @@ Deno.test("what a run's folder says is read as it grows, and begins anew after a
   assert.deepEqual([run.cursor.epoch, run.cursor.steps, run.cursor.validation], [1, 4, 0]);
 });
 
+Deno.test("where each step was evaluated, as many evaluations are shown as points, and the last", async () => {
+  await using folder = await RunsFolder.open();
+  const made = await folder.add("a", { steps: 1 });
+  await made.append(
+    "metrics.jsonl",
+    ...Array.from({ length: 1000 }, (_, i) => ({ step: i + 1, valLoss: 2 })),
+  );
+  const { validation } = (await runIn(made.path)).curves(10);
+  assert.deepEqual([validation.step.length, validation.step[0], validation.step.at(-1)], [11, 1, 1000]);
+});
+
 Deno.test("a folder in which everything is damaged is listed all the same", async () => {
   await using folder = await RunsFolder.open();
   const run = await folder.add("a");
