@@ -23,7 +23,12 @@ export { readSafetensors } from "./src/checkpoint/tensor_files.ts";
 export { train, type TrainOptions } from "./src/run/train.ts";
 export { type CoordinatorOptions, startCoordinator } from "./src/run/participants/coordinator.ts";
 export { type ReducerOptions, startReducer } from "./src/run/participants/reducer.ts";
-export { startWorker, type WorkerOptions } from "./src/run/participants/worker.ts";
+export {
+  startWorker,
+  type WorkerOptions,
+  type WorkerOutcome,
+  type WorkerStep,
+} from "./src/run/participants/worker.ts";
 export type { Config, ConfigInput, RunConfig } from "./src/config/config.ts";
 export type { RunEvent, RunListener } from "./src/run/folder/log.ts";
 export {
@@ -34,7 +39,7 @@ export {
   type RunHappening,
 } from "./src/run/folder/events.ts";
 export type { MembersLine } from "./src/run/folder/members.ts";
-export type { Summary } from "./src/run/folder/run_folder.ts";
+export type { Summary } from "./src/run/folder/summary.ts";
 export type { EvaluationMetrics, StepMetrics } from "./src/run/folder/metrics.ts";
 export { ConfigError, RunError } from "./src/errors.ts";
 export type { CodecName } from "./src/dist/mod.ts";

@@ -13,7 +13,7 @@ const NAMES = `
   recordedEventSchema RecordingError ReducerOptions Results RunCard RunConfig RunError RunEvent
   RunHappening RunListener RunOutcome Sampling startCoordinator startReducer startWorker
   statelessUniform StepMetrics Summary TensorFlowError tf timesSigmoid train TrainOptions
-  TransformerParameters WorkerOptions
+  TransformerParameters WorkerOptions WorkerOutcome WorkerStep
 `.trim().split(/\s+/);
 
 Deno.test("mod.ts exports these names and no others", async () => {

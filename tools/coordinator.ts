@@ -26,10 +26,12 @@ await runTool(async (tools) => {
   if (order.action === "reduce") return await reduce(order, tools);
   const { signal, hurry } = tools;
   const config = await configOf(order);
-  const onEvent = showRun(config.train.steps, order.json, COORDINATES, tools);
+  const { train: { steps }, machine: { out } } = config;
+  const page = openRunPage(order, out);
+  const shown = { steps, folder: out, page, json: order.json, ending: COORDINATES };
+  const onEvent = showRun({ ...shown, task: "coordinator" }, tools);
   const onStatus = (text: string) => onEvent({ kind: "status", text });
-  openRunPage(order, config.machine.out, onStatus);
-  const folder = RunFolder.at(config.machine.out);
+  const folder = RunFolder.at(out);
   await using server = order.nats === undefined
     ? await ownServer(order, folder, signal, onStatus)
     : undefined;

@@ -10,6 +10,7 @@ import { parseEvaluate } from "../src/cli/model_command_line.ts";
 import { initBackend } from "../src/tensorflow/mod.ts";
 import { openModel } from "../src/trained/model.ts";
 import { stringifyJson } from "../src/json.ts";
+import { SlowPace } from "../src/slow_work.ts";
 import { say, stderr, stdout } from "./output.ts";
 import { printHelp, runTool } from "./tool.ts";
 
@@ -35,10 +36,12 @@ await runTool(async ({ signal }) => {
   );
 });
 
-/** One redrawn line on a terminal, nothing elsewhere. */
+/** One redrawn line on a terminal, a line now and then elsewhere. */
 function progress(all: number): (tokens: number) => void {
+  const pace = new SlowPace();
   return (tokens) => {
-    if (!Deno.stderr.isTerminal()) return;
-    stderr.show(tokens < all ? `\r${Math.floor(100 * tokens / all)} %` : "\r\x1b[K");
+    const share = `${Math.floor(100 * tokens / all)} %`;
+    if (Deno.stderr.isTerminal()) stderr.show(tokens < all ? `\r${share}` : "\r\x1b[K");
+    else if (tokens < all && pace.isDue()) say(`evaluates: ${share} of ${all.toLocaleString("en")} bytes`);
   };
 }

@@ -7,19 +7,23 @@
 import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
+import { lossChart, type LossPoint } from "../src/watch/chart.ts";
 import { clock } from "../src/watch/words.ts";
+import { cardLines, endLines, failureLine, type StartedRun } from "./card.ts";
 import { say, stdout } from "./output.ts";
 import type { Tools } from "./tool.ts";
 
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;
 /** What a tool says when a signal ends it: one that trains, and one that takes part in a run of others. */
-export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
+export const SAVES = "ends: finishes the step and saves; a second signal ends it without saving";
 export const LEAVES =
   "leaves the run as soon as nothing is lost with it; a second signal keeps its state here, a third ends it at once";
 export const COORDINATES =
   "ends: finishes the step and saves; a second signal leaves a checkpoint in flight where it is, a third ends it " +
   "at once";
+/** Lines of the loss's chart, which leave room for the card's on the smallest terminal. */
+const CHART_LINES = 10;
 /** Characters of a line where the terminal does not tell. */
 const USUAL_COLUMNS = 80;
 
@@ -60,45 +64,45 @@ export function eventLine(event: Extract<RunEvent, { kind: "evaluated" | "finish
     case "evaluated":
       return `step ${event.metrics.step}: validation loss ${event.metrics.valLoss.toFixed(4)} nats per token`;
     case "finished": {
-      const { steps, loss, valLoss, seconds, paramsHash, interrupted } = event.summary;
+      const { steps, loss, valLoss, seconds, interrupted } = event.summary;
       const losses = steps > 0 ? [`loss ${loss.toFixed(4)}`] : [];
       if (valLoss !== null) losses.push(`validation loss ${valLoss.toFixed(4)}`);
-      return [
-        `${interrupted ? "stopped" : "done"} after step ${steps}: ${[...losses, clock(seconds)].join(", ")}`,
-        ...(paramsHash === "" ? [] : [`parameters ${paramsHash.slice(0, 16)}`]),
-      ].join(", ");
+      return `${interrupted ? "stopped" : "done"} after step ${steps}: ${
+        [...losses, clock(seconds)].join(", ")
+      }`;
     }
   }
 }
 
-/**
- * A listener that shows a run of `steps` steps on standard output (status lines go to standard error). The run never waits for it.
- *
- * @param json write metrics as JSON lines instead; a run whose lines are not read any more ends
- * @param ending is shown when a signal ends it
- */
-export function showRun(
-  steps: number,
-  json: boolean,
-  ending: string,
-  { signal, endUnread }: Tools,
-): RunListener {
+/** A run that is shown. */
+export interface ShownRun extends StartedRun {
+  /** Its last step. */
+  steps: number;
+  /** Where it can be watched. */
+  page?: string;
+  /** Write metrics as JSON lines instead; a run whose lines are not read any more ends. */
+  json: boolean;
+  /** Is shown when a signal ends it. */
+  ending: string;
+}
+
+/** A listener that shows a run on standard output (status lines go to standard error). The run never waits for it. */
+export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: Tools): RunListener {
+  const { signal } = tools;
   const terminal = Deno.stdout.isTerminal() && !json;
   const erase = terminal ? "\r\x1b[K" : "";
   let shown = 0; // when the last step was shown, ms
   let before: number | undefined; // when the step before this one ended, ms
   let pace: number | undefined; // seconds per step, smoothed
 
-  stdout.onLoss = ({ message, isClosed }) => {
-    const ends = json && isClosed;
-    say(`${message}; ${ends ? "the run ends" : "the run continues, and its folder has everything"}`);
-    if (ends) endUnread();
-  };
-
-  const status = (text: string) => say((Deno.stderr.isTerminal() ? erase : "") + text);
+  watchOutput(json, tools);
+  const status = statusTeller(json);
   signal.addEventListener("abort", () => status(ending));
 
+  const losses: LossPoint[] = []; // for the chart at the end
+
   const step = (metrics: StepMetrics) => {
+    if (terminal && metrics.applied) losses.push({ step: metrics.step, loss: metrics.loss });
     const now = Date.now();
     const seconds = metrics.tokens / metrics.tokensPerSecond || (now - (before ?? now)) / 1000;
     pace = pace === undefined ? seconds : 0.9 * pace + 0.1 * seconds;
@@ -112,17 +116,61 @@ export function showRun(
     stdout.show(stepLine(metrics, steps, pace) + "\n");
   };
 
+  const show = (lines: readonly string[]) => stdout.show(erase + lines.map((line) => line + "\n").join(""));
+  const happened = ({ event, text }: RunEvent & { kind: "happened" }) => {
+    if (event.event === "started") {
+      tools.advice = failureLine(run);
+      if (json) stdout.show(stringifyJson({ card: event.card, page }) + "\n");
+      else show(cardLines(event.card, steps, page));
+    }
+    if (text !== undefined) status(text);
+  };
+
   return (event) => {
-    if (event.kind === "status") return status(event.text);
-    if (event.kind === "happened") return event.text === undefined ? undefined : status(event.text);
-    if (json) return stdout.show(stringifyJson(jsonOf(event)) + "\n");
-    if (event.kind === "step") return step(event.metrics);
-    stdout.show(`${erase}${eventLine(event)}\n`);
+    if (event.kind === "finished") tools.advice = undefined;
+    if (json && isShownAsJson(event)) return stdout.show(stringifyJson(jsonOf(event)) + "\n");
+    switch (event.kind) {
+      case "status":
+        return status(event.text);
+      case "happened":
+        return happened(event);
+      case "step":
+        return step(event.metrics);
+      case "evaluated":
+        return show([eventLine(event)]);
+      case "finished":
+        return show([
+          ...lossChart(losses, Math.min(columns(), USUAL_COLUMNS) - 1, CHART_LINES),
+          eventLine(event),
+          ...endLines(run, event.summary),
+        ]);
+    }
   };
 }
 
-/** What `--json` shows of a step, an evaluation and a run's end. */
-function jsonOf(event: Extract<RunEvent, { kind: "step" | "evaluated" | "finished" }>): unknown {
+/** A run whose output can't be written continues, unless it is `--json` and its reader has gone. */
+export function watchOutput(json: boolean, { endUnread }: Tools): void {
+  stdout.onLoss = ({ message, isClosed }) => {
+    const ends = json && isClosed;
+    say(`${message}; ${ends ? "the run ends" : "the run continues, and its folder has everything"}`);
+    if (ends) endUnread();
+  };
+}
+
+/** Shows a line on standard error, in place of the redrawn one where there is one. */
+export function statusTeller(json: boolean): (text: string) => void {
+  const isBesideRedrawn = Deno.stdout.isTerminal() && Deno.stderr.isTerminal() && !json;
+  return (text) => say((isBesideRedrawn ? "\r\x1b[K" : "") + text);
+}
+
+/** What `--json` shows besides the card. */
+type ShownAsJson = Extract<RunEvent, { kind: "step" | "evaluated" | "finished" }>;
+
+function isShownAsJson(event: RunEvent): event is ShownAsJson {
+  return event.kind === "step" || event.kind === "evaluated" || event.kind === "finished";
+}
+
+function jsonOf(event: ShownAsJson): unknown {
   return event.kind === "finished" ? { summary: event.summary } : event.metrics;
 }
 

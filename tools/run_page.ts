@@ -6,23 +6,22 @@
 
 import { openDashboard } from "../src/dashboard/server.ts";
 import { errorMessage } from "../src/errors.ts";
+import { say } from "./output.ts";
 
 /**
  * Serves the page where it is wanted: by default where a person watches, on a terminal.
  *
  * @param order `dashboard` as the command line has it
  * @param folder the run's, which need not be there yet
- * @param say gets the address, or why there is none
+ * @returns its address
  */
 export function openRunPage(
   { dashboard, json }: { dashboard?: boolean; json: boolean },
   folder: string,
-  say: (text: string) => void,
-): void {
+): string | undefined {
   if (!(dashboard ?? (Deno.stdout.isTerminal() && !json))) return;
   try {
-    const { url } = openDashboard(folder, { hostname: "127.0.0.1", port: 0 });
-    say(`watch this run at ${url}`);
+    return openDashboard(folder, { hostname: "127.0.0.1", port: 0 }).url;
   } catch (error) {
     say(`${errorMessage(error)}; the run does without`);
   }

@@ -23,6 +23,8 @@ export interface Tools {
   readonly hurry: AbortSignal;
   /** Ends the tool because its output is not read any more. */
   endUnread: () => void;
+  /** What to do after an error, or a signal before there is a result: the last line that is shown then. */
+  advice?: string;
 }
 
 /**
@@ -41,17 +43,19 @@ export async function runTool(main: (tools: Tools) => Promise<void>): Promise<ne
   let isHurryRead = false;
   const again = () => isHurryRead && !hurry.signal.aborted ? hurry.abort() : endAtOnce();
   onEndingSignal(() => end(EXIT.interrupted), again);
+  const tools: Tools = {
+    signal: interrupt.signal,
+    get hurry() {
+      isHurryRead = true;
+      return hurry.signal;
+    },
+    endUnread: () => end(EXIT.unread),
+  };
   try {
-    await main({
-      signal: interrupt.signal,
-      get hurry() {
-        isHurryRead = true;
-        return hurry.signal;
-      },
-      endUnread: () => end(EXIT.unread),
-    });
+    await main(tools);
   } catch (error) {
     if (!interrupt.signal.aborted || error instanceof RunError) code = failWith(error);
+    if (tools.advice !== undefined) say(tools.advice);
   }
   await stdout.flush();
   await stderr.flush();

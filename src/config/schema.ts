@@ -73,7 +73,7 @@ const train = z.strictObject({
 });
 
 const schedule = z.strictObject({
-  kind: z.enum(["constant", "linear", "cosine"]).default("constant").describe(
+  kind: z.enum(["constant", "linear", "cosine"]).default("linear").describe(
     "How the rate falls after warming up.",
   ),
   warmup: z.int().min(0).default(0).describe("Steps in which the rate rises from 0."),
@@ -86,7 +86,7 @@ const schedule = z.strictObject({
 });
 
 const optimizer = z.strictObject({
-  learningRate: z.number().gt(0).default(1e-3).describe("Adam's step size."),
+  learningRate: z.number().gt(0).default(4e-3).describe("Adam's step size, at its highest."),
   beta1: share().default(0.9).describe("Decay of the gradient's running mean."),
   beta2: share().default(0.999).describe("Decay of the squared gradient's running mean."),
   epsilon: z.number().gt(0).default(1e-8).describe("Added to the divisor, as in PyTorch."),

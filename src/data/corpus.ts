@@ -13,6 +13,8 @@ import {
   installPackage,
   type PinnedPackage,
 } from "../packages/packages.ts";
+import { breathe, reportSlow } from "../slow_work.ts";
+import { inMegabytes } from "./memory_budget.ts";
 import { find, type ReadOptions, readTexts } from "./text_files.ts";
 import type { Span } from "./windows.ts";
 
@@ -63,6 +65,8 @@ export function isKnownCorpus(source: string): boolean {
 }
 
 const NEWLINE = 10;
+/** Bytes that are hashed at once: a tenth of a second. */
+const HASH_BYTES = 2 ** 25;
 
 /**
  * Opens a text.
@@ -88,10 +92,27 @@ export async function loadCorpus(
   { onSkipped, ...install }: LoadOptions = {},
 ): Promise<Corpus> {
   const path = isKnownCorpus(source) ? await KNOWN[source](install) : source;
-  const texts = await readTexts(path, { raw: options.raw, onSkipped });
-  if (!texts) throw noCorpus(source);
-  if (texts.every((text) => text.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);
-  return corpusOf(texts, options);
+  return await reportSlow(install.onProgress ?? (() => {}), async (at) => {
+    const texts = await readTexts(path, { raw: options.raw, onSkipped, onDoing: at });
+    if (!texts) throw noCorpus(source);
+    if (texts.every((text) => text.length === 0)) throw new ConfigError([`data.source: ${source} is empty`]);
+    const text = join(texts);
+    return split(texts, text, await checksum(text, at), options);
+  });
+}
+
+/** SHA-256, computed in parts between which timers run. */
+async function checksum(text: Uint8Array, at: (doing: () => string) => void): Promise<string> {
+  const hash = createHash("sha256");
+  let done = 0;
+  at(() =>
+    `computes the text's checksum: ${Math.floor(100 * done / text.length)} % of ${inMegabytes(text.length)}`
+  );
+  for (; done < text.length; done += HASH_BYTES) {
+    hash.update(text.subarray(done, done + HASH_BYTES));
+    if (done > 0) await breathe();
+  }
+  return hash.digest("hex");
 }
 
 /**
@@ -102,7 +123,15 @@ export async function loadCorpus(
  */
 export function corpusOf(files: readonly Uint8Array[], options: CorpusOptions): Corpus {
   const text = join(files);
-  const sha256 = createHash("sha256").update(text).digest("hex");
+  return split(files, text, createHash("sha256").update(text).digest("hex"), options);
+}
+
+function split(
+  files: readonly Uint8Array[],
+  text: Uint8Array,
+  sha256: string,
+  options: CorpusOptions,
+): Corpus {
   const millionths = BigInt(Math.round((1 - options.validation) * 1e6));
   let cut = Number(BigInt(text.length) * millionths / 1_000_000n);
   let documents: Corpus["documents"];

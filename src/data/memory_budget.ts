@@ -41,6 +41,11 @@ export function freeMemory(): number {
   return available + swapFree;
 }
 
+/** A number of bytes for display, of a file. */
+export function inMegabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
+}
+
 /** A number of bytes for display. */
 export function inGib(bytes: number): string {
   return `${(bytes / GIB).toFixed(1)} GiB`;

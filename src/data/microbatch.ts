@@ -79,6 +79,8 @@ export function samplesAfter(step: number, batch: number, origin: DataOrigin): n
 export class MicroBatches {
   /** Number of micro-batches of a step. */
   readonly perStep: number;
+  /** Number of samples of the first epoch; others differ by one window at most. */
+  readonly perEpoch: number;
   /** Number of micro-batches of an evaluation. The last may have fewer sequences. */
   readonly perEvaluation: number;
   readonly #corpus: Corpus;
@@ -97,7 +99,9 @@ export class MicroBatches {
     const { seqLen, batch, microBatch, seed } = options;
     this.#corpus = corpus;
     this.#options = options;
-    this.#sample = endlessEpochs(trainingEpochs(corpus, seqLen, seed), seed);
+    const epochs = trainingEpochs(corpus, seqLen, seed);
+    this.#sample = endlessEpochs(epochs, seed);
+    this.perEpoch = epochs(0).size;
     this.#validation = corpus.documents
       ? documentSamples(corpus.documents.validation, seqLen)
       : windows(corpus.validation.length, seqLen, 0);

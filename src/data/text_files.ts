@@ -6,8 +6,8 @@
  */
 
 import { ConfigError, errorMessage } from "../errors.ts";
-import { NotText } from "./formats.ts";
-import { freeMemory, inGib, MemoryBudget } from "./memory_budget.ts";
+import { formatOf, NotText } from "./formats.ts";
+import { freeMemory, inGib, inMegabytes, MemoryBudget } from "./memory_budget.ts";
 import { textsIn } from "./unpack.ts";
 
 /** How files are read. */
@@ -16,6 +16,8 @@ export interface ReadOptions {
   raw?: boolean;
   /** Called with a message where something in a folder or archive is skipped. */
   onSkipped?: (line: string) => void;
+  /** Called with what is being done. */
+  onDoing?: (doing: () => string) => void;
 }
 
 /** What a path can refer to. */
@@ -51,8 +53,13 @@ export async function readTexts(path: string, options: ReadOptions): Promise<Uin
   refuseTooMuch(path, files);
   const context = { budget: MemoryBudget.ofMachine(), onSkipped: (what: string) => skipped.push(what) };
   const texts: Uint8Array[][] = [];
-  for (const file of files) { // one after the other, since they share the memory budget
+  for (const [index, file] of files.entries()) { // one after the other, since they share the memory budget
+    const place = files.length > 1 ? `, file ${index + 1} of ${files.length}` : "";
+    options.onDoing?.(() => `reads ${file.path} (${inMegabytes(file.size)}${place})`);
     const bytes = await readFile(file.path);
+    if (!options.raw && formatOf(bytes)) {
+      options.onDoing?.(() => `unpacks ${file.path} (${inMegabytes(file.size)}${place})`);
+    }
     texts.push(options.raw ? [bytes] : await unpacked(file.path, bytes, context));
   }
   if (skipped.length > 0) options.onSkipped?.(describe(path, skipped));

@@ -8,6 +8,7 @@ export { coordinate } from "./coordinator.ts";
 export { type ReducerEvent, runReducer } from "./reducer.ts";
 export { runSingle } from "./single.ts";
 export { runWorker } from "./worker.ts";
+export type { WorkerEvent } from "./worker/options.ts";
 export type { ResidualPlace, ResidualStore, SavedResiduals } from "./allreduce/residuals.ts";
 export { parseNatsAddress } from "./nats/address.ts";
 export { takeNatsLease } from "./nats/lease.ts";

@@ -65,6 +65,8 @@ class Worker {
   #standing: Standing;
   /** Subtrees to be computed in the open step. */
   #wanted: readonly Range[] = [];
+  /** Micro-batches that were assigned in the last step, or in each step of the last round. */
+  #share = 0;
   /** The generation in which they were assigned. */
   #assignedIn = 0;
   readonly #known: KnownRun;
@@ -213,6 +215,7 @@ class Worker {
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
+    this.#share = (round ? [round.shares[member]] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
     const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
     this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
@@ -224,10 +227,12 @@ class Worker {
     this.#wanted = [];
     this.#start("commit", async () => {
       this.#begin("updating");
-      const { step, apply, loss } = await this.#parts.executor.apply();
+      const share = this.#share;
+      const { step, apply, loss, tokens } = await this.#parts.executor.apply();
       this.#parts.reporter.setPhase("ready");
       this.#parts.reporter.publish(this.#parts.reporter.status());
-      this.options.onEvent?.({ kind: "applied", step, apply, loss });
+      const { microBatches } = this.welcome;
+      this.options.onEvent?.({ kind: "applied", step, apply, loss, tokens, share, microBatches });
     });
   }
 

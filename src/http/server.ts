@@ -5,6 +5,7 @@
  * @module
  */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { errorMessage, RunError } from "../errors.ts";
 import { answer, jsonAnswer } from "./answers.ts";
 import { checkRequest, inBrackets, isLoopback } from "./door.ts";
@@ -59,6 +60,7 @@ export class HttpServer implements AsyncDisposable {
         : errorMessage(error);
       throw new RunError(`the page can't be served at ${inBrackets(hostname)}:${port}: ${reason}`);
     }
+    this.#server.finished.catch(() => {}); // a server that fails ends nothing but itself
     if (!isLoopback(hostname)) this.#secret = new Secret(this.port);
   }
 
@@ -79,10 +81,7 @@ export class HttpServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort();
     const late = new AbortController();
-    const deadline = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, PATIENCE);
-      late.signal.addEventListener("abort", () => clearTimeout(timer));
-    });
+    const deadline = pause(PATIENCE, undefined, { signal: late.signal }).catch(() => {});
     await Promise.race([this.#server.shutdown(), deadline]);
     late.abort();
   }

@@ -10,14 +10,16 @@ import { ConfigError } from "../errors.ts";
 import { type LaunchOptions, launchRun } from "./processes/launch.ts";
 import { learningRate } from "../model/optimizer/schedule.ts";
 import { openReplica } from "./replica/open_replica.ts";
+import { runCard } from "./replica/run_card.ts";
 import { planOf } from "./replica/run_plan.ts";
 import type { StartPoint } from "./folder/resume.ts";
-import { beginRun, resumeRun } from "./folder/start.ts";
+import { beginRun, finishedRun, resumeRun, tellFinished } from "./folder/start.ts";
+import { RunFolder } from "./folder/run_folder.ts";
+import type { Summary } from "./folder/summary.ts";
 import { openTensorBoard } from "./folder/tensorboard.ts";
-import { RunFolder, type Summary } from "./folder/run_folder.ts";
 import type { StepMetrics } from "./folder/metrics.ts";
 import { recordEnding } from "./folder/ending.ts";
-import { type RunListener, RunLog } from "./folder/log.ts";
+import { recordHappening, type RunListener, RunLog } from "./folder/log.ts";
 import { defaultDevice, findLibrary } from "../tensorflow/library.ts";
 import { runSingle } from "../dist/mod.ts";
 
@@ -58,18 +60,22 @@ export async function train(config: ConfigInput, options: TrainOptions = {}): Pr
   const resolved = resolveConfig(config);
   requireEnoughWorkers(resolved);
   const onProgress = (text: string) => listener({ kind: "status", text });
+  const folder = RunFolder.at(resolved.machine.out);
+  if (options.resume && !await folder.exists()) {
+    throw new ConfigError([`--resume ${folder.path}: there is no run in it to resume`]);
+  }
+  const finished = options.resume && options.fromStep === undefined ? await finishedRun(resolved) : undefined;
+  if (finished) return tellFinished(finished, listener);
   const corpus = await loadCorpus(resolved.data.source, resolved.data, {
     signal,
     onProgress,
     onSkipped: onProgress,
   });
   planOf(resolved, corpus); // throws where the corpus is too short
-  const folder = RunFolder.at(resolved.machine.out);
-  if (options.resume && !await folder.exists()) {
-    throw new ConfigError([`--resume ${folder.path}: there is no run in it to resume`]);
-  }
   using lock = await folder.lock({ signal, say: onProgress });
   const start = await beginOrResume(resolved, corpus, options, onProgress);
+  const card = await runCard(resolved, corpus, start.origin, true);
+  recordHappening(folder, listener, { event: "started", step: start.step, card });
   const run = resolved.machine.workers > 0
     ? launch(start, { signal, onEvent: listener })
     : trainInProcess(start, corpus, { signal, onEvent: listener });

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { bytesField, concat, doubleField, floatField, stringField, varintField } from "./protobuf.ts";
+import { type Bytes, bytesField, doubleField, floatField, stringField, varintField } from "./protobuf.ts";
 
 /** Where an event stands in TensorBoard's curves. */
 export interface Moment {
@@ -24,28 +24,29 @@ const SESSION_START = 1;
 
 /** The event that a file begins with. */
 export function fileVersion(time: number): Uint8Array {
-  return concat(doubleField(1, time), stringField(3, "brain.Event:2"));
+  return Uint8Array.from([...doubleField(1, time), ...stringField(3, "brain.Event:2")]);
 }
 
 /** Makes a TensorBoard that has read earlier files forget what they say of this step and later ones. */
 export function sessionStart({ step, time }: Moment): Uint8Array {
   const log = varintField(1, SESSION_START);
-  return concat(doubleField(1, time), varintField(2, step), bytesField(7, log));
+  return Uint8Array.from([...doubleField(1, time), ...varintField(2, step), ...bytesField(7, log)]);
 }
 
 /** Points of curves, by tag. They are float32, as TensorBoard wants them. */
 export function scalars(moment: Moment, values: Readonly<Record<string, number>>): Uint8Array {
-  const points = Object.entries(values).map(([tag, value]) =>
-    concat(stringField(1, tag), floatField(2, value))
-  );
+  const points = Object.entries(values).map(([tag, value]) => [
+    ...stringField(1, tag),
+    ...floatField(2, value),
+  ]);
   return summary(moment, points);
 }
 
 /** A text, which TensorBoard takes for Markdown. */
 export function text(moment: Moment, tag: string, markdown: string): Uint8Array {
-  const tensor = concat(varintField(1, DT.string), bytesField(2, new Uint8Array()), stringField(8, markdown));
+  const tensor = [...varintField(1, DT.string), ...bytesField(2, []), ...stringField(8, markdown)];
   return summary(moment, [
-    concat(stringField(1, tag), bytesField(8, tensor), bytesField(9, metadata("text", new Uint8Array()))),
+    [...stringField(1, tag), ...bytesField(8, tensor), ...bytesField(9, metadata("text", []))],
   ]);
 }
 
@@ -54,36 +55,34 @@ export function hyperparameters(
   time: number,
   values: Readonly<Record<string, number | string | boolean>>,
 ): Uint8Array {
-  const entries = Object.entries(values).map(([name, value]) =>
-    bytesField(1, concat(stringField(1, name), bytesField(2, jsonValue(value))))
+  const entries = Object.entries(values).flatMap(([name, value]) =>
+    bytesField(1, [...stringField(1, name), ...bytesField(2, jsonValue(value))])
   );
-  const start = concat(...entries, doubleField(5, time));
-  const content = concat(varintField(1, 0), bytesField(3, start));
-  const empty = concat(varintField(1, DT.float), bytesField(2, bytesField(2, varintField(1, 0))));
-  return summary({ step: 0, time }, [
-    concat(
-      stringField(1, "_hparams_/session_start_info"),
-      bytesField(8, empty),
-      bytesField(9, metadata("hparams", content)),
-    ),
-  ]);
+  const start = [...entries, ...doubleField(5, time)];
+  const content = [...varintField(1, 0), ...bytesField(3, start)];
+  const empty = [...varintField(1, DT.float), ...bytesField(2, bytesField(2, varintField(1, 0)))];
+  return summary({ step: 0, time }, [[
+    ...stringField(1, "_hparams_/session_start_info"),
+    ...bytesField(8, empty),
+    ...bytesField(9, metadata("hparams", content)),
+  ]]);
 }
 
-function summary({ step, time }: Moment, values: Uint8Array[]): Uint8Array {
-  const list = concat(...values.map((value) => bytesField(1, value)));
-  return concat(doubleField(1, time), varintField(2, step), bytesField(5, list));
+function summary({ step, time }: Moment, values: readonly Bytes[]): Uint8Array {
+  const list = values.flatMap((value) => bytesField(1, value));
+  return Uint8Array.from([...doubleField(1, time), ...varintField(2, step), ...bytesField(5, list)]);
 }
 
 /** `SummaryMetadata`: which plugin shows a value. */
-function metadata(plugin: string, content: Uint8Array): Uint8Array {
-  return concat(
-    bytesField(1, concat(stringField(1, plugin), bytesField(2, content))),
-    varintField(4, DATA_CLASS_TENSOR),
-  );
+function metadata(plugin: string, content: Bytes): Bytes {
+  return [
+    ...bytesField(1, [...stringField(1, plugin), ...bytesField(2, content)]),
+    ...varintField(4, DATA_CLASS_TENSOR),
+  ];
 }
 
 /** `google.protobuf.Value`. */
-function jsonValue(value: number | string | boolean): Uint8Array {
+function jsonValue(value: number | string | boolean): Bytes {
   if (typeof value === "number") return doubleField(2, value);
   return typeof value === "string" ? stringField(3, value) : varintField(4, Number(value));
 }

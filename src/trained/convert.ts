@@ -26,6 +26,9 @@ const FLAGS: Record<keyof UninferableOptions, string> = {
   laplaceAttnFn: "--laplace-attn-fn or --no-laplace-attn-fn",
 };
 
+/** How imported weights are trained on: the defaults, which begin high, are for weights that have learned nothing yet. */
+const TRAINED_ON = { learningRate: 1e-3, schedule: { kind: "constant" } };
+
 /**
  * Makes a run's folder from a state dict, with a configuration and a checkpoint of step 1, for `generate`, `evaluate` and
  * `train --resume`. (Step 0 is the initialization by the seed, and never saved.)
@@ -52,7 +55,7 @@ export async function importStateDict(
   const tensors = withoutPrefix(file.tensors, "net.");
   const known = { ...optionsOf(tensors, source), ...optionsIn(file, source) };
   const model = { ...known, ...uninferable(source, known, given) };
-  const config = withNewIdentity(resolveConfig({ model, machine: { out } }));
+  const config = withNewIdentity(resolveConfig({ model, optimizer: TRAINED_ON, machine: { out } }));
   const definition = defineTransformer(resolveTransformer(config.model));
   const { params, frequencies } = fitting(source, () => fromStateDict(definition, tensors));
   const run = await RunFolder.create(out, stringifyConfig(config));

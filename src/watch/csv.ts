@@ -9,7 +9,7 @@ import { RunFolder } from "../run/folder/run_folder.ts";
 
 /** The columns after the step, by their names in `metrics.jsonl`. */
 const COLUMNS = [
-  ...["loss", "valLoss", "gradNorm", "lr", "applied", "tokens", "tokensPerSecond", "elapsed"],
+  ...["at", "loss", "valLoss", "gradNorm", "lr", "applied", "tokens", "tokensPerSecond", "elapsed"],
   ...["bytesSent", "bytesReceived", "workers", "generation"],
 ] as const;
 
@@ -17,7 +17,7 @@ type Row = Partial<Record<typeof COLUMNS[number], unknown>>;
 
 /**
  * What a run's `metrics.jsonl` says as CSV (RFC 4180, with "\n"): a head, then a row for each step with its evaluation, where
- * there was one. Numbers that are not finite are NaN, Infinity and -Infinity; what is not known is left empty.
+ * there was one; `at` is when the step was committed. Numbers that are not finite are NaN, Infinity and -Infinity; what is not known is left empty.
  *
  * @param path the run's folder
  * @throws {ConfigError} where there is no run in it
@@ -26,7 +26,7 @@ export async function metricsCsv(path: string): Promise<string> {
   const folder = RunFolder.at(path);
   if (!await folder.exists()) throw new ConfigError([`${path}: there is no run in it to export`]);
   const rows = new Map<number, Row>();
-  for (const { step, ...metrics } of folder.metrics()) rows.set(step, { ...rows.get(step), ...metrics });
+  for (const { step, ...metrics } of folder.metrics()) rows.set(step, { ...metrics, ...rows.get(step) });
   const lines = [...rows].sort(([a], [b]) => a - b)
     .map(([step, row]) => [step, ...COLUMNS.map((name) => row[name] ?? "")].join(","));
   return [["step", ...COLUMNS].join(","), ...lines].map((line) => line + "\n").join("");

@@ -22,6 +22,12 @@ export interface Difference {
   b: unknown;
 }
 
+/** Defaults that follow from other values. */
+const DERIVED: Record<string, (config: WrittenConfig) => unknown> = {
+  "data.lengths": usualLengths,
+  "optimizer.schedule.steps": (config) => valueAt(config, "train.steps"),
+};
+
 /** Sections and values of a configuration that is read. YAML can say a value twice, or within itself. */
 const MOST_NODES = 10_000;
 
@@ -48,7 +54,7 @@ export function fromDefaults(config: WrittenConfig): Record<string, unknown> {
   for (const { path, default: usual } of configOptions) {
     const value = valueAt(config, path);
     if (path.startsWith("machine.") || value === undefined) continue;
-    const expected = path === "data.lengths" ? usualLengths(config) : usual;
+    const expected = DERIVED[path]?.(config) ?? usual;
     if (!isEqual(value, expected)) found[path] = value;
   }
   return found;

@@ -47,15 +47,8 @@ export class EventLog {
 
 function eventOf(text: string): RecordedEvent | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return recordedEventSchema.safeParse(withNumber(value)).data;
+    return recordedEventSchema.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }
-}
-
-/** JSON has no word for NaN: it is written as text. */
-function withNumber(value: unknown): unknown {
-  const { valLoss } = value as { valLoss?: unknown };
-  return typeof valLoss === "string" ? { ...value as object, valLoss: Number(valLoss) } : value;
 }

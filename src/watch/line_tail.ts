@@ -135,8 +135,8 @@ export function infoOf(path: string): Deno.FileInfo | undefined {
 
 /** Whether an error says that a path leads nowhere, or may not be read. */
 export function isAbsence(error: unknown): boolean {
-  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied ||
-    error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.FilesystemLoop;
+  const codes = ["ENOENT", "ENOTDIR", "EACCES", "EPERM", "ELOOP", "ENAMETOOLONG"];
+  return codes.includes((error as { code?: string }).code ?? "");
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

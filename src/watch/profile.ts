@@ -45,8 +45,8 @@ export function profileOf(steps: StepTable, usage: UsageTable): string[] {
   if (usage.members.size === 0) {
     return [
       ...lines,
-      "Its folder does not say how its members spent that time: members.jsonl is missing,",
-      "which a run in one process and those of earlier versions do not write.",
+      "Its folder does not say how its members spent that time: members.jsonl has no lines.",
+      "A run writes one every ten seconds; those of earlier versions write none.",
     ];
   }
   const members = Array.from(usage.members, ([name, total]) => ({ name, total, shares: sharesOf(total) }))

@@ -98,14 +98,9 @@ export class StepTable {
 
   /** Tokens per second over the last steps. */
   speed(steps = 50): number {
-    let tokens = 0, seconds = 0;
-    for (let i = Math.max(0, this.length - steps); i < this.length; i++) {
-      const { stepTokens: own, seconds: time } = this.#columns;
-      if (!(time[i] > 0)) continue;
-      tokens += own[i];
-      seconds += time[i];
-    }
-    return seconds > 0 ? tokens / seconds : NaN;
+    const from = Math.max(0, this.length - steps);
+    const time = sumOf(this.#columns.seconds, from, this.length);
+    return time > 0 ? sumOf(this.#columns.stepTokens, from, this.length) / time : NaN;
   }
 
   /** The index of the first step that is at least `step`. */

@@ -152,11 +152,15 @@ export class WatchedRun {
   curves(points: number, from = 0, to = Infinity): Curves {
     const isShown = (step: number) => step >= from && step <= to;
     const { validation } = this.#steps;
+    const stride = Math.ceil(validation.step.length / points), last = validation.step.length - 1;
     const end = to === Infinity ? this.#steps.length : this.#steps.indexOf(to + 1);
     return {
       columns: this.#steps.thin(points, this.#steps.indexOf(from), end),
       skipped: this.#steps.skipped.filter(isShown).slice(-points),
-      validation: rowsOf(validation, (row) => isShown(validation.step[row])),
+      validation: rowsOf(
+        validation,
+        (row) => isShown(validation.step[row]) && (row === last || row % stride === 0),
+      ),
       usage: this.#usage.thin(points),
     };
   }

@@ -194,8 +194,8 @@ Deno.test("an argument that was no UTF-8 is refused, since its bytes are lost", 
   assert.match(problemsOf(parseTrain, ["--data", "caf\ufffd.txt"])[0], /bytes that are no UTF-8/);
 });
 
-Deno.test("every command line of README and CONTRIBUTING is accepted", () => {
-  const pages = ["README.md", "CONTRIBUTING.md"].map((name) =>
+Deno.test("every command line of README, CONTRIBUTING and docs/tracking.md is accepted", () => {
+  const pages = ["README.md", "CONTRIBUTING.md", "docs/tracking.md"].map((name) =>
     Deno.readTextFileSync(new URL(`../../${name}`, import.meta.url))
   );
   const lines = [...pages.join("\n").matchAll(/^deno task ([\w:-]+)([^#\n]*)/gm)];

@@ -197,6 +197,8 @@ Deno.test("configHash() covers what decides the result, and neither the machine 
     hash({ machine: { workers: 7, out: "x", backend: "cpu" }, data: { source: "text.txt", raw: true } }),
     plain,
   );
+  assert.equal(hash({ log: { tensorboard: true } }), plain);
+  assert.ok(!("log" in runPart(resolveConfig({ log: { tensorboard: true } }))));
   assert.equal(configHash(resolveConfig(parse(stringifyConfig(resolveConfig({}))))), plain);
   const others = [
     { model: { dim: 64 } },

@@ -5,31 +5,44 @@ import assert from "node:assert/strict";
 import { RUN_COLOURS } from "../../src/dashboard/page/theme.js";
 import { openDashboard } from "../../src/dashboard/server.ts";
 import { FolderLock } from "../../src/run/folder/lock.ts";
-import { RunsFolder } from "../watch/support/folders.ts";
+import { reach, train } from "../run/support/commands.ts";
+import { descendants, isGone, until, Workplace } from "../run/support/runs.ts";
+import { MadeRun, RunsFolder } from "../watch/support/folders.ts";
 import { Browser, missing, type Visit } from "./support/browser.ts";
 import { usage, WrittenRun } from "./support/written_run.ts";
 
 const [FIRST, SECOND] = RUN_COLOURS.light;
 const HOSTILE = `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script>`;
 
-/** Frames per second while a function is called before each, in the page. */
-async function frames({ page }: Visit, act: (frame: number) => void, count: number): Promise<number> {
-  return await page.evaluate(
+/**
+ * What a frame takes the page's thread while a function is called before each, in milliseconds of the processor: on a machine that
+ * is busy with something else, too, this says whether 30 frames a second are possible.
+ */
+async function frameTime({ page }: Visit, act: (frame: number) => void, count: number): Promise<number> {
+  const session = await page.createCDPSession();
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const used = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return 1000 * metrics.find(({ name }) => name === "TaskDuration")!.value;
+  };
+  const before = await used();
+  await page.evaluate(
     async (source, count) => {
       const act = new Function(`return ${source}`)();
-      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-      await frame();
-      const start = performance.now();
       for (let i = 0; i < count; i++) {
         act(i);
-        await frame();
+        await new Promise((resolve) => requestAnimationFrame(resolve));
       }
-      return 1000 * count / (performance.now() - start);
     },
     String(act),
     count,
   );
+  const after = await used();
+  await session.detach();
+  return (after - before) / count;
 }
+
+const isSmooth = (milliseconds: number) => milliseconds < 1000 / 30;
 
 /** The best of some tries: a machine that is busy with something else makes one slow, and a page that is slow all. */
 async function best(tries: number, wanted: (value: number) => boolean, measure: () => Promise<number>) {
@@ -109,6 +122,16 @@ Deno.test({
           await new Promise((r) => setTimeout(r, 50));
         }
         assert.ok(await visit.pixels("norm", amber) > 0);
+      });
+
+      await t.step("steps that a resume discards are gone", async () => {
+        await new MadeRun(first.path).discardAfter(240);
+        first.step = 240;
+        first.happens({ event: "resumed", step: 240 });
+        await visit.reads("#runs dd", /240 \/ 1,000/);
+        await visit.reads("#events li", /Resumed from step 240/);
+        first.train(40, { skipped: [270] });
+        await visit.reads("#runs dd", /280 \/ 1,000/);
       });
 
       await t.step("two runs overlay, each in its colour", async () => {
@@ -216,11 +239,47 @@ Deno.test({
       lock![Symbol.dispose]();
       await page.close();
 
+      await t.step("a real run has its page, which tells that a worker was killed", async () => {
+        await using place = await Workplace.open();
+        const run = train(
+          place,
+          "real",
+          "--workers=2",
+          "--steps=100000",
+          "--backend=cpu",
+          "--dashboard=true",
+        );
+        try {
+          await reach(place, "real", 3);
+          const [address] = /http:\/\/127\S+/.exec(run.stdout() + run.stderr()) ?? [];
+          const visit = await browser.page();
+          visit.page.setDefaultTimeout(60_000);
+          await visit.page.goto(address!);
+          await visit.reads("#focus-name", /^real$/);
+          await visit.reads("#card", /parameters.*2 × cpu/);
+          assert.ok(await visit.pixels("loss", FIRST) > 50);
+          Deno.kill(
+            descendants(run.pid).find(({ command }) => /child\.ts \S+-1$/.test(command))!.pid,
+            "SIGKILL",
+          );
+          await visit.reads("#events ol", /-1 lost: /);
+          assert.deepEqual(visit.troubles, []);
+          await visit.page.close();
+        } finally {
+          const pids = [run.pid, ...descendants(run.pid).map(({ pid }) => pid)];
+          new Deno.Command("kill", { args: ["-9", ...pids.map(String)], stderr: "null" }).outputSync();
+          await run.ended;
+          await until("all processes are gone", () => isGone(pids));
+        }
+      });
+
       await t.step("100,000 steps open within two seconds, and move at 30 frames a second", async () => {
         const long = new WrittenRun(`${folder.path}/long`, { steps: 100_000 });
         long.train(100_000, { evalEvery: 1000 });
         const visit = await browser.page();
-        await best(4, (ms) => ms < 2000, async () => {
+        // On a machine that has nothing else to do; a busy one gives each process its share.
+        const limit = 2000 * Math.max(1, Deno.loadavg()[0] / navigator.hardwareConcurrency);
+        await best(4, (ms) => ms < limit, async () => {
           await server[Symbol.asyncDispose](); // a new one has read nothing yet
           server = openDashboard(folder.path, { hostname: "127.0.0.1", port });
           await visit.page.goto("about:blank");
@@ -239,15 +298,15 @@ Deno.test({
           {},
           wide,
         );
-        await best(4, (rate) => rate >= 30, () =>
-          frames(visit, (i) => {
+        await best(4, isSmooth, () =>
+          frameTime(visit, (i) => {
             const over = document.querySelector("#chart-loss .u-over")!;
             over.dispatchEvent(new WheelEvent("wheel", { deltaX: i < 30 ? 8 : -8, cancelable: true }));
           }, 60));
         await best(
           4,
-          (rate) => rate >= 30,
-          () => frames(visit, (i) => scrollTo(0, i < 30 ? 20 * i : 1200 - 20 * i), 60),
+          isSmooth,
+          () => frameTime(visit, (i) => scrollTo(0, i < 30 ? 20 * i : 1200 - 20 * i), 60),
         );
         await visit.page.keyboard.press("Escape");
         await visit.page.waitForSelector("#all-steps[hidden]");

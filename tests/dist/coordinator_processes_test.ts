@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { linesOf } from "../../src/run/processes/child.ts";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
-import type { Summary } from "../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../src/run/folder/summary.ts";
 import { metricsOf } from "../run/support/runs.ts";
 import { bounded } from "./support/bounded.ts";
 import { killAll, startToyWorker } from "./support/run_processes.ts";

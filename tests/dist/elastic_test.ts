@@ -86,7 +86,7 @@ Deno.test("4 workers, then 2, then 3: the same bits", async () => {
 });
 
 Deno.test("workers join while messages are lost, doubled, delayed and damaged", async () => {
-  for (let seed = 0; seed < 2; seed++) {
+  await Promise.all([0, 1].map(async (seed) => {
     using bus = new MemoryBus(storm(seed, { lose: 0.03, double: 0.1, delay: 0.1, damage: 0.02 }));
     const plan = longPlan({ steps: 40, heartbeatSeconds: 0.03, silenceSeconds: 10, patienceSeconds: 5 });
     const run = new ElasticRun(bus, plan);
@@ -97,7 +97,7 @@ Deno.test("workers join while messages are lost, doubled, delayed and damaged", 
     await run.start("c", replicas[2]);
     await Promise.all([run.joined("b"), run.joined("c")]);
     await assertSame(run, replicas);
-  }
+  }));
 });
 
 Deno.test("a donor that dies during the state transfer is replaced", async () => {

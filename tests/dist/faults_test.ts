@@ -24,7 +24,7 @@ Deno.test("a run gives the same bits when messages are lost, doubled, delayed an
   const size = 200_000; // 4 parts
   const expected = await runSingle(new ToyReplica({ size }), toyPlan());
   const dropped: Record<string, number> = {};
-  for (let seed = 0; seed < 3; seed++) {
+  await Promise.all([0, 1, 2].map(async (seed) => {
     using bus = new MemoryBus(storm(seed, { lose: 0.1, double: 0.1, delay: 0.3, damage: 0.05 }));
     const replicas = toys(3, { size });
     const { outcome } = await runToys(
@@ -38,7 +38,7 @@ Deno.test("a run gives the same bits when messages are lost, doubled, delayed an
     for (const [reason, count] of Object.entries(outcome.dropped)) {
       dropped[reason] = (dropped[reason] ?? 0) + count;
     }
-  }
+  }));
   assert.ok(dropped.damaged > 0 && dropped.stale > 0, JSON.stringify(dropped));
 });
 

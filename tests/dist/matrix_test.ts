@@ -24,7 +24,7 @@ const STEPS = 5;
 /** The step in which a worker is lost. */
 const FAULT_STEP = 2;
 /** Runs at the same time. */
-const LANES = 4;
+const LANES = 5;
 /** Seconds that may pass from one step to the next when a worker is lost: the deadline, and what a busy machine adds. */
 const DEADLINE = 20;
 
@@ -32,8 +32,8 @@ const plan = toyPlan({
   steps: STEPS,
   evaluation: { every: 0, microBatches: 3 },
   heartbeatSeconds: 0.2,
-  patienceSeconds: 1.5,
-  silenceSeconds: 3,
+  patienceSeconds: 2.5, // a healthy process may not be heard for a second on a busy machine
+  silenceSeconds: 5,
   partBytes: 256 * 1024,
 });
 

@@ -127,7 +127,7 @@ Deno.test("reducers outlive it", async () => {
 Deno.test("a state that was in flight to a newcomer continues from where it was", async () => {
   using bus = new MemoryBus();
   const size = 500_000, small = { partBytes: 256 * 1024, windowBytes: 256 * 1024 };
-  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 30, ...small }));
+  const run = new ElasticRun(bus, planOf({ startWorkers: 1, steps: 16, ...small }));
   const replicas = [0, 1].map(() => new ToyReplica({ size, ...run.patient }));
   await run.start("first", replicas[0]);
   await run.step(2);

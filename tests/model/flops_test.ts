@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { flopsPerToken } from "../../src/model/flops.ts";
+import { flopsPerToken } from "../../src/model/options.ts";
 
 const OPTIONS = { numTokens: 10, dim: 4, depth: 2, queryKeyDim: 2, groupSize: 3, expansionFactor: 1.5 };
 

@@ -88,7 +88,7 @@ diskTest("a disk on which not even the metrics have space ends the run with an e
   assert.equal(code, 1, stderr);
   assert.match(
     stderr,
-    /The metrics of step \d+ can't be written to .*metrics.jsonl: No space left on device/,
+    /The (metrics|record) of step \d+ can't be written to .*(metrics|record).jsonl: No space left on device/,
   );
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { start } from "./support/commands.ts";
-import { Workplace } from "./support/runs.ts";
+import { metricsOf, recordOf, Workplace } from "./support/runs.ts";
 
 /** SHA-256 of the parameters that the flashmob that wrote the fixture had after step 8. */
 const AFTER_STEP_8 = "02b5954fe908e61def85c19dee63bc538d67259d1fd23359ce67d5393d1c1bbf";
@@ -24,6 +24,11 @@ for (const workers of [0, 2]) {
     assert.doesNotMatch(await Deno.readTextFile(`${place.run("run")}/config.yaml`), /rounding/);
     const summary = JSON.parse(await Deno.readTextFile(`${place.run("run")}/summary.json`));
     assert.equal(summary.paramsHash, AFTER_STEP_8);
+    assert.deepEqual(metricsOf(place.run("run")).steps.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.deepEqual(recordOf(place.run("run")).map(({ step }) => step), [5, 6, 7, 8]);
+    const events = (await Deno.readTextFile(`${place.run("run")}/events.jsonl`)).trim().split("\n");
+    assert.deepEqual(JSON.parse(events[0]).event, "resumed");
+    assert.deepEqual(JSON.parse(events.at(-1)!).event, "ended");
   });
 }
 

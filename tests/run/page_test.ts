@@ -1,19 +1,35 @@
 /** The page of a run, as a user starts it. @module */
 
 import assert from "node:assert/strict";
-import { reach, start, train } from "./support/commands.ts";
+import { type Command, reach, start } from "./support/commands.ts";
 import { until, Workplace } from "./support/runs.ts";
 
-const ADDRESS = /watch this run at (http:\/\/127\.0\.0\.1:\d+\/)/;
+const ADDRESS = /^watch +(http:\/\/127\.0\.0\.1:\d+\/)$/m;
+
+/** A run in one process whose steps take some milliseconds: the page is answered between two of them. */
+function train(place: Workplace, ...args: string[]): Command {
+  return start(
+    "train",
+    ...[
+      "--model.dim=8",
+      "--model.depth=1",
+      "--model.groupSize=8",
+      "--model.queryKeyDim=8",
+      "--data.seqLen=8",
+    ],
+    ...["--train.batch=1", "--eval.windows=1", "--eval.every=0", "--backend=cpu", "--workers=0"],
+    ...[`--data=${place.text}`, `--out=${place.run("a")}`, ...args],
+  );
+}
 
 Deno.test("a run with --dashboard says where its page is, and serves itself alone while it goes on", async () => {
   await using place = await Workplace.open();
   await Deno.mkdir(place.run("other"));
   await Deno.writeTextFile(`${place.run("other")}/config.yaml`, "{}");
-  const run = train(place, "a", "--backend=cpu", "--workers=0", "--steps=100000", "--dashboard");
-  await until("the address", () => ADDRESS.test(run.stderr()), 60);
+  const run = train(place, "--steps=1000000", "--dashboard");
+  await until("the address", () => ADDRESS.test(run.stdout()), 60);
   await reach(place, "a", 2);
-  const url = ADDRESS.exec(run.stderr())![1];
+  const url = ADDRESS.exec(run.stdout())![1];
   const { runs } = await (await fetch(`${url}api/runs`)).json();
   assert.deepEqual(runs.map(({ name, state }: { name: string; state: string }) => [name, state]), [[
     "a",
@@ -29,10 +45,10 @@ Deno.test("a run with --dashboard says where its page is, and serves itself alon
 
 Deno.test("a run in a pipe has no page, unless asked for", async () => {
   await using place = await Workplace.open();
-  const run = train(place, "a", "--backend=cpu", "--workers=0", "--steps=1");
-  const { code, stderr } = await run.ended;
+  const run = train(place, "--steps=1");
+  const { code, stdout } = await run.ended;
   assert.equal(code, 0);
-  assert.ok(!ADDRESS.test(stderr), stderr);
+  assert.ok(!ADDRESS.test(stdout), stdout);
 });
 
 Deno.test("deno task dashboard prints its address alone on standard output, and ends on Ctrl-C", async () => {

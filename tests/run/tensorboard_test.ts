@@ -81,7 +81,9 @@ Deno.test({
   fn: async () => {
     await using place = await Workplace.open();
     const folder = place.run("run");
-    await trainHere(place.config("run", { log: { tensorboard: true }, machine: { backend: "cpu" } }));
+    const machine = { backend: "cpu" as const };
+    const watched = await trainHere(place.config("run", { log: { tensorboard: true }, machine }));
+    assert.equal(watched.paramsHash, (await trainHere(place.config("alone", { machine }))).paramsHash);
     await using tensorBoard = new TensorBoard(folder);
     const { scalars, texts, hyperparameters } = await tensorBoard.read();
     assert.deepEqual(scalars, curvesOf(folder));
@@ -108,6 +110,7 @@ Deno.test({
       ...settings,
       "--steps=1000000",
       "--checkpoint.every=4",
+      "--checkpoint.keepLast=100000",
       "--eval.every=2",
     );
     await reach(place, "run", 7);

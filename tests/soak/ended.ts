@@ -10,7 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { type ConfigInput, resolveConfig, stringifyConfig } from "../../src/config/config.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../src/run/folder/summary.ts";
 import { type Command, start, startInShell } from "../run/support/commands.ts";
 import { descendants, metricsOf, until } from "../run/support/runs.ts";
 

@@ -8,7 +8,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type ConfigInput, resolveConfig, stringifyConfig } from "../../src/config/config.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../src/run/folder/summary.ts";
 import { start } from "../run/support/commands.ts";
 import { descendants, metricsOf } from "../run/support/runs.ts";
 

@@ -10,7 +10,7 @@ import { type ConfigInput, train } from "../../mod.ts";
 import { type Command, HELP_FLAG, wholeFrom } from "../../src/cli/arguments.ts";
 import { keepNatsServer, type NatsServer } from "../../src/dist/nats/server.ts";
 import { randomStream } from "../../src/prng.ts";
-import type { Summary } from "../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../src/run/folder/summary.ts";
 import { trainThroughAbsence } from "../dist/support/absence.ts";
 import { Growth } from "../dist/support/growth.ts";
 import { Trouble } from "../dist/support/trouble.ts";

@@ -59,7 +59,7 @@ Deno.test("losses that are no numbers are shown as they are, from this process o
       ...{ steps: 7, loss: NaN, valLoss, tokens: 0, bytesSent: 0, bytesReceived: 0, stateBytes: 0 },
       ...{ paramsHash: "f00", dropped: {}, interrupted: false, seconds: 9 },
     });
-    const expected = `done after step 7: loss NaN, ${words}, 0:09, parameters f00`;
+    const expected = `done after step 7: loss NaN, ${words}, 0:09`;
     assert.equal(eventLine({ kind: "finished", summary }), expected);
   }
 });

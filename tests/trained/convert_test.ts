@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { ConfigError, readSafetensors, train } from "../../mod.ts";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
-import { resolveConfig } from "../../src/config/config.ts";
+import { type Config, loadConfig, resolveConfig } from "../../src/config/config.ts";
 import { exportStateDict, importStateDict } from "../../src/trained/convert.ts";
 import { FLASHTransformer, type FLASHTransformerOptions } from "../../src/model/mod.ts";
 import { DATA_BEGINS } from "../../src/data/microbatch.ts";
@@ -77,6 +77,9 @@ Deno.test("a state dict becomes a run that computes with it, its positions too, 
   assert.deepEqual(Object.keys(tensors).sort(), Object.keys(state).sort());
   for (const [name, tensor] of Object.entries(state)) assert.deepEqual(tensors[name], tensor, name);
   assert.deepEqual(await logitsOf(back), await logitsOf(place.run("imported")));
+
+  const { optimizer } = await loadConfig(`${place.run("imported")}/config.yaml`) as Config;
+  assert.deepEqual([optimizer.learningRate, optimizer.schedule.kind], [1e-3, "constant"], "a gentle rate");
 
   const config = place.config("imported", {
     model: OPTIONS,

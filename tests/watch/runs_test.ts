@@ -45,7 +45,17 @@ Deno.test("no name leads out of the folder", async () => {
     "sweep",
     "sweep/",
   ];
-  for (const name of [...names, "sweep//a", "./sweep/a", "sweep/a/", "sweep/a\0", "x".repeat(5000)]) {
+  for (
+    const name of [
+      ...names,
+      "sweep//a",
+      "./sweep/a",
+      "sweep/a/",
+      "sweep/a\0",
+      "x".repeat(5000),
+      "x".repeat(300),
+    ]
+  ) {
     assert.equal(findRun(folder.path, name), undefined, JSON.stringify(name));
   }
   assert.equal(findRun(folder.path, "sweep/a")?.name, "sweep/a");
@@ -157,9 +167,25 @@ Deno.test("what a run's folder says is read as it grows, and begins anew after a
   const { usage, validation, columns } = run.curves(100, 11, 11);
   assert.deepEqual([usage.computing, usage.exchanging, usage.waiting], [[0.6], [0.3], [0.1]]);
   assert.deepEqual([validation.step, columns.step], [[11], [11]]);
+  await made.append("events.jsonl", { at: timeAt(1), event: "evaluated", step: 11, valLoss: NaN }, {
+    event: "later",
+  });
+  await runs.open("a");
+  assert.deepEqual(run.eventsSince(1), [{ at: timeAt(1), event: "evaluated", step: 11, valLoss: NaN }]);
   await made.discardAfter(4);
   await runs.open("a");
   assert.deepEqual([run.cursor.epoch, run.cursor.steps, run.cursor.validation], [1, 4, 0]);
+});
+
+Deno.test("where each step was evaluated, as many evaluations are shown as points, and the last", async () => {
+  await using folder = await RunsFolder.open();
+  const made = await folder.add("a", { steps: 1 });
+  await made.append(
+    "metrics.jsonl",
+    ...Array.from({ length: 1000 }, (_, i) => ({ step: i + 1, valLoss: 2 })),
+  );
+  const { validation } = (await runIn(made.path)).curves(10);
+  assert.deepEqual([validation.step.length, validation.step[0], validation.step.at(-1)], [11, 1, 1000]);
 });
 
 Deno.test("a folder in which everything is damaged is listed all the same", async () => {

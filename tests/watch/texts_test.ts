@@ -6,7 +6,7 @@ import { profileOf } from "../../src/watch/profile.ts";
 import { runIn, Runs } from "../../src/watch/runs.ts";
 import { comparison, runsTable } from "../../src/watch/table.ts";
 import { bytesText, clock, wrapped } from "../../src/watch/words.ts";
-import { resolveConfig, stringifyConfig } from "../../src/config/config.ts";
+import { resolveConfig, stringifyConfig, withScheduleLength } from "../../src/config/config.ts";
 import { membersLine, RunsFolder, stepLine, timeAt } from "./support/folders.ts";
 
 Deno.test("a table of runs fits the width, and says what each run's configuration differs in", async () => {
@@ -56,8 +56,8 @@ Deno.test("two runs beside each other: numbers, configurations, curves", async (
   assert.ok(same.includes("Their configurations do not differ."));
 });
 
-Deno.test("the defaults differ in nothing from the defaults, nor do their lengths for another window", () => {
-  const written = (value: object) => readConfig(stringifyConfig(resolveConfig(value)))!;
+Deno.test("the defaults differ in nothing from the defaults, nor do the lengths that they have for another window, or a started run", () => {
+  const written = (value: object) => readConfig(stringifyConfig(withScheduleLength(resolveConfig(value))))!;
   assert.deepEqual(fromDefaults(written({})), {});
   assert.deepEqual(fromDefaults(written({ data: { seqLen: 1024 } })), { "data.seqLen": 1024 });
   assert.deepEqual(
@@ -101,7 +101,7 @@ Deno.test("a profile of a run that does not tell its members' time says so", asy
   const run = await runIn((await folder.add("a")).path);
   assert.deepEqual(profileOf(run.steps, run.usage), ["The run has no steps yet."]);
   run.steps.add(JSON.stringify(stepLine(1)));
-  assert.match(profileOf(run.steps, run.usage).join(" "), /members.jsonl is missing/);
+  assert.match(profileOf(run.steps, run.usage).join(" "), /members.jsonl has no lines/);
 });
 
 Deno.test("numbers for people", () => {

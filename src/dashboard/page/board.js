@@ -21,7 +21,7 @@ import { colour } from "./theme.js";
 const SETTLED = 120;
 
 /** Texts of the x axis, by what it counts. @type {Record<Axis, (x: number) => string>} */
-const X_TEXTS = { step: (x) => x < 1e5 ? whole(x) : short(x), tokens: short, time: duration };
+const X_TEXTS = { step: (x) => x < 1e6 ? whole(x) : short(x), tokens: short, time: duration };
 
 /** The charts. */
 export class Board {
@@ -70,7 +70,7 @@ export class Board {
     const smoothing = this.#smoothingIn(choices);
     setText(
       this.smoothing,
-      choices.smoothing === 0 ? "off" : `${short(Math.max(1, Math.round(smoothing)))} steps`,
+      choices.smoothing === 0 ? "off" : stepsText(Math.max(1, Math.round(smoothing))),
     );
     const frame = { xs, placed, axis: choices.axis, smoothing, colour };
     for (const { chart, drawing } of this.charts) chart.draw(drawing(frame), view);
@@ -162,6 +162,11 @@ export class Board {
       `step ${whole(at("step"))} · ${short(at("tokens"))} tokens · ${duration(at("time"))}`,
     );
   }
+}
+
+/** @param {number} count */
+function stepsText(count) {
+  return count === 1 ? "1 step" : `${short(count)} steps`;
 }
 
 /**

@@ -7,10 +7,12 @@
  */
 
 import { el, fill, setText } from "./dom.js";
+import { listenToKeys, listenToWheel } from "./gestures.js";
 import { paintClouds, paintMarks } from "./paint.js";
 import { rangeOf, stepsOf, X_STEPS } from "./scales.js";
 import { colour } from "./theme.js";
 
+/** @import { Listeners } from "./gestures.js" */
 /** @import { Cloud, Ring, Ticks } from "./paint.js" */
 /** @import { Maybe } from "./types.ts" */
 
@@ -47,20 +49,13 @@ import { colour } from "./theme.js";
  * @property {string} id
  * @property {string} title
  * @property {string} unit
+ * @property {string} [words] what the title means
  * @property {(value: Maybe | undefined) => string} format
  * @property {(value: Maybe | undefined) => string} [axisFormat]
  * @property {boolean} [isLoggable]
  * @property {boolean} [isFromZero]
  * @property {boolean} [hasNames] whether the heading names the lines
  * @property {[number, number]} [fixed] range of the y axis
- */
-
-/**
- * @typedef {object} Listeners
- * @property {(range: { min: number, max: number } | null) => void} onZoom null for all
- * @property {(share: number) => void} onPan by a share of what is visible
- * @property {(factor: number) => void} onScale
- * @property {(x: number | null) => void} onCursor
  */
 
 const FONT = "11px system-ui, sans-serif";
@@ -92,7 +87,7 @@ export class Chart {
     const heading = el(
       "figcaption",
       {},
-      el("b", {}, spec.title),
+      el("b", { title: spec.words }, spec.title),
       spec.unit && el("small", {}, spec.unit),
       this.readout,
     );
@@ -103,7 +98,7 @@ export class Chart {
       this.canvas,
       this.note,
     );
-    this.element.addEventListener("keydown", (event) => this.#onKey(event));
+    listenToKeys(this.element, listeners);
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.canvas);
   }
 
@@ -174,6 +169,8 @@ export class Chart {
           width: 0,
           fill: (/** @type {any} */ u, /** @type {number} */ i) => u.series[i].stroke(),
         },
+        dataIdx: (/** @type {any} */ u, /** @type {number} */ series, /** @type {number} */ row) =>
+          toldAt(u.data[series], row),
         bind: { dblclick: () => () => this.listeners.onZoom(null) },
       },
       scales: {
@@ -206,7 +203,7 @@ export class Chart {
         draw: [(/** @type {any} */ u) => paintMarks(u, this.#drawing)],
         setCursor: [(/** @type {any} */ u) => this.#onCursor(u)],
         setSelect: [(/** @type {any} */ u) => this.#onSelect(u)],
-        ready: [(/** @type {any} */ u) => this.#listenToWheel(u.over)],
+        ready: [(/** @type {any} */ u) => listenToWheel(u.over, this.listeners)],
       },
     };
   }
@@ -239,33 +236,6 @@ export class Chart {
     this.listeners.onZoom({ min: u.posToVal(left, "x"), max: u.posToVal(left + width, "x") });
   }
 
-  /** @param {HTMLElement} over */
-  #listenToWheel(over) {
-    over.addEventListener("wheel", (event) => {
-      const along = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-      if (!event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return; // the page scrolls
-      event.preventDefault();
-      this.listeners.onPan(along / over.clientWidth);
-    }, { passive: false });
-  }
-
-  /** @param {KeyboardEvent} event */
-  #onKey(event) {
-    const { onPan, onScale, onZoom } = this.listeners;
-    /** @type {Record<string, () => void>} */
-    const actions = {
-      ArrowLeft: () => onPan(-0.1),
-      ArrowRight: () => onPan(0.1),
-      "+": () => onScale(0.5),
-      "-": () => onScale(2),
-      Escape: () => onZoom(null),
-    };
-    const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  }
-
   #writeNames() {
     fill(
       this.readout,
@@ -285,16 +255,27 @@ export class Chart {
     const outputs = this.readout.querySelectorAll("output");
     const texts = this.#drawing.lines.map(({ ys, told = ys }) => {
       if (row === null || row === undefined) return this.spec.format(told.findLast((y) => y !== undefined));
-      return this.spec.format(
-        told.slice(Math.max(0, row - LOOK_BACK), row + 1).findLast((y) => y !== undefined),
-      );
+      return this.spec.format(told[toldAt(told, row)]);
     });
     texts.forEach((text, index) => outputs[index] && setText(outputs[index], text));
     if (row === null || row === undefined) {
       const values = this.#drawing.lines.map(({ name }, index) => `${name} ${texts[index]}`).join(", ");
-      this.element.setAttribute("aria-label", `${this.spec.title}, ${this.spec.unit}: ${values}`);
+      this.element.setAttribute("aria-label", `${this.spec.words ?? this.spec.title}: ${values}`);
     }
   }
+}
+
+/**
+ * The row that says a line's value at a row: an earlier one where only other lines have a value there.
+ *
+ * @param {(Maybe | undefined)[]} ys
+ * @param {number} row
+ */
+function toldAt(ys, row) {
+  for (let earlier = row; earlier >= Math.max(0, row - LOOK_BACK); earlier--) {
+    if (ys[earlier] !== undefined) return earlier;
+  }
+  return row;
 }
 
 /** @param {string} type */

@@ -6,7 +6,8 @@
  */
 
 import { align, interpolate, placesOf, smooth, spread } from "./curves.js";
-import { bytes, decimal, percent, rate, short } from "./format.js";
+import { noReportText } from "./event_words.js";
+import { bytes, decimal, percent, rate, short, steady } from "./format.js";
 
 /** @import { Run } from "./run.js" */
 /** @import { Axis, Columns, Maybe, Validation } from "./types.ts" */
@@ -75,7 +76,14 @@ export const CHARTS = [
     drawing: loss,
   },
   {
-    ...{ id: "speed", title: "Tokens per second", unit: "", format: short, isFromZero: true },
+    ...{
+      id: "speed",
+      title: "Tokens per second",
+      unit: "",
+      format: steady,
+      axisFormat: short,
+      isFromZero: true,
+    },
     drawing: (frame) => noisy(frame, "tokensPerSecond"),
   },
   {
@@ -88,7 +96,13 @@ export const CHARTS = [
     drawing: (frame) => plain(frame, "lr"),
   },
   {
-    ...{ id: "time", title: "Step time", unit: "", format: (share) => percent(share ?? NaN) },
+    ...{
+      id: "time",
+      title: "Time",
+      words: "Where a step’s time goes",
+      unit: "",
+      format: (share) => percent(share ?? NaN),
+    },
     ...{ fixed: [0, 1], hasNames: true },
     drawing: time,
   },
@@ -185,7 +199,7 @@ function time({ placed, colour }) {
   const focused = placed.find(({ shown }) => shown.isFocused);
   const usage = focused?.shown.run.curves.usage;
   if (!focused || !usage || usage.step.length === 0) {
-    return { xs: [], lines: [], empty: "No report of the members yet: one comes every ten seconds." };
+    return { xs: [], lines: [], empty: noReportText(focused?.shown.run.item) };
   }
   const { columns, places } = focused;
   const xs = usage.step.map((step) => interpolate(columns.step, places, step));

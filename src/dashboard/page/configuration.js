@@ -11,7 +11,7 @@ import { el, fill } from "./dom.js";
 import { bytes, setting, short, whole } from "./format.js";
 
 /** @import { Run } from "./run.js" */
-/** @import { Difference, RunItem } from "./types.ts" */
+/** @import { Difference, RunCard, RunItem } from "./types.ts" */
 
 /**
  * What the run's card says, as pairs of a word and a text.
@@ -22,7 +22,6 @@ import { bytes, setting, short, whole } from "./format.js";
 export function drawCard(host, { card }) {
   if (!card) return fill(host);
   const { model, text, batch, machine } = card;
-  const threads = machine.threads === 1 ? "1 thread" : `${machine.threads} threads`;
   const facts = {
     model: `${short(model.parameters)} parameters, ${bytes(model.bytes)}, ${
       short(model.flopsPerToken)
@@ -30,10 +29,8 @@ export function drawCard(host, { card }) {
     text: `${text.source}, ${short(text.training)} tokens and ${short(text.validation)} to validate`,
     epochs: String(Number(text.epochs.toPrecision(3))),
     batch: `${whole(batch.tokens)} tokens in ${whole(batch.microBatches)} micro-batches`,
-    machine: machine.workers === 0
-      ? `one process, ${machine.device}, ${threads}`
-      : `${machine.workers} × ${machine.device}, ${threads} each`,
-    memory: machine.memory === undefined ? undefined : `${bytes(machine.memory)} a process`,
+    machine: machine && machineText(machine),
+    memory: machine?.memory === undefined ? undefined : `${bytes(machine.memory)} a process`,
     folder: card.folder,
   };
   fill(
@@ -42,6 +39,15 @@ export function drawCard(host, { card }) {
       fact !== undefined && el("div", {}, el("dt", {}, word), el("dd", {}, fact))
     ),
   );
+}
+
+/**
+ * @param {NonNullable<RunCard["machine"]>} machine
+ * @returns {string}
+ */
+function machineText({ workers, device, threads }) {
+  const each = threads === 1 ? "1 thread" : `${threads} threads`;
+  return workers === 0 ? `one process, ${device}, ${each}` : `${workers} × ${device}, ${each} each`;
 }
 
 /** The configuration's table, alone or beside another run's. */

@@ -7,7 +7,7 @@
 
 import { decimal, short, whole } from "./format.js";
 
-/** @import { RecordedEvent } from "./types.ts" */
+/** @import { RecordedEvent, RunItem } from "./types.ts" */
 
 /** @typedef {"error" | "warning" | "info"} Severity */
 
@@ -30,8 +30,8 @@ export function severityOf(event) {
 export function wordsOf(event) {
   switch (event.event) {
     case "started":
-      return `Started: ${short(event.card.model.parameters)} parameters, ${
-        workers(event.card.machine.workers)
+      return `Started: ${short(event.card.model.parameters)} parameters${
+        event.card.machine ? `, ${workers(event.card.machine.workers)}` : ""
       }`;
     case "resumed":
       return `Resumed from step ${whole(event.step)}`;
@@ -54,7 +54,9 @@ export function wordsOf(event) {
     case "sample":
       return `Sample by ${event.member}`;
     case "saved":
-      return `Checkpoint of ${event.member} saved${event.elsewhere ? " on its machine" : ""}: ${event.place}`;
+      return `Checkpoint of ${event.member} saved${event.elsewhere ? " on its machine" : ""}: ${
+        folderOf(event.place)
+      }`;
     case "unsaved":
       return `Checkpoint not saved: ${event.error}`;
     case "reducerJoined":
@@ -81,12 +83,33 @@ export function wordsOf(event) {
 }
 
 /**
+ * A checkpoint's folder, without where its run is.
+ *
+ * @param {string} place
+ */
+function folderOf(place) {
+  return place.split("/").slice(-2).join("/");
+}
+
+/**
  * Micro-batches [low, high) as people count: the last one belongs to it.
  *
  * @param {readonly [number, number]} range
  */
 export function range([low, high]) {
   return high - low === 1 ? String(low) : `${low}–${high - 1}`;
+}
+
+/**
+ * Why there is nothing about a run's members.
+ *
+ * @param {RunItem | undefined} item
+ */
+export function noReportText(item) {
+  if (item?.workers === 0) return "A run in one process has no members.";
+  return item?.state === "running"
+    ? "No report yet: one comes every ten seconds."
+    : "The members were not recorded.";
 }
 
 /** @param {number} number */

@@ -27,9 +27,19 @@ export function whole(value) {
  */
 export function short(value) {
   if (!isNumber(value)) return NONE;
-  const size = Math.abs(value);
-  const [by, letter] = SCALES.find(([scale]) => size >= scale * 0.9995) ?? [1, ""];
+  const [by, letter] = scaleOf(value);
   return digits(value / by) + letter;
+}
+
+/**
+ * The same with all three digits, for numbers that change in their place: "12.0k".
+ *
+ * @param {Maybe | undefined} value
+ */
+export function steady(value) {
+  if (!isNumber(value) || value === 0) return short(value);
+  const [by, letter] = scaleOf(value);
+  return (value / by).toPrecision(3) + letter;
 }
 
 /**
@@ -99,7 +109,7 @@ export function ago(seconds) {
  * @param {number} share 0 to 1
  */
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)}%`;
 }
 
 /**
@@ -132,6 +142,12 @@ export function setting(value) {
  */
 export function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
+}
+
+/** @param {number} value */
+function scaleOf(value) {
+  return SCALES.find(([scale]) => Math.abs(value) >= scale * 0.9995) ?? /** @type {[number, string]} */
+    ([1, ""]);
 }
 
 /** @param {number} value */

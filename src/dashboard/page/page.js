@@ -9,7 +9,7 @@
 import { Board } from "./board.js";
 import { choicesIn, focusOf, hashOf, withoutRun, withRun } from "./choices.js";
 import { Configuration, drawCard } from "./configuration.js";
-import { ask, Stream } from "./connection.js";
+import { ask, Refusal, Stream } from "./connection.js";
 import { byId, setText } from "./dom.js";
 import { drawEvents, drawSamples } from "./events.js";
 import { whole } from "./format.js";
@@ -81,11 +81,12 @@ function draw() {
   const parts = new Set(changed);
   changed.clear();
   if (parts.has("list")) drawList();
-  const focused = runs.get(focusOf(choices));
+  const focused = runs.get(focus());
   const isShown = focused?.isLoaded === true;
   byId("no-runs").hidden = !(isListed && items.length === 0);
-  byId("no-choice").hidden = !(items.length > 0 && chosen().length === 0);
+  byId("no-choice").hidden = !(items.length > 0 && runs.size === 0);
   byId("content").hidden = !isShown;
+  byId("reading").hidden = isShown || focused === undefined;
   if (!focused || !isShown) return;
   if (parts.has("charts")) drawCharts();
   if (parts.has("card")) drawFocus(focused);
@@ -98,11 +99,10 @@ function draw() {
 }
 
 function drawList() {
-  const focus = focusOf(choices);
   list.draw(
     items,
     (name) => choices.runs.includes(name) ? runColour(choices.runs.indexOf(name)) : undefined,
-    focus,
+    focus(),
   );
   setText(byId("run-count"), items.length > 0 ? whole(items.length) : "");
   const missing = chosen().filter((name) => !items.some((item) => item.name === name));
@@ -111,11 +111,11 @@ function drawList() {
 }
 
 function drawCharts() {
-  const focus = focusOf(choices);
+  const focused = focus();
   const shown = chosen().flatMap((name) => {
     const run = runs.get(name);
     const colour = runColour(choices.runs.indexOf(name));
-    return run?.isLoaded ? [{ run, colour, isFocused: name === focus }] : [];
+    return run?.isLoaded ? [{ run, colour, isFocused: name === focused }] : [];
   });
   board.draw(shown, choices);
 }
@@ -131,6 +131,11 @@ function drawFocus(run) {
 
 /* What is chosen. */
 
+/** The run that all that is not a curve is about, among those that are there. */
+function focus() {
+  return focusOf({ ...choices, runs: choices.runs.filter((name) => runs.has(name)) });
+}
+
 function chosen() {
   return choices.runs.filter(Boolean);
 }
@@ -145,9 +150,9 @@ function choose(next) {
   if (JSON.stringify(chosen()) !== before) followChosen();
 }
 
-/** Listens to the runs that are chosen and there, and forgets the others. */
+/** Listens to the runs that are chosen and, once the list is known, there; forgets the others. */
 function followChosen() {
-  const names = chosen().filter((name) => items.some((item) => item.name === name));
+  const names = chosen().filter((name) => !isListed || items.some((item) => item.name === name));
   if (names.length === runs.size && names.every((name) => runs.has(name))) return;
   for (const name of runs.keys()) if (!names.includes(name)) runs.delete(name);
   for (const name of names) if (!runs.has(name)) runs.set(name, new Run(name));
@@ -168,13 +173,13 @@ function readForm() {
 
 /* What the server says. */
 
-/** What can be reached. */
-let reached = { stream: true, list: true };
+/** What can be reached, and what is wrong where the server says so. */
+let reached = { stream: true, list: true, problem: "" };
 
 /** @param {Partial<typeof reached>} change */
 function tellConnection(change) {
   reached = { ...reached, ...change };
-  setText(byId("connection"), reached.stream && reached.list ? "" : "reconnecting");
+  setText(byId("connection"), reached.stream && reached.list ? "" : reached.problem || "reconnecting");
 }
 
 function onConnected() {
@@ -218,10 +223,10 @@ async function poll() {
     isListed = true;
     if (chosen().length === 0 && items.length > 0 && wasEmpty) choose(withRun(choices, items[0].name));
     else followChosen();
-    tellConnection({ list: true, ...chosen().length === 0 && { stream: true } });
+    tellConnection({ list: true, problem: "", ...chosen().length === 0 && { stream: true } });
     drawSoon("list", "configuration");
-  } catch {
-    tellConnection({ list: false });
+  } catch (error) {
+    tellConnection({ list: false, problem: error instanceof Refusal ? error.message : "" });
   } finally {
     setTimeout(poll, LIST_POLL);
   }
@@ -241,4 +246,5 @@ startTheme(byId("theme"), () => {
   board.redraw();
 });
 writeForm();
+followChosen();
 poll();

@@ -7,7 +7,7 @@
  */
 
 import { el, fill, setText } from "./dom.js";
-import { decimal, duration, setting, short, whole } from "./format.js";
+import { decimal, duration, setting, steady, whole } from "./format.js";
 import { Run } from "./run.js";
 
 /** @import { RunItem } from "./types.ts" */
@@ -96,15 +96,8 @@ export class RunList {
       button,
       state,
       el("div", { class: "bar" }, bar),
-      el(
-        "dl",
-        {},
-        number("step", "step"),
-        number("loss", "loss"),
-        number("best", "best"),
-        number("speed", "tok/s"),
-        number("left", "left"),
-      ),
+      el("dl", {}, number("step", "step"), number("left", "left")),
+      el("dl", {}, number("loss", "loss"), number("best", "best"), number("speed", "tok/s")),
       differs,
     );
     return { element, checkbox, name: button, state, bar, numbers, differs };
@@ -130,7 +123,7 @@ function write({ element, checkbox, name, state, bar, numbers, differs }, item, 
   setText(numbers.step, `${whole(item.step)} / ${whole(item.steps)}`);
   setText(numbers.loss, decimal(item.loss));
   setText(numbers.best, decimal(item.best?.valLoss));
-  setText(numbers.speed, short(item.tokensPerSecond));
+  setText(numbers.speed, steady(item.tokensPerSecond));
   const left = Run.secondsLeft(item);
   setText(numbers.left, duration(left ?? item.elapsed));
   const label = numbers.left.previousElementSibling;

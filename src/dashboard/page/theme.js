@@ -11,13 +11,13 @@
 
 /**
  * Colours of overlaid runs, the first one for a run by itself. Any two differ for readers with a colour vision deficiency, too:
- * tests/dashboard/colours_test.ts.
+ * tests/dashboard/page/colours_test.ts.
  *
  * @type {Record<Theme, string[]>}
  */
 export const RUN_COLOURS = {
-  light: ["#2457d6", "#d9480f", "#0b8a6a", "#b5179e", "#b58100", "#3aa0d8", "#5b5f66", "#7a1f1f"],
-  dark: ["#6ea0ff", "#ff8a4c", "#3ecfa6", "#f07bd8", "#e3c341", "#a8dcff", "#8a9099", "#c0504d"],
+  light: ["#2457d6", "#d54c0b", "#0b9a7a", "#9c3d93", "#c49000", "#549afe", "#23262b", "#7b3f00"],
+  dark: ["#6ea0ff", "#ff813b", "#30ebb8", "#ab5baa", "#e8de5f", "#cbfff6", "#999693", "#b7452e"],
 };
 
 const STORED = "flashmob.theme";

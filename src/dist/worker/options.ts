@@ -20,7 +20,16 @@ export type WorkerEvent =
   | { kind: "residualsDropped"; reason: string }
   /** A checkpoint that is not in the run's folder is kept on this machine. */
   | { kind: "kept"; step: number; place: string }
-  | { kind: "applied"; step: number; apply: boolean; loss: number };
+  /** A step was applied: one of `tokens` tokens in `microBatches` micro-batches, of which `share` were assigned to this worker. */
+  | {
+    kind: "applied";
+    step: number;
+    apply: boolean;
+    loss: number;
+    tokens: number;
+    share: number;
+    microBatches: number;
+  };
 
 /** How a worker takes part. */
 export interface ServeWorkerOptions {

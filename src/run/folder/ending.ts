@@ -9,7 +9,8 @@ import { errorMessage } from "../../errors.ts";
 import type { RunHappening } from "./events.ts";
 import type { FolderLock } from "./lock.ts";
 import { recordHappening, type RunListener } from "./log.ts";
-import type { RunFolder, Summary } from "./run_folder.ts";
+import type { RunFolder } from "./run_folder.ts";
+import type { Summary } from "./summary.ts";
 
 /** What the ending of a run takes. */
 export interface EndingOptions {

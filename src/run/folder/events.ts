@@ -23,9 +23,9 @@ export type RunCard = {
   batch: { tokens: number; microBatches: number };
   /**
    * Worker processes on this machine, 0 for a run in one process; threads of each, and peak memory expected of each process that
-   * computes, in bytes.
+   * computes, in bytes. A coordinator that others join does not know theirs.
    */
-  machine: { workers: number; device: string; threads: number; memory?: number };
+  machine?: { workers: number; device: string; threads: number; memory?: number };
 };
 
 /** A line of `events.jsonl` without its time. `step` is the last step that was committed when it happened. */
@@ -86,7 +86,8 @@ const card = z.object({
   model: z.object({ parameters: count, bytes: count, flopsPerToken: z.number() }),
   text: z.object({ source: z.string(), training: count, validation: count, epochs: z.number() }),
   batch: z.object({ tokens: count, microBatches: count }),
-  machine: z.object({ workers: count, device: z.string(), threads: count, memory: count.optional() }),
+  machine: z.object({ workers: count, device: z.string(), threads: count, memory: count.optional() })
+    .optional(),
 });
 
 const happenings = [

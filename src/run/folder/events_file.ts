@@ -8,6 +8,7 @@
 import { errorMessage } from "../../errors.ts";
 import { stringifyJson } from "../../json.ts";
 import { type RecordedEvent, recordedEventSchema } from "./events.ts";
+import { addLine } from "./step_lines.ts";
 
 /** A checkpoint that is complete. */
 export type SavedEvent = RecordedEvent & { event: "saved" };
@@ -23,7 +24,7 @@ export class EventsFile {
   /** Adds a line, which outlives the process once this returns. A run continues without it: returns why it can't be written. */
   add(event: RecordedEvent): string | undefined {
     try {
-      Deno.writeTextFileSync(this.path, stringifyJson(event) + "\n", { append: true });
+      addLine(this.path, stringifyJson(event));
     } catch (error) {
       return `${this.path} can't be written: ${errorMessage(error)}`;
     }
@@ -36,11 +37,15 @@ export class EventsFile {
 
   /** The newest checkpoint that the run has written and that still counts; undefined where there is none on record. */
   lastSave(): SavedEvent | undefined {
-    let saves: SavedEvent[] = [];
+    const saves: SavedEvent[] = []; // their steps rise
+    const forgetFrom = (step: number) => {
+      while (saves.length > 0 && saves.at(-1)!.step >= step) saves.pop();
+    };
     for (const event of this.#events()) {
-      const { step } = event;
-      if (event.event === "saved") saves = [...saves.filter((save) => save.step < step), event];
-      if (event.event === "resumed") saves = saves.filter((save) => save.step <= step);
+      if (event.event === "resumed") forgetFrom(event.step + 1);
+      if (event.event !== "saved") continue;
+      forgetFrom(event.step);
+      saves.push(event);
     }
     return saves.at(-1);
   }

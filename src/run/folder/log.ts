@@ -8,7 +8,8 @@
 import { errorMessage } from "../../errors.ts";
 import type { RecordedEvent, RunHappening } from "./events.ts";
 import { happeningOf, textOf } from "./happenings.ts";
-import type { RunFolder, Summary } from "./run_folder.ts";
+import type { RunFolder } from "./run_folder.ts";
+import type { Summary } from "./summary.ts";
 import type { EvaluationMetrics, MetricsRecord, StepMetrics } from "./metrics.ts";
 import { changedBy, type ChangesBeforeStep, replayRecordOf } from "./replay_record.ts";
 import type { TensorBoardLog } from "./tensorboard.ts";
@@ -106,10 +107,10 @@ export class RunLog implements Disposable {
   readonly handle = (event: DistEvent): void => {
     switch (event.kind) {
       case "waiting":
-        return this.#say(event.reason);
+        return this.say(event.reason);
       case "collecting": {
         const { step, member, share } = event;
-        return this.#say(
+        return this.say(
           `collects the checkpoint of step ${step} from ${member}: ${Math.floor(100 * share)} %`,
         );
       }
@@ -149,7 +150,8 @@ export class RunLog implements Disposable {
     return this.#before + (this.#started === undefined ? 0 : (Date.now() - this.#started) / 1000);
   }
 
-  #say(text: string): void {
+  /** Reports a line for people that needs no record. */
+  say(text: string): void {
     this.listener({ kind: "status", text });
   }
 
@@ -198,7 +200,7 @@ export class RunLog implements Disposable {
     try {
       this.#files.members.write({ at: timeNow(), step: this.#step, seconds, members });
     } catch (error) {
-      this.#say(errorMessage(error));
+      this.say(errorMessage(error));
     }
   }
 }

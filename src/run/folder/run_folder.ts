@@ -24,7 +24,7 @@ import type { ReplayRecord } from "./replay_record.ts";
 import { EventsFile } from "./events_file.ts";
 import { discardAfter, StepLines } from "./step_lines.ts";
 import { stringifyJson } from "../../json.ts";
-import type { RunOutcome } from "../../dist/mod.ts";
+import { type Summary, summaryIn } from "./summary.ts";
 
 /** What `changes.jsonl` says of a run that is resumed with another configuration: what changed after which step. */
 export interface ConfigChanges {
@@ -32,12 +32,6 @@ export interface ConfigChanges {
   step: number;
   /** By dotted path. */
   changes: Record<string, { from: unknown; to: unknown }>;
-}
-
-/** `summary.json`: the run as a whole. */
-export interface Summary extends RunOutcome {
-  /** From the first step to the last, without the time between two starts. */
-  seconds: number;
 }
 
 /** The NATS server of a run. */
@@ -225,6 +219,12 @@ export class RunFolder {
     for (const { step } of lines.filter(isStep)) losses.set(step - 1, NaN).set(step, NaN);
     for (const line of lines) if (!isStep(line)) losses.set(line.step, line.valLoss);
     return losses;
+  }
+
+  /** `summary.json`; undefined where the run has not ended, or it can't be read. */
+  readSummary(): Summary | undefined {
+    const text = this.read("summary.json");
+    return text === undefined ? undefined : summaryIn(text);
   }
 
   /** Writes `summary.json`. */

@@ -1,5 +1,5 @@
 /**
- * Files with lines of JSON in the order of the steps that they are about: how they grow, and how they are cut when a run is resumed.
+ * Files with lines of JSON: how they grow, and how those whose lines are in the order of steps are cut when a run is resumed.
  *
  * @module
  */
@@ -62,6 +62,14 @@ export function discardAfter(path: string, step: number): void {
   Deno.truncateSync(kept, cut);
   if (cut > 0 && !endsLine(readAt(file, cut - 1, cut))) addLines(kept, new Uint8Array());
   Deno.renameSync(kept, path);
+}
+
+/** Adds a line to a file, which outlives the process once this returns; on its own, also where a full disk has torn the one before. */
+export function addLine(path: string, line: string): void {
+  using file = Deno.openSync(path, { read: true, append: true, create: true });
+  const { size } = file.statSync();
+  const isTorn = size > 0 && !endsLine(readAt(file, size - 1, size));
+  writeAll(file, new TextEncoder().encode(`${isTorn ? "\n" : ""}${line}\n`));
 }
 
 /** The step of a line; a torn last line counts as discarded. */

@@ -15,8 +15,10 @@ import type { FolderLock } from "../folder/lock.ts";
 import { type RunListener, RunLog } from "../folder/log.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
-import { RunFolder, type Summary } from "../folder/run_folder.ts";
-import { beginRun, resumeRun } from "../folder/start.ts";
+import { RunFolder } from "../folder/run_folder.ts";
+import type { Summary } from "../folder/summary.ts";
+import { beginRun, finishedRun, resumeRun, tellFinished } from "../folder/start.ts";
+import { runCard } from "../replica/run_card.ts";
 import { openTensorBoard } from "../folder/tensorboard.ts";
 import { planOf } from "../replica/run_plan.ts";
 
@@ -59,6 +61,8 @@ export interface CoordinatorOptions {
 export async function startCoordinator(config: Config, options: CoordinatorOptions): Promise<Summary> {
   const { failover, signal, onEvent = () => {} } = options;
   const onProgress = (text: string) => onEvent({ kind: "status", text });
+  const finished = failover && !options.isLocked ? await finishedRun(config) : undefined;
+  if (finished) return tellFinished(finished, onEvent);
   const onSkipped = options.start ? undefined : onProgress; // else the launcher has reported it
   const corpus = await loadCorpus(config.data.source, config.data, { signal, onProgress, onSkipped });
   planOf(config, corpus); // throws where the corpus is too short
@@ -108,15 +112,24 @@ async function serve(prepared: Prepared): Promise<Summary> {
   );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
+  const card = lock && await runCard(config, corpus, origin, false); // else the launcher has told it
+  const tellCard = (step: number) => card && log.record({ event: "started", step, card });
   const recall = (step: number) => {
     onRecalled();
-    return log.continueFrom(step);
+    const recalled = log.continueFrom(step);
+    tellCard(step);
+    return recalled;
   };
+  if (!failover) tellCard(startStep);
   const plan = { ...planOf(config, corpus, startWorkers), id, origin, startStep, startHash, record };
+  const tellIdle = idleTeller(plan, log);
   const coordinated = coordinate(transport, plan, {
     signal,
     hurry,
-    onEvent: log.handle,
+    onEvent: (event) => {
+      log.handle(event);
+      if (event.kind === "joined") tellIdle(event.members);
+    },
     onListening,
     residuals: new ResidualFiles(folder.residuals),
     checkpoints,
@@ -125,6 +138,19 @@ async function serve(prepared: Prepared): Promise<Summary> {
     takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+}
+
+/** Tells once that there are more members than micro-batches for them to compute. */
+function idleTeller({ microBatches }: { microBatches: number }, log: RunLog): (members: number) => void {
+  let isTold = false;
+  return (members) => {
+    if (isTold || members <= microBatches) return;
+    isTold = true;
+    log.say(
+      `there are more workers, ${members}, than micro-batches in a step, ${microBatches}: the others only stand by; ` +
+        "a larger train.batch would give them work",
+    );
+  };
 }
 
 /** Where the run starts. Its folder is made or opened here, unless the process that has started this one did so. */

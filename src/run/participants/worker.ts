@@ -5,7 +5,7 @@
  * @module
  */
 
-import { connectNats, fetchRun, runWorker, takeStart } from "../../dist/mod.ts";
+import { connectNats, fetchRun, runWorker, takeStart, type WorkerEvent } from "../../dist/mod.ts";
 import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { RunFolder } from "../folder/run_folder.ts";
@@ -14,6 +14,34 @@ import { openReplica } from "../replica/open_replica.ts";
 import { checkedConfig, knownSourceOf } from "./received_run.ts";
 import { connectionText, NO_COORDINATOR } from "./status.ts";
 import { fetchText } from "./text_cache.ts";
+
+/** A step of a run that a worker takes part in. */
+export interface WorkerStep {
+  /** Its number, and that of the run's last one. */
+  step: number;
+  /** The run's last step. */
+  steps: number;
+  /** Mean over the step's counted tokens, nats per token. */
+  loss: number;
+  /** Whether it changed the parameters; it was skipped otherwise. */
+  applied: boolean;
+  /** Counted tokens; of a round of local steps those of all its steps. */
+  tokens: number;
+  /** Micro-batches of the step. */
+  microBatches: number;
+  /** How many of them were this worker's. */
+  share: number;
+}
+
+/** How a worker's part in a run ended. */
+export interface WorkerOutcome {
+  /** The last step that it has applied. */
+  step: number;
+  /** The run's last step. */
+  steps: number;
+  /** The run came to its last step, was stopped before it, or continues without this worker. */
+  outcome: "done" | "stopped" | "left";
+}
 
 /** How a worker is started. */
 export interface WorkerOptions {
@@ -46,11 +74,14 @@ export interface WorkerOptions {
   onStatus?: (text: string) => void;
   /** Called when the run has admitted this worker, to compute at once or after it has restored the run's state. */
   onJoined?: () => void;
+  /** Receives each step that this worker has applied. */
+  onStep?: (step: WorkerStep) => void;
 }
 
 /**
  * Joins a run and computes for it until it ends. The configuration comes from the coordinator.
  *
+ * @returns how that went
  * @throws {RunError} where the run does not admit this worker, or ends with an error
  *
  * @example
@@ -58,7 +89,7 @@ export interface WorkerOptions {
  * await startWorker({ url: "nats://TOKEN@host:4222", run: "demo", member: "worker-0", folder: "runs/demo" });
  * ```
  */
-export async function startWorker(options: WorkerOptions): Promise<void> {
+export async function startWorker(options: WorkerOptions): Promise<WorkerOutcome> {
   const { url, run, member, signal, onStatus } = options;
   const transport = await connectNats(url, member, { signal, onStatus });
   try {
@@ -83,6 +114,7 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       start: (checkpoints) =>
         startStep === 0 ? undefined : atHome ? checkpoints.load(startStep) : fetchState(checkpoints),
     });
+    const { steps } = config.train;
     await runWorker(transport, replica, {
       run,
       id,
@@ -95,14 +127,25 @@ export async function startWorker(options: WorkerOptions): Promise<void> {
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),
       onEvent: (event) => {
         if (event.kind === "joined") options.onJoined?.();
+        if (event.kind === "applied") options.onStep?.(stepOf(event, steps));
         if (event.kind === "alone") onStatus?.(NO_COORDINATOR);
         if (event.kind === "cut off") onStatus?.(connectionText(event));
         if (event.kind === "kept") onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
         if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);
       },
     });
+    const { step } = replica;
     replica.dispose();
+    const outcome = step >= steps ? "done" : signal?.aborted ? "left" : "stopped";
+    return { step, steps, outcome };
   } finally {
     await transport.close();
   }
+}
+
+function stepOf(
+  { kind: _, apply: applied, ...step }: WorkerEvent & { kind: "applied" },
+  steps: number,
+): WorkerStep {
+  return { ...step, applied, steps };
 }

@@ -8,10 +8,11 @@ import type { Config } from "../../config/config.ts";
 import { errorMessage, RunError } from "../../errors.ts";
 import type { RunListener } from "../folder/log.ts";
 import { Supervisor } from "./supervisor.ts";
-import type { Summary } from "../folder/run_folder.ts";
+import type { Summary } from "../folder/summary.ts";
 import type { ChildEvent, ChildOrder } from "./protocol.ts";
 import type { CoordinatorOptions } from "../participants/coordinator.ts";
-import type { WorkerOptions } from "../participants/worker.ts";
+import type { WorkerOptions, WorkerOutcome, WorkerStep } from "../participants/worker.ts";
+import { MachineShare } from "./machine_share.ts";
 import { keepNatsServer } from "../../dist/mod.ts";
 
 /** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
@@ -69,6 +70,8 @@ class Launch {
   #shortage: RunError | undefined;
   #closing: ReturnType<typeof setTimeout> | undefined;
   #summary: Summary | undefined;
+  /** What workers have said while they start. */
+  readonly #said = new Set<string>();
 
   constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
     const { machine, data: { source } } = config;
@@ -142,12 +145,30 @@ class Launch {
     if (this.#left === 0) this.#closing = setTimeout(() => this.fail(this.#shortage), CLOSING_TIME);
   }
 
+  /** After its summary, and once it is stopped while it starts, no line of a process that still starts is of interest. */
+  get #isOver(): boolean {
+    return this.#summary !== undefined || (this.options.signal?.aborted === true && !this.#isUnderWay);
+  }
+
+  /** Whether a worker that starts says what another one has said: all do the same. */
+  #isRepeated(text: string): boolean {
+    const name = this.#orders.map(({ options }) => options.member).find((name) =>
+      text.startsWith(`${name} `)
+    );
+    if (this.#isUnderWay || name === undefined) return false;
+    const said = text.slice(name.length);
+    const isRepeated = this.#said.has(said);
+    this.#said.add(said);
+    return isRepeated;
+  }
+
   #interrupt(): void {
     this.#supervisor.stop("coordinator");
   }
 
   #handle(event: ChildEvent): void {
-    if (event.kind === "joined") return;
+    if (event.kind === "joined" || event.kind === "applied" || event.kind === "ended") return;
+    if (event.kind === "status" && (this.#isOver || this.#isRepeated(event.text))) return;
     if (event.kind === "listening") {
       // The signal may have come while no coordinator was running.
       if (this.options.signal?.aborted || this.#shortage) this.#interrupt();
@@ -159,24 +180,35 @@ class Launch {
   }
 }
 
+/** What the launch of workers for a coordinator elsewhere takes. */
+export interface JoinOptions extends LaunchOptions {
+  /** Receives each step, with the share of all workers of this machine, whenever one of them has applied it. */
+  onStep?: (step: WorkerStep) => void;
+}
+
 /**
  * Runs `machine.workers` workers of another machine's run until it ends, or until the signal. One that crashes after it was
  * a member is restarted, a few times.
  *
  * @param where the address of the run's NATS server, where this machine has the text if not where the run has it, and the folder
  *   where it keeps checkpoints, if any
+ * @returns how that ended for the last worker; undefined where none has come so far
  * @throws {RunError} where a worker is rejected or fails before any of them was a member; or later, when all have ended: with its
  *   message
  */
 export async function launchWorkers(
   machine: Config["machine"],
   where: Pick<WorkerOptions, "url" | "source" | "folder">,
-  { signal, hurry, onEvent }: LaunchOptions,
-): Promise<void> {
+  { signal, hurry, onEvent, onStep }: JoinOptions,
+): Promise<WorkerOutcome | undefined> {
   let hasJoined = false;
+  let outcome: WorkerOutcome | undefined;
+  const share = new MachineShare();
   const supervisor = new Supervisor((event) => {
     if (event.kind === "joined") hasJoined = true;
-    else if (event.kind !== "listening") onEvent(event);
+    if (event.kind === "applied") onStep?.(share.add(event.member, event.step));
+    if (event.kind === "ended") outcome = event.outcome;
+    if (event.kind === "status") onEvent(event);
   });
   const leave = () => supervisor.stopAll(), leaveQuickly = () => supervisor.hurry();
   try {
@@ -193,6 +225,7 @@ export async function launchWorkers(
     if (signal?.aborted) leave();
     await Promise.race([Promise.allSettled(workers), supervisor.failure]);
     await Promise.all(workers);
+    return outcome;
   } finally {
     signal?.removeEventListener("abort", leave);
     hurry?.removeEventListener("abort", leaveQuickly);

@@ -9,7 +9,12 @@ import { ConfigError, errorMessage, RunError, TransientError } from "../../error
 import type { RunEvent } from "../folder/log.ts";
 import { type CoordinatorOptions, startCoordinator } from "../participants/coordinator.ts";
 import { type ReducerOptions, startReducer } from "../participants/reducer.ts";
-import { startWorker, type WorkerOptions } from "../participants/worker.ts";
+import {
+  startWorker,
+  type WorkerOptions,
+  type WorkerOutcome,
+  type WorkerStep,
+} from "../participants/worker.ts";
 
 /** What a child process is to be. */
 export type ChildOrder =
@@ -18,11 +23,17 @@ export type ChildOrder =
     config: Config;
     options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "failover" | "isLocked">;
   }
-  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined"> }
+  | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined" | "onStep"> }
   | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };
 
 /** What a child process reports to its launcher. */
-export type ChildEvent = RunEvent | { kind: "listening" } | { kind: "joined" };
+export type ChildEvent =
+  | RunEvent
+  | { kind: "listening" }
+  | { kind: "joined" }
+  /** Of a worker in the run of a coordinator elsewhere: a step, and how its part ended. */
+  | { kind: "applied"; member: string; step: WorkerStep }
+  | { kind: "ended"; member: string; outcome: WorkerOutcome };
 
 /** The last report of a child process that fails. */
 export interface ChildFailure {
@@ -55,7 +66,11 @@ export async function runChild(
   } else {
     const onStatus = (text: string) => report({ kind: "status", text });
     if (order.role === "reducer") return await startReducer({ ...order.options, signal, onStatus });
+    const { atHome, member } = order.options;
     const onJoined = () => report({ kind: "joined" });
-    await startWorker({ ...order.options, signal, hurry, onStatus, onJoined });
+    const onStep = (step: WorkerStep) => report({ kind: "applied", member, step });
+    const options = { ...order.options, signal, hurry, onStatus, onJoined };
+    if (atHome) return void await startWorker(options); // its coordinator reports
+    report({ kind: "ended", member, outcome: await startWorker({ ...options, onStep }) });
   }
 }

@@ -125,7 +125,7 @@ export class FlashReplica implements Replica {
    * @param options where status lines go, and what ends the waiting for another process
    */
   async prepare({ onStatus = () => {}, signal }: PrepareOptions = {}): Promise<void> {
-    const onWait = () => onStatus("waits for another worker here that compiles the step");
+    const onWait = () => onStatus("waits for another process on this machine that compiles a step");
     await compileOnce(() => this.#compile(onStatus), { signal, onWait });
     const { path, reason } = this.#steps;
     if (reason !== undefined) onStatus(`runs the step ${path}: ${reason}`);

@@ -72,7 +72,9 @@ export class Visit {
     return this.page.$eval(`#chart-${chart} canvas`, (canvas, colour) => {
       const wanted = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
       const { width, height } = canvas as HTMLCanvasElement;
-      const { data } = (canvas as HTMLCanvasElement).getContext("2d")!.getImageData(0, 0, width, height);
+      const copy = new OffscreenCanvas(width, height).getContext("2d")!; // reading the page's own would make it slow
+      copy.drawImage(canvas as HTMLCanvasElement, 0, 0);
+      const { data } = copy.getImageData(0, 0, width, height);
       let count = 0;
       for (let at = 0; at < data.length; at += 4) {
         const isNear = wanted.every((value, channel) => Math.abs(data[at + channel] - value) < 12);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type RunEvent, train } from "../../../mod.ts";
 import { type Config, loadConfig } from "../../../src/config/config.ts";
+import { eventFilesIn, valuesIn } from "../../tensorboard/read_events.ts";
 import { start } from "../support/commands.ts";
 import { metricsOf, samplesOf, Workplace } from "../support/runs.ts";
 
@@ -70,6 +71,20 @@ Deno.test("--resume with another learning rate and length continues, says so, lo
   assert.equal((await resume(place, "--steps=5")).code, 0);
   const rates = metricsOf(place.run("run")).steps.map(({ lr }) => lr);
   assert.deepEqual(rates, [0.001, 0.001, 0.0005, 0.0005, 0.0005]);
+});
+
+Deno.test("--resume --log.tensorboard writes the steps before it, too, and is kept", async () => {
+  await using place = await Workplace.open();
+  await train(place.config("run", { train: { steps: 3 }, checkpoint: { every: 2 } }));
+  const curve = () =>
+    valuesIn(eventFilesIn(`${place.run("run")}/tensorboard`)[0])
+      .filter(({ tag }) => tag === "loss/training").map(({ step }) => step);
+  assert.equal((await resume(place, "--from-step=2", "--log.tensorboard")).code, 0);
+  assert.deepEqual(curve(), [1, 2, 3]);
+  const { code, stderr } = await resume(place, "--steps=4");
+  assert.equal(code, 0);
+  assert.doesNotMatch(stderr, /log\.tensorboard/);
+  assert.deepEqual(curve(), [1, 2, 3, 4]);
 });
 
 Deno.test("--resume without a change writes no log, and how a start used the machine is not kept", async () => {

@@ -1,7 +1,7 @@
 /** Files with lines in the order of their steps, and how they are cut back. @module */
 
 import assert from "node:assert/strict";
-import { discardAfter, StepLines } from "../../../src/run/folder/step_lines.ts";
+import { addLine, discardAfter, StepLines } from "../../../src/run/folder/step_lines.ts";
 
 /** A file with a text, which is removed after the test. */
 async function fileWith(text: string) {
@@ -72,4 +72,12 @@ Deno.test("who has the file open writes into the new one no more; lines of no nu
   discardAfter(file.path, 1);
   before.write({ step: 2, loss: 2 });
   assert.equal(Deno.readTextFileSync(file.path), '{"step":1,"loss":"NaN"}\n');
+});
+
+Deno.test("a line is one of its own, also after half of another one", async () => {
+  await using file = await fileWith("");
+  addLine(file.path, "one");
+  Deno.writeTextFileSync(file.path, '{"ev', { append: true });
+  addLine(file.path, "two");
+  assert.equal(Deno.readTextFileSync(file.path), 'one\n{"ev\ntwo\n');
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { train as trainHere } from "../../../mod.ts";
 import { type RecordedEvent, recordedEventSchema } from "../../../src/run/folder/events.ts";
-import type { Summary } from "../../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../../src/run/folder/summary.ts";
 import { reach, SMALL, start, train } from "../support/commands.ts";
 import { descendants, isGone, metricsOf, until, Workplace } from "../support/runs.ts";
 

@@ -10,7 +10,7 @@ import type { ConfigInput } from "../../../src/config/config.ts";
 import { resolveConfig } from "../../../src/config/config.ts";
 import { startCoordinator } from "../../../src/run/participants/coordinator.ts";
 import type { RunEvent } from "../../../src/run/folder/log.ts";
-import type { Summary } from "../../../src/run/folder/run_folder.ts";
+import type { Summary } from "../../../src/run/folder/summary.ts";
 import { bounded } from "../../dist/support/bounded.ts";
 import { killAll } from "../../dist/support/run_processes.ts";
 import type { Computed, FlashOrder } from "./flash_worker.ts";

@@ -42,8 +42,9 @@ export class MadeRun {
     await this.write(file, lines.map((line) => stringifyJson(line) + "\n").join(""), { append: true });
   }
 
+  /** At once, so that who looks from this process sees all of it or nothing. */
   async write(file: string, text: string, options?: Deno.WriteFileOptions): Promise<void> {
-    await Deno.writeTextFile(`${this.path}/${file}`, text, options);
+    await Promise.resolve(Deno.writeTextFileSync(`${this.path}/${file}`, text, options));
   }
 
   /** Replaces metrics.jsonl as a resume after `step` does. */
