@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import { ForeignSegment } from "../../../src/dist/memory/foreign_segment.ts";
 import type { SegmentAddress } from "../../../src/dist/memory/header.ts";
 import { Segment } from "../../../src/dist/memory/segment.ts";
-import { bounded } from "../support/bounded.ts";
 import { SegmentOwner } from "../support/segment_owner.ts";
 
 const ignore = Deno.build.os !== "linux";
@@ -143,15 +142,16 @@ Deno.test({
   },
 });
 
-/** Runs a command that opens the segment; returns what it has found. */
-async function readIn(command: string[], address: SegmentAddress): Promise<Record<string, unknown>> {
+/** Runs a process, with a command before it, that opens the segment and creates one; returns what it says. */
+async function sharingIn(command: string[], permission: string, address: SegmentAddress): Promise<unknown> {
   const script = fileURLToPath(new URL("../support/segment_reader.ts", import.meta.url));
-  const [first, ...rest] = [...command, Deno.execPath(), "run", "--quiet", "--no-config", "--allow-ffi"];
+  const [first, ...rest] = [...command, Deno.execPath(), "run", "--quiet", "--no-config", permission];
   const process = new Deno.Command(first, {
     args: [...rest, script, JSON.stringify(address)],
+    stdin: "null",
     stderr: "inherit",
   });
-  const { stdout } = await bounded(process.output(), 60);
+  const { stdout } = await process.output();
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
@@ -177,10 +177,11 @@ Deno.test({
     using _segment = segment;
     segment.floats[0] = 4;
     const { address } = segment;
-    assert.deepEqual(await readIn([], address), { value: 4 });
-    assert.deepEqual(await readIn(UNSHARE, address), {
-      refused:
-        `shared memory ${address.fd} of process ${address.pid} can't be opened: No such file or directory`,
+    assert.deepEqual(await sharingIn([], "--allow-ffi", address), { opened: 4, created: 0 });
+    const { pid, fd } = address;
+    assert.deepEqual(await sharingIn(UNSHARE, "--allow-ffi", address), {
+      opened: `shared memory ${fd} of process ${pid} can't be opened: No such file or directory`,
+      created: 0,
     });
   },
 });
@@ -189,16 +190,9 @@ Deno.test({
   name: "without permission to call the C library there is no segment, and no exception",
   ignore,
   async fn() {
-    const folder = new URL("../../../src/dist/memory/", import.meta.url);
-    const script = `
-      import { Segment } from "${folder}segment.ts";
-      import { ForeignSegment } from "${folder}foreign_segment.ts";
-      const address = { pid: 1, fd: 3, bytes: 8, nonce: "0".repeat(32) };
-      console.log(JSON.stringify([await Segment.create(8), ForeignSegment.open(address)]));`;
-    const args = ["eval", "--quiet", "--no-config", "--deny-ffi", script];
-    const { stdout } = await new Deno.Command(Deno.execPath(), { args, stderr: "inherit" }).output();
-    for (const { refused } of JSON.parse(new TextDecoder().decode(stdout))) {
-      assert.match(refused, /^the C library can't be called: Requires ffi access/);
-    }
+    const address = { pid: 1, fd: 3, bytes: 8, nonce: "0".repeat(32) };
+    const reason = "the C library can't be called: Requires ffi access";
+    const { opened, created } = await sharingIn([], "--deny-ffi", address) as Record<string, string>;
+    assert.deepEqual([opened, created].map((text) => text.slice(0, reason.length)), [reason, reason]);
   },
 });
