@@ -15,6 +15,7 @@ export interface Refusal {
 /** Functions of glibc 2.28 and later, with the types of 64-bit Linux. */
 const SYMBOLS = {
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   posix_fallocate: { parameters: ["i32", "i64", "i64"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },

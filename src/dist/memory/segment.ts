@@ -14,6 +14,8 @@ import { beginWriting, endWriting, type Stamp } from "./stamps.ts";
 const CLOEXEC = 1, ALLOW_SEALING = 2, NOEXEC_SEAL = 8;
 /** `F_ADD_SEALS`, `F_SEAL_SEAL`, `F_SEAL_SHRINK`, `F_SEAL_GROW` in Linux's `fcntl.h`. */
 const ADD_SEALS = 1033, SEAL = 1, SHRINK = 2, GROW = 4;
+/** `RLIMIT_FSIZE`. */
+const FILE_SIZE = 1;
 /** `EINTR`. */
 const INTERRUPTED = 4;
 
@@ -121,6 +123,10 @@ function openMemory(libc: Libc): number {
 
 /** Gives it its size, for good: memory that another process maps and that shrinks would end that process. */
 function sealedAt(libc: Libc, fd: number, size: number): Refusal | undefined {
+  const limit = new BigUint64Array(2); // the first is the one in force
+  if (libc.symbols.getrlimit(FILE_SIZE, new Uint8Array(limit.buffer)) === 0 && limit[0] < size) {
+    return { refused: `a file may have at most ${limit[0]} bytes here (ulimit -f)` }; // SIGXFSZ would end the process
+  }
   if (libc.symbols.ftruncate(fd, BigInt(size)) !== 0) return { refused: `ftruncate: ${lastError(libc)}` };
   if (libc.symbols.fcntl(fd, ADD_SEALS, SHRINK | GROW | SEAL) === 0) return undefined;
   return { refused: `sealing: ${lastError(libc)}` };

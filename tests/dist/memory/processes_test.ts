@@ -196,3 +196,17 @@ Deno.test({
     assert.deepEqual([opened, created].map((text) => text.slice(0, reason.length)), [reason, reason]);
   },
 });
+
+Deno.test({
+  name: "where files may not be as large there is no segment, and no process is killed",
+  ignore,
+  async fn() {
+    const address = { pid: 1, fd: 3, bytes: 8, nonce: "0".repeat(32) };
+    const limited = ["bash", "-c", `trap "" XFSZ; ulimit -f 8; exec "$@"`, "bash"]; // the signal is for Deno's own files
+    const { created } = await sharingIn(limited, "--allow-ffi", address) as Record<string, string>;
+    assert.equal(
+      created,
+      "8 bytes of shared memory can't be had: a file may have at most 8192 bytes here (ulimit -f)",
+    );
+  },
+});
