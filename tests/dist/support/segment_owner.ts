@@ -17,6 +17,8 @@ export interface OwnersCalls {
   /** Sets values of the contents, as float32. */
   fill(value: number, from: number, to: number): null;
   end(buffer: number, step: number, generation: number): Stamp;
+  /** Writes each round's number to the first values, as the first buffer for that step and generation 1, with a pause after each. */
+  storm(rounds: number, count: number): null;
   close(): null;
 }
 
@@ -100,6 +102,15 @@ if (import.meta.main) {
     begin: (buffer) => segment.beginWriting(buffer),
     fill: (value, from, to) => segment.floats.fill(value, from, to),
     end: (buffer, step, generation) => segment.endWriting(buffer, step, generation),
+    storm: (rounds, count) => {
+      const floats = segment.floats.subarray(0, count);
+      for (let round = 1; round <= rounds; round++) {
+        segment.beginWriting(0);
+        floats.fill(round);
+        segment.endWriting(0, round, 1);
+        for (const end = performance.now() + 0.2; performance.now() < end;);
+      }
+    },
     close: () => segment.close(),
   };
   for await (const line of createInterface({ input: stdin })) {
