@@ -124,7 +124,7 @@ Deno.test({
     await owner.tell("storm", rounds, COUNT);
     const end = owner.answer().finally(() => hasEnded = true);
     while (round < rounds) {
-      const last = hasEnded;
+      const last: boolean = hasEnded;
       const now = numberFrom(round, rounds, (number) => segment.holds(0, stampOf(number)));
       if (now) {
         const values = valuesIn(segment);

@@ -27,7 +27,9 @@ export class SegmentOwner implements AsyncDisposable {
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #output: AsyncIterator<string>;
 
-  private constructor(readonly process: Deno.ChildProcess & { stdout: ReadableStream<Uint8Array> }) {
+  private constructor(
+    readonly process: Deno.ChildProcess & { stdout: ReadableStream<Uint8Array<ArrayBuffer>> },
+  ) {
     this.#input = process.stdin.getWriter();
     this.#output = linesOf(process.stdout);
   }
@@ -84,7 +86,7 @@ export class SegmentOwner implements AsyncDisposable {
   }
 }
 
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
   let rest = "";
   for await (const text of stream.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");
