@@ -30,7 +30,7 @@ const hurry = new AbortController();
 onEndingSignal(() => stop.abort(), () => hurry.abort());
 
 /** Reports that the launcher only shows: while it is stopped, they may be dropped. */
-const SHOWN = new Set<string>(["status", "step", "evaluated", "happened"]);
+const SHOWN = new Set<string>(["status", "step", "evaluated", "happened", "applied"]);
 
 /** Reports to the launcher, without waiting until it reads. */
 function report(event: ChildEvent | ChildFailure): void {

@@ -38,6 +38,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/data/": ["src/config/", "src/packages/"],
   "src/checkpoint/": ["src/dist/", "src/tensorflow/"],
   "src/dist/vectors/": [],
+  "src/dist/memory/": [],
   "src/dist/replica/": ["src/dist/vectors/"],
   "src/dist/protocol/": ["src/dist/replica/", "src/dist/vectors/"],
   "src/dist/nats/": ["src/dist/protocol/", "src/dist/vectors/", "src/packages/"],

@@ -16,7 +16,7 @@ import type { Tools } from "./tool.ts";
 /** In a pipe a step is shown at most this often (ms); evaluations and the last step always are. */
 const PLAIN_INTERVAL = 2000;
 /** What a tool says when a signal ends it: one that trains, and one that takes part in a run of others. */
-export const SAVES = "ends: finishes the step and saves; a second signal ends it at once, without saving";
+export const SAVES = "ends: finishes the step and saves; a second signal ends it without saving";
 export const LEAVES =
   "leaves the run as soon as nothing is lost with it; a second signal keeps its state here, a third ends it at once";
 export const COORDINATES =

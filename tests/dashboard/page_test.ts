@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { RUN_COLOURS } from "../../src/dashboard/page/theme.js";
 import { openDashboard } from "../../src/dashboard/server.ts";
 import { FolderLock } from "../../src/run/folder/lock.ts";
+import { reach, train } from "../run/support/commands.ts";
+import { descendants, isGone, until, Workplace } from "../run/support/runs.ts";
 import { MadeRun, RunsFolder } from "../watch/support/folders.ts";
 import { Browser, missing, type Visit } from "./support/browser.ts";
 import { usage, WrittenRun } from "./support/written_run.ts";
@@ -236,6 +238,40 @@ Deno.test({
       });
       lock![Symbol.dispose]();
       await page.close();
+
+      await t.step("a real run has its page, which tells that a worker was killed", async () => {
+        await using place = await Workplace.open();
+        const run = train(
+          place,
+          "real",
+          "--workers=2",
+          "--steps=100000",
+          "--backend=cpu",
+          "--dashboard=true",
+        );
+        try {
+          await reach(place, "real", 3);
+          const [address] = /http:\/\/127\S+/.exec(run.stdout() + run.stderr()) ?? [];
+          const visit = await browser.page();
+          visit.page.setDefaultTimeout(60_000);
+          await visit.page.goto(address!);
+          await visit.reads("#focus-name", /^real$/);
+          await visit.reads("#card", /parameters.*2 × cpu/);
+          assert.ok(await visit.pixels("loss", FIRST) > 50);
+          Deno.kill(
+            descendants(run.pid).find(({ command }) => /child\.ts \S+-1$/.test(command))!.pid,
+            "SIGKILL",
+          );
+          await visit.reads("#events ol", /-1 lost: /);
+          assert.deepEqual(visit.troubles, []);
+          await visit.page.close();
+        } finally {
+          const pids = [run.pid, ...descendants(run.pid).map(({ pid }) => pid)];
+          new Deno.Command("kill", { args: ["-9", ...pids.map(String)], stderr: "null" }).outputSync();
+          await run.ended;
+          await until("all processes are gone", () => isGone(pids));
+        }
+      });
 
       await t.step("100,000 steps open within two seconds, and move at 30 frames a second", async () => {
         const long = new WrittenRun(`${folder.path}/long`, { steps: 100_000 });

@@ -167,12 +167,11 @@ Deno.test("only so many pages listen at once, and one that leaves makes room", a
   await using server = open((_, visit) =>
     visit.stream(({ signal }) => new Promise((resolve) => signal.addEventListener("abort", () => resolve())))
   );
-  const pages = Array.from({ length: 32 }, () => new AbortController());
-  await Promise.all(pages.map(({ signal }) => fetch(server.url, { signal })));
+  const pages = await Promise.all(Array.from({ length: 32 }, () => fetch(server.url)));
   const tooMany = await fetch(server.url);
   assert.equal(tooMany.status, 503);
   assert.match((await tooMany.json()).error, /more than 32 pages/);
-  for (const page of pages) page.abort();
+  for (const { body } of pages) await body!.cancel();
   for (let status = 503, i = 0; status === 503 && i < 100; i++) {
     const response = await fetch(server.url);
     status = response.status;

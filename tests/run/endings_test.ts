@@ -151,7 +151,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     assert.equal(code, 130, stderr);
     assert.match(
       stderr,
-      /ends: finishes the step and saves; a second signal ends it at once, without saving/,
+      /ends: finishes the step and saves; a second signal ends it without saving/,
     );
     await assertSaved(place);
   });

@@ -11,6 +11,15 @@ Deno.test("deno task train trains, shows it, writes its folder and leaves no pro
   assert.equal(code, 0);
   assert.match(stdout, /step 4\/4 {2}loss \d/);
   assert.match(stdout, /done after step 4: loss \d/);
+  const folder = place.run("run");
+  assert.match(
+    stdout,
+    new RegExp(`^run {7}${folder}\nmodel .*\ntext .*\nsteps .*\nbatch .*\nmachine {3}2 workers`),
+  );
+  assert.ok(stdout.endsWith(`\nlonger    deno task train --resume ${folder} --steps 8\n`), stdout);
+  const again = await start("train", "--resume", folder).ended;
+  assert.deepEqual([again.code, again.stderr], [0, "the run is done already: step 4 was its last\n"]);
+  assert.match(again.stdout, /^done after step 4: loss \d.*\nrun {7}/);
   assert.ok(children.length >= 4, "a server, a coordinator and two workers");
   await until("all children are gone", () => isGone(children), 5);
   const names = [...Deno.readDirSync(place.run("run"))].map(({ name }) => name).sort();
@@ -39,6 +48,18 @@ Deno.test("Ctrl-C finishes the step, saves a checkpoint and exits with 130; the 
   const more = start("train", "--resume", place.run("run"), `--steps=${steps + 2}`, "--workers=1");
   assert.equal((await more.ended).code, 0);
   assert.equal(metricsOf(place.run("run")).steps.at(-1)?.step, steps + 2);
+});
+
+Deno.test("Ctrl-C while workers start ends the run, and nothing more is said of starting", async () => {
+  await using place = await Workplace.open();
+  const run = train(place, "run", "--workers=2", "--steps=100000");
+  await until("a worker starts", () => run.stderr().includes("computes with"), 60);
+  run.kill("SIGINT");
+  const { code, stderr, stdout } = await run.ended;
+  assert.equal(code, 130);
+  const [, after] = stderr.split(/^ends: .*\n/m);
+  assert.doesNotMatch(after, /computes|compiles|joined|waiting/);
+  assert.match(stdout + stderr, new RegExp(`continue {2}deno task train --resume ${place.run("run")}\n`));
 });
 
 Deno.test("a killed launcher leaves no process behind", async () => {
@@ -158,7 +179,10 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   assert.match(rejected.stderr, /does not accept the token/);
   const here = [`--data=${place.text}`, `--out=${place.run("guest")}`];
   const joined = start("train", "--join", url, "--run=demo", "--workers=2", ...here);
-  assert.equal((await joined.ended).code, 0);
+  const guest = await joined.ended;
+  assert.equal(guest.code, 0);
+  assert.match(guest.stdout, /^step 1\/4 {2}loss \d\.\d+ {2}\d of 6 micro-batches/);
+  assert.match(guest.stdout, /\nthe run is done: step 4 was its last\n$/);
   const { code, stderr } = await coordinator.ended;
   assert.equal(code, 0);
   assert.equal(metricsOf(place.run("hub")).steps.length, 4);

@@ -88,7 +88,7 @@ Deno.test("a run in one process that is stopped, resumed and fails says so, and 
   await assert.rejects(train(bad, { resume: true }), /2 steps in a row were skipped/);
 
   const events = eventsOf(place.run("run"));
-  assert.deepEqual(told(events), [
+  assert.deepEqual(told(events.filter(({ event }) => event !== "started")), [
     ...["saved 2", "ended 2"],
     ...["resumed 2", "evaluated 3", "evaluated 5", "saved 5", "ended 5"],
     ...["resumed 5", "evaluated 6", "warning 6", "skipped 7", "skipped 8", "ended 8"],
@@ -111,6 +111,6 @@ Deno.test("a run that is stopped while it starts has ended by that", async () =>
     onEvent: (event) => event.kind === "happened" || stop.abort(),
   });
   await run.catch(() => {});
-  const [last] = eventsOf(place.run("run"));
+  const last = eventsOf(place.run("run")).at(-1)!;
   assert.ok(last.event === "ended" && last.outcome === "stopped", JSON.stringify(last));
 });

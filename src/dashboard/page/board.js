@@ -21,7 +21,7 @@ import { colour } from "./theme.js";
 const SETTLED = 120;
 
 /** Texts of the x axis, by what it counts. @type {Record<Axis, (x: number) => string>} */
-const X_TEXTS = { step: (x) => x < 1e5 ? whole(x) : short(x), tokens: short, time: duration };
+const X_TEXTS = { step: (x) => x < 1e6 ? whole(x) : short(x), tokens: short, time: duration };
 
 /** The charts. */
 export class Board {

@@ -6,6 +6,7 @@
  */
 
 import { align, interpolate, placesOf, smooth, spread } from "./curves.js";
+import { noReportText } from "./event_words.js";
 import { bytes, decimal, percent, rate, short, steady } from "./format.js";
 
 /** @import { Run } from "./run.js" */
@@ -198,7 +199,7 @@ function time({ placed, colour }) {
   const focused = placed.find(({ shown }) => shown.isFocused);
   const usage = focused?.shown.run.curves.usage;
   if (!focused || !usage || usage.step.length === 0) {
-    return { xs: [], lines: [], empty: "No report of the members yet: one comes every ten seconds." };
+    return { xs: [], lines: [], empty: noReportText(focused?.shown.run.item) };
   }
   const { columns, places } = focused;
   const xs = usage.step.map((step) => interpolate(columns.step, places, step));

@@ -9,18 +9,22 @@
 const FIRST_WAIT = 500, LONGEST_WAIT = 8000;
 const EVENTS = ["steps", "evaluated", "event", "members", "usage", "item", "reset"];
 
+/** What the server says is wrong, in words for people. */
+export class Refusal extends Error {}
+
 /**
  * What the server answers.
  *
  * @param {string} path "/api/runs"
  * @param {Record<string, string | number>} [query]
  * @returns {Promise<any>}
+ * @throws {Refusal} where it says what is wrong
  */
 export async function ask(path, query = {}) {
   const fields = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
   const response = await fetch(`${path}?${fields}`, { signal: AbortSignal.timeout(30_000) });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error ?? `${path} answered ${response.status}`);
+  if (!response.ok) throw new Refusal(answer.error ?? `${path} answered ${response.status}`);
   return answer;
 }
 

@@ -7,7 +7,7 @@
 
 import { decimal, short, whole } from "./format.js";
 
-/** @import { RecordedEvent } from "./types.ts" */
+/** @import { RecordedEvent, RunItem } from "./types.ts" */
 
 /** @typedef {"error" | "warning" | "info"} Severity */
 
@@ -98,6 +98,18 @@ function folderOf(place) {
  */
 export function range([low, high]) {
   return high - low === 1 ? String(low) : `${low}–${high - 1}`;
+}
+
+/**
+ * Why there is nothing about a run's members.
+ *
+ * @param {RunItem | undefined} item
+ */
+export function noReportText(item) {
+  if (item?.workers === 0) return "A run in one process has no members.";
+  return item?.state === "running"
+    ? "No report yet: one comes every ten seconds."
+    : "The members were not recorded.";
 }
 
 /** @param {number} number */

@@ -109,7 +109,7 @@ export function ago(seconds) {
  * @param {number} share 0 to 1
  */
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)}%`;
 }
 
 /**

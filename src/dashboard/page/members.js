@@ -7,7 +7,7 @@
  */
 
 import { el, fill, setText } from "./dom.js";
-import { range } from "./event_words.js";
+import { noReportText, range } from "./event_words.js";
 import { ago, bytes, clock, percent, whole } from "./format.js";
 
 /** @import { Run } from "./run.js" */
@@ -45,7 +45,7 @@ export class Members {
       !gone.some((member) => member.name === name)
     );
     if (members.length + gone.length === 0) {
-      return fill(this.host, el("p", { class: "empty" }, emptyText(run)));
+      return fill(this.host, el("p", { class: "empty" }, noReportText(run.item)));
     }
     const shown = this.#all ? members : members.slice(0, FIRST_ROWS);
     const more = members.length > shown.length &&
@@ -172,12 +172,4 @@ function rowOfGone({ name, reason, at }) {
       el("time", { datetime: at }, clock(at)),
     ),
   );
-}
-
-/** @param {Run} run */
-function emptyText({ item }) {
-  if (item?.workers === 0) return "A run in one process has no members.";
-  return item?.state === "running"
-    ? "No report yet: one comes every ten seconds."
-    : "The members were not recorded.";
 }

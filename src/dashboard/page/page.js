@@ -9,7 +9,7 @@
 import { Board } from "./board.js";
 import { choicesIn, focusOf, hashOf, withoutRun, withRun } from "./choices.js";
 import { Configuration, drawCard } from "./configuration.js";
-import { ask, Stream } from "./connection.js";
+import { ask, Refusal, Stream } from "./connection.js";
 import { byId, setText } from "./dom.js";
 import { drawEvents, drawSamples } from "./events.js";
 import { whole } from "./format.js";
@@ -173,13 +173,13 @@ function readForm() {
 
 /* What the server says. */
 
-/** What can be reached. */
-let reached = { stream: true, list: true };
+/** What can be reached, and what is wrong where the server says so. */
+let reached = { stream: true, list: true, problem: "" };
 
 /** @param {Partial<typeof reached>} change */
 function tellConnection(change) {
   reached = { ...reached, ...change };
-  setText(byId("connection"), reached.stream && reached.list ? "" : "reconnecting");
+  setText(byId("connection"), reached.stream && reached.list ? "" : reached.problem || "reconnecting");
 }
 
 function onConnected() {
@@ -223,10 +223,10 @@ async function poll() {
     isListed = true;
     if (chosen().length === 0 && items.length > 0 && wasEmpty) choose(withRun(choices, items[0].name));
     else followChosen();
-    tellConnection({ list: true, ...chosen().length === 0 && { stream: true } });
+    tellConnection({ list: true, problem: "", ...chosen().length === 0 && { stream: true } });
     drawSoon("list", "configuration");
-  } catch {
-    tellConnection({ list: false });
+  } catch (error) {
+    tellConnection({ list: false, problem: error instanceof Refusal ? error.message : "" });
   } finally {
     setTimeout(poll, LIST_POLL);
   }

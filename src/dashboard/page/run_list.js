@@ -96,15 +96,8 @@ export class RunList {
       button,
       state,
       el("div", { class: "bar" }, bar),
-      el(
-        "dl",
-        {},
-        number("step", "step"),
-        number("loss", "loss"),
-        number("best", "best"),
-        number("speed", "tok/s"),
-        number("left", "left"),
-      ),
+      el("dl", {}, number("step", "step"), number("left", "left")),
+      el("dl", {}, number("loss", "loss"), number("best", "best"), number("speed", "tok/s")),
       differs,
     );
     return { element, checkbox, name: button, state, bar, numbers, differs };

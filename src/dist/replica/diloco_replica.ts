@@ -78,7 +78,7 @@ export class DilocoReplica implements Replica {
     return this.inner.evaluate(microBatch);
   }
 
-  sample(beforeEach: () => void): Promise<string[]> {
+  sample(beforeEach: () => Promise<void> | void): Promise<string[]> {
     return this.inner.sample(beforeEach);
   }
 

@@ -88,9 +88,9 @@ export interface Replica {
    * Continues each prompt of the run, in order, with the present parameters, of which a copy is made before this returns: the
    * replica may continue meanwhile. Equal replicas give equal texts. Called only where the plan has prompts; `dispose` has to wait.
    *
-   * @param beforeEach called before each token; throws to stop
+   * @param beforeEach awaited before each token; throws to stop
    */
-  sample(beforeEach: () => void): Promise<string[]>;
+  sample(beforeEach: () => Promise<void> | void): Promise<string[]>;
   /**
    * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
    * The vector is empty where the step is skipped, and only borrowed: the next step overwrites it. It may be one of the

@@ -19,12 +19,12 @@ export type SampleEvent =
 /**
  * Continues the prompts with the present parameters, of which a copy is made before this returns.
  *
- * @param beforeEach called before each token; throws {@linkcode Halted} to stop
+ * @param beforeEach awaited before each token; throws {@linkcode Halted} to stop
  * @throws {Halted} where it was stopped
  */
 export async function sample(
   replica: Pick<Replica, "sample">,
-  beforeEach: () => void,
+  beforeEach: () => Promise<void> | void,
 ): Promise<SampleResult> {
   try {
     return { texts: await replica.sample(beforeEach) };

@@ -93,6 +93,7 @@ export function assemble(
   const onLost = (reason: string) => onEvent?.({ kind: "residualsDropped", reason });
   const residuals = new ResidualKeeper(executor.vectors.encoder, options.residuals?.of(member), onLost);
   const sampler = new Sampler(replica, {
+    isBusy: () => queue.isBusy,
     progress: () => reporter.progress(),
     tell: (step, result) => reporter.sampled(step, result),
     fail: (error) => effects.fail(error),

@@ -1,15 +1,21 @@
 /**
- * A member's samples: it continues the prompts of the run token by token, between its other work.
+ * A member's samples: it continues the prompts of the run token by token, while it has nothing else to compute.
  *
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { Halted } from "../../errors.ts";
 import type { Replica } from "../replica/replica.ts";
 import { sample, type SampleResult } from "../replica/samples.ts";
 
-/** Callbacks of a sampler to its worker. */
+/** Milliseconds between two looks whether the worker has something else to do. */
+const LOOK = 2;
+
+/** What a sampler needs of its worker. */
 export interface SamplerEffects {
+  /** Whether the worker computes: then samples wait. */
+  isBusy(): boolean;
   /** A token comes next. */
   progress(): void;
   /** Tells the coordinator the result. */
@@ -22,7 +28,9 @@ export interface SamplerEffects {
 export class Sampler {
   /** The last step that it was asked about. */
   #step: number | undefined;
-  #isBusy = false;
+  #isRunning = false;
+  /** Whether the worker waits for it. */
+  #isAwaited = false;
   #isStopped = false;
   #ended: Promise<void> = Promise.resolve();
 
@@ -30,24 +38,16 @@ export class Sampler {
   constructor(readonly replica: Pick<Replica, "step" | "sample">, readonly effects: SamplerEffects) {}
 
   /**
-   * Copies the present parameters, and samples while the replica continues; not where it is busy with an earlier step.
+   * Copies the present parameters, and samples while the worker waits for others; nothing where samples of an earlier step are not
+   * done.
    *
-   * @param isAwaited whether this resolves only when all is done, earlier samples first
+   * @param isAwaited whether this resolves only when all is done, earlier samples first: no step follows
    */
   async sample(isAwaited: boolean): Promise<void> {
+    this.#isAwaited = isAwaited;
     if (isAwaited) await this.#ended;
     this.#begin();
     if (isAwaited) await this.#ended;
-  }
-
-  /** Begins, unless the order was repeated. */
-  #begin(): void {
-    const { replica: { step }, effects } = this;
-    if (step === this.#step || this.#isStopped) return;
-    this.#step = step;
-    if (this.#isBusy) return effects.tell(step, { error: "those of an earlier step were not done yet" });
-    this.#isBusy = true;
-    this.#ended = this.#run(step);
   }
 
   /** Ends after the present token; what is not complete is lost. */
@@ -56,17 +56,31 @@ export class Sampler {
     return this.#ended;
   }
 
+  /** Begins, unless the order was repeated. */
+  #begin(): void {
+    const { replica: { step }, effects } = this;
+    if (step === this.#step || this.#isStopped) return;
+    this.#step = step;
+    if (this.#isRunning) return effects.tell(step, { error: "those of an earlier step were not done yet" });
+    this.#isRunning = true;
+    this.#ended = this.#run(step);
+  }
+
   async #run(step: number): Promise<void> {
     try {
-      const result = await sample(this.replica, () => {
-        if (this.#isStopped) throw new Halted();
-        this.effects.progress();
-      });
+      const result = await sample(this.replica, () => this.#turn());
       this.effects.tell(step, result);
     } catch (error) {
       if (!(error instanceof Halted)) this.effects.fail(error);
     } finally {
-      this.#isBusy = false;
+      this.#isRunning = false;
     }
+  }
+
+  /** Waits until a token may be computed. */
+  async #turn(): Promise<void> {
+    while (!this.#isStopped && !this.#isAwaited && this.effects.isBusy()) await delay(LOOK);
+    if (this.#isStopped) throw new Halted();
+    this.effects.progress();
   }
 }

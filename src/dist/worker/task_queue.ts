@@ -60,6 +60,11 @@ export class TaskQueue {
     return true;
   }
 
+  /** Whether a task is running. */
+  get isBusy(): boolean {
+    return this.#task?.done === false;
+  }
+
   /** Waits until no task is running. */
   async idle(): Promise<void> {
     await this.#task?.ended;

@@ -70,6 +70,8 @@ class Launch {
   #shortage: RunError | undefined;
   #closing: ReturnType<typeof setTimeout> | undefined;
   #summary: Summary | undefined;
+  /** What workers have said while they start. */
+  readonly #said = new Set<string>();
 
   constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
     const { machine, data: { source } } = config;
@@ -148,13 +150,25 @@ class Launch {
     return this.#summary !== undefined || (this.options.signal?.aborted === true && !this.#isUnderWay);
   }
 
+  /** Whether a worker that starts says what another one has said: all do the same. */
+  #isRepeated(text: string): boolean {
+    const name = this.#orders.map(({ options }) => options.member).find((name) =>
+      text.startsWith(`${name} `)
+    );
+    if (this.#isUnderWay || name === undefined) return false;
+    const said = text.slice(name.length);
+    const isRepeated = this.#said.has(said);
+    this.#said.add(said);
+    return isRepeated;
+  }
+
   #interrupt(): void {
     this.#supervisor.stop("coordinator");
   }
 
   #handle(event: ChildEvent): void {
     if (event.kind === "joined" || event.kind === "applied" || event.kind === "ended") return;
-    if (event.kind === "status" && this.#isOver) return;
+    if (event.kind === "status" && (this.#isOver || this.#isRepeated(event.text))) return;
     if (event.kind === "listening") {
       // The signal may have come while no coordinator was running.
       if (this.options.signal?.aborted || this.#shortage) this.#interrupt();

@@ -184,7 +184,7 @@ export class FlashReplica implements Replica {
     return { lossSum, tokens };
   }
 
-  async sample(beforeEach: () => void): Promise<string[]> {
+  async sample(beforeEach: () => Promise<void> | void): Promise<string[]> {
     const { options, frequencies } = this.#model;
     const tensors = unflatten(this.layout, this.#state.params);
     const parameters = Object.fromEntries(this.layout.entries.map(({ name }, i) => [name, tensors[i]]));

@@ -20,13 +20,13 @@ const TEMPERATURE = 0.8;
  * Continues prompts by up to 64 tokens each. The text is a function of seed, step, the prompts and the parameters.
  *
  * @param prompts bytes of each; not empty
- * @param beforeEach called before each token; throws to stop
+ * @param beforeEach awaited before each token; throws to stop
  * @returns the texts that were added; bytes that are no UTF-8 are replaced
  */
 export async function continueTexts(
   model: Model,
   prompts: readonly Uint8Array[],
-  { seed, step, beforeEach }: { seed: number; step: number; beforeEach: () => void },
+  { seed, step, beforeEach }: { seed: number; step: number; beforeEach: () => Promise<void> | void },
 ): Promise<string[]> {
   const texts: string[] = [];
   for (const [i, prompt] of prompts.entries()) {
@@ -37,10 +37,10 @@ export async function continueTexts(
       seed: randomStream(seed, `sample ${step} ${i}`).word(0),
     };
     const bytes: number[] = [];
-    beforeEach();
+    await beforeEach();
     for await (const [token] of generateSamples(model, [...prompt], 1, options)) {
       if (token! < 256) bytes.push(token!); // others are no bytes
-      beforeEach();
+      await beforeEach();
     }
     texts.push(textOf(Uint8Array.from(bytes)));
   }

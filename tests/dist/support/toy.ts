@@ -91,11 +91,11 @@ export class ToyReplica implements Replica {
   }
 
   /** Two texts of three tokens, whatever the prompts; `beforeToken` may wait. */
-  async sample(beforeEach: () => void): Promise<string[]> {
+  async sample(beforeEach: () => Promise<void> | void): Promise<string[]> {
     const { step, params: [first] } = this;
     for (let token = 0; token < 6; token++) {
       await this.options.beforeToken?.(step, token);
-      beforeEach();
+      await beforeEach();
     }
     return [`${step} ${first}`, `\u001b${first}`];
   }
