@@ -34,7 +34,7 @@ Deno.test("a run that averages parameters learns, and resumes with the same memb
   const onEvent = (event: { kind: string; text?: string }) => void lines.push(event.text ?? "");
   await train(config("parts", 14, 3), { resume: true, onEvent });
   assert.equal(
-    lines.filter((line) => /none of its own were found/.test(line)).length,
+    lines.filter((line) => /found no moments of/.test(line)).length,
     2,
     lines.join("\n"),
   );

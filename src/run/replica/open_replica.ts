@@ -69,7 +69,7 @@ export async function openReplica(
     const own = await checkpoints.loadMoments(member, state);
     if (own) state.own = own;
     else {onStatus?.(
-        `continues from step ${state.step} with the moments of the checkpoint: none of its own were found`,
+        `found no moments of ${member} at step ${state.step}, and continues with the checkpoint's`,
       );}
   }
   const flash = new FlashReplica(config, corpus, info, checkpoints, member);

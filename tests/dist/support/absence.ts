@@ -31,9 +31,8 @@ const SIZE = 6_000_000;
 const STEPS = 4;
 /** Silence that is borne while there is a connection; a server that has ended may be away for longer. */
 const SILENCE_SECONDS = 5;
-/** The server goes away so many milliseconds after this step was committed: sums or means travel, as a rule. */
+/** The server goes away in the middle of the step after this one, by that one's time: sums or means travel, as a rule. */
 const CALM_STEPS = 2;
-const DELAY = 500;
 
 /** Trains toys in processes of their own while the server is away for so many seconds in mid-step. */
 export async function trainThroughAbsence(absence: Absence, seconds: number): Promise<AbsenceReport> {
@@ -52,8 +51,8 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
   servers.use(first);
   let watched: ReturnType<typeof watchMemory> | undefined;
   let stepsAfter = 0, isBack = false;
-  const goAway = async () => {
-    await pause(DELAY);
+  const goAway = async (stepSeconds: number) => {
+    await pause(1000 * stepSeconds / 2);
     watched = watchMemory();
     const { pid } = descendants(Deno.pid).find(({ command }) => /^\S*nats-server /.test(command))!;
     if (absence === "ended") await first[Symbol.asyncDispose]();
@@ -70,7 +69,7 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
   const outcome = await runProcesses(first.url, plan, members, (event) => {
     if (event.kind === "left" && event.error) lost.push(`${event.member}: ${event.error}`);
     if (event.kind !== "step") return;
-    if (event.committed.step === CALM_STEPS) absent = goAway();
+    if (event.committed.step === CALM_STEPS) absent = goAway(event.committed.seconds);
     if (isBack) stepsAfter++;
   });
   await absent;
