@@ -5,7 +5,15 @@
  * @module
  */
 
-import { addSlots, CHUNK, divideSlot, type Feedback, squaresOf } from "../vectors/kernel.ts";
+import {
+  addSlots,
+  addSquares,
+  CHUNK,
+  clearSquares,
+  divideSlot,
+  type Feedback,
+  sumOfSquares,
+} from "../vectors/kernel.ts";
 import { keyOf, type Sums } from "./partial_sums.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { splitOf } from "../vectors/tree.ts";
@@ -33,11 +41,14 @@ export interface PartOfMean {
  */
 export function writePartOfMean(part: PartOfMean, into: Uint8Array, feedback?: Feedback): number[] {
   const { codec, values } = part;
-  const squares = new Array<number>(Math.ceil(values / BLOCK)).fill(0);
+  const squares: number[] = [];
   for (const { from, count } of meanByChunks(part)) {
     codec.store(0, into, values, from, feedback);
     if (!codec.isExact) codec.load(into, values, from, 0);
-    squares[Math.floor(from / BLOCK)] += squaresOf(0, count);
+    if (from % BLOCK === 0) clearSquares();
+    addSquares(0, count);
+    const end = from + count;
+    if (end % BLOCK === 0 || end === values) squares.push(sumOfSquares());
   }
   return squares;
 }

@@ -8,15 +8,16 @@
 import {
   add,
   addError,
+  addSquares as addSquaresOfBytes,
   areFinite,
   divide,
-  divideAndSquare as divideAndSquareBytes,
+  divideAndAddSquares,
   encodeInt8,
   encodeInt8WithResidual,
   memory,
   narrow,
   scale,
-  squares,
+  sumOfColumns,
   widen,
 } from "./kernel.wasm";
 
@@ -37,6 +38,10 @@ const ENCODED = SLOTS * BYTES, SCALES = ENCODED + BYTES, RESIDUAL = SCALES + BYT
 const encoded = new Uint8Array(memory.buffer, ENCODED, BYTES);
 const scales = new Uint8Array(memory.buffer, SCALES, BYTES / INT8_BLOCK);
 const residual = new Float32Array(memory.buffer, RESIDUAL, CHUNK);
+/** Values of a row of the norm's blocks, and their running sums of squares, behind the scales. */
+const ROW = 1024;
+const COLUMNS = SCALES + BYTES / 2;
+const columns = new Float64Array(memory.buffer, COLUMNS, ROW);
 
 /** A view of the first values of a slot, valid until the kernel is used again. */
 export function valuesIn(slot: number, count: number): Float32Array {
@@ -54,6 +59,13 @@ function paddedLengthOf(slot: number, count: number): number {
   return lengthOf(count);
 }
 
+/** Bytes of n values, filled up with zeros to whole fours of rows: they add nothing to a sum of squares. */
+function fourRowsOf(slot: number, count: number): number {
+  const padded = Math.ceil(count / (4 * ROW)) * 4 * ROW;
+  slots[slot].fill(0, count, padded);
+  return 4 * padded;
+}
+
 /** Adds the values of one slot to those of another. */
 export function addSlots(left: number, right: number, count: number): void {
   add(left * BYTES, right * BYTES, lengthOf(count));
@@ -66,18 +78,32 @@ export function divideSlot(slot: number, divisor: number, count: number): void {
   for (let i = 0; i < count; i++) values[i] /= divisor;
 }
 
-/** {@linkcode divideSlot}, and {@linkcode squaresOf} of the quotients. */
-export function divideAndSquare(slot: number, divisor: number, count: number): number {
-  if (Math.fround(divisor) === divisor) {
-    return divideAndSquareBytes(slot * BYTES, divisor, paddedLengthOf(slot, count));
-  }
-  divideSlot(slot, divisor, count);
-  return squaresOf(slot, count);
+/**
+ * Begins a sum of squares over a block of values, which come chunk by chunk, whole rows of 1,024 but for the last. It is defined in
+ * float64, so that another processor can do the same: the rows are added in order, column by column; the sums of the columns, taken as
+ * 32 rows of 32, likewise; then the last 32 one after the other.
+ */
+export function clearSquares(): void {
+  columns.fill(0);
 }
 
-/** The sum of the squares of a slot's values, in float64: four sums, each of every fourth value, in the end added up. */
-export function squaresOf(slot: number, count: number): number {
-  return squares(slot * BYTES, paddedLengthOf(slot, count));
+/** Adds the squares of a slot's values to the sum. */
+export function addSquares(slot: number, count: number): void {
+  addSquaresOfBytes(slot * BYTES, fourRowsOf(slot, count), COLUMNS);
+}
+
+/** {@linkcode divideSlot}, and {@linkcode addSquares} of the quotients. */
+export function divideAndSquare(slot: number, divisor: number, count: number): void {
+  if (Math.fround(divisor) === divisor) {
+    return divideAndAddSquares(slot * BYTES, divisor, fourRowsOf(slot, count), COLUMNS);
+  }
+  divideSlot(slot, divisor, count);
+  addSquares(slot, count);
+}
+
+/** The sum of squares since {@linkcode clearSquares}. */
+export function sumOfSquares(): number {
+  return sumOfColumns(COLUMNS);
 }
 
 /** Whether all values of a slot are finite. */

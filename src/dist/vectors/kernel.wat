@@ -27,47 +27,105 @@
         (local.tee $values (i32.add (local.get $values) (i32.const 16)))
         (local.get $end)))))
 
-  ;; Sum of squares, in float64.
-  (func (export "squares") (param $values i32) (param $length i32) (result f64)
-    (local $end i32) (local $low v128) (local $high v128)
+  ;; Squares of values, rows of 1,024, added to 1,024 running sums in float64: each row after the row before, column by column. Four
+  ;; rows at a time, so that the sums are read and written a quarter as often: $length is a multiple of 16,384.
+  (func (export "addSquares") (param $values i32) (param $length i32) (param $columns i32)
+    (local $end i32) (local $from i32) (local $column i32)
+    (local $four v128) (local $low v128) (local $high v128)
     (local.set $end (i32.add (local.get $values) (local.get $length)))
-    (loop $four
-      (local.set $low (call $addSquares (local.get $low)
-        (v128.load64_zero (local.get $values))))
-      (local.set $high (call $addSquares (local.get $high)
-        (v128.load64_zero offset=8 (local.get $values))))
-      (br_if $four (i32.lt_u
-        (local.tee $values (i32.add (local.get $values) (i32.const 16)))
-        (local.get $end))))
-    (call $sumOfFour (local.get $low) (local.get $high)))
+    (loop $fourRows
+      (local.set $from (local.get $values))
+      (local.set $values (i32.add (local.get $values) (i32.const 16384)))
+      (local.set $column (local.get $columns))
+      (loop $fourColumns
+        (local.set $low (v128.load (local.get $column)))
+        (local.set $high (v128.load offset=16 (local.get $column)))
+        (local.set $four (v128.load (local.get $from)))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (v128.load offset=4096 (local.get $from)))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (v128.load offset=8192 (local.get $from)))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (v128.load offset=12288 (local.get $from)))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (v128.store (local.get $column) (local.get $low))
+        (v128.store offset=16 (local.get $column) (local.get $high))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br_if $fourColumns (i32.lt_u
+          (local.tee $column (i32.add (local.get $column) (i32.const 32)))
+          (i32.add (local.get $columns) (i32.const 8192)))))
+      (br_if $fourRows (i32.lt_u (local.get $values) (local.get $end)))))
 
-  ;; values /= divisor, and the sum of the quotients' squares: both functions above in one pass.
-  (func (export "divideAndSquare")
-    (param $values i32) (param $divisor f32) (param $length i32) (result f64)
-    (local $end i32) (local $by v128) (local $four v128) (local $low v128) (local $high v128)
+  ;; values /= divisor, and the quotients' squares: both functions above in one pass.
+  (func (export "divideAndAddSquares")
+    (param $values i32) (param $divisor f32) (param $length i32) (param $columns i32)
+    (local $end i32) (local $from i32) (local $column i32) (local $by v128)
+    (local $four v128) (local $low v128) (local $high v128)
     (local.set $by (f32x4.splat (local.get $divisor)))
     (local.set $end (i32.add (local.get $values) (local.get $length)))
-    (loop $four
-      (local.set $four (f32x4.div (v128.load (local.get $values)) (local.get $by)))
-      (v128.store (local.get $values) (local.get $four))
-      (local.set $low (call $addSquares (local.get $low) (local.get $four)))
-      (local.set $high (call $addSquares (local.get $high)
-        (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $four) (local.get $four))))
-      (br_if $four (i32.lt_u
-        (local.tee $values (i32.add (local.get $values) (i32.const 16)))
-        (local.get $end))))
-    (call $sumOfFour (local.get $low) (local.get $high)))
+    (loop $fourRows
+      (local.set $from (local.get $values))
+      (local.set $values (i32.add (local.get $values) (i32.const 16384)))
+      (local.set $column (local.get $columns))
+      (loop $fourColumns
+        (local.set $low (v128.load (local.get $column)))
+        (local.set $high (v128.load offset=16 (local.get $column)))
+        (local.set $four (f32x4.div (v128.load (local.get $from)) (local.get $by)))
+        (v128.store (local.get $from) (local.get $four))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (f32x4.div (v128.load offset=4096 (local.get $from)) (local.get $by)))
+        (v128.store offset=4096 (local.get $from) (local.get $four))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (f32x4.div (v128.load offset=8192 (local.get $from)) (local.get $by)))
+        (v128.store offset=8192 (local.get $from) (local.get $four))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (local.set $four (f32x4.div (v128.load offset=12288 (local.get $from)) (local.get $by)))
+        (v128.store offset=12288 (local.get $from) (local.get $four))
+        (local.set $low (f64x2.add (local.get $low) (call $lowSquares (local.get $four))))
+        (local.set $high (f64x2.add (local.get $high) (call $highSquares (local.get $four))))
+        (v128.store (local.get $column) (local.get $low))
+        (v128.store offset=16 (local.get $column) (local.get $high))
+        (local.set $from (i32.add (local.get $from) (i32.const 16)))
+        (br_if $fourColumns (i32.lt_u
+          (local.tee $column (i32.add (local.get $column) (i32.const 32)))
+          (i32.add (local.get $columns) (i32.const 8192)))))
+      (br_if $fourRows (i32.lt_u (local.get $values) (local.get $end)))))
 
-  ;; Two float64 sums, and the squares of the first two of four float32 values.
-  (func $addSquares (param $sums v128) (param $four v128) (result v128)
+  ;; Squares in float64 of the first two of four values, and of the last two.
+  (func $lowSquares (param $four v128) (result v128)
     (local $two v128)
     (local.set $two (f64x2.promote_low_f32x4 (local.get $four)))
-    (f64x2.add (local.get $sums) (f64x2.mul (local.get $two) (local.get $two))))
+    (f64x2.mul (local.get $two) (local.get $two)))
 
-  (func $sumOfFour (param $low v128) (param $high v128) (result f64)
-    (f64.add
-      (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low)))
-      (f64.add (f64x2.extract_lane 0 (local.get $high)) (f64x2.extract_lane 1 (local.get $high)))))
+  (func $highSquares (param $four v128) (result v128)
+    (call $lowSquares
+      (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $four) (local.get $four))))
+
+  ;; The 1,024 sums in one: as 32 rows of 32, each added to the row before, then these 32 one after the other.
+  (func (export "sumOfColumns") (param $columns i32) (result f64)
+    (local $column i32) (local $at i32) (local $end i32) (local $two v128) (local $sum f64)
+    (loop $twoColumns
+      (local.set $at (i32.add (local.get $columns) (local.get $column)))
+      (local.set $end (i32.add (local.get $at) (i32.const 8192)))
+      (local.set $two (v128.const i64x2 0 0))
+      (loop $row
+        (local.set $two (f64x2.add (local.get $two) (v128.load (local.get $at))))
+        (br_if $row (i32.lt_u
+          (local.tee $at (i32.add (local.get $at) (i32.const 256)))
+          (local.get $end))))
+      (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 0 (local.get $two))))
+      (local.set $sum (f64.add (local.get $sum) (f64x2.extract_lane 1 (local.get $two))))
+      (br_if $twoColumns (i32.lt_u
+        (local.tee $column (i32.add (local.get $column) (i32.const 16)))
+        (i32.const 256))))
+    (local.get $sum))
 
   ;; 1 where no exponent has all bits set, which those of infinities and NaN have; else 0.
   (func (export "areFinite") (param $values i32) (param $length i32) (result i32)

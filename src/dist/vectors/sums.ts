@@ -5,7 +5,17 @@
  * @module
  */
 
-import { addSlots, areFiniteIn, CHUNK, divideAndSquare, loadValues, squaresOf, valuesIn } from "./kernel.ts";
+import {
+  addSlots,
+  addSquares,
+  areFiniteIn,
+  CHUNK,
+  clearSquares,
+  divideAndSquare,
+  loadValues,
+  sumOfSquares,
+  valuesIn,
+} from "./kernel.ts";
 import { splitOf } from "./tree.ts";
 
 /** Contribution of one micro-batch, or of a subtree of micro-batches, to a step: sums over counted tokens, never means. */
@@ -60,28 +70,27 @@ export function release(vector: Float32Array): void {
 
 /** Divides a sum by its tokens, in place: the weighted mean. Returns its sums of squares, as {@linkcode blockSquares}. */
 export function divideBy(sum: Float32Array, tokens: number): number[] {
-  return sumsOfBlocks(sum, (chunk) => {
-    const squares = divideAndSquare(0, tokens, chunk.length);
+  return squaresOfBlocks(sum, (chunk) => {
+    divideAndSquare(0, tokens, chunk.length);
     chunk.set(valuesIn(0, chunk.length));
-    return squares;
   });
 }
 
 /** Sums of squares, in float64, of each block of values. */
 export function blockSquares(values: Float32Array): number[] {
-  return sumsOfBlocks(values, (chunk) => squaresOf(0, chunk.length));
+  return squaresOfBlocks(values, (chunk) => addSquares(0, chunk.length));
 }
 
-/** For each block the sum of `find` over its chunks; the chunk is in the kernel's first slot during the call. */
-function sumsOfBlocks(values: Float32Array, find: (chunk: Float32Array) => number): number[] {
+/** The sum of squares of each block, from what `add` adds of its chunks, each in the kernel's first slot during the call. */
+function squaresOfBlocks(values: Float32Array, add: (chunk: Float32Array) => void): number[] {
   const sums: number[] = [];
   for (let from = 0; from < values.length; from += BLOCK) {
-    let sum = 0;
+    clearSquares();
     for (const chunk of chunksOf(values.subarray(from, from + BLOCK))) {
       loadValues(chunk, 0);
-      sum += find(chunk);
+      add(chunk);
     }
-    sums.push(sum);
+    sums.push(sumOfSquares());
   }
   return sums;
 }
