@@ -95,18 +95,12 @@ async function serve(prepared: Prepared): Promise<Summary> {
   const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
   const { step: startStep, origin, missing, config } = point;
   const { id, optimizer, machine } = config;
-  const checkpoints = new RunCheckpoints(folder.checkpoints, {
-    run: id,
-    config: runPart(config),
-    corpus: { bytes: corpus.bytes, sha256: corpus.sha256 },
-    origin,
-    losses: () => folder.validationLosses(),
-  });
+  const checkpoints = checkpointsOf(prepared);
   const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
   const record = folder.record();
   await using resources = new AsyncDisposableStack();
   const onStatus = (text: string) => onEvent({ kind: "status", text });
-  const tensorBoard = openTensorBoard(folder, point.config, onStatus);
+  const tensorBoard = openTensorBoard(folder, config, onStatus);
   const log = resources.use(
     new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
   );
@@ -138,6 +132,18 @@ async function serve(prepared: Prepared): Promise<Summary> {
     takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+}
+
+/** The checkpoints in the run's folder. */
+function checkpointsOf({ corpus: { bytes, sha256 }, folder, point }: Prepared): RunCheckpoints {
+  const { origin, config } = point;
+  return new RunCheckpoints(folder.checkpoints, {
+    run: config.id,
+    config: runPart(config),
+    corpus: { bytes, sha256 },
+    origin,
+    losses: () => folder.validationLosses(),
+  });
 }
 
 /** Tells once that there are more members than micro-batches for them to compute. */
