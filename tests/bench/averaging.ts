@@ -33,7 +33,10 @@ export const AVERAGING: Command = {
     { name: "codecs", value: "CODEC,…", text: "Default: all." },
     { name: "rounds", value: "N", text: "Measurements of each. Default 3.", number: wholeFrom(1) },
     { name: "python", value: "COMMAND", text: "A Python with torch, for gloo. Default python3." },
-    { name: "json", text: "Print the result as JSON." },
+    {
+      name: "json",
+      text: "Print the result as JSON, and in a last line float32's time as a multiple of gloo's.",
+    },
     HELP_FLAG,
   ],
 };
@@ -178,7 +181,10 @@ if (import.meta.main) {
   for (const count of numbers(workers)) {
     rows.push(...await compare(count, numbers(reducers), chosen, rounds, python));
   }
-  if (switches.json) console.log(JSON.stringify(rows));
-  else console.table(rows.map(({ runs: _, ...row }) => row));
+  if (switches.json) {
+    console.log(JSON.stringify(rows));
+    const exact = rows.find(({ reducers, codec, ratio }) => reducers === 0 && codec === "float32" && ratio);
+    if (exact) console.log(JSON.stringify({ float32OverGloo: exact.ratio }));
+  } else console.table(rows.map(({ runs: _, ...row }) => row));
   Deno.exit(0);
 }

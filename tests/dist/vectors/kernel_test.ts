@@ -89,23 +89,29 @@ Deno.test("divideBy() gives the sums of squares of the quotients, block by block
   assert.equal(squares.length, 3);
 });
 
-Deno.test("blockSquares() adds every fourth square of a chunk, in float64", () => {
-  const plain = (values: Float32Array): number => {
-    let total = 0;
-    for (let from = 0; from < values.length; from += CHUNK) {
-      const sums = [0, 0, 0, 0];
-      values.subarray(from, from + CHUNK).forEach((value, i) => sums[i % 4] += value * value);
-      total += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    }
-    return total;
+/** The sum of squares of a block, as it is defined: rows of 1,024 in order by column, rows of 32 likewise, then the 32. */
+function definedSquares(block: Float32Array): number {
+  const folded = (values: ArrayLike<number>, width: number) => {
+    const columns = new Float64Array(width);
+    for (let i = 0; i < values.length; i++) columns[i % width] += values[i];
+    return columns;
   };
+  const squares = Float64Array.from(block, (value) => value * value);
+  return folded(folded(squares, 1024), 32).reduce((sum, column) => sum + column, 0);
+}
+
+Deno.test("blockSquares() adds the squares in the order that is defined, in float64", () => {
   blockSquares(mixed(CHUNK, 5)); // what it leaves in the kernel must not matter
-  for (const size of SIZES) {
+  for (const size of [...SIZES, 31, 33, 1023, 1025, 4095, 4097]) {
     const values = mixed(size, 7);
     const blocks = Array.from({ length: Math.ceil(size / BLOCK) }, (_, i) => i * BLOCK);
-    const wanted = blocks.map((from) => plain(values.subarray(from, from + BLOCK)));
+    const wanted = blocks.map((from) => definedSquares(values.subarray(from, from + BLOCK)));
     assert.deepEqual(blockSquares(values), wanted, `${size} values`);
+    assert.deepEqual(divideBy(values.slice(), 1), wanted, `${size} values, divided by 1`);
   }
+  const values = mixed(BLOCK, 7);
+  const inAnotherOrder = values.reduce((sum, value) => sum + value * value, 0);
+  assert.notEqual(inAnotherOrder, definedSquares(values), "these values tell orders apart");
 });
 
 Deno.test("isFiniteVector() finds a bad value wherever it is, and takes the largest ones", () => {

@@ -163,29 +163,6 @@ Deno.test("gradients (3, 0) and (0, 4) of two workers are clipped by the norm of
   assert.equal(normOf(blockSquares(mean)), 2.5);
 });
 
-/** The norm's sum of squares of a block, as it is defined: rows of 1,024 in order by column, rows of 32 likewise, then the 32. */
-function definedSquares(block: Float32Array): number {
-  const folded = (values: ArrayLike<number>, width: number) => {
-    const columns = new Float64Array(width);
-    for (let i = 0; i < values.length; i++) columns[i % width] += values[i];
-    return columns;
-  };
-  return folded(folded(Float64Array.from(block, (value) => value * value), 1024), 32)
-    .reduce((sum, column) => sum + column, 0);
-}
-
-Deno.test("a block's squares are added in the order that is defined, bit for bit", () => {
-  const values = noise(2 * BLOCK + 4321, 7).map((value, i) => value * 2 ** (i % 40 - 20));
-  const defined = [0, BLOCK, 2 * BLOCK].map((from) => definedSquares(values.subarray(from, from + BLOCK)));
-  assert.deepEqual(blockSquares(values), defined);
-  assert.deepEqual(divideBy(values.slice(), 1), defined);
-  for (const count of [1, 2, 3, 31, 33, 1023, 1025, 32_769]) {
-    assert.deepEqual(blockSquares(values.subarray(0, count)), [definedSquares(values.subarray(0, count))]);
-  }
-  const inAnotherOrder = values.subarray(0, BLOCK).reduce((sum, value) => sum + value * value, 0);
-  assert.notEqual(inAnotherOrder, defined[0], "these values tell orders apart");
-});
-
 Deno.test("the norm does not depend on how the vector is cut into parts of whole blocks", () => {
   const values = noise(3 * BLOCK + 1234, 9);
   const whole = normOf(blockSquares(values));
