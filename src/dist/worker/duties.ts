@@ -57,7 +57,7 @@ export async function carryOut(
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
       reporter.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin(order.message);
+      await checkpoints.begin(order.message, dutyKey(order));
       return answer(encodeControl(reporter.fields("copied"), {}));
     }
     case "pin":
