@@ -55,6 +55,8 @@ const VALUES = 13_400_601;
 const STEPS = 12, WARM_UP = 3;
 /** Processes of gloo abort now and then when the first of them ends, some before anything is printed. */
 const GLOO_ATTEMPTS = 3;
+/** Most bytes in flight, as by default. */
+const WINDOW = 16 * 1024 * 1024;
 /** What a worker of the benchmark runs. */
 const WORKER = new URL("./averaging_worker.ts", import.meta.url);
 /** Byte of a frame that says its kind. */
@@ -130,6 +132,7 @@ async function costOfOurs(
   const evaluation = { every: 0, microBatches: 0 };
   const plan = toyPlan({
     codec,
+    windowBytes: WINDOW,
     steps: STEPS,
     microBatches: workers,
     startWorkers: workers,

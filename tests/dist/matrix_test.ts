@@ -35,7 +35,6 @@ const plan = toyPlan({
   patienceSeconds: 2.5, // a healthy process may not be heard for a second on a busy machine
   silenceSeconds: 5,
   partBytes: 256 * 1024,
-  windowBytes: 1024 * 1024, // a part in a message also where only a reference travels
 });
 
 interface Case {

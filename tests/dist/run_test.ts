@@ -18,7 +18,7 @@ async function compareWithSingle(connect: Connect, size: number, sharesMemory?: 
     const { outcome, events } = await runToys(
       connect,
       replicas,
-      toyPlan({ ...UNHURRIED, minWorkers: count }),
+      toyPlan({ ...UNHURRIED, minWorkers: count, windowBytes: 16 * 1024 * 1024 }),
       { sharesMemory },
     );
     assert.equal(outcome.paramsHash, expected.paramsHash);

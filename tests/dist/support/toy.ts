@@ -167,7 +167,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
   return {
     codec: "float32",
     partBytes: 512 * 1024,
-    windowBytes: 16 * 1024 * 1024,
+    windowBytes: 1024 * 1024, // so that a message refers to one part: members can be lost between two
     patienceSeconds: 10,
     run: "toy",
     id: RUN_ID,
