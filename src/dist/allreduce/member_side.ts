@@ -27,6 +27,13 @@ export interface ExchangeEffects {
   fail(error: unknown): void;
 }
 
+/** A sum that can be pulled. */
+interface KeptSum {
+  readonly sum: ReportedSum;
+  /** Its vector. */
+  readonly values: Float32Array;
+}
+
 /** Sums of the open step, and means. */
 export class MemberSide {
   /** All-reduce payload sent, in bytes, including repetitions. */
@@ -37,7 +44,7 @@ export class MemberSide {
   /** Encodes the sums. */
   readonly encoder: FeedbackEncoder;
   /** Sums by range; kept until the commit, so that parts can be pulled again. */
-  readonly #sums = new Map<string, ReportedSum>();
+  readonly #sums = new Map<string, KeptSum>();
   /** Pending pulls; a pull that is repeated meanwhile is answered once. */
   readonly #pulls = new Map<string, Frame>();
   /** What was sent so far, by range and part. */
@@ -62,15 +69,23 @@ export class MemberSide {
     this.encoder = new FeedbackEncoder(codec);
   }
 
-  /** Keeps a sum of a step until it is pulled. */
-  keep(step: number, [lo, hi]: Range, sum: ReportedSum): void {
+  /**
+   * Keeps a sum of a step until it is pulled.
+   *
+   * @param values its vector
+   */
+  keep(step: number, [lo, hi]: Range, sum: ReportedSum, values: Float32Array): void {
     if (step !== this.#step) this.forgetSums();
     this.#step = step;
-    this.#sums.set(`${lo}-${hi}`, sum);
+    this.#sums.set(`${lo}-${hi}`, { sum, values });
   }
 
   /** The sum over a range of a step, where it was computed. */
   sumOf(step: number, [lo, hi]: Range): ReportedSum | undefined {
+    return this.#keptSum(step, [lo, hi])?.sum;
+  }
+
+  #keptSum(step: number, [lo, hi]: Range): KeptSum | undefined {
     return step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
   }
 
@@ -107,9 +122,9 @@ export class MemberSide {
   #answerPulls(): void {
     for (const [key, pull] of this.#pulls) {
       const { sender, step, lo, hi, part, parts } = pull;
-      const sum = this.sumOf(step, [lo, hi])?.sum.gradient;
-      if (!sum?.length) continue; // its memory was freed: the step has ended
-      const payload = this.#partOf(sum, pull);
+      const values = this.#keptSum(step, [lo, hi])?.values;
+      if (!values?.length) continue; // its memory was freed: the step has ended
+      const payload = this.#partOf(values, pull);
       this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
       this.bytesSent += payload.length;
       const { name: codec } = this.codec;

@@ -8,6 +8,7 @@
 import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
 import { TimeSpent } from "../replica/time_spent.ts";
 import { codecOf } from "../vectors/codecs.ts";
+import { BorrowedVector } from "../vectors/gradient.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
@@ -98,9 +99,11 @@ export class StepExecutor {
         sum = await this.time.computing(() =>
           local
             ? DilocoReplica.of(replica).localSteps(local, beforeEach)
-            : computeSum(replica, step, lo, hi, (microBatch) => beforeEach(step, microBatch))
+            : computeSum(replica, step, lo, hi, {
+              beforeEach: (microBatch) => beforeEach(step, microBatch),
+            })
         );
-        vectors.keep(step, range, sum);
+        vectors.keep(step, range, sum, (await sum.sum.gradient.toHost()).values);
       }
       offered.add(String(range));
       offer(range, sum);
@@ -134,7 +137,7 @@ export class StepExecutor {
     effects.reach("before-apply", step);
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
-    const mean = apply ? vectors.meanOf(step)! : new Float32Array();
+    const mean = new BorrowedVector(apply ? vectors.meanOf(step)! : new Float32Array());
     await this.time.computing(() => replica.apply(mean, outcome));
     vectors.endStep(apply);
     this.#forgetThrough(last);
