@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { DilocoReplica } from "../../src/dist/replica/diloco_replica.ts";
-import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { averagingToy, DILOCO, toyOf } from "./support/average_toys.ts";
 import { ElasticRun } from "./support/elastic_toys.ts";

@@ -26,7 +26,7 @@ import { type TransformerModel, transformerModel, unflatten } from "../../model/
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
 import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
 import { promptsOf } from "./prompts.ts";
-import { LentGradient } from "./lent_gradient.ts";
+import { LentGradient, meanTensor } from "./lent_gradient.ts";
 import { microBatchesOf } from "./run_plan.ts";
 import { continueTexts } from "./samples.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../../tensorflow/mod.ts";
@@ -204,10 +204,8 @@ export class FlashReplica implements Replica {
     if (apply) {
       const lr = learningRate(this.config.optimizer, step);
       const updates = this.#updates + 1;
-      const inputs = [
-        await this.#tensorOf(mean),
-        tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates })),
-      ];
+      const vector = await meanTensor(mean, stateLength(this.size));
+      const inputs = [vector, tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
       const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
       tf.dispose(inputs);
       this.#state = await running;
@@ -287,20 +285,6 @@ export class FlashReplica implements Replica {
   #release(): void {
     for (const gradient of this.#lent) gradient.release();
     this.#lent = [];
-  }
-
-  /** The values of a mean as a tensor: its own, or a copy that is whole. */
-  async #tensorOf(mean: GradientVector): Promise<tf.Tensor1D> {
-    if (mean instanceof LentGradient) return mean.tensor();
-    const host = await mean.toHost();
-    const copy = this.#upload(host.values);
-    try {
-      host.assertWhole();
-      return copy;
-    } catch (error) {
-      copy.dispose();
-      throw error;
-    }
   }
 
   /** A vector of the state's length. */

@@ -1,17 +1,17 @@
 /**
- * A gradient in memory that TensorFlow and JavaScript share: it is added to in place, and goes back to TensorFlow without a copy.
+ * Gradients in memory that TensorFlow and JavaScript share: they are added in place, and go back to TensorFlow without a copy.
  *
  * @module
  */
 
-import { HostVector } from "../../dist/mod.ts";
-import type { LentVector, tf } from "../../tensorflow/mod.ts";
+import { type GradientVector, HostVector } from "../../dist/mod.ts";
+import { filledVector, type LentVector, type tf } from "../../tensorflow/mod.ts";
 
-/** The first values of a lent vector. */
+/** The first values of a lent vector, which is returned by the release. */
 export class LentGradient extends HostVector {
   readonly #lent: LentVector;
 
-  /** Takes over a vector that may be longer, with zeros at its end. */
+  /** A gradient of this many values; what follows them are zeros. */
   constructor(lent: LentVector, size: number) {
     super(lent.values.subarray(0, size));
     this.#lent = lent;
@@ -24,5 +24,23 @@ export class LentGradient extends HostVector {
 
   override release(): void {
     this.#lent[Symbol.dispose]();
+  }
+}
+
+/**
+ * A mean as a tensor of this length, which the caller disposes: that of a lent gradient, or a copy.
+ *
+ * @throws what the mean's `assertWhole` throws
+ */
+export async function meanTensor(mean: GradientVector, length: number): Promise<tf.Tensor1D> {
+  if (mean instanceof LentGradient) return mean.tensor();
+  const host = await mean.toHost();
+  const copy = filledVector(host.values, length);
+  try {
+    host.assertWhole();
+    return copy;
+  } catch (error) {
+    copy.dispose();
+    throw error;
   }
 }
