@@ -1,7 +1,7 @@
 /**
  * A worker process of the averaging benchmark: its gradient is the same vector every time, and it updates nothing.
  *
- *     averaging_worker.ts '{"url": …, "run": …, "member": …, "size": …}'
+ *     averaging_worker.ts '{"url": …, "run": …, "member": …, "size": …, "sharesMemory": …}'
  *
  * @module
  */
@@ -31,10 +31,11 @@ class StillReplica extends ToyReplica {
 }
 
 if (import.meta.main) {
-  const { url, run, member, size } = JSON.parse(Deno.args[0]);
+  const { url, run, member, size, sharesMemory } = JSON.parse(Deno.args[0]);
   const transport = await connectNats(url, member);
   const { configHash, id } = await fetchRun(transport, run, member);
-  await runWorker(transport, new StillReplica({ size }), { run, id, member, configHash, atHome: true });
+  const options = { run, id, member, configHash, atHome: true, sharesMemory };
+  await runWorker(transport, new StillReplica({ size }), options);
   await transport.close();
   Deno.exit();
 }

@@ -109,7 +109,9 @@ Deno.test("a run without workers is that of one worker, bit for bit, warm-up and
 Deno.test("a round sends as much as a step does, whatever its length", async () => {
   using bus = new MemoryBus();
   const replicas = [averagingToy(), averagingToy()];
-  const { events } = await runToys(() => bus.connect(), replicas, { ...plan, startWorkers: 2 });
+  const { events } = await runToys(() => bus.connect(), replicas, { ...plan, startWorkers: 2 }, {
+    sharesMemory: false,
+  });
   const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
   const vectors = 2 * 4 * 1000;
   assert.deepEqual(

@@ -35,6 +35,7 @@ const plan = toyPlan({
   patienceSeconds: 2.5, // a healthy process may not be heard for a second on a busy machine
   silenceSeconds: 5,
   partBytes: 256 * 1024,
+  windowBytes: 1024 * 1024, // a part in a message also where only a reference travels
 });
 
 interface Case {
@@ -47,7 +48,11 @@ interface Case {
 async function check(url: string, { point, way, count }: Case, paramsHash: string): Promise<string[]> {
   const run = `${point}-${way}-${count}`;
   const events: DistEvent[] = [];
-  const orders = Array.from({ length: count }, (_, i) => ({ member: `worker-${i}`, size: SIZE }));
+  // Of four every other one shares memory, and not the one that is lost.
+  const sharesMemory = (i: number) => count === 2 || i % 2 === 0;
+  const orders = Array.from({ length: count }, (_, i) => (
+    { member: `worker-${i}`, size: SIZE, sharesMemory: sharesMemory(i) }
+  ));
   const faulty = { ...orders[count - 1], fault: { point, way, step: FAULT_STEP } };
   let slowest = 0, lastStepAt = 0;
   const outcome = await runProcesses(

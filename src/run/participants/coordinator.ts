@@ -125,6 +125,7 @@ async function serve(prepared: Prepared): Promise<Summary> {
       if (event.kind === "joined") tellIdle(event.members);
     },
     onListening,
+    sharesMemory: machine.sharedMemory,
     residuals: new ResidualFiles(folder.residuals),
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },

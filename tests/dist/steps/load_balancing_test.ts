@@ -16,6 +16,7 @@ function member(name: string, speed?: number): Member {
     nonce: name,
     joinedGeneration: 0,
     atHome: true,
+    isNear: false,
     device: "cpu",
     step: 0,
     phase: "ready",

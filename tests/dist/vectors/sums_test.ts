@@ -33,7 +33,7 @@ async function sumOf(lo: number, hi: number) {
 /** Adds a sum to the step; returns the whole sum once it is complete. */
 function addTo(step: PartialSums, lo: number, hi: number, part: number, sum: Float32Array) {
   const { leaves } = step;
-  const sums = step.add(lo, hi, part, floatBytes(sum));
+  const sums = step.add(lo, hi, part, { bytes: floatBytes(sum) });
   if (!sums) return undefined;
   return averaged({ sums, codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
 }
@@ -124,7 +124,7 @@ Deno.test("PartialSums keeps parts apart", async () => {
 });
 
 Deno.test("PartialSums rejects a sum that is not a node of the tree", () => {
-  assert.throws(() => new PartialSums(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
+  assert.throws(() => new PartialSums(8).add(1, 3, 0, { bytes: new Uint8Array(4) }), RangeError);
 });
 
 Deno.test("3 + 5 sequences with different numbers of counted tokens give the mean of one batch of 8", async () => {
