@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { DilocoReplica } from "../../src/dist/replica/diloco_replica.ts";
-import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { averagingToy, DILOCO, toyOf } from "./support/average_toys.ts";
 import { ElasticRun } from "./support/elastic_toys.ts";
@@ -18,14 +17,8 @@ const plan = toyPlan({ steps: 12, diloco, hashEvery: 1 });
 
 /** Plain SGD on the mean gradient: no momentum, no clipping. */
 class SgdToy extends ToyReplica {
-  override apply(mean: Float32Array, { step, apply, tokens }: StepOutcome): Promise<void> {
-    if (apply) {
-      this.updates++;
-      for (let i = 0; i < this.size; i++) this.params[i] -= 0.1 * mean[i];
-    }
-    this.step = step;
-    this.tokens += tokens;
-    return Promise.resolve();
+  override update(mean: Float32Array): void {
+    for (let i = 0; i < this.size; i++) this.params[i] -= 0.1 * mean[i];
   }
 }
 

@@ -36,6 +36,8 @@ export interface ExchangeEffects {
 /** A sum that can be pulled. */
 interface KeptSum {
   readonly sum: ReportedSum;
+  /** Its vector. */
+  readonly values: Float32Array;
   /** Where neighbours read it. */
   readonly place?: SumPlace;
 }
@@ -86,12 +88,13 @@ export class MemberSide implements Disposable {
   /**
    * Keeps a sum of a step until it is pulled.
    *
-   * @param place holds its values; the last result of {@linkcode MemberSide.placeFor}
+   * @param values its vector
+   * @param place where they lie, if neighbours read them: the last result of {@linkcode MemberSide.placeFor}
    */
-  keep(step: number, [lo, hi]: Range, sum: ReportedSum, place?: SumPlace): void {
+  keep(step: number, [lo, hi]: Range, sum: ReportedSum, values: Float32Array, place?: SumPlace): void {
     this.#begin(step);
     if (place) this.shared!.keep();
-    this.#sums.set(`${lo}-${hi}`, { sum, place });
+    this.#sums.set(`${lo}-${hi}`, { sum, values, place });
   }
 
   #begin(step: number): void {
@@ -138,7 +141,7 @@ export class MemberSide implements Disposable {
     for (const pull of this.#pulls.values()) {
       const { step, lo, hi, part, more, byReference } = pull;
       const kept = step === this.#step ? this.#sums.get(`${lo}-${hi}`) : undefined;
-      if (!kept?.sum.sum.gradient.length) continue; // its memory was freed: the step has ended
+      if (!kept?.values.length) continue; // its memory was freed: the step has ended
       if (kept.place && byReference) this.#answer(pull, part, more, kept);
       else for (let i = 0; i <= more; i++) this.#answer(pull, part + i, 0, kept);
     }
@@ -146,7 +149,7 @@ export class MemberSide implements Disposable {
   }
 
   /** Sends a part, or a reference to some in a row. */
-  #answer(pull: Frame, part: number, more: number, { sum, place }: KeptSum): void {
+  #answer(pull: Frame, part: number, more: number, { values, place }: KeptSum): void {
     const { sender, step, lo, hi, parts, byReference } = pull;
     this.effects.reach(this.#handedOut.size === 0 ? "before-upload" : "mid-upload", step);
     const fields = {
@@ -161,7 +164,7 @@ export class MemberSide implements Disposable {
       codec: this.codec.name,
     } as const;
     if (place && byReference) this.#sendReference(sender, fields, place);
-    else this.#sendPart(sender, fields, sum.sum.gradient, pull);
+    else this.#sendPart(sender, fields, values, pull);
     for (let i = 0; i <= more; i++) this.#handedOut.add(`${lo}-${hi}/${part + i}`);
     if (this.#handedOut.size === parts * this.#sums.size) this.effects.reach("after-upload", step);
   }

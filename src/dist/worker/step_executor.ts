@@ -8,6 +8,7 @@
 import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
 import { TimeSpent } from "../replica/time_spent.ts";
 import { codecOf } from "../vectors/codecs.ts";
+import { BorrowedVector } from "../vectors/gradient.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
@@ -108,11 +109,13 @@ export class StepExecutor {
         const place = vectors.placeFor(step);
         sum = await this.time.computing(() =>
           local
-            ? DilocoReplica.of(replica).localSteps(local, beforeEach)
-            : computeSum(replica, step, lo, hi, (microBatch) => beforeEach(step, microBatch))
+            ? DilocoReplica.of(replica).localSteps(local, beforeEach, place?.values)
+            : computeSum(replica, step, lo, hi, {
+              beforeEach: (microBatch) => beforeEach(step, microBatch),
+              into: place?.values,
+            })
         );
-        place?.values.set(sum.sum.gradient);
-        vectors.keep(step, range, sum, place);
+        vectors.keep(step, range, sum, (await sum.sum.gradient.toHost()).values, place);
       }
       offered.add(String(range));
       offer(range, sum);
@@ -147,11 +150,14 @@ export class StepExecutor {
     effects.reach("before-apply", step);
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
-    const mean = apply ? vectors.meanOf(step)! : { values: new Float32Array(), holds: () => true };
-    await this.time.computing(() => replica.apply(mean.values, outcome));
-    if (!mean.holds()) { // this process was frozen, and the run has gone on without it
+    const { values, holds } = apply
+      ? vectors.meanOf(step)!
+      : { values: new Float32Array(), holds: () => true };
+    const mean = new BorrowedVector(values, () => {
+      if (holds()) return; // else this process was frozen, and the run has gone on without it
       throw new TransientError(`the mean of step ${step} was overwritten while it was applied`);
-    }
+    });
+    await this.time.computing(() => replica.apply(mean, outcome));
     vectors.endStep(apply);
     this.#forgetThrough(last);
     return { step: last, ...commit };
