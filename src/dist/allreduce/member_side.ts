@@ -93,7 +93,7 @@ export class MemberSide implements Disposable {
    */
   keep(step: number, [lo, hi]: Range, sum: ReportedSum, values: Float32Array, place?: SumPlace): void {
     this.#begin(step);
-    if (place) this.shared!.keep();
+    if (place) this.shared!.keep(place);
     this.#sums.set(`${lo}-${hi}`, { sum, values, place });
   }
 

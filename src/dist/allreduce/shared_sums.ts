@@ -46,9 +46,9 @@ export class SharedSums implements Disposable {
     return { buffer, stamp, values: this.segment.floats.subarray(from, from + this.size) };
   }
 
-  /** The memory that was handed out last holds a sum of the open step. */
-  keep(): void {
-    this.#used++;
+  /** This memory, which was handed out last, holds a sum of the open step. */
+  keep({ buffer }: SumPlace): void {
+    this.#used = buffer + 1;
   }
 
   /** No sum is needed any more. */

@@ -19,7 +19,7 @@ import { lastStep } from "../replica/rounds.ts";
 import { now } from "../protocol/timeouts.ts";
 import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
-import { Halted, TransientError } from "../../errors.ts";
+import { Halted } from "../../errors.ts";
 import type { SharedSums } from "../allreduce/shared_sums.ts";
 import type { CodecName } from "../vectors/codec.ts";
 
@@ -139,7 +139,7 @@ export class StepExecutor {
    * Applies the next step, for which {@linkcode StepExecutor.canApply} holds.
    *
    * @returns what was committed
-   * @throws {TransientError} where the mean was overwritten while it was used, which makes this state useless
+   * @throws {Halted} where the mean was overwritten before it was copied: nothing has changed, and nothing can be applied any more
    */
   async apply(): Promise<Messages["commit"] & { step: number }> {
     const { replica, effects, vectors } = this;
@@ -154,8 +154,7 @@ export class StepExecutor {
       ? vectors.meanOf(step)!
       : { values: new Float32Array(), holds: () => true };
     const mean = new BorrowedVector(values, () => {
-      if (holds()) return; // else this process was frozen, and the run has gone on without it
-      throw new TransientError(`the mean of step ${step} was overwritten while it was applied`);
+      if (!holds()) throw new Halted(); // this process was frozen, and the run has gone on without it
     });
     await this.time.computing(() => replica.apply(mean, outcome));
     vectors.endStep(apply);
