@@ -6,6 +6,7 @@ import { ForeignSegment } from "../../../src/dist/memory/foreign_segment.ts";
 import type { SegmentAddress } from "../../../src/dist/memory/header.ts";
 import { Segment } from "../../../src/dist/memory/segment.ts";
 import { breathe } from "../../../src/slow_work.ts";
+import { canUnshare, UNSHARE } from "../support/pid_namespace.ts";
 import { SegmentOwner } from "../support/segment_owner.ts";
 
 const ignore = Deno.build.os !== "linux";
@@ -139,7 +140,11 @@ function numberFrom(first: number, last: number, fits: (number: number) => boole
 }
 
 /** Runs a process, with a command before it, that opens the segment and creates one; returns what it says. */
-async function sharingIn(command: string[], permission: string, address: SegmentAddress): Promise<unknown> {
+async function sharingIn(
+  command: readonly string[],
+  permission: string,
+  address: SegmentAddress,
+): Promise<unknown> {
   const script = fileURLToPath(new URL("../support/segment_reader.ts", import.meta.url));
   const [first, ...rest] = [...command, Deno.execPath(), "run", "--quiet", "--no-config", permission];
   const process = new Deno.Command(first, {
@@ -149,18 +154,6 @@ async function sharingIn(command: string[], permission: string, address: Segment
   });
   const { stdout } = await process.output();
   return JSON.parse(new TextDecoder().decode(stdout));
-}
-
-/** Begins a PID namespace, with its own /proc. */
-const UNSHARE = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc"];
-
-function canUnshare(): boolean {
-  try {
-    return new Deno.Command(UNSHARE[0], { args: [...UNSHARE.slice(1), "true"], stderr: "null" }).outputSync()
-      .success;
-  } catch {
-    return false;
-  }
 }
 
 Deno.test({

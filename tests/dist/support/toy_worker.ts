@@ -27,6 +27,8 @@ export interface ToyOrder {
   averages?: boolean;
   /** False: its sums travel also to processes of this machine. */
   sharesMemory?: boolean;
+  /** Whether it is started in a PID namespace of its own. */
+  isApart?: boolean;
 }
 
 function blockEventLoop(seconds: number): void {
