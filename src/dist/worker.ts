@@ -131,7 +131,7 @@ class Worker {
     } finally {
       clearInterval(heartbeats);
       for (const unsubscribe of unsubscribes) unsubscribe();
-      this.#parts.executor.vectors[Symbol.dispose]();
+      this.#parts.executor[Symbol.dispose]();
     }
   }
 

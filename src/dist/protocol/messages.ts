@@ -114,6 +114,8 @@ function hasSoundNumbers(frame: Frame): boolean {
       return lo < hi && part + more < parts && refersSoundly(frame);
     case "mean": // of an attempt that was opened in an earlier generation, or this one
       return openedIn <= generation && leaves > 0 && part + more < parts && refersSoundly(frame);
+    case "piece":
+      return refersSoundly(frame);
     default:
       return true;
   }
