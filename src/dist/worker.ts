@@ -229,6 +229,7 @@ class Worker {
       this.#begin("updating");
       const share = this.#share;
       const { step, apply, loss, tokens } = await this.#parts.executor.apply();
+      this.#parts.queue.forget();
       this.#parts.reporter.setPhase("ready");
       this.#parts.reporter.publish(this.#parts.reporter.status());
       const { microBatches } = this.welcome;
@@ -243,7 +244,10 @@ class Worker {
     }
     this.#standing = "candidate";
     this.#parts.catchUp.accept(order);
-    const restored = () => this.#standing = "ready";
+    const restored = () => {
+      this.#parts.queue.forget();
+      this.#standing = "ready";
+    };
     this.#start("takeover", () => this.#parts.catchUp.restore(order, () => this.#isEnding, restored));
   }
 
@@ -280,10 +284,7 @@ class Worker {
     if (order.generation > this.#assignedIn) this.#wanted = []; // the step was dropped
     const key = dutyKey(order);
     if (this.#parts.queue.repeat(key) || order.step !== this.replica.step) return;
-    this.#start(
-      key,
-      (answer) => carryOut(order, this.#parts, answer),
-    );
+    this.#start(key, (answer) => carryOut(order, this.#parts, answer));
   }
 
   #start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {

@@ -30,7 +30,7 @@ export function orderOf(state: RunState): Order | undefined {
     case "writing":
       return writing && saveOrder(writing.step, writing.member, [], state);
     case "hashing":
-      return { kind: "hash", step, message: {} };
+      return { kind: "hash", step, message: stage.isLast ? { isLast: true } : {} };
     case "pinning":
       return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":
