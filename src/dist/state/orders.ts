@@ -5,7 +5,8 @@
  */
 
 import type { ControlKind, Messages } from "../protocol/messages.ts";
-import type { Candidate, Member, RunState, Stage } from "./run_state.ts";
+import type { Candidate, Member } from "./participants.ts";
+import type { RunState, Stage } from "./run_state.ts";
 import type { Range } from "../vectors/tree.ts";
 
 /** An order to members; idempotent. */
