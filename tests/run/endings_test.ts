@@ -53,6 +53,19 @@ async function assertSaved(place: Workplace): Promise<void> {
   await assertComplete(place, summaryOf(place).steps);
 }
 
+Deno.test("on a terminal the chart at a run's end shows all its steps, also those before a resume", async () => {
+  await using place = await Workplace.open();
+  const onTerminal = (...args: string[]) =>
+    startInShell('exec script -qec "$*" /dev/null', "train", ...args, "--workers=0").ended;
+  const first = argsOf(place, "--steps=4", "--eval.every=0");
+  const resumed = [`--resume=${place.run("run")}`, "--steps=6"];
+  for (const [args, steps] of [[first, 4], [resumed, 6]] as const) {
+    const { code, stdout } = await onTerminal(...args);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, new RegExp(`┤.*\\n +1 +step ${steps}\\r?\\n`, "s"));
+  }
+});
+
 for (
   const [what, script, words] of [
     [
