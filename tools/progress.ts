@@ -7,7 +7,8 @@
 import { stringifyJson } from "../src/json.ts";
 import type { StepMetrics } from "../src/run/folder/metrics.ts";
 import type { RunEvent, RunListener } from "../src/run/folder/log.ts";
-import { lossChart, type LossPoint } from "../src/watch/chart.ts";
+import { lossChart } from "../src/watch/chart.ts";
+import { lossesIn } from "../src/watch/loss_curve.ts";
 import { clock } from "../src/watch/words.ts";
 import { cardLines, endLines, failureLine, type StartedRun } from "./card.ts";
 import { say, stdout } from "./output.ts";
@@ -99,10 +100,7 @@ export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: 
   const status = statusTeller(json);
   signal.addEventListener("abort", () => status(ending));
 
-  const losses: LossPoint[] = []; // for the chart at the end
-
   const step = (metrics: StepMetrics) => {
-    if (terminal && metrics.applied) losses.push({ step: metrics.step, loss: metrics.loss });
     const now = Date.now();
     const seconds = metrics.tokens / metrics.tokensPerSecond || (now - (before ?? now)) / 1000;
     pace = pace === undefined ? seconds : 0.9 * pace + 0.1 * seconds;
@@ -117,6 +115,9 @@ export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: 
   };
 
   const show = (lines: readonly string[]) => stdout.show(erase + lines.map((line) => line + "\n").join(""));
+  /** The curve of the whole run, earlier starts included. */
+  const chart = () =>
+    lossChart(lossesIn(`${run.folder}/metrics.jsonl`), Math.min(columns(), USUAL_COLUMNS) - 1, CHART_LINES);
   const happened = ({ event, text }: RunEvent & { kind: "happened" }) => {
     if (event.event === "started") {
       tools.advice = failureLine(run);
@@ -140,7 +141,7 @@ export function showRun({ steps, json, ending, page, ...run }: ShownRun, tools: 
         return show([eventLine(event)]);
       case "finished":
         return show([
-          ...lossChart(losses, Math.min(columns(), USUAL_COLUMNS) - 1, CHART_LINES),
+          ...(terminal ? chart() : []),
           eventLine(event),
           ...endLines(run, event.summary),
         ]);

@@ -39,6 +39,16 @@ export class LineTail {
    * @param onLine gets each whole line
    */
   async read(onReset: () => void, onLine: (line: string) => void): Promise<void> {
+    for (const _ of this.#chunks(onReset, onLine)) await new Promise((resolve) => setTimeout(resolve));
+  }
+
+  /** The same at once, for who has nothing else to do. */
+  readSync(onLine: (line: string) => void, onReset: () => void = () => {}): void {
+    for (const _ of this.#chunks(onReset, onLine));
+  }
+
+  /** Reads what was added; yields between two chunks. */
+  *#chunks(onReset: () => void, onLine: (line: string) => void): Generator<void> {
     using opened = openPlainFile(this.path);
     const { size, identity } = opened ?? { size: 0, identity: "" };
     if (identity !== this.#identity || size < this.#offset) {
@@ -53,7 +63,7 @@ export class LineTail {
       if (count === null) break;
       this.#offset += count;
       this.#take(chunk.subarray(0, count), onLine);
-      if (this.#offset < size) await new Promise((resolve) => setTimeout(resolve));
+      if (this.#offset < size) yield;
     }
   }
 

@@ -18,20 +18,8 @@ export interface UsageColumns {
   waiting: number[];
 }
 
-/** What a member has done while it was there. */
-export interface MemberTotal {
-  /** As at its last line. */
-  device: string;
-  /** Seconds. */
-  computing: number;
-  exchanging: number;
-  waiting: number;
-  /** All-reduce payload. */
-  bytesSent: number;
-  bytesReceived: number;
-  /** The most memory that its process was seen with, bytes. */
-  memory: number;
-}
+/** All that a member has done while it was there: its last device, its seconds and bytes as sums, the most memory it was seen with. */
+export type MemberTotal = Omit<MembersLine["members"][string], "range" | "heardAgo">;
 
 const SHARES = ["computing", "exchanging", "waiting"] as const;
 const SUMS = [...SHARES, "bytesSent", "bytesReceived"] as const;

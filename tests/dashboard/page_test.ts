@@ -42,6 +42,44 @@ async function frameTime({ page }: Visit, act: (frame: number) => void, count: n
   return (after - before) / count;
 }
 
+/** Fingers on the loss's chart, from one place to the next: shares of its width. */
+async function touch({ page }: Visit, places: number[][]): Promise<void> {
+  const { left, top, width } = await overOf(page);
+  const session = await page.createCDPSession();
+  const send = (type: "touchStart" | "touchMove" | "touchEnd", xs: number[]) =>
+    session.send("Input.dispatchTouchEvent", {
+      type,
+      touchPoints: xs.map((x, id) => ({ x: left + x * width, y: top + 50, id })),
+    });
+  await send("touchStart", places[0]);
+  for (const place of places.slice(1)) await send("touchMove", place);
+  await send("touchEnd", []);
+  await session.detach();
+}
+
+/** The first and the last step that the loss's chart shows, where the cursor says them. */
+async function visibleSteps({ page }: Visit): Promise<number[]> {
+  const { left, top, width } = await overOf(page);
+  const steps: number[] = [];
+  for (const x of [left + 1, left + width - 1]) {
+    await page.$eval("#cursor", (cursor) => cursor.textContent = "");
+    await page.mouse.move(x, top + 20);
+    const text = await page.waitForFunction(
+      () => /step ([\d,]+)/.exec(document.querySelector("#cursor")?.textContent ?? "")?.[1],
+      { polling: 50 },
+    );
+    steps.push(Number((await text.jsonValue())!.replaceAll(",", "")));
+  }
+  return steps;
+}
+
+const overOf = (page: Visit["page"]) =>
+  page.$eval("#chart-loss .u-over", (over) => {
+    over.scrollIntoView();
+    const { left, top, width } = over.getBoundingClientRect();
+    return { left, top, width };
+  });
+
 const isSmooth = (milliseconds: number) => milliseconds < 1000 / 30;
 
 /** The best of some tries: a machine that is busy with something else makes one slow, and a page that is slow all. */
@@ -229,10 +267,24 @@ Deno.test({
       });
 
       await t.step("a phone shows all of it without scrolling sideways", async () => {
-        const phone = await browser.page({ width: 390, height: 844 });
-        await phone.page.goto(`${url}#run=first&run=sweep/second`);
-        await phone.reads("#focus-name", /first/);
+        const phone = await browser.page({ width: 390, height: 844, hasTouch: true });
+        await phone.page.goto(`${url}#run=sweep/second&run=first`);
+        await phone.reads("#focus-name", /second/);
         assert.equal(await phone.page.evaluate(() => document.documentElement.scrollWidth), 390);
+
+        const visible = () => visibleSteps(phone);
+        const isNear = (found: number[], wanted: number[]) =>
+          assert.ok(found.every((step, i) => Math.abs(step - wanted[i]) <= 8), `${found}, not ${wanted}`);
+        isNear(await visible(), [1, 400]);
+        await touch(phone, [[0.4, 0.6], [0.3, 0.7], [0.2, 0.8]]);
+        isNear(await visible(), [134, 267]); // apart: what was between the fingers is wider
+        await touch(phone, [[0.2, 0.8], [0.4, 1]]);
+        isNear(await visible(), [107, 240]); // side by side
+        await touch(phone, [[0.5], [0.9]]);
+        isNear(await visible(), [107, 240]); // one finger scrolls the page
+        await touch(phone, [[0.1, 0.9], [0.4, 0.6]]);
+        await phone.page.waitForSelector("#all-steps[hidden]"); // together, beyond all
+        isNear(await visible(), [1, 400]);
         assert.deepEqual(phone.troubles, []);
         await phone.page.close();
       });

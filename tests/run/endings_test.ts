@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { startNatsServer } from "../../src/dist/nats/server.ts";
 import { newestCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { type Command, reach, start, startInShell, train } from "./support/commands.ts";
-import { descendants, isGone, metricsOf, until, Workplace } from "./support/runs.ts";
+import { descendants, eventsOf, isGone, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const TINY = [
   ...["--model.dim=8", "--model.depth=1", "--model.groupSize=8", "--model.queryKeyDim=8", "--data.seqLen=8"],
@@ -52,6 +52,19 @@ async function assertSaved(place: Workplace): Promise<void> {
   assert.equal(summaryOf(place).interrupted, true);
   await assertComplete(place, summaryOf(place).steps);
 }
+
+Deno.test("on a terminal the chart at a run's end shows all its steps, also those before a resume", async () => {
+  await using place = await Workplace.open();
+  const onTerminal = (...args: string[]) =>
+    startInShell('exec script -qec "$*" /dev/null', "train", ...args, "--workers=0").ended;
+  const first = argsOf(place, "--steps=4", "--eval.every=0");
+  const resumed = [`--resume=${place.run("run")}`, "--steps=6"];
+  for (const [args, steps] of [[first, 4], [resumed, 6]] as const) {
+    const { code, stdout } = await onTerminal(...args);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, new RegExp(`┤.*\\n +1 +step ${steps}\\r?\\n`, "s"));
+  }
+});
 
 for (
   const [what, script, words] of [
@@ -198,6 +211,12 @@ Deno.test("a second signal, a second after the first, ends a run that can't fini
   assert.equal(code, 130, stderr);
   assert.ok(Date.now() - before < 5000);
   assert.match(stderr, /ended at once\n$/);
+  const ended = eventsOf(place.run("run")).filter(({ event }) => event === "ended");
+  assert.deepEqual(ended.map(({ at: _, step: __, ...ending }) => ending), [{
+    event: "ended",
+    outcome: "stopped",
+    error: "its process ended at once; what was not saved by then is lost",
+  }]);
   await until("all children are gone", () => isGone(children.map(({ pid }) => pid)), 10);
 });
 

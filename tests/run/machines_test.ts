@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { findCheckpoint } from "../../src/checkpoint/checkpoint.ts";
 import { readStateFile } from "../../src/checkpoint/files.ts";
 import { type Command, reach, SMALL, start } from "./support/commands.ts";
-import { descendants, metricsOf, until, Workplace } from "./support/runs.ts";
+import { descendants, eventsOf, metricsOf, until, Workplace } from "./support/runs.ts";
 
 const CPU = "--backend=cpu";
 /** The parameters of an undisturbed run of `steps` steps. */
@@ -17,10 +17,6 @@ async function expectedHash(place: Workplace, steps: number): Promise<string> {
 
 const summaryOf = (place: Workplace, name: string) =>
   JSON.parse(Deno.readTextFileSync(`${place.run(name)}/summary.json`));
-
-/** The lines of a run's record. */
-const eventsOf = (place: Workplace, name: string) =>
-  Deno.readTextFileSync(`${place.run(name)}/events.jsonl`).trim().split("\n").map((line) => JSON.parse(line));
 
 /** A coordinator, once it listens. */
 async function coordinate(...args: string[]): Promise<{ command: Command; url: string }> {
@@ -55,7 +51,7 @@ Deno.test("the run's folder on the coordinator's machine has its checkpoints, an
   for (const worker of joined) assert.equal((await worker.ended).code, 0, worker.stderr());
   const { code, stderr } = await command.ended;
   assert.equal(code, 0, stderr);
-  const saved = eventsOf(place, "demo").filter(({ event }) => event === "saved");
+  const saved = eventsOf(place.run("demo")).filter((event) => event.event === "saved");
   assert.deepEqual(saved.map(({ step }) => step), [3, 6, 8]);
   for (const { member, place: path, elsewhere } of saved) {
     assert.match(member, /^[bc]-0$/);
@@ -101,7 +97,7 @@ Deno.test("the last workers that leave save first, and the coordinator continues
   await reach(place, "demo", 5);
   first.kill("SIGTERM");
   assert.equal((await first.ended).code, 130, first.stderr());
-  const { member, step } = eventsOf(place, "demo").find(({ event }) => event === "saved");
+  const { member, step } = eventsOf(place.run("demo")).find((event) => event.event === "saved")!;
   assert.ok(member === "b-0" && step >= 5);
   const second = join(url, "c");
   assert.equal((await second.ended).code, 0, second.stderr());

@@ -16,6 +16,7 @@ import { colour } from "./theme.js";
 /** @import { Choices, Axis } from "./types.ts" */
 /** @import { Shown } from "./charts.js" */
 /** @import { View } from "./chart.js" */
+/** @import { Fingers } from "./gestures.js" */
 
 /** How long a part must be looked at until more points are fetched for it, ms. */
 const SETTLED = 120;
@@ -50,6 +51,8 @@ export class Board {
       onZoom: (/** @type {{ min: number, max: number } | null} */ range) => this.#zoomTo(range),
       onPan: (/** @type {number} */ share) => this.#pan(share),
       onScale: (/** @type {number} */ factor) => this.#scale(factor),
+      onPinch: (/** @type {Fingers} */ before, /** @type {Fingers} */ after) => this.#pinch(before, after),
+      onRest: () => this.#rest(),
       onCursor: (/** @type {number | null} */ x) => this.#tellCursor(x),
     };
     this.charts = CHARTS.map((spec) => ({ chart: new Chart(spec, listeners), drawing: spec.drawing }));
@@ -133,10 +136,39 @@ export class Board {
 
   /** @param {number} share */
   #pan(share) {
-    if (!this.#zoom || !this.#choices) return;
+    if (!this.#zoom) return;
     const { min, max } = this.#zoom, width = max - min;
-    const from = Math.max(this.#extent.min, Math.min(this.#extent.max - width, min + share * width));
-    this.#zoom = { min: from, max: from + width };
+    this.#moveTo(min + share * width, width);
+  }
+
+  /**
+   * @param {Fingers} before
+   * @param {Fingers} after
+   */
+  #pinch([a, b], [left, right]) {
+    const { min, max } = this.#zoom ?? this.#extent, width = max - min;
+    const wanted = width * (b - a) / (right - left);
+    this.#moveTo(min + a * width - left * wanted, wanted);
+  }
+
+  /** Draws what was moved as it is drawn there: smoothing goes by what is visible. */
+  #rest() {
+    const { min, max } = this.#extent;
+    const isAll = !this.#zoom || this.#zoom.max - this.#zoom.min > 0.999 * (max - min);
+    this.#zoomTo(isAll ? null : this.#zoom);
+  }
+
+  /**
+   * Shows so much from a place on, as far as there is something.
+   *
+   * @param {number} from
+   * @param {number} wanted
+   */
+  #moveTo(from, wanted) {
+    if (!this.#choices) return;
+    const { min, max } = this.#extent, width = Math.min(wanted, max - min);
+    const start = Math.max(min, Math.min(max - width, from));
+    this.#setZoom({ min: start, max: start + width });
     const view = this.#view(this.#choices);
     for (const { chart } of this.charts) chart.show(view);
     this.refine();

@@ -7,7 +7,7 @@
  */
 
 import { el, fill, setText } from "./dom.js";
-import { listenToKeys, listenToWheel } from "./gestures.js";
+import { listenToFingers, listenToKeys, listenToWheel } from "./gestures.js";
 import { paintClouds, paintMarks } from "./paint.js";
 import { rangeOf, stepsOf, X_STEPS } from "./scales.js";
 import { colour } from "./theme.js";
@@ -203,7 +203,10 @@ export class Chart {
         draw: [(/** @type {any} */ u) => paintMarks(u, this.#drawing)],
         setCursor: [(/** @type {any} */ u) => this.#onCursor(u)],
         setSelect: [(/** @type {any} */ u) => this.#onSelect(u)],
-        ready: [(/** @type {any} */ u) => listenToWheel(u.over, this.listeners)],
+        ready: [(/** @type {any} */ u) => {
+          listenToWheel(u.over, this.listeners);
+          listenToFingers(u.over, this.listeners);
+        }],
       },
     };
   }

@@ -1,16 +1,20 @@
 // @ts-check
 /// <reference lib="dom" />
 /**
- * Moving along the x axis by wheel and keys. Dragging is uPlot's own.
+ * Moving along the x axis by wheel, keys and two fingers. Dragging with a mouse is uPlot's own.
  *
  * @module
  */
+
+/** Where the left and the right one of two fingers are, as shares of the width. @typedef {[left: number, right: number]} Fingers */
 
 /**
  * @typedef {object} Listeners
  * @property {(range: { min: number, max: number } | null) => void} onZoom null for all
  * @property {(share: number) => void} onPan by a share of what is visible
  * @property {(factor: number) => void} onScale
+ * @property {(before: Fingers, after: Fingers) => void} onPinch
+ * @property {() => void} onRest the fingers are gone
  * @property {(x: number | null) => void} onCursor
  */
 
@@ -50,4 +54,45 @@ export function listenToWheel(element, { onPan }) {
     event.preventDefault();
     onPan(along / element.clientWidth);
   }, { passive: false });
+}
+
+/** Two fingers are never nearer to each other, as a share of the width: what is shown would become endless. */
+const NEAREST = 0.05;
+
+/**
+ * What lies under two fingers moves with them: they zoom apart and together, and pan side by side. One finger scrolls the page.
+ *
+ * @param {HTMLElement} element
+ * @param {Listeners} listeners
+ */
+export function listenToFingers(element, { onPinch, onRest }) {
+  /** @type {Fingers | null} */
+  let before = null;
+  element.addEventListener("touchstart", (event) => before = fingersOn(element, event));
+  element.addEventListener("touchmove", (event) => {
+    const after = fingersOn(element, event);
+    if (!before || !after) return;
+    event.preventDefault();
+    onPinch(before, after);
+    before = after;
+  }, { passive: false });
+  const end = (/** @type {TouchEvent} */ event) => {
+    if (before) onRest();
+    before = fingersOn(element, event);
+  };
+  element.addEventListener("touchend", end);
+  element.addEventListener("touchcancel", end);
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {TouchEvent} event
+ * @returns {Fingers | null} null where there are not two
+ */
+function fingersOn(element, { targetTouches }) {
+  if (targetTouches.length !== 2) return null;
+  const { left, width } = element.getBoundingClientRect();
+  const [a, b] = Array.from(targetTouches, ({ clientX }) => (clientX - left) / width);
+  const middle = (a + b) / 2, half = Math.max(NEAREST, Math.abs(a - b)) / 2;
+  return [middle - half, middle + half];
 }

@@ -7,13 +7,8 @@
 import { type Reason, refusalFor, refusalReasons } from "./compatibility.ts";
 import { admit, isWaitingForWorkers, reasonToWait } from "../steps/between_steps.ts";
 import type { MembershipEvent } from "../state/events.ts";
-import {
-  type Action,
-  committedStep,
-  type Participant,
-  type RunState,
-  type Transition,
-} from "../state/run_state.ts";
+import type { Participant } from "../state/participants.ts";
+import { type Action, committedStep, type RunState, type Transition } from "../state/run_state.ts";
 import { closeStep } from "../steps/step.ts";
 import {
   andThen,

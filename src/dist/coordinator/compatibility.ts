@@ -7,7 +7,8 @@
 import { layoutDifference, layoutOf } from "../../layout.ts";
 import type { Messages } from "../protocol/messages.ts";
 import type { ReplicaIdentity } from "../replica/replica.ts";
-import type { Action, Credentials } from "../state/run_state.ts";
+import type { Credentials } from "../state/participants.ts";
+import type { Action } from "../state/run_state.ts";
 
 /** Why a join is rejected. */
 export interface Reason {

@@ -10,7 +10,8 @@ import { isAwaited } from "../state/orders.ts";
 import { longestPace, paced, usualPace } from "../state/pace.ts";
 import { isReducing } from "../steps/reducer_set.ts";
 import { isAwaitedBack } from "../state/reconnection.ts";
-import type { Member, Participant, Reducer, RunState } from "../state/run_state.ts";
+import type { Member, Participant, Reducer } from "../state/participants.ts";
+import type { RunState } from "../state/run_state.ts";
 import { withMember } from "../state/transitions.ts";
 import { GONE_SECONDS } from "../protocol/timeouts.ts";
 

@@ -179,8 +179,8 @@ export const FROM_COORDINATOR = {
   pin: z.strictObject({ donor: name() }),
   /** The member that has pinned its state. */
   takeover: z.strictObject({ donor: name() }),
-  /** Without content. */
-  hash: z.strictObject({}),
+  /** `isLast`: the run ends with it. The states are hashed anew, though they may have been compared after this step before. */
+  hash: z.strictObject({ isLast: z.literal(true).optional() }),
   /** The error, if that is the reason, and whether another coordinator can resume from the newest checkpoint. */
   finish: z.strictObject({ error: text().optional(), canResume: z.literal(true).optional() }),
 };

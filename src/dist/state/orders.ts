@@ -5,7 +5,8 @@
  */
 
 import type { ControlKind, Messages } from "../protocol/messages.ts";
-import type { Candidate, Member, RunState, Stage } from "./run_state.ts";
+import type { Candidate, Member } from "./participants.ts";
+import type { RunState, Stage } from "./run_state.ts";
 import type { Range } from "../vectors/tree.ts";
 
 /** An order to members; idempotent. */
@@ -30,7 +31,7 @@ export function orderOf(state: RunState): Order | undefined {
     case "writing":
       return writing && saveOrder(writing.step, writing.member, [], state);
     case "hashing":
-      return { kind: "hash", step, message: {} };
+      return { kind: "hash", step, message: stage.isLast ? { isLast: true } : {} };
     case "pinning":
       return { kind: "pin", step, message: { donor: stage.donor } };
     case "ended":

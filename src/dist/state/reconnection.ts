@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Participant, RunState } from "./run_state.ts";
+import type { Participant } from "./participants.ts";
+import type { RunState } from "./run_state.ts";
 
 /** The clocks of a participant that matter here. */
 type Clocks = Pick<Participant, "heardAt" | "goneSince" | "returnedAt">;

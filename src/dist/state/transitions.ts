@@ -5,7 +5,8 @@
  */
 
 import type { DistEvent } from "../replica/plan.ts";
-import type { Candidate, Member, RunState, Stage, Transition } from "./run_state.ts";
+import type { Candidate, Member } from "./participants.ts";
+import type { RunState, Stage, Transition } from "./run_state.ts";
 
 /** No action follows. */
 export function stay(state: RunState): Transition {

@@ -7,7 +7,8 @@
 
 import { type MemberUsage, USAGE_SECONDS } from "../replica/plan.ts";
 import type { Traffic } from "../protocol/messages.ts";
-import type { Member, RunState, Transition } from "./run_state.ts";
+import type { Member } from "./participants.ts";
+import type { RunState, Transition } from "./run_state.ts";
 import { reportAnd, stay } from "./transitions.ts";
 
 /** Whether it is time to tell how members spend their time, while they train. */

@@ -8,14 +8,8 @@
 import { disband, isDeserted, isUnsaved } from "./leaving.ts";
 import { ownersOf, reportMoved } from "./reducer_set.ts";
 import { hasOwnMoments, localStepsAfter } from "../replica/rounds.ts";
-import {
-  type Candidate,
-  committedStep,
-  type Participant,
-  type RunState,
-  type StepInProgress,
-  type Transition,
-} from "../state/run_state.ts";
+import type { Candidate, Participant } from "../state/participants.ts";
+import { committedStep, type RunState, type StepInProgress, type Transition } from "../state/run_state.ts";
 import { withSave } from "./checkpointing.ts";
 import { samplerOf } from "./sampling.ts";
 import { cut, evenCut, trusted } from "./load_balancing.ts";

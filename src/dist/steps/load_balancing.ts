@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Member, RunState } from "../state/run_state.ts";
+import type { Member } from "../state/participants.ts";
+import type { RunState } from "../state/run_state.ts";
 import { assignRanges, type Range } from "../vectors/tree.ts";
 
 /** Weight of the newest measurement. */

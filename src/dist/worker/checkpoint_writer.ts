@@ -33,8 +33,6 @@ export class CheckpointWriter {
   #last: { step: number; result: SaveResult } | undefined;
   /** The step of the state that the coordinator was last to collect. */
   #handed: number | undefined;
-  /** The order that was last carried out. */
-  #begun: string | undefined;
 
   /** Nothing is to be written yet. */
   constructor(
@@ -42,18 +40,8 @@ export class CheckpointWriter {
     readonly options: CheckpointWriterOptions,
   ) {}
 
-  /**
-   * Copies the present state, and starts to write it. Resolves when the copy is made.
-   *
-   * @param key of the order: one that comes again, however late, is carried out once
-   */
-  async begin(order: Messages["save"], key: string): Promise<void> {
-    if (key === this.#begun) return;
-    await this.#copy(order);
-    this.#begun = key;
-  }
-
-  async #copy({ writer }: Messages["save"]): Promise<void> {
+  /** Copies the present state, and starts to write it. Resolves when the copy is made. */
+  async begin({ writer }: Messages["save"]): Promise<void> {
     const { replica, options: { member, atHome, keepsCheckpoints, pin, tell } } = this;
     if (writer === member && atHome) {
       const state = await replica.state();

@@ -21,8 +21,9 @@ export function isDuty(frame: Received): frame is Received & Duty {
 }
 
 /** Identifies an order between steps. */
-export function dutyKey({ kind, step, term, generation }: Duty): string {
-  return `${kind} ${step} ${term} ${generation}`;
+export function dutyKey({ kind, step, term, generation, message }: Duty): string {
+  const isLast = kind === "hash" && "isLast" in message ? " last" : "";
+  return `${kind} ${step} ${term} ${generation}${isLast}`;
 }
 
 /**
@@ -57,7 +58,7 @@ export async function carryOut(
       residuals.save(order.step, members);
       if (!copying.includes(member)) return;
       reporter.setPhase("copying its state for a checkpoint");
-      await checkpoints.begin(order.message, dutyKey(order));
+      await checkpoints.begin(order.message);
       return answer(encodeControl(reporter.fields("copied"), {}));
     }
     case "pin":

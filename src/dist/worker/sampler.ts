@@ -56,7 +56,7 @@ export class Sampler {
     return this.#ended;
   }
 
-  /** Begins, unless the order was repeated. */
+  /** Begins, unless it has: where a member is lost meanwhile, the others are ordered to evaluate again, as another set of members. */
   #begin(): void {
     const { replica: { step }, effects } = this;
     if (step === this.#step || this.#isStopped) return;

@@ -1,23 +1,18 @@
 /**
  * A worker's tasks, one at a time. An order that comes during another one is dropped, since the coordinator repeats it as long as
- * it is wanted.
+ * it is wanted. What was done is not done again, however late its order comes once more: its answers are sent again.
  *
  * @module
  */
 
 import { Halted } from "../../errors.ts";
 
-/** The present task, or the last one. */
-interface Task {
-  key: string;
-  done: boolean;
-  answers: Uint8Array[];
-  ended: Promise<void>;
-}
-
 /** Carries out one task after the other. */
 export class TaskQueue {
-  #task: Task | undefined;
+  /** The present task. */
+  #task: Promise<void> | undefined;
+  /** The answers of the tasks that were done, by key. */
+  readonly #answers = new Map<string, Uint8Array[]>();
 
   /**
    * No task yet.
@@ -34,39 +29,44 @@ export class TaskQueue {
 
   /** Begins a task, unless one is running. */
   start(key: string, work: (answer: (frame: Uint8Array) => void) => Promise<void>): void {
-    if (this.#task && !this.#task.done) return;
-    const task: Task = { key, done: false, answers: [], ended: Promise.resolve() };
-    this.#task = task;
+    if (this.#task) return;
+    const answers: Uint8Array[] = [];
     const answer = (frame: Uint8Array) => {
-      task.answers.push(frame);
+      answers.push(frame);
       this.send(frame);
     };
-    task.ended = work(answer)
+    this.#task = work(answer)
+      .then(() => void this.#answers.set(key, answers))
       .catch((error) => error instanceof Halted || this.fail(error))
       .then(() => {
-        task.done = true;
+        this.#task = undefined;
         this.after();
       });
   }
 
   /**
-   * Sends the answers of the last task again.
+   * Sends the answers of a task again.
    *
-   * @returns false where it was another one, or has not ended
+   * @returns false where it was not done, or is forgotten
    */
   repeat(key: string): boolean {
-    if (!this.#task?.done || this.#task.key !== key) return false;
-    this.#task.answers.forEach(this.send);
-    return true;
+    const answers = this.#answers.get(key);
+    answers?.forEach(this.send);
+    return answers !== undefined;
+  }
+
+  /** Forgets what was done: the replica's state is another one now. */
+  forget(): void {
+    this.#answers.clear();
   }
 
   /** Whether a task is running. */
   get isBusy(): boolean {
-    return this.#task?.done === false;
+    return this.#task !== undefined;
   }
 
   /** Waits until no task is running. */
   async idle(): Promise<void> {
-    await this.#task?.ended;
+    await this.#task;
   }
 }

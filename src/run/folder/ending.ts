@@ -25,7 +25,7 @@ export interface EndingOptions {
   hasBegun?: () => boolean;
 }
 
-/** Waits for the end of a run, and records it. */
+/** Waits for the end of a run, and records it; also where the process exits before: at a second signal. */
 export async function recordEnding(
   run: Promise<Summary>,
   { folder, lock, onEvent, signal, hasBegun = () => true }: EndingOptions,
@@ -33,6 +33,11 @@ export async function recordEnding(
   const record = (ending: Omit<RunHappening & { event: "ended" }, "event">) => {
     if (!lock.isLost && hasBegun()) recordHappening(folder, onEvent, { event: "ended", ...ending });
   };
+  const onExit = () => {
+    const error = "its process ended at once; what was not saved by then is lost";
+    record({ step: folder.record().lastStep, outcome: "stopped", error });
+  };
+  globalThis.addEventListener("unload", onExit);
   try {
     const summary = await run;
     record({ step: summary.steps, outcome: summary.interrupted ? "stopped" : "done" });
@@ -44,5 +49,7 @@ export async function recordEnding(
       isStopped ? { step, outcome: "stopped" } : { step, outcome: "failed", error: errorMessage(error) },
     );
     throw error;
+  } finally {
+    globalThis.removeEventListener("unload", onExit);
   }
 }

@@ -8,6 +8,7 @@
 import { errorMessage } from "../../errors.ts";
 import type { RecordedEvent, RunHappening } from "./events.ts";
 import { happeningOf, textOf } from "./happenings.ts";
+import { toMilliseconds } from "./members.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { Summary } from "./summary.ts";
 import type { EvaluationMetrics, MetricsRecord, StepMetrics } from "./metrics.ts";
@@ -198,7 +199,7 @@ export class RunLog implements Disposable {
   /** A run continues where that can't be written. */
   #writeMembers({ seconds, members }: DistEvent & { kind: "usage" }): void {
     try {
-      this.#files.members.write({ at: timeNow(), step: this.#step, seconds, members });
+      this.#files.members.write(toMilliseconds({ at: timeNow(), step: this.#step, seconds, members }));
     } catch (error) {
       this.say(errorMessage(error));
     }

@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import type { MemberUsage } from "../../dist/mod.ts";
+import { mapValues } from "../../records.ts";
 
 /** A line of `members.jsonl`. */
 export interface MembersLine {
@@ -41,3 +42,19 @@ export const membersLineSchema: z.ZodType<MembersLine> = z.object({
   seconds,
   members: z.record(z.string(), usage),
 });
+
+/** The line with its seconds rounded to milliseconds, which is what can be told apart. */
+export function toMilliseconds(line: MembersLine): MembersLine {
+  const members = mapValues(line.members, (usage) => ({
+    ...usage,
+    computing: rounded(usage.computing),
+    exchanging: rounded(usage.exchanging),
+    waiting: rounded(usage.waiting),
+    heardAgo: rounded(usage.heardAgo),
+  }));
+  return { ...line, seconds: rounded(line.seconds), members };
+}
+
+function rounded(seconds: number): number {
+  return Math.round(1000 * seconds) / 1000;
+}

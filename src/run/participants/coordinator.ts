@@ -7,12 +7,19 @@
 
 import { type Config, runPart, withNewIdentity } from "../../config/config.ts";
 import { type Corpus, loadCorpus } from "../../data/corpus.ts";
-import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
+import {
+  connectNats,
+  coordinate,
+  type CoordinationPlan,
+  type DistEvent,
+  takeNatsLease,
+} from "../../dist/mod.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
 import { recordEnding } from "../folder/ending.ts";
 import type { FolderLock } from "../folder/lock.ts";
 import { type RunListener, RunLog } from "../folder/log.ts";
+import type { MetricsRecord } from "../folder/metrics.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { openRun, type StartPoint } from "../folder/resume.ts";
 import { RunFolder } from "../folder/run_folder.ts";
@@ -91,48 +98,70 @@ interface Prepared {
 
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
-  const { corpus, folder, lock, point, onEvent, onRecalled } = prepared;
-  const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
-  const { step: startStep, origin, missing, config } = point;
-  const { id, optimizer, machine } = config;
-  const checkpoints = checkpointsOf(prepared);
-  const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
-  const record = folder.record();
+  const { corpus, folder, lock, point, onEvent, options } = prepared;
+  const { url, failover, signal, hurry, onListening } = options;
   await using resources = new AsyncDisposableStack();
+  const checkpoints = checkpointsOf(prepared);
+  const plan = await planAtStart(prepared, checkpoints);
+  const log = resources.use(openLog(prepared));
   const onStatus = (text: string) => onEvent({ kind: "status", text });
-  const tensorBoard = openTensorBoard(folder, config, onStatus);
-  const log = resources.use(
-    new RunLog(folder, (step) => learningRate(optimizer, step), onEvent, tensorBoard),
-  );
   const transport = await connectNats(url, "coordinator", { signal, onStatus });
   resources.defer(() => transport.close());
-  const card = lock && await runCard(config, corpus, origin, false); // else the launcher has told it
-  const tellCard = (step: number) => card && log.record({ event: "started", step, card });
+  const tellCard = await cardTeller(prepared, log);
+  if (!failover) tellCard(plan.startStep);
+  const coordinated = coordinate(transport, plan, {
+    signal,
+    hurry,
+    onListening,
+    sharesMemory: point.config.machine.sharedMemory,
+    onEvent: withIdleTold(plan, log),
+    residuals: new ResidualFiles(folder.residuals),
+    checkpoints,
+    text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
+    takeLease: async () => resources.use(await takeNatsLease(url, point.config.machine.run)),
+    takeOver: failover ? takeOverOf(prepared, plan.record, log, tellCard) : undefined,
+  });
+  return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+}
+
+/** What the run is to do from where it starts. */
+async function planAtStart({ corpus, folder, point, options }: Prepared, checkpoints: RunCheckpoints) {
+  const { config, step: startStep, origin } = point;
+  const startHash = startStep > 0 ? await checkpoints.stateHash(startStep) : undefined;
+  const { id } = config;
+  const plan = planOf(config, corpus, options.startWorkers);
+  return { ...plan, id, origin, startStep, startHash, record: folder.record() };
+}
+
+/** The log in the run's folder. */
+function openLog({ folder, point: { config }, onEvent }: Prepared): RunLog {
+  const tensorBoard = openTensorBoard(folder, config, (text) => onEvent({ kind: "status", text }));
+  return new RunLog(folder, (step) => learningRate(config.optimizer, step), onEvent, tensorBoard);
+}
+
+/** Tells what the run is, at the step where it starts, unless the process that has started this one has told it. */
+async function cardTeller(
+  { corpus, lock, point: { config, origin } }: Prepared,
+  log: RunLog,
+): Promise<(step: number) => void> {
+  const card = lock && await runCard(config, corpus, origin, false);
+  return (step) => card && log.record({ event: "started", step, card });
+}
+
+/** How a failover continues the run. */
+function takeOverOf(
+  { point: { missing }, onRecalled }: Prepared,
+  { workers: expected }: MetricsRecord,
+  log: RunLog,
+  tellCard: (step: number) => void,
+) {
   const recall = (step: number) => {
     onRecalled();
     const recalled = log.continueFrom(step);
     tellCard(step);
     return recalled;
   };
-  if (!failover) tellCard(startStep);
-  const plan = { ...planOf(config, corpus, startWorkers), id, origin, startStep, startHash, record };
-  const tellIdle = idleTeller(plan, log);
-  const coordinated = coordinate(transport, plan, {
-    signal,
-    hurry,
-    onEvent: (event) => {
-      log.handle(event);
-      if (event.kind === "joined") tellIdle(event.members);
-    },
-    onListening,
-    sharesMemory: machine.sharedMemory,
-    residuals: new ResidualFiles(folder.residuals),
-    checkpoints,
-    text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
-    takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
-    takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
-  });
-  return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));
+  return { expected, recall, missing };
 }
 
 /** The checkpoints in the run's folder. */
@@ -147,14 +176,18 @@ function checkpointsOf({ corpus: { bytes, sha256 }, folder, point }: Prepared): 
   });
 }
 
-/** Tells once that there are more members than micro-batches for them to compute. */
-function idleTeller({ microBatches }: { microBatches: number }, log: RunLog): (members: number) => void {
+/** The log's listener, which also tells, once, that there are more members than micro-batches for them to compute. */
+function withIdleTold(
+  { microBatches }: Pick<CoordinationPlan, "microBatches">,
+  log: RunLog,
+): (event: DistEvent) => void {
   let isTold = false;
-  return (members) => {
-    if (isTold || members <= microBatches) return;
+  return (event) => {
+    log.handle(event);
+    if (isTold || event.kind !== "joined" || event.members <= microBatches) return;
     isTold = true;
     log.say(
-      `there are more workers, ${members}, than micro-batches in a step, ${microBatches}: the others only stand by; ` +
+      `there are more workers, ${event.members}, than micro-batches in a step, ${microBatches}: the others only stand by; ` +
         "a larger train.batch would give them work",
     );
   };

@@ -1,6 +1,6 @@
 /** Debian's Chromium, and a page in it that notices everything that should not be. */
 
-import puppeteer, { type Browser as Chromium, type Page } from "puppeteer-core";
+import puppeteer, { type Browser as Chromium, type Page, type Viewport } from "puppeteer-core";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const executablePath = PLACES.find((path) => {
@@ -25,7 +25,7 @@ export class Browser implements AsyncDisposable {
   }
 
   /** A page of its own, with a storage of its own. */
-  async page(size = { width: 1440, height: 900 }): Promise<Visit> {
+  async page(size: Viewport = { width: 1440, height: 900 }): Promise<Visit> {
     const context = await this.chromium.createBrowserContext();
     const page = await context.newPage();
     await page.setViewport(size);

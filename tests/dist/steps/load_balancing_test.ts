@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { runSingle } from "../../../src/dist/single.ts";
-import { initialState, type Member, type RunState } from "../../../src/dist/state/run_state.ts";
+import type { Member } from "../../../src/dist/state/participants.ts";
+import { initialState, type RunState } from "../../../src/dist/state/run_state.ts";
 import { cut, measured, trusted } from "../../../src/dist/steps/load_balancing.ts";
 import { ElasticRun } from "../support/elastic_toys.ts";
 import { MemoryBus } from "../support/memory_bus.ts";

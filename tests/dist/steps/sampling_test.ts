@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { DistEvent } from "../../../src/dist/replica/plan.ts";
 import { runSingle } from "../../../src/dist/single.ts";
+import { Sampler } from "../../../src/dist/worker/sampler.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
 import { runToys } from "../support/run_toys.ts";
 import { toyPlan, ToyReplica, UNHURRIED } from "../support/toy.ts";
@@ -108,4 +109,17 @@ Deno.test("a replica that fails to sample costs its samples, with its reason, al
   const run = await runToys(() => bus.connect(), [failing()], toyPlan(PLAN));
   assert.deepEqual(samplesOf(run.events), wanted);
   assert.equal(run.outcome.paramsHash, expected.paramsHash);
+});
+
+Deno.test("an evaluation that is ordered again, since another member was lost, is sampled for once", async () => {
+  const told: string[] = [];
+  const sampler = new Sampler(new ToyReplica(), {
+    isBusy: () => false,
+    progress: () => {},
+    tell: (step, result) => told.push(`${step} ${Object.keys(result)}`),
+    fail: (error) => assert.fail(String(error)),
+  });
+  await Promise.all([sampler.sample(false), sampler.sample(true)]);
+  await sampler.sample(true);
+  assert.deepEqual(told, ["0 texts"]);
 });

@@ -42,7 +42,7 @@ const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|texts\.0|numericsFinger
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|memory|sampler|isAwaited|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
+  /\.(error|work|round|memory|sampler|isAwaited|isLast|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
 /** What may be null, and what is not looked into. */
 const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */

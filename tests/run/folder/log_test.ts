@@ -212,12 +212,18 @@ Deno.test("events say the step that they follow, and a listener gets what the fi
 Deno.test("how members spend their time is a line; later ones are cut off like those of the other files", async () => {
   await using run = await logOf(0);
   const usage = {
-    ...{ device: "cpu", range: [0, 4] as [number, number], computing: 6, exchanging: 3, waiting: 1 },
-    ...{ bytesSent: 1, bytesReceived: 2, memory: 3, heardAgo: 0.25 },
+    ...{
+      device: "cpu",
+      range: [0, 4] as [number, number],
+      computing: 6.123456,
+      exchanging: 3.0004,
+      waiting: 1,
+    },
+    ...{ bytesSent: 1, bytesReceived: 2, memory: 3, heardAgo: 0.2501 },
   };
   for (const step of [1, 2, 3]) {
     run.log.handle({ kind: "step", committed: committed(step) });
-    run.log.handle({ kind: "usage", seconds: 10, members: { a: usage } });
+    run.log.handle({ kind: "usage", seconds: 10.000300000000001, members: { a: usage } });
   }
   run.log[Symbol.dispose]();
   using successor = run.open();
@@ -227,7 +233,8 @@ Deno.test("how members spend their time is a line; later ones are cut off like t
     assert.equal(linesIn(run.path, name.replace(".", ".discarded."))[0].step, 3, name);
   }
   const [line] = linesIn(run.path, "members.jsonl").map((line) => membersLineSchema.parse(line));
-  assert.deepEqual([line.seconds, line.members], [10, { a: usage }]);
+  const rounded = { ...usage, computing: 6.123, exchanging: 3, heardAgo: 0.25 };
+  assert.deepEqual([line.seconds, line.members], [10, { a: rounded }], "to milliseconds");
 });
 
 Deno.test("the record of 100,000 steps is read in seconds", async () => {

@@ -2,6 +2,7 @@
 
 import type { ConfigInput } from "../../../src/config/config.ts";
 import type { EvaluationMetrics, StepMetrics } from "../../../src/run/folder/metrics.ts";
+import type { RecordedEvent } from "../../../src/run/folder/events.ts";
 import { type ReplayRecord, replayRecordSchema } from "../../../src/run/folder/replay_record.ts";
 import { mapValues } from "../../../src/records.ts";
 
@@ -59,6 +60,11 @@ export function metricsOf(folder: string): { steps: StepMetrics[]; evaluations: 
     steps: lines.filter((line): line is StepMetrics => "loss" in line),
     evaluations: lines.filter((line): line is EvaluationMetrics => "valLoss" in line),
   };
+}
+
+/** The lines of a run's `events.jsonl`. */
+export function eventsOf(folder: string): RecordedEvent[] {
+  return Deno.readTextFileSync(`${folder}/events.jsonl`).trim().split("\n").map((line) => JSON.parse(line));
 }
 
 /** A line of `record.jsonl`, with the micro-batches of each member as a list. */
