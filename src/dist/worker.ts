@@ -235,21 +235,18 @@ class Worker {
     this.#joinAgain();
   }
 
-  /** Computes the assigned subtrees. A worker that is not named is no member. */
+  /** Computes the assigned subtrees. Only a member is assigned any. */
   #assign(order: ReceivedOf<"assign">): void {
-    const { ranges: all, round } = order.message;
-    const { member } = this.options;
-    const ranges = all[member];
-    if (!ranges) return this.#standing === "member" ? this.#joinAgain() : undefined;
+    const { ranges, round, members } = order.message;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
-    this.#parts.residuals.open(order.step, Object.keys(all));
+    this.#parts.residuals.open(order.step, members);
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
-    this.#share = (round ? [round.shares[member]] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
-    const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
+    this.#share = (round ? [round.share] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
+    const local = round && { steps: round.localSteps, share: round.share, microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
     this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }

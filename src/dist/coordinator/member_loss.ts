@@ -5,10 +5,9 @@
  */
 
 import { reasonToWait } from "../steps/between_steps.ts";
-import type { Round } from "../protocol/messages.ts";
 import { restart } from "../steps/reducer_set.ts";
 import { lacking } from "../state/orders.ts";
-import type { Ranges, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
+import type { Ranges, Round, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
 import { copied, withSave } from "../steps/checkpointing.ts";
 import { shareOut } from "../steps/work_sharing.ts";
 import { closeStep, endWhenHashed, minorityOf, reduceWhenComputed } from "../steps/step.ts";

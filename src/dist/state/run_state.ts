@@ -6,7 +6,7 @@
  */
 
 import type { MembershipEvent } from "./events.ts";
-import type { Messages, OfferedSum, Round, StepTraffic, Traffic } from "../protocol/messages.ts";
+import type { Messages, OfferedSum, StepTraffic, Traffic } from "../protocol/messages.ts";
 import type { Pace } from "./pace.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "../replica/plan.ts";
 import { lastStep } from "../replica/rounds.ts";
@@ -99,12 +99,22 @@ export interface Reducer {
 /** Ranges of leaves by member. */
 export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
+/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
+export interface Round {
+  /** Number of local steps. */
+  readonly localSteps: number;
+  /** Micro-batches of each member, the same in each step; a member without any has no leaf. */
+  readonly shares: Readonly<Record<string, Range>>;
+}
+
 /** The open step, or round of local steps. */
 export interface StepInProgress {
   /** When it was opened, in seconds. */
   readonly openedAt: number;
   /** The generation that it was opened in. */
   readonly openedIn: number;
+  /** Checksum of the names of the members that it was opened with. */
+  readonly members: number;
   /** For a round: what its leaves are. */
   readonly round?: Round;
   /** Whole subtrees of each member. */

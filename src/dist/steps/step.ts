@@ -19,6 +19,7 @@ import { withEntry } from "../state/persistent_map.ts";
 import { payloadOf } from "../state/traffic.ts";
 import { endRun, enter, known, reportAnd, settled, stay } from "../state/transitions.ts";
 import { pathTo, type Range } from "../vectors/tree.ts";
+import { checksumOfSamples } from "../protocol/checksums.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 import type { StateHashes } from "../replica/replica.ts";
 import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
@@ -134,13 +135,14 @@ function commit(
     bytesReceived,
   });
   const { loss, applied: apply } = steps.at(-1)!;
+  const crcs = steps.flatMap(({ samples }) => samples);
   const tokens = steps.reduce((sum, step) => sum + step.tokens, 0);
   const order: Messages["commit"] = {
     apply,
     norm,
     loss,
     tokens,
-    crcs: steps.flatMap(({ samples }) => samples),
+    samples: { count: crcs.length, crc: checksumOfSamples(crcs) },
     ...(round ? { round: { localSteps: round.localSteps, attempt: { openedIn, leaves: sums.length } } } : {}),
   };
   const next: RunState = {

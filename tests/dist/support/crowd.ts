@@ -99,7 +99,7 @@ class Crowd {
 
   async run(): Promise<number> {
     const { warmUp, steps } = this.options;
-    const ended = coordinate(this.#transport(), this.#plan).then(() => {}, () => {});
+    const ended = coordinate(this.#transport(), this.#plan, { sharesMemory: false }).then(() => {}, () => {});
     await setImmediate();
     this.#write(this.#names, (name) => this.#join(name));
     await this.#workUntil(warmUp);
@@ -208,7 +208,7 @@ class Crowd {
     this.#generation = Math.max(this.#generation, generation);
     switch (frame.kind) {
       case "assign":
-        return this.#compute(frame.message.ranges);
+        return this.#compute(members, frame.message.ranges);
       case "pull":
         return this.#write(members, (name) =>
           bytesOf(composeFrame({
@@ -228,11 +228,9 @@ class Crowd {
   }
 
   /** Members have computed their shares, each at its own speed, which changes a little with every step. */
-  #compute(ranges: Readonly<Record<string, readonly Range[]>>): void {
+  #compute(members: readonly string[], ranges: readonly Range[]): void {
     const offer = () => {
-      for (const [name, own] of Object.entries(ranges)) {
-        for (const [lo, hi] of own) this.#write([name], () => this.#offer(name, lo, hi));
-      }
+      for (const [lo, hi] of ranges) this.#write(members, (name) => this.#offer(name, lo, hi));
     };
     const { computing } = this.options;
     if (computing) setTimeout(1000 * computing).then(() => this.#byMembers(offer));
