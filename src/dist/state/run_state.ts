@@ -9,8 +9,8 @@ import type { MembershipEvent } from "./events.ts";
 import type { Messages, OfferedSum, StepTraffic, Traffic } from "../protocol/messages.ts";
 import type { Pace } from "./pace.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "../replica/plan.ts";
-import { lastStep } from "../replica/rounds.ts";
-import type { Range } from "../vectors/tree.ts";
+import { lastStep, type Round } from "../replica/rounds.ts";
+import type { Range, Ranges } from "../vectors/tree.ts";
 import type { LossSum } from "../vectors/sums.ts";
 import type { ReplicaIdentity, StateHashes } from "../replica/replica.ts";
 import type { MicroBatchReport } from "../replica/accumulate.ts";
@@ -94,17 +94,6 @@ export interface Reducer {
   readonly goneSince?: number;
   /** When its first message came after the coordinator had no connection, in seconds. */
   readonly returnedAt?: number;
-}
-
-/** Ranges of leaves by member. */
-export type Ranges = Readonly<Record<string, readonly Range[]>>;
-
-/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
-export interface Round {
-  /** Number of local steps. */
-  readonly localSteps: number;
-  /** Micro-batches of each member, the same in each step; a member without any has no leaf. */
-  readonly shares: Readonly<Record<string, Range>>;
 }
 
 /** The open step, or round of local steps. */

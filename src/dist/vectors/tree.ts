@@ -9,6 +9,9 @@
 /** First micro-batch of a range and one past its last. */
 export type Range = readonly [lo: number, hi: number];
 
+/** Ranges of leaves by member. */
+export type Ranges = Readonly<Record<string, readonly Range[]>>;
+
 /** Most subtrees of one member's range, and so the most vectors that it uploads in a step. */
 const MOST_SUBTREES = 2;
 

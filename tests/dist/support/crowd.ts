@@ -8,7 +8,7 @@
 import process from "node:process";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { coordinate } from "../../../src/dist/coordinator.ts";
-import { bytesOf, composeFrame, type FrameFields, KINDS } from "../../../src/dist/protocol/frames.ts";
+import { bytesOf, composeFrame, type FrameFields } from "../../../src/dist/protocol/frames.ts";
 import { decodeMessage, encodeControl, type Received } from "../../../src/dist/protocol/messages.ts";
 import type { Message, Transport } from "../../../src/dist/protocol/transport.ts";
 import { COORDINATOR, subjects } from "../../../src/dist/protocol/transport.ts";
