@@ -6,7 +6,8 @@ import { LEAVE_SECONDS, outcomeOf } from "../../../src/dist/coordinator/state_ma
 import type { Messages } from "../../../src/dist/protocol/messages.ts";
 import { checksumOfNames, checksumOfSamples } from "../../../src/dist/protocol/checksums.ts";
 import { isAwaited, orderFor } from "../../../src/dist/state/orders.ts";
-import type { Action, Ranges } from "../../../src/dist/state/run_state.ts";
+import type { Action } from "../../../src/dist/state/run_state.ts";
+import type { Ranges } from "../../../src/dist/vectors/tree.ts";
 import { begun, Paper } from "../support/paper.ts";
 import { CORPUS_HASH, toyIdentity } from "../support/toy.ts";
 import { GONE_SECONDS } from "../../../src/dist/protocol/timeouts.ts";
