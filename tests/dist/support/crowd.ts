@@ -30,14 +30,14 @@ export interface CrowdOptions {
   warmUp: number;
   /** Whether the last member answers only when all others have to wait for it. */
   straggles: boolean;
-  /** Seconds in which the members compute a step: nothing but heartbeats arrives. */
+  /** Seconds in which the members compute a step: nothing but heartbeats arrives. Without it each sends one, however busy the machine is. */
   computing?: number;
   /** Called now and then while vectors travel, and where all wait for the straggler. */
   look?: () => void;
 }
 
 /** Messages that are written before they are handed over, so that both can be told apart. */
-const BATCH = 16;
+const BATCH = 64;
 /** Milliseconds between two looks for something to do. */
 const IDLE = 10;
 /** Micro-batches of each member. */
@@ -91,7 +91,7 @@ class Crowd {
       partBytes: this.#payload.length,
       windowBytes,
       evaluation: { every: 0, microBatches: 0 },
-      heartbeatSeconds: 1,
+      heartbeatSeconds: options.computing ? 1 : 600,
       patienceSeconds: 600,
       silenceSeconds: 600,
     });
@@ -103,7 +103,8 @@ class Crowd {
     await setImmediate();
     this.#write(this.#names, (name) => this.#join(name));
     await this.#workUntil(warmUp);
-    const heartbeats = setInterval(() => this.#byMembers(() => this.#beat()), 1000);
+    const beat = () => this.#byMembers(() => this.#write(this.#names, (name) => this.#status(name)));
+    const heartbeats = setInterval(beat, 1000 * this.#plan.heartbeatSeconds);
     const begin = cpuSeconds();
     this.#membersCpu = 0;
     await this.#workUntil(steps);
@@ -156,10 +157,6 @@ class Crowd {
       if (isIts) receive(message);
     }
     this.#delivered++;
-  }
-
-  #beat(): void {
-    this.#write(this.#names, (name) => this.#status(name));
   }
 
   #join(name: string): Uint8Array {
@@ -230,6 +227,7 @@ class Crowd {
   /** Members have computed their shares, each at its own speed, which changes a little with every step. */
   #compute(members: readonly string[], ranges: readonly Range[]): void {
     const offer = () => {
+      this.#write(members, (name) => this.#status(name));
       for (const [lo, hi] of ranges) this.#write(members, (name) => this.#offer(name, lo, hi));
     };
     const { computing } = this.options;
