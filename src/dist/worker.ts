@@ -37,14 +37,13 @@ export async function runWorker(
   replica: Replica,
   options: ServeWorkerOptions,
 ): Promise<void> {
-  const { signal } = options;
-  if (signal?.aborted) return;
+  if (options.signal?.aborted) return;
   const nonce = crypto.randomUUID();
   using neighbourhood = await Neighbourhood.open(replica.size, options);
   const welcome = await join(transport, replica, { ...options, nonce, memory: neighbourhood.address });
   neighbourhood.settle(welcome.isNear);
   const worker = new Worker(transport, replica, options, nonce, welcome, neighbourhood);
-  using _leaving = onAbort(signal, () => worker.askToLeave());
+  using _leaving = onAbort(options.signal, () => worker.askToLeave());
   using _hurrying = onAbort(options.hurry, () => worker.hurry());
   await worker.serve();
 }
@@ -152,11 +151,10 @@ class Worker {
 
   /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#parts.sampler.stop();
-    await this.#parts.queue.idle();
-    await this.#parts.checkpoints.idle();
-    await this.#parts.residuals.idle();
-    if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);
+    const { sampler, queue, checkpoints, residuals, departure, reporter } = this.#parts;
+    await sampler.stop();
+    for (const busy of [queue, checkpoints, residuals]) await busy.idle();
+    if (!departure.isOverdue) await reporter.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
@@ -205,21 +203,18 @@ class Worker {
     this.#applyNext(); // a reducer's part may come after the coordinator's commit
   }
 
-  /** Computes the assigned subtrees. A worker that is not named is no member. */
+  /** Computes the assigned subtrees. Only a member is assigned any. */
   #assign(order: ReceivedOf<"assign">): void {
-    const { ranges: all, round } = order.message;
-    const { member } = this.options;
-    const ranges = all[member];
-    if (!ranges) return this.#standing === "member" ? this.#joinAgain() : undefined;
+    const { ranges, round, members } = order.message;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
-    this.#parts.residuals.open(order.step, Object.keys(all));
+    this.#parts.residuals.open(order.step, members);
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
-    this.#share = (round ? [round.shares[member]] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
-    const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
+    this.#share = (round ? [round.share] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
+    const local = round && { steps: round.localSteps, share: round.share, microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
     this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }
