@@ -35,9 +35,8 @@ export async function runWorker(
   replica: Replica,
   options: ServeWorkerOptions,
 ): Promise<void> {
-  const { signal } = options;
+  const { signal, nonce = crypto.randomUUID() } = options;
   if (signal?.aborted) return;
-  const nonce = crypto.randomUUID();
   const welcome = await join(transport, replica, { ...options, nonce });
   const worker = new Worker(transport, replica, options, nonce, welcome);
   const leave = () => worker.askToLeave(), hurry = () => worker.hurry();

@@ -46,8 +46,12 @@ export type MembershipEvent =
   | { kind: "alive"; name: string; term: number }
   /** The record of the run up to the step that a new coordinator continues from. */
   | { kind: "recalled"; step: number; record: RunRecord }
-  /** Whether a process listens on a member's subject. */
-  | { kind: "probed"; name: string; there: boolean }
+  /** Whether a process listens on a member's subject; when that was asked, in seconds. */
+  | { kind: "probed"; name: string; there: boolean; askedAt: number }
+  /** The server says that a connection of this name has closed. */
+  | { kind: "disconnected"; name: string }
+  /** The launcher of a worker or a reducer says that the process has ended. */
+  | { kind: "ended"; name: string; nonce: string }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
   /** A reducer is alive, with the term that it belonged to, and for how long each member has kept it waiting. */
@@ -108,6 +112,8 @@ export function eventOf(frame: Received): MembershipEvent | undefined {
     }
     case "leave":
       return { kind: "leave", member, ...frame.message };
+    case "ended":
+      return { kind: "ended", name: member, ...frame.message };
     case "reducer":
       return { kind: "reducer", reducer: member, term, ...frame.message };
     case "reduced":

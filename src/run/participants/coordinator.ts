@@ -7,7 +7,7 @@
 
 import { type Config, runPart, withNewIdentity } from "../../config/config.ts";
 import { type Corpus, loadCorpus } from "../../data/corpus.ts";
-import { connectNats, coordinate, takeNatsLease } from "../../dist/mod.ts";
+import { connectNats, coordinate, takeNatsLease, watchConnections } from "../../dist/mod.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
 import { recordEnding } from "../folder/ending.ts";
@@ -24,8 +24,10 @@ import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
-  /** Address of the NATS server, with its token. */
+  /** Address of the NATS server, with the credentials. */
   url: string;
+  /** Where that server says which connections close, if it is our own. */
+  eventsUrl?: string;
   /** Where the run in `machine.out` starts, whose folder is there. Without it the folder of a new run is made. */
   start?: { step: number; origin: { step: number; samples: number } };
   /** Failover: continues the run in `machine.out` with the workers that are alive, or from its newest checkpoint. */
@@ -92,7 +94,7 @@ interface Prepared {
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
   const { corpus, folder, lock, point, onEvent, onRecalled } = prepared;
-  const { url, failover, startWorkers, signal, hurry, onListening } = prepared.options;
+  const { url, eventsUrl, failover, startWorkers, signal, hurry, onListening } = prepared.options;
   const { step: startStep, origin, missing, config } = point;
   const { id, optimizer, machine } = config;
   const checkpoints = checkpointsOf(prepared);
@@ -129,6 +131,9 @@ async function serve(prepared: Prepared): Promise<Summary> {
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
+    watchConnections: eventsUrl === undefined ? undefined : async (onClosed) => {
+      resources.use(await watchConnections(eventsUrl, onClosed, { signal, onStatus }));
+    },
     takeOver: failover ? { expected: record.workers, recall, missing } : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));

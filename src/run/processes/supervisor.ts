@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { errorMessage, RunError } from "../../errors.ts";
 import { WORKER_ENVIRONMENT } from "../../tensorflow/memory.ts";
 import { type Child, type ChildExit, startChild } from "./child.ts";
+import { reportDeath, withNonce } from "./death.ts";
 import type { ChildEvent, ChildFailure, ChildOrder } from "./protocol.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -151,10 +152,12 @@ export class Supervisor {
         this.fail(error);
       }
     };
-    const child = startChild(name, order, guarded, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
+    const named = withNonce(order);
+    const child = startChild(name, named, guarded, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
     this.#children.set(name, child);
     const exit = await child.exited;
     if (exit.success) return;
+    reportDeath(named);
     throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.cause ?? "crash");
   }
 }
