@@ -173,7 +173,13 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   );
   await until("it says how to join", () => coordinator.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(coordinator.stdout())!;
-  const wrong = start("train", "--join", url.replace(/\/\/.*@/, "//flashmob:guess@"), "--run=demo", "--workers=1");
+  const wrong = start(
+    "train",
+    "--join",
+    url.replace(/\/\/.*@/, "//flashmob:guess@"),
+    "--run=demo",
+    "--workers=1",
+  );
   const rejected = await wrong.ended;
   assert.equal(rejected.code, 1);
   assert.match(rejected.stderr, /does not accept the token/);
