@@ -34,7 +34,7 @@ export const FAULTS: Arguments = {
 const WORKERS = 4;
 const MODEL = [
   ...["--model.dim=16", "--model.depth=2", "--model.groupSize=8", "--model.queryKeyDim=8"],
-  ...["--data.seqLen=24", "--train.batch=64", "--train.microBatch=1", "--optimizer.schedule.kind=constant"],
+  ...["--data.seqLen=24", "--train.batch=16", "--train.microBatch=1", "--optimizer.schedule.kind=constant"],
   ...["--eval.every=0", "--checkpoint.every=0"],
 ];
 /** Milliseconds within which a whole run has to end. */
@@ -65,8 +65,17 @@ interface Result {
   isSame: boolean;
 }
 
+/** Sends a signal to a command that may have ended. */
+function signalTo(command: Command, signal: Deno.Signal): void {
+  try {
+    command.kill(signal);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has
+  }
+}
+
 /** Coordinator and workers of a run, each by its command. */
-class FourWorkers {
+class FourWorkers implements AsyncDisposable {
   private constructor(
     readonly place: Workplace,
     readonly name: string,
@@ -78,7 +87,7 @@ class FourWorkers {
   static async start(place: Workplace, name: string, steps: number): Promise<FourWorkers> {
     const hub = startLong(
       ...[LONGEST, "coordinator", ...MODEL, `--data=${place.text}`, `--steps=${steps}`] as const,
-      ...[`--min-workers=${WORKERS}`, `--run=${RUN}`, `--out=${place.run(name)}`],
+      ...[`--run=${RUN}`, `--out=${place.run(name)}`],
     );
     hub.ended.catch(() => {}); // awaited in the end
     await until("it says how to join", () => hub.stdout().includes("--join"), 60);
@@ -88,6 +97,8 @@ class FourWorkers {
       ...[LONGEST, "train", "--join", url, `--run=${RUN}`, `--workers=${WORKERS}`] as const,
       ...["--machine.name=w", "--backend=cpu", `--data=${place.text}`],
     );
+    guest.ended.catch(() => {});
+    await until("all workers compute", () => watch.members === WORKERS && watch.step > 0, 120);
     return new FourWorkers(place, name, hub, guest, watch);
   }
 
@@ -104,6 +115,7 @@ class FourWorkers {
   async suffer(every: number, minutes: number): Promise<Kill[]> {
     const kills: Kill[] = [];
     for (const end = performance.now() + 60_000 * minutes; performance.now() < end;) {
+      await until("all workers compute", () => this.watch.members === WORKERS, 120);
       const nextAt = performance.now() + 1000 * every;
       const member = `w-${kills.length % WORKERS}`, stage = STAGES[kills.length % STAGES.length];
       const pid = this.pidOf(member);
@@ -115,44 +127,53 @@ class FourWorkers {
     return kills;
   }
 
+  /** Ends what still runs; the children of a command end with it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.watch.transport.close();
+    for (const command of [this.hub, this.guest]) signalTo(command, "SIGKILL");
+  }
+
   /** Waits until both commands have ended, and the run with its last step. */
   async end(): Promise<void> {
-    for (const command of [this.hub, this.guest]) {
-      const { code, stderr } = await command.ended;
-      if (code !== 0 && code !== 130) throw new Error(`it ended with ${code}:\n${stderr}`);
-    }
+    const { code, stderr } = await this.hub.ended;
+    if (code !== 0 && code !== 130) throw new Error(`it ended with ${code}:\n${stderr}`);
+    signalTo(this.guest, "SIGINT"); // one of its workers may be about to be started again
+    await this.guest.ended;
   }
 }
 
 async function measure(minutes: number, every: number): Promise<Result> {
   await using place = await Workplace.open();
-  const run = await FourWorkers.start(place, "disturbed", 1_000_000_000);
-  await until("all workers compute", () => run.watch.step > 2, 120);
-  const first = run.watch.step;
+  await using run = await FourWorkers.start(place, "disturbed", 1_000_000_000);
+  const begun = run.watch.step;
   const kills = await run.suffer(every, minutes);
-  const last = run.watch.step;
+  const suffered = rateOf(run, begun, run.watch.step);
   run.hub.kill("SIGINT");
   await run.end();
   const { steps, paramsHash } = run.summary;
-  const calm = await FourWorkers.start(place, "undisturbed", steps);
+  await using calm = await FourWorkers.start(place, "undisturbed", steps);
+  const calmBegun = calm.watch.step;
   await calm.end();
-
-  const secondsOf = ({ watch: { committedAt } }: FourWorkers) =>
-    (committedAt.get(last)! - committedAt.get(first)!) / 1000;
-  const [disturbed, undisturbed] = [run, calm].map((each) => (last - first) / secondsOf(each));
+  const undisturbed = rateOf(calm, calmBegun, calm.watch.step).rate;
   const all = kills.map(({ seconds }) => seconds).sort((a, b) => a - b);
   const committed = metricsOf(place.run("disturbed")).steps.map(({ step }) => step);
   return {
     kills,
     medianSeconds: all[all.length >> 1],
     longestSeconds: all.at(-1)!,
-    steps: last - first,
-    disturbed,
+    steps: suffered.steps,
+    disturbed: suffered.rate,
     undisturbed,
-    throughput: disturbed / undisturbed,
-    secondsPerKill: (secondsOf(run) - secondsOf(calm)) / kills.length,
+    throughput: suffered.rate / undisturbed,
+    secondsPerKill: (suffered.seconds - suffered.steps / undisturbed) / kills.length,
     isSame: calm.summary.paramsHash === paramsHash && committed.every((step, i) => step === i + 1),
   };
+}
+
+/** Steps of a run within two of them, their seconds, and steps per second. */
+function rateOf({ watch: { committedAt } }: FourWorkers, from: number, to: number) {
+  const steps = to - from, seconds = (committedAt.get(to)! - committedAt.get(from)!) / 1000;
+  return { steps, seconds, rate: steps / seconds };
 }
 
 function textOf(result: Result): string {

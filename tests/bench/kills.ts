@@ -19,12 +19,15 @@ const UNNOTICED = 60;
 export class OrderWatch {
   /** When each step was committed, in milliseconds. */
   readonly committedAt = new Map<number, number>();
+  /** How many members the last step was given to. */
+  members = 0;
   readonly #watchers = new Set<(frame: Received) => void>();
 
   /** Looks at the orders to all members from now on. */
   constructor(readonly transport: Transport, readonly run: string) {
     transport.subscribe(subjects.all(run), ({ data }) => this.#see(data));
     this.next((frame) => {
+      if (frame.kind === "assign") this.members = Object.keys(frame.message.ranges).length;
       if (frame.kind === "commit" && !this.committedAt.has(frame.step)) {
         this.committedAt.set(frame.step, performance.now());
       }

@@ -66,7 +66,7 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
   const lost: string[] = [];
   let absent: Promise<void> | undefined;
   const members = ["worker-0", "worker-1"].map((member) => ({ member, size: SIZE }));
-  const outcome = await runProcesses(first.url, plan, members, (event) => {
+  const outcome = await runProcesses({ url: first.url }, plan, members, (event) => {
     if (event.kind === "left" && event.error) lost.push(`${event.member}: ${event.error}`);
     if (event.kind !== "step") return;
     if (event.committed.step === CALM_STEPS) absent = goAway(event.committed.seconds);
