@@ -44,6 +44,8 @@ export class Supervisor {
   readonly #ending = new AbortController();
   /** The latest child of each name. */
   readonly #children = new Map<string, Child>();
+  /** What is being told to the coordinator. */
+  readonly #reports: Promise<void>[] = [];
   /** Those that were asked to leave. */
   readonly #asked = new Set<Child>();
 
@@ -123,6 +125,11 @@ export class Supervisor {
   /** Waits until all have ended: after a grace period they are asked to, after another one killed. None is restarted. */
   async end(): Promise<void> {
     this.#ending.abort();
+    await this.#endChildren();
+    await Promise.all(this.#reports);
+  }
+
+  async #endChildren(): Promise<void> {
     const children = [...this.#children.values()];
     const all = Promise.all(children.map((child) => child.exited));
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -157,7 +164,7 @@ export class Supervisor {
     this.#children.set(name, child);
     const exit = await child.exited;
     if (exit.success) return;
-    reportDeath(named);
+    this.#reports.push(reportDeath(named));
     throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.cause ?? "crash");
   }
 }
