@@ -62,7 +62,12 @@ export function offer(
 
 /** Begins the all-reduce when no member has anything left to compute. */
 export function reduceWhenComputed(state: RunState, progress: StepInProgress, now: number): Transition {
-  if (Object.values(progress.ranges).some((ranges) => lacking(progress.reports, ranges) > 0)) {
+  const { round, ranges, reports } = progress;
+  // Of micro-batches each is always assigned to some member; the leaf of a member that was lost in a round to none.
+  const isOpen = round
+    ? Object.values(ranges).some((leaves) => lacking(reports, leaves) > 0)
+    : reports.includes(undefined);
+  if (isOpen) {
     return stay({ ...state, stage: { ...progress, kind: "computing" } });
   }
   const reason = reasonToSkip(sharesOf(progress), totalOf(progress));
