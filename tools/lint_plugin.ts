@@ -40,15 +40,17 @@ const MAY_IMPORT: Record<string, string[]> = {
   "src/dist/vectors/": [],
   "src/dist/memory/": [],
   "src/dist/replica/": ["src/dist/vectors/"],
-  "src/dist/protocol/": ["src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/protocol/": ["src/dist/memory/", "src/dist/replica/", "src/dist/vectors/"],
   "src/dist/nats/": ["src/dist/protocol/", "src/dist/vectors/", "src/packages/"],
-  "src/dist/allreduce/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/allreduce/": [
+    ...["src/dist/protocol/", "src/dist/memory/", "src/dist/replica/", "src/dist/vectors/"],
+  ],
   "src/dist/state/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
   "src/dist/steps/": ["src/dist/state/", "src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
   "src/dist/transfer/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
   "src/dist/worker/": [
     ...["src/dist/allreduce/", "src/dist/transfer/", "src/dist/protocol/", "src/dist/replica/"],
-    "src/dist/vectors/",
+    ...["src/dist/memory/", "src/dist/vectors/"],
   ],
   "src/dist/coordinator/": [
     ...["src/dist/steps/", "src/dist/state/", "src/dist/allreduce/", "src/dist/transfer/"],

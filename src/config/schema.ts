@@ -183,6 +183,9 @@ const machine = z.strictObject({
   device: z.enum(["gpu", "cpu"]).optional().describe(
     "Where TensorFlow computes. Default: a GPU where there is one.",
   ),
+  sharedMemory: z.boolean().default(true).describe(
+    "Processes of one machine read each other's gradients from memory. false: they send them, as between machines.",
+  ),
 });
 
 const runSections = {

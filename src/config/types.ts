@@ -82,6 +82,7 @@ export type Config = RunConfig & {
     name: string;
     backend: "tensorflow" | "cpu";
     device?: "gpu" | "cpu";
+    sharedMemory: boolean;
   };
 };
 

@@ -10,6 +10,7 @@ import { RunError } from "../errors.ts";
 import { layoutOf } from "../layout.ts";
 import { Actions } from "./coordinator/actions.ts";
 import { answerTo, encodeAlive, fieldsOf } from "./coordinator/replies.ts";
+import { isNeighbour } from "./memory/neighbours.ts";
 import { now } from "./protocol/timeouts.ts";
 import { CheckpointExchange } from "./transfer/checkpoint_exchange.ts";
 import { codecOf } from "./vectors/codecs.ts";
@@ -20,7 +21,7 @@ import { FreezeGuard } from "./coordinator/freeze_guard.ts";
 import type { Lease } from "./protocol/lease.ts";
 import { advance, outcomeOf } from "./coordinator/state_machine.ts";
 import { eventOf, type MembershipEvent } from "./state/events.ts";
-import { decodeMessage, type Received } from "./protocol/messages.ts";
+import { decodeMessage, isOf, type Received } from "./protocol/messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./replica/plan.ts";
 import { isSoundReport, workOf } from "./steps/reducer_set.ts";
 import { refuseRival, replaced } from "./coordinator/single_leader.ts";
@@ -105,14 +106,16 @@ class Coordinator {
       codecOf(codec),
       {
         fields: (kind) => fieldsOf(this.#state, kind),
-        send: (frame, member) => this.transport.compose(subjects.heardBy(plan.run, member), frame),
+        send: (frame, subject) => this.transport.compose(subject, frame),
         heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
         pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
         reduced: (report) => {
           const { generation } = this.#state;
           this.#handle({ kind: "reduced", reducer: COORDINATOR, generation, ...report });
         },
+        cantShare: (reason) => options.onEvent?.({ kind: "by messages", reason }),
       },
+      () => this.#isSharing,
     );
     this.#residuals = new ResidualKeeper(
       this.#vectors.encoder,
@@ -169,6 +172,7 @@ class Coordinator {
       await transport.flush();
     } finally {
       this.#guard.close();
+      this.#vectors[Symbol.dispose]();
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
@@ -201,9 +205,24 @@ class Coordinator {
     if (!this.#fits(frame)) return this.#count("malformed");
     const isPart = frame.kind === "sum" || frame.kind === "ack";
     if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
-    const event = eventOf(frame);
+    const event = eventOf(frame, this.#isNear(frame));
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") message.respond?.(this.#answerTo(frame));
+  }
+
+  /** Whether a newcomer's or a reducer's memory can be opened here, and so by all of this machine. */
+  #isNear(frame: Received): boolean {
+    if (!this.#isSharing || !isOf(frame, "join", "reducer") || !frame.message.memory) return false;
+    const isNear = isNeighbour(frame.message.memory) === true;
+    if (isNear && frame.kind === "join" && this.#state.reducers.size === 0) {
+      this.#vectors.share(layoutOf(frame.message.identity.layout).size).catch(this.#over.reject);
+    }
+    return isNear;
+  }
+
+  /** What is decoded before it is used travels. */
+  get #isSharing(): boolean {
+    return this.options.sharesMemory !== false && codecOf(this.plan.codec).isExact;
   }
 
   #answerTo(frame: Frame): Uint8Array {

@@ -30,6 +30,7 @@ export { type DilocoPlan, hasOwnMoments } from "./replica/rounds.ts";
 export { hashesOf, stateHashOf } from "./replica/state_hash.ts";
 export { takeStart } from "./transfer/starting_state.ts";
 export { type TextRequest, TextRequests } from "./transfer/text_transfer.ts";
-export type { GradientSum, LossSum } from "./vectors/sums.ts";
+export { type GradientSum, type GradientVector, HostVector } from "./vectors/gradient.ts";
+export type { LossSum } from "./vectors/sums.ts";
 export { fetchRun } from "./worker/join.ts";
 export type { CodecName } from "./vectors/codec.ts";

@@ -23,6 +23,8 @@ import { decodeOrder, isSoundForReducer } from "./protocol/order_checks.ts";
 import { ResidualKeeper, type ResidualPlace } from "./allreduce/residuals.ts";
 import { ReduceSide } from "./allreduce/reduce_side.ts";
 import { type Message, subjects, type Transport } from "./protocol/transport.ts";
+import type { SegmentAddress } from "./memory/header.ts";
+import { Segment } from "./memory/segment.ts";
 
 /** Milliseconds between two looks at the clock. */
 const TICK = 100;
@@ -35,6 +37,8 @@ export interface ServeReducerOptions {
   reducer: string;
   /** Where it saves residuals of the mean with each checkpoint; undefined: they are lost with the process. */
   residuals?: ResidualPlace;
+  /** False: sums and means travel also to members of this machine. */
+  sharesMemory?: boolean;
   /** Leaves the run, which continues without this reducer. */
   signal?: AbortSignal;
   /** Receives the events of the reducer. */
@@ -44,6 +48,8 @@ export interface ServeReducerOptions {
 /** Events of a reducer. */
 export type ReducerEvent =
   | { kind: "joined" }
+  /** Sums and means travel, since memory can't be shared with the members of this machine, and why. */
+  | { kind: "by messages"; reason: string }
   /** The residuals of the mean are lost, or would be after a resume. */
   | { kind: "residualsDropped"; reason: string }
   /** No coordinator answers: this reducer waits for another one. */
@@ -64,13 +70,23 @@ export type ReducerEvent =
 export async function runReducer(transport: Transport, options: ServeReducerOptions): Promise<void> {
   const { run, reducer, signal } = options;
   if (signal?.aborted) return;
+  using memory = await smallSegment(options);
   const request = encodeControl({ kind: "reducer", run, sender: reducer }, {
     blockedSeconds: {},
+    memory: memory?.address,
     malformedOrders: 0,
   });
   const answer = await askUntilDecided(transport, run, reducer, request, ["reduce", "finish"], signal);
   if (answer.kind !== "reduce") return; // the run has ended
-  await new Reducer(transport, options, answer).serve();
+  await new Reducer(transport, options, answer, memory?.address).serve();
+}
+
+/** Memory by which the coordinator finds out whether it is on this machine; undefined where there is none, which is reported. */
+async function smallSegment({ sharesMemory, onEvent }: ServeReducerOptions): Promise<Segment | undefined> {
+  if (sharesMemory === false) return undefined;
+  const memory = await Segment.create(1);
+  if (!("refused" in memory)) return memory;
+  onEvent?.({ kind: "by messages", reason: memory.refused });
 }
 
 class Reducer {
@@ -86,13 +102,17 @@ class Reducer {
   #joinedGeneration: number;
   /** When each member was last heard of, by this reducer or by the coordinator, in seconds. */
   readonly #heardAt = new Map<string, number>();
+  /** Whether it shares memory with the coordinator's neighbours. */
+  #isNear: boolean;
 
   constructor(
     readonly transport: Transport,
     readonly options: ServeReducerOptions,
     welcome: ReceivedOf<"reduce">,
+    readonly memory: SegmentAddress | undefined,
   ) {
     const order = welcome.message;
+    this.#isNear = order.isNear;
     const { heartbeatSeconds, silenceSeconds, joinedGeneration, startStep } = order;
     const { run, onEvent } = options;
     this.#link = new CoordinatorLink(welcome, {
@@ -141,6 +161,7 @@ class Reducer {
       signal?.removeEventListener("abort", leave);
       clearInterval(heartbeats);
       clearInterval(ticks);
+      this.#vectors[Symbol.dispose]();
       for (const unsubscribe of unsubscribes) unsubscribe();
       transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("leave"), {}));
       await transport.flush();
@@ -190,7 +211,8 @@ class Reducer {
 
   /** Continues with the sums that the order names. */
   #obey(order: Messages["reduce"]): void {
-    const { silent, work } = order;
+    const { silent, work, isNear } = order;
+    this.#isNear = isNear;
     const time = now();
     for (const [member, seconds] of Object.entries(silent)) this.#noteHeard(member, time - seconds);
     if (!work) return;
@@ -203,6 +225,7 @@ class Reducer {
   /** Discards the open step and all residuals. */
   #restart(order: Messages["reduce"]): void {
     this.#joinedGeneration = order.joinedGeneration;
+    this.#vectors[Symbol.dispose]();
     this.#vectors = this.#exchangeOf(order);
     this.#residuals = this.#keeperOf(this.#vectors);
   }
@@ -222,17 +245,18 @@ class Reducer {
   }
 
   #exchangeOf({ partElements, windowBytes, heartbeatSeconds, codec }: Messages["reduce"]) {
-    const { transport, options: { run, reducer } } = this;
+    const { transport, options: { run, reducer, onEvent } } = this;
     const patienceSeconds = 2 * heartbeatSeconds;
     const sizes = { partElements, windowBytes, patienceSeconds };
     return new ReduceSide(reducer, sizes, codecOf(codec), {
       fields: (kind) => this.#fields(kind),
-      send: (frame, member) => transport.compose(subjects.heardBy(run, member), frame),
+      send: (frame, subject) => transport.compose(subject, frame),
       heardAt: (member) => this.#heardAt.get(member) ?? 0,
       pulled: () => {},
       reduced: (report) =>
         transport.publish(subjects.from(run, reducer), encodeControl(this.#fields("reduced"), report)),
-    });
+      cantShare: (reason) => onEvent?.({ kind: "by messages", reason }),
+    }, () => this.#isNear);
   }
 
   /** A part of a sum, or the acknowledgement of one of the mean. */
@@ -255,7 +279,8 @@ class Reducer {
     const time = now();
     const blocked = [...this.#vectors.blockedSince() ?? []].map(([member, since]) => [member, time - since]);
     const { malformed: malformedOrders } = this.#link;
-    const message = { blockedSeconds: Object.fromEntries(blocked), malformedOrders };
+    const blockedSeconds = Object.fromEntries(blocked);
+    const message = { blockedSeconds, memory: this.memory, malformedOrders };
     const status = encodeControl(this.#fields("reducer"), message);
     const answer = await this.transport.request(
       subjects.from(run, reducer),

@@ -22,7 +22,7 @@ import {
 import { sample, sampleEvents } from "./replica/samples.ts";
 import { TimeSpent } from "./replica/time_spent.ts";
 import { now } from "./protocol/timeouts.ts";
-import { addLosses, release } from "./vectors/sums.ts";
+import { addLosses } from "./vectors/sums.ts";
 import type { Replica, StepOutcome } from "./replica/replica.ts";
 import { lastStep, localStepsAfter } from "./replica/rounds.ts";
 import { reasonNotFinite, reasonToSkip, reasonToStop } from "./replica/skipping.ts";
@@ -139,8 +139,8 @@ export async function singleStep(
     apply: applied,
     ...{ norm, tokens, localSteps },
   };
-  await replica.apply(applied ? mean : new Float32Array(), outcome);
-  release(mean); // in a round it is not one of the replica's own gradients
+  await replica.apply(mean, outcome);
+  mean.release(); // in a round it is not one of the replica's own gradients
   return committedSteps({
     step,
     localSteps,
@@ -205,7 +205,7 @@ interface ReportedMean extends ReportedSum {
  * over each gradient is needed; only then are they computed again, to find the micro-batch.
  */
 async function computeStep(replica: Replica, step: number, microBatches: number): Promise<ReportedMean> {
-  const computed = await computeSum(replica, step, 0, microBatches, undefined, () => true);
+  const computed = await computeSum(replica, step, 0, microBatches, { checked: false });
   const norm = await normOfMean(computed.sum);
   if (Number.isFinite(norm) && Number.isFinite(computed.sum.lossSum)) return { ...computed, norm };
   const { reports } = await computeSum(replica, step, 0, microBatches);

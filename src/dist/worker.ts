@@ -17,6 +17,7 @@ import { type Message, subjects, type Transport } from "./protocol/transport.ts"
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
 import type { ServeWorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
+import { SharedSums } from "./allreduce/shared_sums.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.
@@ -38,8 +39,10 @@ export async function runWorker(
   const { signal } = options;
   if (signal?.aborted) return;
   const nonce = crypto.randomUUID();
-  const welcome = await join(transport, replica, { ...options, nonce });
-  const worker = new Worker(transport, replica, options, nonce, welcome);
+  using memory = await sharedSums(replica, options);
+  const welcome = await join(transport, replica, { ...options, nonce, memory: memory?.address });
+  if (!welcome.isNear) memory?.[Symbol.dispose]();
+  const worker = new Worker(transport, replica, options, nonce, welcome, welcome.isNear ? memory : undefined);
   const leave = () => worker.askToLeave(), hurry = () => worker.hurry();
   signal?.addEventListener("abort", leave);
   options.hurry?.addEventListener("abort", hurry);
@@ -50,6 +53,14 @@ export async function runWorker(
     signal?.removeEventListener("abort", leave);
     options.hurry?.removeEventListener("abort", hurry);
   }
+}
+
+/** Memory for sums that others of this machine read; undefined where there is none, which is reported. */
+async function sharedSums(replica: Replica, options: ServeWorkerOptions): Promise<SharedSums | undefined> {
+  if (options.sharesMemory === false) return undefined;
+  const memory = await SharedSums.create(replica.size);
+  if (!("refused" in memory)) return memory;
+  options.onEvent?.({ kind: "by messages", reason: memory.refused });
 }
 
 /**
@@ -70,6 +81,7 @@ class Worker {
   /** The generation in which they were assigned. */
   #assignedIn = 0;
   readonly #known: KnownRun;
+  #unsubscribeMeans = () => {};
 
   constructor(
     readonly transport: Transport,
@@ -77,6 +89,7 @@ class Worker {
     readonly options: ServeWorkerOptions,
     readonly nonce: string,
     readonly welcome: Welcome,
+    private memory?: SharedSums,
   ) {
     this.#known = { member: options.member, replica, welcome };
     this.#standing = welcome.admitted ? "member" : "candidate";
@@ -84,7 +97,7 @@ class Worker {
       begin: (phase) => this.#begin(phase),
       fail: (error) => this.#fail(error),
       applyNext: () => this.#applyNext(),
-    });
+    }, memory);
   }
 
   /** Works until the run ends. */
@@ -95,11 +108,13 @@ class Worker {
     const unsubscribes = [
       transport.subscribe(subjects.to(run, member), receive),
       transport.subscribe(subjects.all(run), receive),
+      () => this.#hearMeans(),
       transport.subscribe(
         subjects.state(run, member),
         (message) => this.#guard(() => this.#parts.reporter.answer(message, this.#parts.executor)),
       ),
     ];
+    this.#hearMeans(this.welcome.isNear ? subjects.near(run) : subjects.far(run));
     const beat = () => this.#beat().catch((error) => this.#fail(error));
     const heartbeats = setInterval(beat, this.welcome.heartbeatSeconds * 1000);
     transport.closed.then((error) =>
@@ -116,7 +131,16 @@ class Worker {
     } finally {
       clearInterval(heartbeats);
       for (const unsubscribe of unsubscribes) unsubscribe();
+      this.#parts.executor.vectors[Symbol.dispose]();
     }
+  }
+
+  /** Hears means on a subject, and no longer on another. */
+  #hearMeans(subject?: string): void {
+    this.#unsubscribeMeans();
+    this.#unsubscribeMeans = subject === undefined
+      ? () => {}
+      : this.transport.subscribe(subject, ({ data }) => this.#guard(() => this.#receive(data)));
   }
 
   /** Asks to leave: the other members continue, and the last one stays until its state is saved. */
@@ -195,11 +219,20 @@ class Worker {
   #takeMean(frame: ReceivedOf<"mean">): void {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
-    if (!this.#parts.executor.vectors.takeMean(frame)) return;
+    const taken = this.#parts.executor.vectors.takeMean(frame, this.#standing === "member");
+    if (typeof taken === "object") return this.#goFar(taken.refused);
+    if (!taken) return;
     this.#parts.executor.time.beginExchange();
-    const { sender, step, openedIn, leaves, part } = frame;
-    this.#parts.reporter.transfer(sender, { kind: "ack", step, openedIn, leaves, part });
+    const { sender, step, openedIn, leaves, part, more, byReference } = frame;
+    this.#parts.reporter.transfer(sender, { kind: "ack", step, openedIn, leaves, part, more, byReference });
     this.#applyNext(); // a reducer's part may come after the coordinator's commit
+  }
+
+  /** It can't open a neighbour's memory: it joins again as one that shares none. */
+  #goFar(reason: string): void {
+    if (this.memory) this.options.onEvent?.({ kind: "by messages", reason });
+    this.memory = undefined;
+    this.#joinAgain();
   }
 
   /** Computes the assigned subtrees. A worker that is not named is no member. */
@@ -266,8 +299,10 @@ class Worker {
     await this.#parts.queue.idle();
     const { transport, replica, options, nonce } = this;
     const isWanted = () => !this.#isEnding;
-    const welcome = await joinAgain(transport, replica, { ...options, nonce }, this.#parts.link, isWanted);
+    const applicant = { ...options, nonce, memory: this.memory?.address };
+    const welcome = await joinAgain(transport, replica, applicant, this.#parts.link, isWanted);
     if (!welcome) return;
+    this.#hearMeans(welcome.isNear ? subjects.near(options.run) : subjects.far(options.run));
     if (welcome.term > this.#parts.link.place.term) this.#parts.executor.forgetUnapplied();
     this.#parts.link.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";

@@ -41,24 +41,15 @@ export class LentVector implements Disposable {
     return new LentVector(copy);
   }
 
-  /** Whether an array is a view of these values. */
-  owns(part: Float32Array): boolean {
-    return part.buffer === this.values.buffer;
-  }
-
-  /** Whether the values were detached, by a holder that no longer needs them. */
-  get isReturned(): boolean {
-    return this.values.buffer.detached;
-  }
-
   /** The current values as a tensor, which the caller disposes. It shares the memory unless the values are a copy. */
   tensor(): tf.Tensor1D {
     return this.#owner?.clone() ?? filledVector(this.values, this.values.length);
   }
 
-  /** Ends the sharing. */
+  /** Ends the sharing, once and for all. */
   [Symbol.dispose](): void {
-    if (!this.isReturned) this.values.buffer.transfer(0); // a view that is still held becomes empty, and shows no other tensor's values
+    const { buffer } = this.values;
+    if (!buffer.detached) buffer.transfer(0); // a view that is still held becomes empty, and shows no other tensor's values
     this.#owner?.dispose();
   }
 }

@@ -3,7 +3,7 @@
  * the whole mean, beside gloo's `all_reduce` of float32 (peer/gloo_allreduce.py) in alternating runs.
  *
  *     deno task bench:averaging [--workers 1,2,4,8] [--reducers 0,2] [--codecs float32,bfloat16,int8] [--rounds 3]
- *       [--python python3] [--json]
+ *       [--values N] [--no-shared] [--python python3] [--json]
  *
  * @module
  */
@@ -32,6 +32,14 @@ export const AVERAGING: Command = {
     { name: "reducers", value: "N,…", text: "Numbers of reducers. Default 0." },
     { name: "codecs", value: "CODEC,…", text: "Default: all." },
     { name: "rounds", value: "N", text: "Measurements of each. Default 3.", number: wholeFrom(1) },
+    {
+      name: "values",
+      value: "N",
+      text:
+        "Length of the vector. Default 13400601: the parameters of FLASH-pytorch's train.py, and one more.",
+      number: wholeFrom(1),
+    },
+    { name: "no-shared", text: "Vectors travel as between machines, without shared memory." },
     { name: "python", value: "COMMAND", text: "A Python with torch, for gloo. Default python3." },
     {
       name: "json",
@@ -47,6 +55,8 @@ const VALUES = 13_400_601;
 const STEPS = 12, WARM_UP = 3;
 /** Processes of gloo abort now and then when the first of them ends, some before anything is printed. */
 const GLOO_ATTEMPTS = 3;
+/** Most bytes in flight, as by default. */
+const WINDOW = 16 * 1024 * 1024;
 /** What a worker of the benchmark runs. */
 const WORKER = new URL("./averaging_worker.ts", import.meta.url);
 /** Byte of a frame that says its kind. */
@@ -62,6 +72,9 @@ interface Row {
   seconds: number;
   /** Medians of the runs. */
   runs: number[];
+  /** Resident memory of the coordinator and of the largest worker, in MB: of a page that n processes share each has a part of n. */
+  coordinatorMb: number;
+  workerMb: number;
   /** Of gloo in the same rounds. */
   gloo?: number;
   /** Median of the rounds' ratios. */
@@ -83,21 +96,43 @@ function watched(transport: Transport, times: number[]): Transport {
   });
 }
 
-/** Who takes part. */
+/** Who takes part, and with what. */
 interface Crew {
   workers: number;
   /** 0: the coordinator averages. */
   reducers: number;
+  /** Length of a vector. */
+  values: number;
+  sharesMemory: boolean;
 }
 
-/** Median seconds of an averaging between worker processes, with this process as the coordinator. */
-async function timeOurs({ workers, reducers }: Crew, codec: CodecName): Promise<number> {
+/** What a run of ours has cost. */
+interface Cost {
+  /** Median of its averagings. */
+  seconds: number;
+  /** As in {@linkcode Row}. */
+  coordinatorMb: number;
+  workerMb: number;
+}
+
+/** Resident memory of a process in MB, of shared pages its part ("proportional set size" of Linux). */
+function residentMb(pid: number): number {
+  const { stdout } = new Deno.Command("cat", { args: [`/proc/${pid}/smaps_rollup`] }).outputSync(); // Deno's own reading needs -A
+  return Math.round(1.024e-3 * Number(/^Pss:\s+(\d+) kB/m.exec(new TextDecoder().decode(stdout))![1]));
+}
+
+/** An averaging between worker processes, with this process as the coordinator. */
+async function costOfOurs(
+  { workers, reducers, values, sharesMemory }: Crew,
+  codec: CodecName,
+): Promise<Cost> {
   await using server = await startNatsServer();
   const transport = await connectNats(server.url, "coordinator");
   const times: number[] = [];
   const evaluation = { every: 0, microBatches: 0 };
   const plan = toyPlan({
     codec,
+    windowBytes: WINDOW,
     steps: STEPS,
     microBatches: workers,
     startWorkers: workers,
@@ -115,29 +150,37 @@ async function timeOurs({ workers, reducers }: Crew, codec: CodecName): Promise<
   const common = { url: server.url, run: plan.run };
   const startWorkers = () => {
     for (let i = 0; i < workers; i++) {
-      keep(startScript(WORKER, { ...common, member: `worker-${i}`, size: VALUES }));
+      keep(startScript(WORKER, { ...common, member: `worker-${i}`, size: values, sharesMemory }));
     }
   };
+  const memory = { coordinatorMb: 0, workerMb: 0 };
   const coordinated = coordinate(watched(transport, times), plan, {
+    sharesMemory,
     onListening: () => {
       for (let i = 0; i < reducers; i++) {
         keep(startToyReducer({ ...common, reducer: `reducer-${i}` }));
       }
       if (reducers === 0) startWorkers();
     },
-    onEvent: (event) => event.kind === "reducerJoined" && event.reducers === reducers && startWorkers(),
+    onEvent: (event) => {
+      if (event.kind === "reducerJoined" && event.reducers === reducers) startWorkers();
+      if (event.kind !== "step" || event.committed.step < STEPS) return;
+      memory.coordinatorMb = residentMb(Deno.pid);
+      memory.workerMb = Math.max(...processes.slice(-workers).map(({ pid }) => residentMb(pid)));
+    },
   });
   await Promise.race([coordinated, failure.promise]);
   await transport.close();
   await Promise.all(processes.map(({ status }) => status));
-  return median(times.slice(WARM_UP));
+  return { seconds: median(times.slice(WARM_UP)), ...memory };
 }
 
 /** Median seconds of gloo's all_reduce; undefined where this Python has no PyTorch. */
-async function timeGloo(python: string, workers: number): Promise<number | undefined> {
+async function timeGloo(python: string, { workers, values }: Crew): Promise<number | undefined> {
   const script = fileURLToPath(new URL("./peer/gloo_allreduce.py", import.meta.url));
   for (let attempt = 0; attempt < GLOO_ATTEMPTS; attempt++) {
-    const { stdout } = await new Deno.Command(python, { args: [script, String(workers)] }).output();
+    const { stdout } = await new Deno.Command(python, { args: [script, String(workers), String(values)] })
+      .output();
     const line = new TextDecoder().decode(stdout).trim();
     if (line) return JSON.parse(line).seconds;
   }
@@ -145,7 +188,7 @@ async function timeGloo(python: string, workers: number): Promise<number | undef
 
 /** All codecs and gloo, one after the other, again and again. */
 async function compare(
-  workers: number,
+  crew: Omit<Crew, "reducers">,
   reducers: number[],
   codecs: CodecName[],
   rounds: number,
@@ -153,33 +196,37 @@ async function compare(
 ): Promise<Row[]> {
   const gloo: (number | undefined)[] = [];
   const ours = reducers.flatMap((reducers) =>
-    codecs.map((codec) => ({ reducers, codec, runs: [] as number[] }))
+    codecs.map((codec) => ({ crew: { ...crew, reducers }, codec, costs: [] as Cost[] }))
   );
   for (let round = 0; round < rounds; round++) {
-    gloo.push(await timeGloo(python, workers));
-    for (const { reducers, codec, runs } of ours) runs.push(await timeOurs({ workers, reducers }, codec));
+    gloo.push(await timeGloo(python, { ...crew, reducers: 0 }));
+    for (const { crew, codec, costs } of ours) costs.push(await costOfOurs(crew, codec));
   }
   const peers = gloo.filter((seconds) => seconds !== undefined);
-  return ours.map(({ reducers, codec, runs }) => ({
+  return ours.map(({ crew: { workers, reducers }, codec, costs }) => ({
     workers,
     reducers,
     codec,
-    seconds: median(runs),
-    runs,
+    seconds: median(costs.map(({ seconds }) => seconds)),
+    runs: costs.map(({ seconds }) => seconds),
+    coordinatorMb: median(costs.map(({ coordinatorMb }) => coordinatorMb)),
+    workerMb: median(costs.map(({ workerMb }) => workerMb)),
     ...(peers.length < rounds
       ? {}
-      : { gloo: median(peers), ratio: median(runs.map((seconds, i) => seconds / peers[i])) }),
+      : { gloo: median(peers), ratio: median(costs.map(({ seconds }, i) => seconds / peers[i])) }),
   }));
 }
 
 if (import.meta.main) {
-  const { switches, texts, numbers: { rounds = 3 } } = scriptArguments(AVERAGING);
+  const { switches, texts, numbers: { rounds = 3, values = VALUES } } = scriptArguments(AVERAGING);
+  const sharesMemory = !switches["no-shared"];
   const { workers = "1,2,4,8", reducers = "0", python = "python3", codecs = CODEC_NAMES.join() } = texts;
   const chosen = CODEC_NAMES.filter((name) => codecs.split(",").includes(name));
   const numbers = (text: string) => text.split(",").map(Number);
   const rows: Row[] = [];
   for (const count of numbers(workers)) {
-    rows.push(...await compare(count, numbers(reducers), chosen, rounds, python));
+    const crew = { workers: count, values, sharesMemory };
+    rows.push(...await compare(crew, numbers(reducers), chosen, rounds, python));
   }
   if (switches.json) {
     console.log(JSON.stringify(rows));

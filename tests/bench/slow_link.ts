@@ -121,6 +121,7 @@ async function measure(codec: CodecName, setting: Setting): Promise<Row> {
     : await startLink(server.url, setting.link);
   const transport = await connectNats(isFar ? link.url : server.url, "coordinator");
   const plan = toyPlan({
+    windowBytes: 16 * 1024 * 1024,
     codec,
     steps,
     microBatches: workers,

@@ -13,7 +13,7 @@ import { connectNats } from "../../src/dist/nats/transport.ts";
 import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runWorker } from "../../src/dist/worker.ts";
 import { noise, ToyReplica } from "../dist/support/toy.ts";
-import type { GradientSum } from "../../src/dist/vectors/sums.ts";
+import { type GradientSum, type GradientVector, HostVector } from "../../src/dist/vectors/gradient.ts";
 
 /** What the process is told. */
 export interface SlowWorkerOrder {
@@ -77,10 +77,10 @@ class StillReplica extends ToyReplica {
 
   override async gradient(): Promise<GradientSum & { crc: number }> {
     await new Promise((resolve) => setTimeout(resolve, this.gradientTime));
-    return { lossSum: 1, tokens: 1, gradient: this.#gradient.slice(), crc: 0 };
+    return { lossSum: 1, tokens: 1, gradient: new HostVector(this.#gradient.slice()), crc: 0 };
   }
 
-  override apply(_mean: Float32Array, { step }: StepOutcome): Promise<void> {
+  override apply(_mean: GradientVector, { step }: StepOutcome): Promise<void> {
     this.step = step;
     return Promise.resolve();
   }
@@ -92,7 +92,7 @@ class Still extends StillReplica {
     return watch.work(() => super.gradient());
   }
 
-  override async apply(mean: Float32Array, outcome: StepOutcome): Promise<void> {
+  override async apply(mean: GradientVector, outcome: StepOutcome): Promise<void> {
     await watch.work(() => super.apply(mean, outcome));
     watch.updated(outcome.step);
   }
@@ -104,7 +104,7 @@ class AveragingStill extends DilocoReplica {
     return watch.work(() => super.localSteps(...work));
   }
 
-  override async apply(mean: Float32Array, outcome: StepOutcome): Promise<void> {
+  override async apply(mean: GradientVector, outcome: StepOutcome): Promise<void> {
     await watch.work(() => super.apply(mean, outcome));
     watch.updated(outcome.step);
   }

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { DilocoReplica } from "../../src/dist/replica/diloco_replica.ts";
-import type { StepOutcome } from "../../src/dist/replica/replica.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import { averagingToy, DILOCO, toyOf } from "./support/average_toys.ts";
 import { ElasticRun } from "./support/elastic_toys.ts";
@@ -18,14 +17,8 @@ const plan = toyPlan({ steps: 12, diloco, hashEvery: 1 });
 
 /** Plain SGD on the mean gradient: no momentum, no clipping. */
 class SgdToy extends ToyReplica {
-  override apply(mean: Float32Array, { step, apply, tokens }: StepOutcome): Promise<void> {
-    if (apply) {
-      this.updates++;
-      for (let i = 0; i < this.size; i++) this.params[i] -= 0.1 * mean[i];
-    }
-    this.step = step;
-    this.tokens += tokens;
-    return Promise.resolve();
+  override update(mean: Float32Array): void {
+    for (let i = 0; i < this.size; i++) this.params[i] -= 0.1 * mean[i];
   }
 }
 
@@ -116,7 +109,9 @@ Deno.test("a run without workers is that of one worker, bit for bit, warm-up and
 Deno.test("a round sends as much as a step does, whatever its length", async () => {
   using bus = new MemoryBus();
   const replicas = [averagingToy(), averagingToy()];
-  const { events } = await runToys(() => bus.connect(), replicas, { ...plan, startWorkers: 2 });
+  const { events } = await runToys(() => bus.connect(), replicas, { ...plan, startWorkers: 2 }, {
+    sharesMemory: false,
+  });
   const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
   const vectors = 2 * 4 * 1000;
   assert.deepEqual(

@@ -130,8 +130,6 @@ async function check(
   expect(summary.paramsHash === alone.paramsHash, "other parameters");
   expect(summary.tokens === alone.tokens && summary.loss === alone.loss, "other tokens or loss");
   expect(summary.valLoss === alone.valLoss, "another validation loss");
-  const payload = WORKERS * STEPS * 4 * SIZE; // each worker gets each mean; more where it was repeated
-  expect(summary.bytesReceived >= payload, `${summary.bytesReceived} bytes received`);
   return problems;
 }
 

@@ -29,17 +29,18 @@ async function trainOnPaper(
   const worker = new FeedbackEncoder(codec), coordinator = new FeedbackEncoder(codec);
   for (let step = 1; step <= steps; step++) {
     const { sum: { gradient, tokens }, reports } = await computeSum(replica, step, 0, microBatches);
+    const mean = await gradient.toHost();
     const bad = reports.some(({ finite }) => !finite);
     for (let part = 0; part * partElements < SIZE && !bad; part++) {
-      const values = gradient.subarray(part * partElements, (part + 1) * partElements);
+      const values = mean.values.subarray(part * partElements, (part + 1) * partElements);
       const name = `sum 0-${microBatches} of step ${step}`;
       decode(codec, encodedWith(worker, part, values, tokens, name), values);
       divideBy(values, tokens);
       decode(codec, encodedWith(coordinator, part, values, 1, `mean of step ${step}`), values);
     }
-    const norm = normOf(blockSquares(gradient));
+    const norm = normOf(blockSquares(mean.values));
     const apply = !bad && Number.isFinite(norm);
-    await replica.apply(gradient, { step, apply, norm, tokens });
+    await replica.apply(mean, { step, apply, norm, tokens });
     worker.endStep(apply);
     coordinator.endStep(apply);
   }

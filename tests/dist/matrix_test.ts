@@ -47,7 +47,11 @@ interface Case {
 async function check(url: string, { point, way, count }: Case, paramsHash: string): Promise<string[]> {
   const run = `${point}-${way}-${count}`;
   const events: DistEvent[] = [];
-  const orders = Array.from({ length: count }, (_, i) => ({ member: `worker-${i}`, size: SIZE }));
+  // Of four every other one shares memory, and not the one that is lost.
+  const sharesMemory = (i: number) => count === 2 || i % 2 === 0;
+  const orders = Array.from({ length: count }, (_, i) => (
+    { member: `worker-${i}`, size: SIZE, sharesMemory: sharesMemory(i) }
+  ));
   const faulty = { ...orders[count - 1], fault: { point, way, step: FAULT_STEP } };
   let slowest = 0, lastStepAt = 0;
   const outcome = await runProcesses(

@@ -32,7 +32,7 @@ function begunWith(reducers: string[], changes: Partial<CoordinationPlan> = {}):
 }
 
 function beat(paper: Paper, reducer: string, blocked: Record<string, number> = {}) {
-  return paper.do({ kind: "reducer", reducer, term: 1, blockedSeconds: blocked });
+  return paper.do({ kind: "reducer", reducer, term: 1, isNear: false, blockedSeconds: blocked });
 }
 
 function offerAll(paper: Paper): void {

@@ -10,7 +10,7 @@ import { type Connect, runToys, uploadsOf } from "./support/run_toys.ts";
 import { toyPlan, ToyReplica, UNHURRIED } from "./support/toy.ts";
 
 /** Trains with 1 to 4 workers and compares everything with a single process. */
-async function compareWithSingle(connect: Connect, size: number) {
+async function compareWithSingle(connect: Connect, size: number, sharesMemory?: boolean) {
   const alone = new ToyReplica({ size });
   const expected = await runSingle(alone, toyPlan());
   for (let count = 1; count <= 4; count++) {
@@ -18,18 +18,24 @@ async function compareWithSingle(connect: Connect, size: number) {
     const { outcome, events } = await runToys(
       connect,
       replicas,
-      toyPlan({ ...UNHURRIED, minWorkers: count }),
+      toyPlan({ ...UNHURRIED, minWorkers: count, windowBytes: 16 * 1024 * 1024 }),
+      { sharesMemory },
     );
     assert.equal(outcome.paramsHash, expected.paramsHash);
     assert.equal(outcome.loss, expected.loss);
     assert.equal(outcome.valLoss, expected.valLoss);
     assert.equal(outcome.tokens, expected.tokens);
-    assert.equal(outcome.bytesReceived, 4 * count * 4 * size);
+    if (sharesMemory === false) assert.equal(outcome.bytesReceived, 4 * count * 4 * size);
+    if (sharesMemory) assert.equal(outcome.bytesSent, 0, "what is referred to does not travel");
     const all = replicas.flatMap((replica) => replica.computed).map(String).sort();
     assert.deepEqual(all, alone.computed.map(String).sort(), "each micro-batch is computed once");
     const steps = events.filter((event) => event.kind === "step").map(({ committed }) => committed);
     assert.deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4]);
-    assert.equal(outcome.bytesSent, uploadsOf(steps, 8) * 4 * size);
+    if (sharesMemory === false) assert.equal(outcome.bytesSent, uploadsOf(steps, 8) * 4 * size);
+    const near = events.flatMap((event) => event.kind === "joined" && event.isNear ? event.member : [])
+      .sort();
+    const names = replicas.map((_, i) => `worker-${i}`);
+    assert.deepEqual(near, names.filter((_, i) => sharesMemory ?? i % 2 === 0));
     for (const key of ["bytesSent", "bytesReceived"] as const) {
       assert.equal(steps.reduce((sum, step) => sum + step[key], 0), outcome[key]);
     }
@@ -41,15 +47,22 @@ async function compareWithSingle(connect: Connect, size: number) {
   }
 }
 
-Deno.test("1 to 4 workers over a bus in memory end with the bits of a single process", async () => {
-  using bus = new MemoryBus();
-  await compareWithSingle(() => bus.connect(), 1000);
-});
+const WAYS = [["all sharing memory", true], ["by messages", false], [
+  "some sharing memory",
+  undefined,
+]] as const;
 
-Deno.test("1 to 4 workers over a NATS server end with the bits of a single process", async () => {
-  await using server = await startNatsServer();
-  await compareWithSingle((name) => connectNats(server.url, name), 200_000);
-});
+for (const [way, sharesMemory] of WAYS) {
+  Deno.test(`1 to 4 workers over a bus in memory, ${way}, end with the bits of a single process`, async () => {
+    using bus = new MemoryBus();
+    await compareWithSingle(() => bus.connect(), 1000, sharesMemory);
+  });
+
+  Deno.test(`1 to 4 workers over a NATS server, ${way}, end with the bits of a single process`, async () => {
+    await using server = await startNatsServer();
+    await compareWithSingle((name) => connectNats(server.url, name), 200_000, sharesMemory);
+  });
+}
 
 Deno.test("a single process skips a step with a bad number and says whose it was; in any other step it computes once", async () => {
   const replica = new ToyReplica({

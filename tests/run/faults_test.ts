@@ -36,7 +36,13 @@ function configOf(place: Workplace, name: string): ConfigInput {
   return place.config(name, {
     model: { dim: 64, queryKeyDim: 16 }, // 82,000 parameters: two parts
     train: { steps: STEPS },
-    dist: { partBytes: 256 * 1024, heartbeatSeconds: 0.5, patienceSeconds: 3, silenceSeconds: 6 },
+    dist: {
+      partBytes: 256 * 1024,
+      windowBytes: 1024 * 1024,
+      heartbeatSeconds: 0.5,
+      patienceSeconds: 3,
+      silenceSeconds: 6,
+    },
     machine: { run: name, name: "here" },
   });
 }

@@ -79,8 +79,8 @@ interface Addition {
 function additionsOf(sums: Sums, leaves: number): Addition[] {
   const additions: Addition[] = [];
   const visit = (lo: number, hi: number, slot: number): boolean => {
-    const bytes = sums.get(keyOf([lo, hi]));
-    if (bytes) return additions.push({ slot, bytes }) > 0;
+    const sum = sums.get(keyOf([lo, hi]));
+    if (sum) return additions.push({ slot, bytes: sum.bytes }) > 0;
     if (hi - lo === 1) return false;
     const middle = splitOf(lo, hi);
     const isLeft = visit(lo, middle, slot);

@@ -9,13 +9,21 @@ import { BufferPool } from "../vectors/buffer_pool.ts";
 import { pathTo, type Range, splitOf } from "../vectors/tree.ts";
 import type { OfferedSum } from "../protocol/messages.ts";
 
-/** One part of the sums over disjoint subtrees, encoded, by node. */
-export type Sums = ReadonlyMap<string, Uint8Array>;
+/** One part of a sum, encoded. */
+export interface SumPart {
+  /** A view that may be valid only during the call, or of another process's memory. */
+  readonly bytes: Uint8Array;
+  /** For memory of another process: whether it is still that part. */
+  readonly holds?: () => boolean;
+}
+
+/** One part of the sums over disjoint subtrees, by node. */
+export type Sums = ReadonlyMap<string, SumPart>;
 
 /** Collects the sums of one step, part by part, until they can be added. */
 export class PartialSums {
   /** For each incomplete part its sums, by node. */
-  readonly #waiting = new Map<number, Map<string, Uint8Array>>();
+  readonly #waiting = new Map<number, Map<string, SumPart>>();
   readonly #complete = new Set<number>();
   /** Sums that were copied to a buffer of the pool. */
   readonly #copies = new Set<Uint8Array>();
@@ -33,10 +41,12 @@ export class PartialSums {
     readonly buffers: BufferPool = new BufferPool(0),
   ) {}
 
-  /** Bytes of the sums of incomplete parts. */
+  /** Bytes of the sums of incomplete parts, without those in the memory of others. */
   get heldBytes(): number {
     let bytes = 0;
-    for (const nodes of this.#waiting.values()) for (const { length } of nodes.values()) bytes += length;
+    for (const nodes of this.#waiting.values()) {
+      for (const { bytes: { length }, holds } of nodes.values()) if (!holds) bytes += length;
+    }
     return bytes;
   }
 
@@ -57,12 +67,12 @@ export class PartialSums {
   /**
    * Takes one part of the sum over [lo, hi).
    *
-   * @param bytes copied where the part is not complete yet
+   * @param sum copied where the part is not complete yet, unless it is in the memory of another process
    * @returns the sums that make up this part of the whole, once it is complete, to be given to {@linkcode PartialSums.release};
    *   undefined before, and where this part is contained in what arrived earlier
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
-  add(lo: number, hi: number, part: number, bytes: Uint8Array): Sums | undefined {
+  add(lo: number, hi: number, part: number, sum: SumPart): Sums | undefined {
     if (!pathTo(lo, hi, this.leaves)) {
       throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
     }
@@ -70,9 +80,9 @@ export class PartialSums {
     let nodes = this.#waiting.get(part);
     if (!nodes) this.#waiting.set(part, nodes = new Map());
     this.#dropWithin(nodes, lo, hi);
-    nodes.set(keyOf([lo, hi]), bytes);
+    nodes.set(keyOf([lo, hi]), sum);
     if (!this.#covers(nodes, 0, this.leaves)) {
-      nodes.set(keyOf([lo, hi]), this.#copyOf(bytes));
+      nodes.set(keyOf([lo, hi]), this.#kept(sum));
       return undefined;
     }
     this.#waiting.delete(part);
@@ -80,11 +90,30 @@ export class PartialSums {
     return nodes;
   }
 
+  /**
+   * Takes back the sums of a part that {@linkcode PartialSums.add} has returned as complete where some do not hold any more: their
+   * memory has other contents by now. The others wait for these to come again.
+   *
+   * @returns whether there was any
+   */
+  reopen(part: number, sums: Sums): boolean {
+    const sound = [...sums].filter(([, { holds }]) => holds?.() ?? true);
+    if (sound.length === sums.size) return false;
+    this.#complete.delete(part);
+    this.#waiting.set(part, new Map(sound.map(([key, sum]) => [key, this.#kept(sum)])));
+    return true;
+  }
+
   /** Returns the buffers of sums that are no longer needed. */
-  release(sums: Iterable<Uint8Array>): void {
-    for (const bytes of sums) {
+  release(sums: Iterable<SumPart>): void {
+    for (const { bytes } of sums) {
       if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
     }
+  }
+
+  /** A sum that outlives the message that it came with. */
+  #kept(sum: SumPart): SumPart {
+    return sum.holds || this.#copies.has(sum.bytes) ? sum : { bytes: this.#copyOf(sum.bytes) };
   }
 
   #copyOf(bytes: Uint8Array): Uint8Array {
@@ -95,12 +124,12 @@ export class PartialSums {
   }
 
   /** Drops sums of smaller subtrees within [lo, hi). */
-  #dropWithin(nodes: Map<string, Uint8Array>, lo: number, hi: number): void {
-    for (const [key, bytes] of nodes) {
+  #dropWithin(nodes: Map<string, SumPart>, lo: number, hi: number): void {
+    for (const [key, sum] of nodes) {
       const [from, to] = key.split("-").map(Number);
       if (lo > from || to > hi) continue;
       nodes.delete(key);
-      this.release([bytes]);
+      this.release([sum]);
     }
   }
 

@@ -6,7 +6,12 @@
  */
 
 import { RunError } from "../../errors.ts";
+import { MeanMemory } from "./mean_memory.ts";
+import type { SumPart } from "./partial_sums.ts";
 import { ReduceWindow } from "./window.ts";
+import { Runs } from "./runs.ts";
+import { decodeReference, encodeReference, type Reference } from "../memory/reference.ts";
+import { Neighbours } from "../memory/neighbours.ts";
 import { BufferPool } from "../vectors/buffer_pool.ts";
 import { codecOf } from "../vectors/codecs.ts";
 import { FeedbackEncoder } from "../vectors/error_feedback.ts";
@@ -21,7 +26,11 @@ import type { OfferedSum, StepOfVectors, StepTraffic } from "../protocol/message
 import type { CoordinationPlan } from "../replica/plan.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import { partsOf } from "../vectors/parts.ts";
+import { subjects } from "../protocol/transport.ts";
 import type { VectorCodec } from "../vectors/codec.ts";
+
+/** Messages with references that fill a window: one is answered while the next is worked on. */
+const RUNS_OF_WINDOW = 4;
 
 /** Sizes that all steps have in common, and the timeout of a part. */
 export interface SumExchangeSizes {
@@ -37,19 +46,39 @@ export interface SumExchangeSizes {
 export interface SumExchangeEffects {
   /** Run, sender, term and generation of this process's frames. */
   fields<K extends Frame["kind"]>(kind: K): FrameFields & { kind: K };
-  /** Sends a frame to one member, or to all. */
-  send(frame: Composition, member?: string): void;
+  /** Sends a frame on a subject of the run. */
+  send(frame: Composition, subject: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** All own parts of a sum have arrived. */
+  /** All own parts of a sum have arrived, to be kept if its member is lost. */
   pulled(sum: OfferedSum): void;
+  /** Means have to travel, since the memory to share them can't be had. */
+  cantShare(reason: string): void;
   /** All members have the own parts of the mean; with the sums of squares of the blocks of each part, and the traffic. */
   reduced(report: { squares: [part: number, squares: number[]][]; traffic: StepTraffic }): void;
 }
 
+/** The step that is reduced. */
+interface OpenStep {
+  readonly of: StepOfVectors;
+  readonly window: ReduceWindow;
+  /** Sends what was collected. */
+  readonly flush: () => void;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
 /** Reduces one owner's parts of the vectors, step after step. */
-export class ReduceSide {
-  #open: { of: StepOfVectors; window: ReduceWindow; bytesSent: number; bytesReceived: number } | undefined;
+export class ReduceSide implements Disposable {
+  #open?: OpenStep;
+  /** Memory of members of this machine. */
+  readonly #neighbours = new Neighbours();
+  /** Members whose memory can't be opened though it should be: they are asked for bytes. */
+  readonly #unreadable = new Set<string>();
+  /** Memory for means; undefined where none was asked for, or it is being taken, or can't be had. */
+  #memory?: MeanMemory;
+  #isMemoryTaken = false;
+  #isOver = false;
   /** Encodes the means. */
   readonly encoder: FeedbackEncoder;
   readonly #buffers: BufferPool;
@@ -58,12 +87,14 @@ export class ReduceSide {
    * Without an open step.
    *
    * @param name name of the owner
+   * @param isSharing whether this process shares memory with its neighbours
    */
   constructor(
     readonly name: string,
     readonly sizes: SumExchangeSizes,
     codec: VectorCodec,
     readonly effects: SumExchangeEffects,
+    readonly isSharing: () => boolean,
   ) {
     this.encoder = new FeedbackEncoder(codec);
     this.#buffers = new BufferPool(sizes.windowBytes);
@@ -74,26 +105,48 @@ export class ReduceSide {
     return this.#open?.of;
   }
 
+  /** Takes the memory for means of this many values, for which members need not wait: until it is there, means travel. */
+  async share(values: number): Promise<void> {
+    if (this.#isMemoryTaken || values === 0) return;
+    this.#isMemoryTaken = true;
+    const memory = await MeanMemory.create(this.encoder.codec.byteLength(values));
+    if ("refused" in memory) this.effects.cantShare(memory.refused);
+    else if (this.#isOver) memory[Symbol.dispose]();
+    else this.#memory = memory;
+  }
+
+  /** Gives all memory back. */
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#memory?.[Symbol.dispose]();
+    this.#neighbours[Symbol.dispose]();
+  }
+
   /** Pulls the sums of a step, or continues after a member was lost; restarts where fewer leaves count than before. */
   reduce(of: StepOfVectors, now: number): void {
     const { owners, values } = of;
     const parts = partsOf(owners, this.name, Math.ceil(values / this.sizes.partElements));
-    const { bytesSent, bytesReceived } = this.#open ?? { bytesSent: 0, bytesReceived: 0 };
-    if (this.#open && isSameMean(this.#open.of, of)) {
-      return this.#open.window.reconfigure(of.sums, of.members, now, parts);
+    const open = this.#open;
+    if (open && isSameMean(open.of, of)) {
+      open.window.reconfigure(of.sums, of.members, now, parts); // the step may end with that
+      return open.flush();
     }
+    const { bytesSent, bytesReceived } = open ?? { bytesSent: 0, bytesReceived: 0 };
     this.encoder.endStep(false);
     this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
-    const window = this.#windowOf(of, parts);
-    this.#open = { of, window, bytesSent, bytesReceived };
+    if (this.isSharing()) this.share(Math.min(values, parts.length * this.sizes.partElements));
+    const { window, flush } = this.#windowOf(of, parts);
+    this.#open = { of, window, flush, bytesSent, bytesReceived };
     window.advance(now);
+    flush();
     if (window.isDone) window.effects.done(new Map()); // there are more owners than parts
   }
 
   /** Continues with other sums and fewer members. */
   reconfigure(sums: readonly OfferedSum[], members: Iterable<string>, now: number): void {
     this.#open?.window.reconfigure(sums, members, now);
+    this.#open?.flush();
   }
 
   /** Ends the step, whose mean was applied or not. */
@@ -110,20 +163,64 @@ export class ReduceSide {
   receive(frame: Frame, now: number): boolean {
     const open = this.#open;
     if (frame.step !== open?.of.step || frame.generation < open.of.openedIn) return frame.kind !== "sum";
-    if (frame.kind === "sum") {
-      open.bytesSent += frame.payload.length;
-      return open.window.receive(frame, now);
+    const isOfUse = frame.kind === "sum"
+      ? this.#receiveSum(frame, open, now)
+      : this.#acknowledge(frame, open, now);
+    open.flush();
+    return isOfUse;
+  }
+
+  #acknowledge(
+    { openedIn, leaves, part, more, byReference, sender }: Frame,
+    open: OpenStep,
+    now: number,
+  ): boolean {
+    if (openedIn !== open.of.openedIn || leaves !== countOf(open.of)) return false; // of an earlier attempt
+    for (let each = part; each <= part + more; each++) {
+      if (!open.window.makes(each)) return false;
+      if (!byReference) open.bytesReceived += open.window.bytesOf(each);
+      open.window.acknowledge(sender, each, now);
     }
-    if (frame.openedIn !== open.of.openedIn || frame.leaves !== countOf(open.of)) return false; // of an earlier attempt
-    if (!open.window.makes(frame.part)) return false;
-    open.bytesReceived += open.window.bytesOf(frame.part);
-    open.window.acknowledge(frame.sender, frame.part, now);
     return true;
+  }
+
+  #receiveSum(frame: Frame, open: OpenStep, now: number): boolean {
+    const { window } = open;
+    if (!frame.byReference) {
+      open.bytesSent += frame.payload.length;
+      return window.receive(frame, now);
+    }
+    const parts = Array.from({ length: 1 + frame.more }, (_, i) => ({ ...frame, part: frame.part + i }));
+    const piece = this.#inMemoryOf(frame);
+    if (!piece) {
+      this.#unreadable.add(frame.sender);
+      parts.forEach((part) => window.pullAgain(part));
+      return false;
+    }
+    const { holds } = piece, stride = this.encoder.codec.byteLength(this.sizes.partElements);
+    return parts
+      .map((part, i) =>
+        window.receive(part, now, { bytes: piece.bytes.subarray(i * stride, (i + 1) * stride), holds })
+      )
+      .every((isOfUse) => isOfUse);
+  }
+
+  /** What a member refers to; undefined where its memory can't be opened. */
+  #inMemoryOf({ sender, payload }: Frame): SumPart | undefined {
+    const reference = this.#canRefer ? decodeReference(payload) : undefined;
+    const piece = reference && this.#neighbours.view(sender, reference);
+    return piece && "bytes" in piece ? piece : undefined;
+  }
+
+  /** Only what is not decoded can be used where it lies. */
+  get #canRefer(): boolean {
+    return this.encoder.codec.isExact && this.isSharing();
   }
 
   /** Repeats what got no answer. */
   tick(now: number): void {
     this.#open?.window.tick(now);
+    this.#open?.flush();
   }
 
   /** Since when each blocking member has kept the reduction waiting; undefined without an open step. */
@@ -131,30 +228,51 @@ export class ReduceSide {
     return this.#open?.window.blockedSince();
   }
 
-  #windowOf(of: StepOfVectors, own: readonly number[]): ReduceWindow {
-    const { sizes, effects } = this;
+  #windowOf(of: StepOfVectors, own: readonly number[]): Pick<OpenStep, "window" | "flush"> {
+    const { sizes, effects, encoder: { codec } } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
-    const parts = Math.ceil(values / sizes.partElements);
-    const whole = { step, parts, openedIn: of.openedIn, leaves: countOf(of), tokens, lossSum, finite: true };
+    const parts = Math.ceil(values / sizes.partElements), partBytes = codec.byteLength(sizes.partElements);
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member receives from all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
-    return new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {
-      pull: ({ member, lo, hi }, part) =>
-        effects.send(
-          composeFrame({ ...effects.fields("pull"), step, lo, hi, part, parts, tokens }),
-          member,
-        ),
-      sendMean: (part, payload, member) =>
-        effects.send(
-          composeFrame({
-            ...effects.fields("mean"),
-            ...whole,
-            part,
-            codec: this.encoder.codec.name,
-            payload,
-          }),
-          member,
-        ),
+    this.#neighbours.closeUnused();
+    this.#memory?.begin();
+    const memory = this.#canRefer ? this.#memory : undefined;
+    const { run } = effects.fields("mean");
+    const most = Math.max(1, Math.floor(windowBytes / (RUNS_OF_WINDOW * partBytes)));
+    const pull = ({ member, lo, hi }: OfferedSum, asked: Partial<Frame>) =>
+      effects.send(
+        composeFrame({ ...effects.fields("pull"), step, lo, hi, parts, tokens, ...asked }),
+        subjects.to(run, member),
+      );
+    const pulls = new Runs<OfferedSum>(
+      most,
+      ({ part, more, first }) => pull(first, { part, more, byReference: true }),
+    );
+    const whole = { step, parts, openedIn: of.openedIn, leaves: countOf(of), tokens, lossSum, finite: true };
+    const publish = (subject: string, mean: Partial<Frame>) =>
+      effects.send(
+        composeFrame({ ...effects.fields("mean"), ...whole, codec: codec.name, ...mean }),
+        subject,
+      );
+    const means = new Runs<Reference>(most, ({ part, more, first }) => {
+      const end = Math.min((part + more + 1) * sizes.partElements, values);
+      const length = codec.byteLength(end - part * sizes.partElements);
+      const payload = encodeReference({ ...first, length });
+      publish(subjects.near(run), { part, more, byReference: true, payload });
+    });
+    const window = new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {
+      isNear: (member) => this.#canRefer && !of.far.includes(member) && !this.#unreadable.has(member),
+      pull: (sum, part, byReference) =>
+        byReference ? pulls.add(`${sum.member} ${sum.lo}-${sum.hi}`, part, sum) : pull(sum, { part }),
+      // Parts that come later, from an owner that was lost, have no place there and travel.
+      share: (part, length) => memory?.at(own.indexOf(part) * partBytes, length),
+      sendMean: (part, { bytes: payload, reference }, member) => {
+        if (member !== undefined || !reference) {
+          return publish(subjects.heardBy(run, member), { part, payload });
+        }
+        means.add("mean", part, reference);
+        if (of.far.length > 0) publish(subjects.far(run), { part, payload });
+      },
       heardAt: effects.heardAt,
       pulled: effects.pulled,
       done: (squares) => {
@@ -165,6 +283,11 @@ export class ReduceSide {
         });
       },
     }, this.#buffers);
+    const flush = () => {
+      pulls.flush();
+      means.flush();
+    };
+    return { window, flush };
   }
 }
 

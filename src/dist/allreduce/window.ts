@@ -6,12 +6,15 @@
  * @module
  */
 
+import { TransientError } from "../../errors.ts";
 import { BufferPool } from "../vectors/buffer_pool.ts";
 import type { FeedbackEncoder } from "../vectors/error_feedback.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { OfferedSum } from "../protocol/messages.ts";
-import { absentFrom, PartialSums, type Sums } from "./partial_sums.ts";
 import { writePartOfMean } from "./mean.ts";
+import type { MeanPart } from "./mean_memory.ts";
+import { absentFrom, PartialSums, type SumPart, type Sums } from "./partial_sums.ts";
+import { Publication } from "./publication.ts";
 
 /** Sizes of the vectors, most bytes in flight, and the timeout of a part. */
 export interface WindowSizes {
@@ -33,13 +36,17 @@ export interface WindowSizes {
 
 /** Effects of a reduction. */
 export interface WindowEffects {
-  /** Pulls one part of a sum from its member. */
-  pull(sum: OfferedSum, part: number): void;
-  /** Sends a part of the mean to all, or again to one; the payload may be overwritten after the call. */
-  sendMean(part: number, payload: Uint8Array, member?: string): void;
+  /** Whether a member's sums are read from its memory: nothing of them is in flight then. */
+  isNear(member: string): boolean;
+  /** Pulls one part of a sum from its member, as bytes or by reference. */
+  pull(sum: OfferedSum, part: number, byReference: boolean): void;
+  /** Memory for a part of the mean that neighbours read there; undefined where it has to travel. */
+  share(part: number, bytes: number): MeanPart | undefined;
+  /** Sends a part of the mean to all, or again to one; its bytes may be overwritten after the call. */
+  sendMean(part: number, mean: MeanPart, member?: string): void;
   /** When a member was last heard of, in seconds. */
   heardAt(member: string): number;
-  /** All parts of a sum have arrived. */
+  /** All parts of a sum have arrived here, to be kept if its member is lost. */
   pulled(sum: OfferedSum): void;
   /** All members have all parts of the mean; with the sums of squares of each part's blocks. Called again after each reconfigure. */
   done(squares: ReadonlyMap<number, readonly number[]>): void;
@@ -49,18 +56,9 @@ export interface WindowEffects {
 interface Pull {
   sum: OfferedSum;
   part: number;
+  /** That travel. */
   bytes: number;
   /** When it was first and last pulled, and how long to wait before pulling again. */
-  askedAt: number;
-  sentAt: number;
-  patience: number;
-}
-
-/** A part of the mean that some members have not acknowledged. */
-interface Published {
-  part: number;
-  payload: Uint8Array<ArrayBuffer>;
-  missing: Set<string>;
   askedAt: number;
   sentAt: number;
   patience: number;
@@ -72,17 +70,12 @@ export class ReduceWindow {
   readonly #step: PartialSums;
   readonly #squares = new Map<number, readonly number[]>();
   readonly #pulls = new Map<string, Pull>();
-  readonly #published = new Map<number, Published>();
-  /** Parts of the mean that wait for space in the window. */
-  readonly #ready: { part: number; payload: Uint8Array<ArrayBuffer> }[] = [];
+  readonly #mean: Publication;
   #bytesPulled = 0;
-  #bytesPublished = 0;
   /** The next pull: indices of its part and its sum. */
   #nextPart = 0;
   #nextSum = 0;
-  #acknowledged = 0;
   #sums: readonly OfferedSum[];
-  #members: ReadonlySet<string>;
   /** When each member last sent a pulled part or an acknowledgement. */
   readonly #deliveredAt = new Map<string, number>();
   /** When any member did. */
@@ -109,18 +102,20 @@ export class ReduceWindow {
     this.#parts = sizes.parts;
     this.#step = new PartialSums(sizes.leaves, absentFrom(sums, sizes.leaves), buffers);
     this.#sums = sums;
-    this.#members = new Set(members);
+    this.#mean = new Publication(new Set(members), sizes.windowBytes, sizes.patienceSeconds, {
+      sendMean: effects.sendMean,
+      give: ({ bytes, reference }) => reference || buffers.give(bytes),
+    });
   }
 
   /** Bytes in flight, waiting to be added, or waiting to be sent. */
   get heldBytes(): number {
-    const ready = this.#ready.reduce((sum, { payload }) => sum + payload.length, 0);
-    return this.#bytesPulled + this.#bytesPublished + this.#step.heldBytes + ready;
+    return this.#bytesPulled + this.#step.heldBytes + this.#mean.heldBytes;
   }
 
   /** Pulls what the window has space for. Called once to begin; later parts follow from what arrives. */
   advance(now: number): void {
-    this.#publishReady(now);
+    this.#mean.advance(now);
     while (
       this.#sums.length > 0 && this.#nextPart < this.#parts.length &&
       this.#partsInFlight() < this.#partsAllowed()
@@ -128,9 +123,12 @@ export class ReduceWindow {
       const sum = this.#sums[this.#nextSum];
       const part = this.#parts[this.#nextPart];
       if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
-        const bytes = this.bytesOf(part);
-        if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
-        this.#pull({ sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds });
+        const bytes = this.effects.isNear(sum.member) ? 0 : this.bytesOf(part);
+        if (bytes > 0 && this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
+        this.#bytesPulled += bytes;
+        const pull = { sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds };
+        this.#pulls.set(keyOf(sum, part), pull);
+        this.#pull(pull);
       }
       this.#nextSum = (this.#nextSum + 1) % this.#sums.length;
       if (this.#nextSum === 0) this.#nextPart++;
@@ -148,49 +146,54 @@ export class ReduceWindow {
     parts: readonly number[] = this.#parts,
   ): void {
     this.#sums = sums;
-    this.#members = new Set(members);
     this.#parts = [...this.#parts, ...parts.filter((part) => !this.#parts.includes(part))];
-    const wanted = new Map(sums.map((sum) => [`${sum.lo}-${sum.hi}`, sum.member]));
+    const wanted = new Map(sums.map((sum) => [rangeKeyOf(sum), sum.member]));
     for (const [key, { sum, bytes }] of this.#pulls) {
-      if (wanted.get(`${sum.lo}-${sum.hi}`) === sum.member) continue;
+      if (wanted.get(rangeKeyOf(sum)) === sum.member) continue;
       this.#pulls.delete(key);
       this.#bytesPulled -= bytes;
     }
+    this.#beginAgain();
+    this.#mean.keepOnly(new Set(members));
+    this.#goOn(now);
+  }
+
+  /** The next pull is the first one that is missing. */
+  #beginAgain(): void {
     this.#nextSum = 0;
     this.#nextPart = 0;
     while (this.#nextPart < this.#parts.length && this.#step.isComplete(this.#parts[this.#nextPart])) {
       this.#nextPart++;
     }
-    const wasDone = this.isDone;
-    for (const published of [...this.#published.values()]) {
-      for (const member of published.missing) {
-        if (!this.#members.has(member)) published.missing.delete(member);
-      }
-      this.#retire(published, now);
-    }
-    if (wasDone) this.effects.done(this.#squares);
+  }
+
+  /** After members have acknowledged parts, or have gone. */
+  #goOn(now: number): void {
+    if (this.isDone) this.effects.done(this.#squares);
     else this.advance(now);
   }
 
   /** Whether all members have all parts of the mean. */
   get isDone(): boolean {
-    return this.#acknowledged === this.#parts.length;
+    return this.#mean.acknowledged === this.#parts.length;
   }
 
   /**
    * Accepts one part of a sum, whichever member sent it.
    *
+   * @param sum the part, where it is in the memory of another process
    * @returns false where it is not needed (any more), or not of the expected size
    */
-  receive(frame: Frame, now: number): boolean {
+  receive(frame: Frame, now: number, sum: SumPart = { bytes: frame.payload }): boolean {
     const { codec } = this.encoder;
     const key = keyOf(frame, frame.part);
     const pull = this.#pulls.get(key);
-    if (!pull || frame.codec !== codec.name || frame.payload.length !== pull.bytes) return false;
+    if (!pull || frame.codec !== codec.name || sum.bytes.length !== this.bytesOf(frame.part)) return false;
+    if (sum.holds?.() === false) return false;
     this.#pulls.delete(key);
     this.#bytesPulled -= pull.bytes;
     this.#noteDelivery(frame.sender, now);
-    const sums = this.#step.add(frame.lo, frame.hi, frame.part, frame.payload);
+    const sums = this.#step.add(frame.lo, frame.hi, frame.part, sum);
     if (sums) this.#finish(frame.part, sums);
     if (this.#hasAllOf(pull.sum)) this.effects.pulled(pull.sum);
     this.advance(now);
@@ -202,10 +205,24 @@ export class ReduceWindow {
     const { encoder, encoder: { codec }, tokens, sizes: { leaves, step } } = this;
     const values = this.#valuesOf(part);
     const encoding = encoder.feedbackOf(part, values, 1, `mean of step ${step}`);
-    const payload = this.buffers.take(this.bytesOf(part));
-    this.#squares.set(part, writePartOfMean({ sums, codec, leaves, tokens, values }, payload, encoding));
+    const bytes = this.bytesOf(part);
+    const mean = this.effects.share(part, bytes) ?? { bytes: this.buffers.take(bytes) };
+    const squares = writePartOfMean({ sums, codec, leaves, tokens, values }, mean.bytes, encoding);
+    if (this.#step.reopen(part, sums)) return this.#pullOverwritten(part);
+    this.#squares.set(part, squares);
     this.#step.release(sums.values());
-    this.#ready.push({ part, payload });
+    this.#mean.add(part, mean);
+  }
+
+  /** Sums were overwritten while they were added, by members that were frozen: they are pulled again. */
+  #pullOverwritten(part: number): void {
+    const isLost = ({ lo, hi, member }: OfferedSum) =>
+      !this.#mean.members.has(member) && !this.#step.has(lo, hi, part);
+    const lost = this.#sums.find(isLost);
+    if (!lost) return this.#beginAgain();
+    throw new TransientError(
+      `${lost.member} was lost and has overwritten its sum of step ${this.sizes.step}`,
+    );
   }
 
   /** Whether a part of the mean is computed here. */
@@ -215,10 +232,10 @@ export class ReduceWindow {
 
   /** A member has a part of the mean. */
   acknowledge(member: string, part: number, now: number): void {
-    const published = this.#published.get(part);
-    if (!published?.missing.delete(member)) return;
+    const before = this.#mean.acknowledged;
+    if (!this.#mean.acknowledge(member, part)) return;
     this.#noteDelivery(member, now);
-    this.#retire(published, now);
+    if (this.#mean.acknowledged > before) this.#goOn(now);
   }
 
   #noteDelivery(member: string, now: number): void {
@@ -234,9 +251,7 @@ export class ReduceWindow {
       since.set(member, Math.min(waited, since.get(member) ?? Infinity));
     };
     for (const { sum, askedAt } of this.#pulls.values()) note(sum.member, askedAt);
-    for (const { missing, askedAt } of this.#published.values()) {
-      missing.forEach((member) => note(member, askedAt));
-    }
+    for (const [member, askedAt] of this.#mean.missing()) note(member, askedAt);
     return since;
   }
 
@@ -245,59 +260,34 @@ export class ReduceWindow {
    * arrives, the rest is assumed to be in flight behind it: repetitions over a slow link would make it slower.
    */
   tick(now: number): void {
-    const isDue = (sent: Pull | Published, member: string) =>
-      now - Math.max(sent.sentAt, this.#lastDelivery) >= sent.patience &&
-      this.effects.heardAt(member) > sent.sentAt;
+    const isDue = (member: string, sentAt: number, patience: number) =>
+      now - Math.max(sentAt, this.#lastDelivery) >= patience && this.effects.heardAt(member) > sentAt;
     for (const pull of this.#pulls.values()) {
-      if (!isDue(pull, pull.sum.member)) continue;
-      postpone(pull, now);
-      this.effects.pull(pull.sum, pull.part);
+      const { sum, sentAt, patience } = pull;
+      if (!isDue(sum.member, sentAt, patience)) continue;
+      Object.assign(pull, { sentAt: now, patience: 2 * patience });
+      this.#pull(pull);
     }
-    for (const published of this.#published.values()) {
-      const due = [...published.missing].filter((member) => isDue(published, member));
-      if (due.length === 0) continue;
-      postpone(published, now);
-      for (const member of due) this.effects.sendMean(published.part, published.payload, member);
-    }
+    this.#mean.repeat(now, isDue);
   }
 
-  #pull(pull: Pull): void {
-    this.#pulls.set(keyOf(pull.sum, pull.part), pull);
-    this.#bytesPulled += pull.bytes;
-    this.effects.pull(pull.sum, pull.part);
+  /** Pulls a part again at once that came in a way in which it can't be used. */
+  pullAgain({ lo, hi, part }: Frame): void {
+    const pull = this.#pulls.get(keyOf({ lo, hi }, part));
+    if (pull) this.#pull(pull);
+  }
+
+  #pull({ sum, part }: Pull): void {
+    this.effects.pull(sum, part, this.effects.isNear(sum.member));
   }
 
   #hasAllOf({ lo, hi }: OfferedSum): boolean {
     return this.#parts.findLast((part) => !this.#step.has(lo, hi, part)) === undefined;
   }
 
-  #publishReady(now: number): void {
-    for (let next = this.#ready[0]; next; next = this.#ready[0]) {
-      const { part, payload } = next;
-      if (this.#bytesPublished > 0 && this.#bytesPublished + payload.length > this.sizes.windowBytes) return;
-      this.#ready.shift();
-      const missing = new Set(this.#members);
-      const patience = this.sizes.patienceSeconds;
-      this.#published.set(part, { part, payload, missing, askedAt: now, sentAt: now, patience });
-      this.#bytesPublished += payload.length;
-      this.effects.sendMean(part, payload);
-    }
-  }
-
-  /** Frees the space of a part that all members have. */
-  #retire({ part, payload, missing }: Published, now: number): void {
-    if (missing.size > 0) return;
-    this.#published.delete(part);
-    this.#bytesPublished -= payload.length;
-    this.buffers.give(payload);
-    this.#acknowledged++;
-    if (this.isDone) this.effects.done(this.#squares);
-    else this.advance(now);
-  }
-
   /** Parts that were pulled and that some members don't have yet. */
   #partsInFlight(): number {
-    return this.#nextPart - this.#acknowledged;
+    return this.#nextPart - this.#mean.acknowledged;
   }
 
   #partsAllowed(): number {
@@ -315,11 +305,10 @@ export class ReduceWindow {
   }
 }
 
-function postpone(sent: { sentAt: number; patience: number }, now: number): void {
-  sent.sentAt = now;
-  sent.patience *= 2;
+function keyOf(range: { lo: number; hi: number }, part: number): string {
+  return `${rangeKeyOf(range)}/${part}`;
 }
 
-function keyOf({ lo, hi }: { lo: number; hi: number }, part: number): string {
-  return `${lo}-${hi}/${part}`;
+function rangeKeyOf({ lo, hi }: { lo: number; hi: number }): string {
+  return `${lo}-${hi}`;
 }

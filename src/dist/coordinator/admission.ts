@@ -30,7 +30,7 @@ export function welcomeOrRefuse(state: RunState, event: Join, now: number): Tran
   const { member: name, request: { nonce } } = event;
   const present = state.members.get(name) ?? state.candidates.get(name);
   if (present?.nonce === nonce) {
-    return { state: heardAgain(state, name, now), actions: [{ do: "welcome", member: name }] };
+    return { state: heardAgain(state, event, now), actions: [{ do: "welcome", member: name }] };
   }
   const reasons = reasonsToRefuse(state, event, present, now);
   if (reasons.length > 0) {
@@ -103,7 +103,7 @@ function take(state: RunState, event: Join, now: number): Transition {
 /** A newcomer as the coordinator sees it. */
 export function participantOf(
   state: RunState,
-  { member: name, step, request: { nonce, atHome, device } }: Join,
+  { member: name, step, isNear, request: { nonce, atHome, device } }: Join,
   now: number,
 ): Participant {
   const joinedGeneration = state.generation;
@@ -111,6 +111,7 @@ export function participantOf(
     name,
     nonce,
     atHome,
+    isNear,
     device,
     joinedGeneration,
     step,
@@ -140,9 +141,10 @@ function startWhenReady(state: RunState): Transition {
   return settled({ ...state, generation: 1 });
 }
 
-function heardAgain(state: RunState, name: string, now: number): RunState {
+/** Joins are repeated; one that can't open others' memory after all joins without its own. */
+function heardAgain(state: RunState, { member: name, isNear }: Join, now: number): RunState {
   const member = state.members.get(name);
-  if (member) return withMember(state, { ...member, heardAt: now });
+  if (member) return withMember(state, { ...member, isNear, heardAt: now });
   const candidate = state.candidates.get(name)!;
-  return withCandidate(state, { ...candidate, heardAt: now });
+  return withCandidate(state, { ...candidate, isNear, heardAt: now });
 }

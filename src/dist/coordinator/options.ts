@@ -39,6 +39,8 @@ export interface CoordinateOptions {
   checkpoints?: CheckpointStore;
   /** The run's text, handed out to workers whose machine does not have it. */
   text?: SharedText;
+  /** False: sums and means of members of this machine travel as those of others do. */
+  sharesMemory?: boolean;
   /** Makes the end quick: a checkpoint in flight is kept on the machine that it comes from. */
   hurry?: AbortSignal;
   /** For tests: called at each fault point. */

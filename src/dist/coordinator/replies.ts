@@ -31,7 +31,8 @@ export function encodeOrder(state: RunState, { kind, step, message }: Order): Ui
 export function encodeWelcome(state: RunState, name: string, partElements: number): Uint8Array {
   const { microBatches: evaluationMicroBatches } = state.plan.evaluation;
   const admitted = state.members.has(name);
-  const message = { admitted, evaluationMicroBatches, ...sizesOf(state, partElements) };
+  const isNear = (state.members.get(name) ?? state.candidates.get(name))?.isNear ?? false;
+  const message = { admitted, isNear, evaluationMicroBatches, ...sizesOf(state, partElements) };
   return encodeControl(fieldsOf(state, "welcome"), message);
 }
 
@@ -48,6 +49,7 @@ export function encodeReduce(
   return encodeControl(fieldsOf(state, "reduce"), {
     joinedGeneration: reducer.joinedGeneration,
     startStep: startStepOf(state),
+    isNear: reducer.isNear,
     silent: Object.fromEntries(silent),
     work: isReducing(state, name) ? workOf(state) : undefined,
     ...sizesOf(state, partElements),

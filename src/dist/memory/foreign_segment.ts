@@ -7,7 +7,7 @@
 import { addressProblem, GRAIN, hasNonce, NAME, type SegmentAddress, sizeFor, stampsIn } from "./header.ts";
 import { cString, lastError, type Libc, openLibc, type Refusal } from "./libc.ts";
 import { Mapping } from "./mapping.ts";
-import { holds, type Stamp } from "./stamps.ts";
+import { holds } from "./stamps.ts";
 
 /** `O_RDONLY`, `O_NONBLOCK`, `O_CLOEXEC` of Linux (the same on x86 and ARM). */
 const OPEN_FLAGS = 0 | 0o4000 | 0o2000000;
@@ -68,9 +68,9 @@ export class ForeignSegment implements Disposable {
     return new Float32Array(this.mapping.buffer, GRAIN, Math.floor(this.address.bytes / 4));
   }
 
-  /** Whether a buffer holds what a stamp says, now. True before *and* after it was used: what was used counts. */
-  holds(buffer: number, stamp: Stamp): boolean {
-    return holds(stampsIn(this.mapping.buffer), buffer, stamp);
+  /** Whether a buffer holds the content of a stamp, now. True before *and* after it was used: what was used counts. */
+  holds(buffer: number, stamp: number): boolean {
+    return this.mapping.isMapped && holds(stampsIn(this.mapping.buffer), buffer, stamp);
   }
 
   /** Unmaps it. A second time does nothing. */

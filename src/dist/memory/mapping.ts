@@ -42,6 +42,11 @@ export class Mapping {
     return { refused: `${length} bytes can't be mapped: ${lastError(libc)}` };
   }
 
+  /** Whether it was not closed yet. */
+  get isMapped(): boolean {
+    return this.#mapped !== undefined;
+  }
+
   /** The memory. Never to be transferred, nor given to what reads or writes it outside this thread. */
   get buffer(): ArrayBuffer {
     if (this.#mapped) return this.#mapped.buffer;

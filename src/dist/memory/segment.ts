@@ -8,7 +8,7 @@ import { breathe } from "../../slow_work.ts";
 import { GRAIN, isSize, NAME, type SegmentAddress, sizeFor, stampsIn, writeHeader } from "./header.ts";
 import { cString, lastError, type Libc, messageOf, openLibc, type Refusal } from "./libc.ts";
 import { Mapping } from "./mapping.ts";
-import { beginWriting, endWriting, type Stamp } from "./stamps.ts";
+import { renew } from "./stamps.ts";
 
 /** `MFD_CLOEXEC`, `MFD_ALLOW_SEALING`, `MFD_NOEXEC_SEAL` in Linux's `memfd.h`. */
 const CLOEXEC = 1, ALLOW_SEALING = 2, NOEXEC_SEAL = 8;
@@ -32,9 +32,8 @@ const SMALLEST_PAGE = 4096;
  * ```ts ignore
  * const segment = await Segment.create(4 * 1000);
  * if ("refused" in segment) return byMessages(segment.refused);
- * segment.beginWriting(0);
+ * const stamp = segment.renew(0);
  * segment.floats.set(sum);
- * const stamp = segment.endWriting(0, step, generation);
  * // send segment.address and stamp
  * ```
  */
@@ -78,14 +77,14 @@ export class Segment implements Disposable {
     return new Float32Array(this.mapping.buffer, GRAIN, Math.floor(this.address.bytes / 4));
   }
 
-  /** Makes what one of the two buffers holds invalid for all readers. Where in the contents the buffers lie is the caller's. */
-  beginWriting(buffer: number): void {
-    beginWriting(stampsIn(this.mapping.buffer), buffer);
-  }
-
-  /** Makes what was written since {@linkcode Segment.beginWriting} valid. */
-  endWriting(buffer: number, step: number, generation: number): Stamp {
-    return endWriting(stampsIn(this.mapping.buffer), buffer, step, generation);
+  /**
+   * Begins a new content of one of the two buffers: what it held is valid for no reader any more. Where in the contents the buffers
+   * lie is the caller's.
+   *
+   * @returns the stamp of all that is written until the next one
+   */
+  renew(buffer: number): number {
+    return renew(stampsIn(this.mapping.buffer), buffer);
   }
 
   /** Gives the memory back; nobody can open it any more, and who has opened it keeps it. A second time does nothing. */

@@ -1,38 +1,27 @@
 /**
- * How a reader of shared memory knows that what it has used was whole and the right one, though nobody locks: a sequence lock
- * (H.-J. Boehm, "Can seqlocks get along with programming language memory models?", 2012) for each of two buffers.
+ * How a reader of shared memory knows that what it has used was whole and the right one, though nobody locks: each of a segment's
+ * two buffers has a stamp, a number that rises with each new content (after the sequence locks of H.-J. Boehm, "Can seqlocks get
+ * along with programming language memory models?", 2012).
  *
- * A writer clears a buffer's stamp, writes, and sets the stamp. A reader compares it *before and after* it has used what is
- * there; a difference means that what was computed from it must be dropped. A process that was frozen and writes again when it
- * wakes up is noticed that way, and one that died while it wrote, too.
+ * A writer renews a buffer's stamp, writes a piece of the new content, and tells where it lies in a message that carries the stamp.
+ * A reader compares the stamp *before and after* it has used the piece: where it is another one by then, the buffer has begun to
+ * hold other content, and what was computed from it must be dropped. A process that was frozen, and writes or reads again when it
+ * wakes up, is noticed that way. One that dies while it writes a piece has not told of it.
  *
- * Order in memory: the stamp's words are read and written by `Atomics`, which V8 compiles to the same instructions for memory of
- * its own and shared memory, neither moved nor split. The contents are ordinary memory. On ARM later ordinary stores may overtake
- * an atomic store (contents before the cleared stamp), and an atomic load earlier ordinary loads (the second look before the
- * contents), so a full fence lies between stamp and contents: WebAssembly's `atomic.fence`, the only one there is. x86 keeps
- * loads in order, and stores; there the fence is 40 ns for nothing.
+ * Order in memory: the stamps are read and written by `Atomics`, which V8 compiles to the same instructions for memory of its own
+ * and shared memory, neither moved nor split. The contents are ordinary memory. On ARM later ordinary stores may overtake an atomic
+ * store (contents before the renewed stamp), and an atomic load earlier ordinary loads (the second look before the contents), so a
+ * full fence lies between stamp and contents: WebAssembly's `atomic.fence`, the only one there is. x86 keeps loads in order, and
+ * stores; there the fence is 40 ns for nothing.
  *
  * @module
  */
 
-/** What a buffer holds. Travels with the message that refers to it. */
-export interface Stamp {
-  /** The step whose vector it is. */
-  readonly step: number;
-  /** The members' generation. */
-  readonly generation: number;
-  /** How often the buffer had been written, so that it is noticed when it is written again for the same step and generation. */
-  readonly writes: number;
-}
-
 /** Buffers of a segment: while one is read the other can be written. */
 export const BUFFERS = 2;
 
-/** Words of a buffer's stamp, a line of the cache; the first are used. */
+/** Words from one buffer's stamp to the next, a line of the processor's cache. */
 const WORDS = 16;
-/** Twice the number of writes that have begun, less one while one of them has not ended: odd means invalid. */
-const SEQUENCE = 0;
-const STEP = 1, GENERATION = 2;
 
 /** `(module (func (export "fence") atomic.fence))` */
 const FENCE_MODULE = new Uint8Array([
@@ -47,50 +36,30 @@ const FENCE_MODULE = new Uint8Array([
 const fence = new WebAssembly.Instance(new WebAssembly.Module(FENCE_MODULE)).exports.fence as () => void;
 
 /**
- * Clears a buffer's stamp: from now on it is valid for nobody.
+ * Begins a new content of a buffer: what it held is valid for nobody from now on.
  *
- * @param stamps 32 words in shared memory
+ * @param stamps the words of all buffers' stamps in shared memory
  * @param buffer 0 or 1
+ * @returns the stamp of all that is written until the next one, 1 or more
  */
-export function beginWriting(stamps: Uint32Array, buffer: number): void {
+export function renew(stamps: Uint32Array, buffer: number): number {
   const at = wordOf(buffer);
-  const sequence = Atomics.load(stamps, at + SEQUENCE);
-  if (isValid(sequence)) Atomics.store(stamps, at + SEQUENCE, sequence + 1);
+  const stamp = (Atomics.load(stamps, at) + 1 >>> 0) || 1; // 0 is that of a buffer that never held anything
+  Atomics.store(stamps, at, stamp);
   fence();
+  return stamp;
 }
 
-/**
- * Sets a buffer's stamp: what was written since {@linkcode beginWriting} is valid.
- *
- * @returns the stamp to tell to those who shall read it
- */
-export function endWriting(stamps: Uint32Array, buffer: number, step: number, generation: number): Stamp {
-  const at = wordOf(buffer);
-  const sequence = Atomics.load(stamps, at + SEQUENCE);
-  if (isValid(sequence)) throw new Error(`buffer ${buffer} is stamped, and writing to it has not begun`);
-  Atomics.store(stamps, at + STEP, step);
-  Atomics.store(stamps, at + GENERATION, generation);
-  fence();
-  Atomics.store(stamps, at + SEQUENCE, sequence + 1);
-  return { step, generation, writes: (sequence + 1) / 2 };
-}
-
-/** Whether a buffer holds what a stamp says, now. True before *and* after it was used: what was used counts. */
-export function holds(stamps: Uint32Array, buffer: number, { step, generation, writes }: Stamp): boolean {
+/** Whether a buffer holds the content of a stamp, now. True before *and* after it was used: what was used counts. */
+export function holds(stamps: Uint32Array, buffer: number, stamp: number): boolean {
   const at = wordOf(buffer);
   fence();
-  const isSame = Atomics.load(stamps, at + SEQUENCE) === 2 * writes &&
-    Atomics.load(stamps, at + STEP) === step &&
-    Atomics.load(stamps, at + GENERATION) === generation;
+  const isSame = Atomics.load(stamps, at) === stamp;
   fence();
-  return writes > 0 && isSame;
+  return stamp > 0 && isSame;
 }
 
-function isValid(sequence: number): boolean {
-  return sequence % 2 === 0;
-}
-
-/** Where a buffer's stamp begins. */
+/** Where a buffer's stamp is. */
 function wordOf(buffer: number): number {
   if (buffer === 0 || buffer === 1) return buffer * WORDS;
   throw new RangeError(`a segment has buffers 0 and 1, and not ${buffer}`);

@@ -8,7 +8,7 @@
  * | 8 | u8 | version | of this protocol |
  * | 9 | u8 | kind | purpose of the frame, see {@linkcode KINDS} |
  * | 10 | u8 | codec | encoding of the payload, see {@linkcode CODECS} |
- * | 11 | u8 | flags | bit 0: the sum is finite |
+ * | 11 | u8 | flags | bit 0: the sum is finite; bit 1: the payload is, was, or may be a reference |
  * | 12 | u32 | term | number of the coordinator, rising with every new one |
  * | 16 | u32 | generation | number of the set of members, rising with every change |
  * | 20 | u32 | step | the step that the frame belongs to |
@@ -20,13 +20,16 @@
  * | 48 | f64 | lossSum | sum of their losses, in nats |
  * | 56 | u8 | | length of `run` in bytes |
  * | 57 | u8 | | length of `sender` in bytes |
- * | 58 | u16 | | 0 |
+ * | 58 | u16 | more | how many parts after `part` are meant, too, where none of them travels |
  * | 60 | u32 | openedIn | in a mean and its acknowledgement: the generation in which the step was opened |
  * | 64 | u32 | leaves | in a mean and its acknowledgement: how many leaves count |
  * | 68 | u32 | vector | in `fetch` and `piece`: number of the vector of a state |
  * | 72 | text | run | name of the run |
  * | … | text | sender | name of the member or reducer, or "coordinator" |
  * | … | bytes | payload | |
+ *
+ * Where bit 1 of the flags is set the payload of a sum, a mean or a piece is not its bytes but where they lie in the sender's memory
+ * (`../memory/reference.ts`); in a pull and a fetch it says that the answer may be such, in an acknowledgement that the mean was.
  *
  * `openedIn` and `leaves` tell apart the attempts at the mean of a round, which may be computed again without a lost member.
  *
@@ -40,7 +43,7 @@
 import { crc32 } from "node:zlib";
 
 /** Version of the protocol; all processes of a run use the same one. */
-export const PROTOCOL_VERSION = 9;
+export const PROTOCOL_VERSION = 10;
 
 /** The kinds of frames and their numbers on the wire. */
 export const KINDS = {
@@ -127,13 +130,17 @@ export interface Frame {
   part: number;
   /** Number of parts of the vector. */
   parts: number;
+  /** How many parts after `part` are asked for, referred to, or acknowledged, too. */
+  more: number;
   /** Counted tokens of the sum. */
   tokens: number;
   /** Sum of their losses, in nats. */
   lossSum: number;
   /** Whether the sum is finite. */
   finite: boolean;
-  /** Encoding of the payload. */
+  /** Whether the payload is, was, or may be a reference to shared memory. */
+  byReference: boolean;
+  /** Encoding of the payload, or of what it refers to. */
   codec: Codec;
   /** For a part of a vector a view of the message, valid as long as the message; need not be aligned. */
   payload: Uint8Array;
@@ -154,6 +161,8 @@ const MAGIC = 0x424f4d46; // "FMOB"
 const CHECKED_FROM = 8;
 const NAMES_FROM = 72;
 const NAME_BYTES = 64;
+/** Bits of the flags. */
+const FINITE = 1, BY_REFERENCE = 2;
 
 /** The most bytes of a frame that are not payload. */
 export const MAX_HEADER_BYTES: number = NAMES_FROM + 2 * NAME_BYTES;
@@ -204,7 +213,7 @@ export function composeFrame(
       view.setUint8(8, PROTOCOL_VERSION);
       view.setUint8(9, KINDS[fields.kind]);
       view.setUint8(10, CODECS[fields.codec ?? "none"]);
-      view.setUint8(11, fields.finite ? 1 : 0);
+      view.setUint8(11, (fields.finite ? FINITE : 0) | (fields.byReference ? BY_REFERENCE : 0));
       view.setUint32(12, fields.term ?? 0, true);
       view.setUint32(16, fields.generation ?? 0, true);
       view.setUint32(20, fields.step ?? 0, true);
@@ -216,7 +225,7 @@ export function composeFrame(
       view.setFloat64(48, fields.lossSum ?? 0, true);
       view.setUint8(56, fields.run.length);
       view.setUint8(57, fields.sender.length);
-      view.setUint16(58, 0);
+      view.setUint16(58, fields.more ?? 0, true);
       view.setUint32(60, fields.openedIn ?? 0, true);
       view.setUint32(64, fields.leaves ?? 0, true);
       view.setUint32(68, fields.vector ?? 0, true);
@@ -283,7 +292,8 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
     codec,
     run,
     sender,
-    finite: (view.getUint8(11) & 1) === 1,
+    finite: (view.getUint8(11) & FINITE) !== 0,
+    byReference: (view.getUint8(11) & BY_REFERENCE) !== 0,
     term: view.getUint32(12, true),
     generation: view.getUint32(16, true),
     step: view.getUint32(20, true),
@@ -291,6 +301,7 @@ export function decodeFrame(bytes: Uint8Array, run: string): Frame | Refusal {
     hi: view.getUint32(28, true),
     part: view.getUint32(32, true),
     parts: view.getUint32(36, true),
+    more: view.getUint16(58, true),
     tokens: view.getFloat64(40, true),
     lossSum: view.getFloat64(48, true),
     openedIn: view.getUint32(60, true),

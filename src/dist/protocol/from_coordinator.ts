@@ -65,6 +65,8 @@ const stepOfVectors = z.strictObject({
   sums: z.array(offeredSum).readonly(),
   /** Members that receive the mean. */
   members: names().readonly(),
+  /** Those of them, and of the newcomers that follow the steps, that share no memory with the others: they get bytes. */
+  far: names().readonly(),
   /** Counted tokens of the batch. */
   tokens: whole(),
   /** Sum of their losses, in nats. */
@@ -109,6 +111,8 @@ export const FROM_COORDINATOR = {
   welcome: z.strictObject({
     /** Whether it is a member already, since it has the run's state. */
     admitted: z.boolean(),
+    /** Whether it shares memory with the coordinator's neighbours: sums and means are referred to. */
+    isNear: z.boolean(),
     /** Micro-batches of an evaluation. */
     evaluationMicroBatches: whole(),
     ...exchangeSizes,
@@ -119,6 +123,8 @@ export const FROM_COORDINATOR = {
     joinedGeneration: word(),
     /** The step after which the run was started, where none has ended since: residuals saved at it are to be restored. */
     startStep: word(),
+    /** Whether it shares memory with the coordinator's neighbours. */
+    isNear: z.boolean(),
     /** Seconds since each member was last heard of. */
     silent: z.record(name(), seconds()),
     /** The open step, while it has a part in it. */

@@ -15,6 +15,7 @@ import {
   id,
   label,
   line,
+  memory,
   name,
   seconds,
   stepTraffic,
@@ -102,6 +103,8 @@ export const FROM_MEMBERS = {
     stateHash: hash(),
     /** Whether it is on the machine where the run was started. */
     atHome: z.boolean(),
+    /** Memory that it shares with processes of its machine. */
+    memory: memory().optional(),
     /** What it computes with, for people. */
     device: line(),
   }),
@@ -138,6 +141,8 @@ export const FROM_MEMBERS = {
   /** Heartbeat of a reducer: for how many seconds each member has kept it waiting, and what it has dropped. */
   reducer: z.strictObject({
     blockedSeconds: z.record(name(), seconds()),
+    /** Memory that it shares with processes of its machine. */
+    memory: memory().optional(),
     /** Orders with a payload that does not fit their kind. */
     malformedOrders: whole(),
   }),

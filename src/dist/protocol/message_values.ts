@@ -8,6 +8,7 @@ import { z } from "zod";
 import { printable, printableLine } from "../../printable.ts";
 import { CODEC_NAMES } from "../vectors/codecs.ts";
 import { isName } from "./frames.ts";
+import { addressProblem, type SegmentAddress } from "../memory/header.ts";
 import { BLOCK } from "../vectors/sums.ts";
 import type { Range } from "../vectors/tree.ts";
 
@@ -56,6 +57,11 @@ export const label = () => z.string().regex(/^[\x21-\x7e]{1,256}$/);
 export const line = () => z.string().transform(printableLine);
 /** An error message, perhaps of several lines, its control characters escaped. */
 export const text = () => z.string().transform(printable);
+
+/** Where a segment of shared memory is found. */
+export const memory = (): z.ZodType<SegmentAddress> =>
+  z.strictObject({ pid: z.number(), fd: z.number(), bytes: z.number(), nonce: z.string() })
+    .refine((address) => addressProblem(address) === undefined);
 
 /** A range that is not empty. */
 export const range = () => z.custom<Range>((value) => isSpan(value) && value[0] < value[1]);

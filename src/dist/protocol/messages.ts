@@ -10,6 +10,7 @@ import { RunError, TransientError } from "../../errors.ts";
 import { decodeFrame, encodeFrame, type Frame, type FrameFields, type Kind, type Refusal } from "./frames.ts";
 import { FROM_COORDINATOR } from "./from_coordinator.ts";
 import { FROM_MEMBERS } from "./from_members.ts";
+import { decodeReference } from "../memory/reference.ts";
 import { type exchangeSizes, notFinite, type stepTraffic } from "./message_values.ts";
 
 const MESSAGES = { ...FROM_MEMBERS, ...FROM_COORDINATOR };
@@ -101,21 +102,26 @@ function read(schema: z.ZodType, payload: Uint8Array): unknown {
 }
 
 /** Whether the numbers of a frame are valid for its kind. */
-function hasSoundNumbers(
-  { kind, lo, hi, part, parts, tokens, generation, openedIn, leaves }: Frame,
-): boolean {
+function hasSoundNumbers(frame: Frame): boolean {
+  const { kind, lo, hi, part, parts, more, byReference, tokens, generation, openedIn, leaves } = frame;
+  if (more > 0 && !byReference) return false;
   switch (kind) {
     case "offer":
       return lo < hi;
     case "pull":
-      return lo < hi && part < parts && Number.isSafeInteger(tokens) && tokens > 0;
+      return lo < hi && part + more < parts && Number.isSafeInteger(tokens) && tokens > 0;
     case "sum":
-      return lo < hi && part < parts;
+      return lo < hi && part + more < parts && refersSoundly(frame);
     case "mean": // of an attempt that was opened in an earlier generation, or this one
-      return openedIn <= generation && leaves > 0 && part < parts;
+      return openedIn <= generation && leaves > 0 && part + more < parts && refersSoundly(frame);
     default:
       return true;
   }
+}
+
+/** Whether the payload is a sound reference where it is said to be one. */
+function refersSoundly({ byReference, payload }: Frame): boolean {
+  return !byReference || decodeReference(payload) !== undefined;
 }
 
 /** The error that a run ended with, for its members; undefined where there was none. */

@@ -77,6 +77,10 @@ export const subjects = {
     `flashmob.${run}.vectors.${reducer}.${member}`,
   /** Messages to all members. */
   all: (run: string): string => `flashmob.${run}.all`,
+  /** Means by reference, to those who share memory with their reducer. */
+  near: (run: string): string => `flashmob.${run}.near`,
+  /** The same means in bytes, to the others. */
+  far: (run: string): string => `flashmob.${run}.far`,
   /** Messages to one member, or to all. */
   heardBy: (run: string, member: string | undefined): string =>
     member === undefined ? subjects.all(run) : subjects.to(run, member),

@@ -6,14 +6,8 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import {
-  divideBy,
-  type GradientSum,
-  isFiniteVector,
-  type LossSum,
-  normOf,
-  sumSubtree,
-} from "../vectors/sums.ts";
+import { type GradientSum, sumSubtree } from "../vectors/gradient.ts";
+import { type LossSum, normOf } from "../vectors/sums.ts";
 import type { Replica } from "./replica.ts";
 
 /** Contribution of one micro-batch to a sum. */
@@ -44,41 +38,42 @@ export interface ReportedSum {
   seconds: number;
 }
 
-/**
- * The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters.
- *
- * @param beforeEach called before each micro-batch; throws to stop
- * @param isSound whether a gradient is finite, for the report
- */
+/** How a sum is computed. */
+export interface SumOptions {
+  /** Called before each micro-batch; throws to stop. */
+  beforeEach?: (microBatch: number) => void;
+  /** Whether each gradient is checked to be finite, for the report; unchecked it counts as finite. Default true. */
+  checked?: boolean;
+  /** Where the last addition writes the vector; its owner keeps it. */
+  into?: Float32Array;
+}
+
+/** The gradient sum over the subtree [lo, hi) of a step, at the replica's present parameters. */
 export async function computeSum(
   replica: Replica,
   step: number,
   lo: number,
   hi: number,
-  beforeEach: (microBatch: number) => void = () => {},
-  isSound: (gradient: Float32Array) => boolean = isFiniteVector,
+  { beforeEach = () => {}, checked = true, into }: SumOptions = {},
 ): Promise<ReportedSum> {
   const reports: MicroBatchReport[] = [];
   const startedAt = performance.now();
-  const sum = await sumSubtree(
-    async (microBatch) => {
-      await setImmediate(); // lets messages and heartbeats be handled
-      beforeEach(microBatch);
-      const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
-      const finite = Number.isFinite(lossSum) && isSound(gradient);
-      reports.push({ crc, lossSum, tokens, finite });
-      return { lossSum, tokens, gradient };
-    },
-    lo,
-    hi,
-  );
+  const gradientOf = async (microBatch: number) => {
+    await setImmediate(); // lets messages and heartbeats be handled
+    beforeEach(microBatch);
+    const { crc, lossSum, tokens, gradient } = await replica.gradient(step, microBatch);
+    const finite = Number.isFinite(lossSum) && (!checked || await gradient.isFinite());
+    reports.push({ crc, lossSum, tokens, finite });
+    return { lossSum, tokens, gradient };
+  };
+  const sum = await sumSubtree(gradientOf, lo, hi, into);
   return { sum, reports, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** Divides a sum by its tokens, in place, and returns the norm of the mean. Yields to the event loop before and after. */
 export async function normOfMean({ gradient, tokens }: GradientSum): Promise<number> {
   await setImmediate();
-  const norm = normOf(divideBy(gradient, tokens));
+  const norm = normOf(await gradient.divideBy(tokens));
   await setImmediate();
   return norm;
 }

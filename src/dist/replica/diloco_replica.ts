@@ -10,7 +10,8 @@
 
 import { computeSum, normOfMean, type ReportedSum } from "./accumulate.ts";
 import { outerGradientSum, type OuterOptions, outerStep } from "./outer_optimizer.ts";
-import { addInto, type GradientSum, type LossSum, release } from "../vectors/sums.ts";
+import { BorrowedVector, type GradientSum, type GradientVector, HostVector } from "../vectors/gradient.ts";
+import type { LossSum } from "../vectors/sums.ts";
 import type { Replica, ReplicaIdentity, ReplicaState, StateHashes, StepOutcome } from "./replica.ts";
 import { type Range, subtrees } from "../vectors/tree.ts";
 import { hashesOf } from "./state_hash.ts";
@@ -87,10 +88,12 @@ export class DilocoReplica implements Replica {
    * the replica itself is restored to its state before the steps.
    *
    * @param beforeEach called before each micro-batch; throws to stop
+   * @param into where the sum's vector is written; its owner keeps it
    */
   async localSteps(
     { steps, share: [lo, hi], microBatches }: LocalWork,
     beforeEach: (step: number, microBatch: number) => void = () => {},
+    into?: Float32Array,
   ): Promise<ReportedSum> {
     const { inner } = this;
     const before = await inner.state();
@@ -106,12 +109,10 @@ export class DilocoReplica implements Replica {
       const total = (count: (sum: GradientSum) => number) =>
         all.reduce((sum, each) => sum + count(each.sum), 0);
       const tokens = total((sum) => sum.tokens);
+      const delta = outerGradientSum(before.vectors.params, params, tokens, into);
+      const gradient = into ? new BorrowedVector(delta) : new HostVector(delta);
       return {
-        sum: {
-          lossSum: total((sum) => sum.lossSum),
-          tokens,
-          gradient: outerGradientSum(before.vectors.params, params, tokens),
-        },
+        sum: { lossSum: total((sum) => sum.lossSum), tokens, gradient },
         reports: all.flatMap(({ reports }) => reports),
         seconds: all.reduce((sum, { seconds }) => sum + seconds, 0),
       };
@@ -127,11 +128,10 @@ export class DilocoReplica implements Replica {
     beforeEach: (microBatch: number) => void,
   ): Promise<ReportedSum> {
     const sums: ReportedSum[] = [];
-    for (const [lo, hi] of ranges) sums.push(await computeSum(this.inner, step, lo, hi, beforeEach));
+    for (const [lo, hi] of ranges) sums.push(await computeSum(this.inner, step, lo, hi, { beforeEach }));
     const [{ sum }, ...others] = sums;
     for (const { sum: { lossSum, tokens, gradient } } of others) {
-      addInto(sum.gradient, gradient);
-      release(gradient);
+      sum.gradient = await sum.gradient.add(gradient);
       sum.lossSum += lossSum;
       sum.tokens += tokens;
     }
@@ -143,14 +143,13 @@ export class DilocoReplica implements Replica {
       if (!Number.isFinite(norm)) reports = reports.map((report) => ({ ...report, finite: false }));
     }
     const apply = Number.isFinite(norm);
-    const mean = apply ? sum.gradient : new Float32Array();
-    await this.inner.apply(mean, { step, apply, norm, tokens: sum.tokens });
-    release(sum.gradient);
+    await this.inner.apply(sum.gradient, { step, apply, norm, tokens: sum.tokens });
+    sum.gradient.release();
     return { sum, reports, seconds: sums.reduce((total, { seconds }) => total + seconds, 0) };
   }
 
   /** Ends a round, or a step of the warm-up; in the warm-up `mean` is the mean gradient, as in any run. */
-  async apply(mean: Float32Array, outcome: StepOutcome): Promise<void> {
+  async apply(mean: GradientVector, outcome: StepOutcome): Promise<void> {
     const { step, apply, tokens, localSteps } = outcome;
     if (localSteps === undefined) await this.inner.apply(mean, outcome);
     else await this.#endRound(mean, outcome);
@@ -161,11 +160,14 @@ export class DilocoReplica implements Replica {
   }
 
   /** The inner replica advances to the same step; a round that is skipped leaves its other state as before the round. */
-  async #endRound(mean: Float32Array, { step, apply }: StepOutcome): Promise<void> {
+  async #endRound(mean: GradientVector, { step, apply }: StepOutcome): Promise<void> {
     const before = await this.inner.state();
     if (!apply) return await this.inner.restore({ ...before, step });
     const { updates, vectors: moments } = this.#trained ?? { updates: before.updates, vectors: {} };
-    outerStep(before.vectors.params, this.#velocity, mean, this.outer);
+    const velocity = this.#velocity.slice(), host = await mean.toHost();
+    outerStep(before.vectors.params, velocity, host.values, this.outer);
+    host.assertWhole();
+    this.#velocity = velocity;
     await this.inner.restore({ ...before, step, updates, vectors: { ...before.vectors, ...moments } });
   }
 

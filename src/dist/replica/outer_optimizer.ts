@@ -19,12 +19,18 @@ export interface OuterOptions {
  * counted tokens of those steps.
  *
  * @param before parameters at the round's start
- * @param after parameters after the local steps; overwritten
- * @returns `after`, which now holds tokens · (before − after)
+ * @param after parameters after the local steps
+ * @param into where tokens · (before − after) is written, by default in place of `after`
+ * @returns `into`
  */
-export function outerGradientSum(before: Float32Array, after: Float32Array, tokens: number): Float32Array {
-  for (let i = 0; i < after.length; i++) after[i] = (before[i] - after[i]) * tokens;
-  return after;
+export function outerGradientSum(
+  before: Float32Array,
+  after: Float32Array,
+  tokens: number,
+  into: Float32Array = after,
+): Float32Array {
+  for (let i = 0; i < after.length; i++) into[i] = (before[i] - after[i]) * tokens;
+  return into;
 }
 
 /**

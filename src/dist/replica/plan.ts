@@ -143,7 +143,8 @@ export const USAGE_SECONDS = 10;
 /** Events of a run. */
 export type DistEvent =
   | { kind: "waiting"; reason: string }
-  | { kind: "joined"; member: string; members: number }
+  /** `isNear`: it shares memory with the coordinator's neighbours. */
+  | { kind: "joined"; member: string; isNear: boolean; members: number }
   | { kind: "refused"; member: string; reasons: string[] }
   /** Another coordinator has taken over and continues the run after a step. */
   | { kind: "took over"; step: number; term: number; members: string[] }
@@ -151,6 +152,8 @@ export type DistEvent =
   | { kind: "no lease" }
   /** A worker whose numerics differ from those of the run's first worker is admitted, since the plan allows it. */
   | { kind: "mixed"; member: string; numerics: string; runsNumerics: string }
+  /** Memory that processes of this machine could share can't be had, and why: means travel. */
+  | { kind: "by messages"; reason: string }
   /** State transfer: a newcomer gets the state of a step from a member. */
   | { kind: "joining"; member: string; donor: string; step: number }
   /** A member left or was lost, and why; `members` remain. */

@@ -1,11 +1,13 @@
 /**
- * The interface of a model to the distributed runtime: flat float32 vectors, sums, counts and fingerprints.
+ * The interface of a model to the distributed runtime: flat float32 vectors, gradients that it may keep where it computes, sums, counts
+ * and fingerprints.
  * `src/run/replica/flash_replica.ts` implements it with FLASH on TensorFlow, the tests of this folder with a few lines of arithmetic.
  *
  * @module
  */
 
-import type { GradientSum, LossSum } from "../vectors/sums.ts";
+import type { GradientSum, GradientVector } from "../vectors/gradient.ts";
+import type { LossSum } from "../vectors/sums.ts";
 
 /** What all replicas agree on at the end of a step; with the mean gradient it is all that `apply` needs. */
 export interface StepOutcome {
@@ -78,8 +80,8 @@ export interface Replica {
   readonly moments: readonly string[];
   /**
    * Gradient sum of micro-batch `microBatch` (0-based, of the global batch) of step `step`, at the present parameters;
-   * `crc` is the CRC-32 of the ids that were fed to the model. The caller owns the vector and may add to it, until the step
-   * ends or another state is restored: then its memory may be reused. To free it earlier, detach its buffer.
+   * `crc` is the CRC-32 of the ids that were fed to the model. The vector is the caller's until the step ends or another state
+   * is restored: then the replica frees those that were not released.
    */
   gradient(step: number, microBatch: number): Promise<GradientSum & { crc: number }>;
   /** Loss of micro-batch `microBatch` of the validation part, at the present parameters. */
@@ -93,10 +95,12 @@ export interface Replica {
   sample(beforeEach: () => Promise<void> | void): Promise<string[]>;
   /**
    * Ends a step: clips by the norm and updates the parameters with the mean gradient, or only advances the step.
-   * The vector is empty where the step is skipped, and only borrowed: the next step overwrites it. It may be one of the
-   * replica's own gradients, which are not used after this call.
+   *
+   * @param mean not used where the step is skipped. One of the replica's own gradients, which are not used after this call, or a
+   *   vector in memory that is overwritten afterwards
+   * @throws what the mean's `assertWhole` throws, asked once its values are copied: then the replica is as before the call
    */
-  apply(mean: Float32Array, outcome: StepOutcome): Promise<void>;
+  apply(mean: GradientVector, outcome: StepOutcome): Promise<void>;
   /** A copy of this replica's state, which does not change while the replica continues. */
   state(): Promise<ReplicaState>;
   /** Restores a state of another replica. Resolves when the replica is warmed up: no later step takes longer than the others. */

@@ -19,6 +19,8 @@ export type MembershipEvent =
     step: number;
     term: number;
     generation: number;
+    /** Whether the coordinator can open its memory. */
+    isNear: boolean;
     request: Messages["join"];
   }
   | { kind: "status"; member: string; step: number; status: StatusMessage; traffic?: Traffic }
@@ -55,6 +57,8 @@ export type MembershipEvent =
     kind: "reducer";
     reducer: string;
     term: number;
+    /** Whether the coordinator can open its memory. */
+    isNear: boolean;
     blockedSeconds: Readonly<Record<string, number>>;
     malformedOrders?: number;
   }
@@ -76,12 +80,16 @@ export type MembershipEvent =
   /** Time has passed; since when each member has kept the coordinator waiting for a part or an acknowledgement. */
   | { kind: "tick"; blockedSince?: ReadonlyMap<string, number> };
 
-/** The event of a frame from a member; undefined for a kind that the coordinator does not handle. */
-export function eventOf(frame: Received): MembershipEvent | undefined {
+/**
+ * The event of a frame from a member; undefined for a kind that the coordinator does not handle.
+ *
+ * @param isNear whether the coordinator can open the sender's memory
+ */
+export function eventOf(frame: Received, isNear: boolean): MembershipEvent | undefined {
   const { sender: member, step, term, generation, lo, hi } = frame;
   switch (frame.kind) {
     case "join":
-      return { kind: "join", member, step, term, generation, request: frame.message };
+      return { kind: "join", member, step, term, generation, isNear, request: frame.message };
     case "status": {
       const { traffic, ...status } = frame.message;
       return { kind: "status", member, step, status, traffic };
@@ -108,8 +116,10 @@ export function eventOf(frame: Received): MembershipEvent | undefined {
     }
     case "leave":
       return { kind: "leave", member, ...frame.message };
-    case "reducer":
-      return { kind: "reducer", reducer: member, term, ...frame.message };
+    case "reducer": {
+      const { blockedSeconds, malformedOrders } = frame.message;
+      return { kind: "reducer", reducer: member, term, isNear, blockedSeconds, malformedOrders };
+    }
     case "reduced":
       return { kind: "reduced", reducer: member, generation, ...frame.message };
     case "sum":

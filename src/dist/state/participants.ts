@@ -26,6 +26,8 @@ export interface Participant {
   readonly joinedGeneration: number;
   /** Whether it is on the machine where the run was started, whose members write the checkpoints. */
   readonly atHome: boolean;
+  /** Whether it shares memory with the coordinator's neighbours. */
+  readonly isNear: boolean;
   /** What it computes with, for people. */
   readonly device: string;
   /** The last step that it has completed. */
@@ -73,6 +75,8 @@ export interface Reducer {
   readonly joinedGeneration: number;
   /** When its last message came, in seconds. */
   readonly heardAt: number;
+  /** Whether it shares memory with the coordinator's neighbours. */
+  readonly isNear: boolean;
   /** Since when each member has kept it waiting, in seconds. */
   readonly blockedSince: ReadonlyMap<string, number>;
   /** Since when no member keeps it waiting though it has not finished. */

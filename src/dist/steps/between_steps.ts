@@ -152,11 +152,13 @@ export function giveUpWaiting(state: RunState): Transition {
 
 /** Makes a candidate a member. */
 export function admit(state: RunState, participant: Participant, now: number): Transition {
-  const { name, nonce, atHome, device, joinedGeneration, step, phase, progress, goneSince } = participant;
+  const { name, nonce, atHome, isNear, device, joinedGeneration, step, phase, progress, goneSince } =
+    participant;
   const member: Participant = {
     name,
     nonce,
     atHome,
+    isNear,
     device,
     joinedGeneration,
     step,
@@ -168,7 +170,7 @@ export function admit(state: RunState, participant: Participant, now: number): T
   };
   const generation = state.generation === 0 ? 0 : state.generation + 1; // counted from the first step on
   const admitted = withMember({ ...withoutCandidate(state, name), generation }, member);
-  const event = { kind: "joined", member: name, members: admitted.members.size } as const;
+  const event = { kind: "joined", member: name, isNear, members: admitted.members.size } as const;
   return reportAnd(event, stay(admitted));
 }
 

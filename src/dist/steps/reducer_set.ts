@@ -27,7 +27,7 @@ export function ownersOf({ reducers }: RunState): string[] {
 
 /** The work of the reducers; undefined outside of the all-reduce. */
 export function workOf(
-  { stage, step, appliedStep, members, credentials }: RunState,
+  { stage, step, appliedStep, members, candidates, credentials }: RunState,
 ): StepOfVectors | undefined {
   if (stage.kind !== "reducing") return undefined;
   const { openedIn, sums, owners, reports: { length: leaves } } = stage;
@@ -39,6 +39,9 @@ export function workOf(
     leaves,
     sums,
     members: [...members.keys()],
+    far: [...members.values(), ...candidates.values()].filter(({ isNear }) => !isNear).map(({ name }) =>
+      name
+    ),
     ...totalOf(stage),
     values: layoutOf(credentials?.identity.layout ?? []).size,
   };
@@ -70,7 +73,7 @@ export function withReducer(state: RunState, reducer: Reducer): RunState {
 /** A reducer is alive. A new one gets its share from the next step on. */
 export function engage(
   state: RunState,
-  { reducer: name, blockedSeconds, malformedOrders }: MembershipEvent & { kind: "reducer" },
+  { reducer: name, isNear, blockedSeconds, malformedOrders }: MembershipEvent & { kind: "reducer" },
   now: number,
 ): Transition {
   if (state.stage.kind === "ended" || state.members.has(name)) return stay(state);
@@ -79,6 +82,7 @@ export function engage(
   const returnedAt = present && heardOf(state, present, now).returnedAt;
   const next = withReducer(withMalformed(state, name, malformedOrders), {
     name,
+    isNear,
     joinedGeneration: present?.joinedGeneration ?? state.generation,
     heardAt: now,
     returnedAt,

@@ -1,6 +1,6 @@
 /**
- * The arithmetic of the all-reduce, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and tokens
- * are added in the same order in float64.
+ * The arithmetic of the all-reduce on arrays, in plain float32: WebAssembly keeps subnormal numbers, TensorFlow flushes them. Losses and
+ * tokens are added in the same order in float64.
  *
  * @module
  */
@@ -18,17 +18,7 @@ import {
 } from "./kernel.ts";
 import { splitOf } from "./tree.ts";
 
-/** Contribution of one micro-batch, or of a subtree of micro-batches, to a step: sums over counted tokens, never means. */
-export interface GradientSum {
-  /** Sum of the losses of the counted tokens, in nats (float64). */
-  lossSum: number;
-  /** How many tokens were counted. */
-  tokens: number;
-  /** Gradient of `lossSum` in Layout order. */
-  gradient: Float32Array;
-}
-
-/** Loss of a micro-batch of the validation part. */
+/** Loss of a micro-batch, or of several. */
 export interface LossSum {
   /** Sum of the losses of the counted tokens, in nats (float64). */
   lossSum: number;
@@ -47,25 +37,16 @@ function* chunksOf(values: Float32Array): Generator<Float32Array> {
   for (let from = 0; from < values.length; from += CHUNK) yield values.subarray(from, from + CHUNK);
 }
 
-/** Adds `right` to `left`, in place. */
-export function addInto(left: Float32Array, right: Float32Array): void {
+/** Writes the sum of `left` and `right`, by default in place of `left`. */
+export function addInto(left: Float32Array, right: Float32Array, into: Float32Array = left): void {
   let from = 0;
   for (const chunk of chunksOf(left)) {
     loadValues(chunk, 0);
     loadValues(right.subarray(from, from + chunk.length), 1);
     addSlots(0, 1, chunk.length);
-    chunk.set(valuesIn(0, chunk.length));
+    into.set(valuesIn(0, chunk.length), from);
     from += chunk.length;
   }
-}
-
-/**
- * Gives the memory of a vector that is no longer needed back at once. V8 collects a small object without haste, and does
- * not see the 50 MB that hang on it.
- */
-export function release(vector: Float32Array): void {
-  const buffer = vector.buffer as ArrayBuffer;
-  if (!buffer.detached) buffer.transfer(0);
 }
 
 /** Divides a sum by its tokens, in place: the weighted mean. Returns its sums of squares, as {@linkcode blockSquares}. */
@@ -116,27 +97,4 @@ export function addLosses(losses: readonly LossSum[], lo = 0, hi: number = losse
   const middle = splitOf(lo, hi);
   const left = addLosses(losses, lo, middle), right = addLosses(losses, middle, hi);
   return { lossSum: left.lossSum + right.lossSum, tokens: left.tokens + right.tokens };
-}
-
-/**
- * The sum over the subtree [lo, hi), from its micro-batches in order, holding one vector per level of the tree.
- *
- * @param gradientOf gradient sum of one micro-batch; its vector is overwritten
- */
-export async function sumSubtree(
-  gradientOf: (microBatch: number) => Promise<GradientSum>,
-  lo: number,
-  hi: number,
-): Promise<GradientSum> {
-  if (hi - lo === 1) return await gradientOf(lo);
-  const middle = splitOf(lo, hi);
-  const left = await sumSubtree(gradientOf, lo, middle);
-  const right = await sumSubtree(gradientOf, middle, hi);
-  addInto(left.gradient, right.gradient);
-  release(right.gradient);
-  return {
-    lossSum: left.lossSum + right.lossSum,
-    tokens: left.tokens + right.tokens,
-    gradient: left.gradient,
-  };
 }

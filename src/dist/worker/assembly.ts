@@ -9,6 +9,7 @@ import { CoordinatorLink } from "../protocol/coordinator_link.ts";
 import { now } from "../protocol/timeouts.ts";
 import type { Transport } from "../protocol/transport.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { SharedSums } from "../allreduce/shared_sums.ts";
 import { CatchUp } from "./catch_up.ts";
 import { CheckpointWriter } from "./checkpoint_writer.ts";
 import { Departure } from "./departure.ts";
@@ -51,13 +52,18 @@ export interface WorkerParts {
   catchUp: CatchUp;
 }
 
-/** The parts of a worker that was welcomed. */
+/**
+ * The parts of a worker that was welcomed.
+ *
+ * @param shared memory for sums that neighbours read
+ */
 export function assemble(
   transport: Transport,
   replica: Replica,
   options: ServeWorkerOptions,
   welcome: Welcome,
   effects: WorkerEffects,
+  shared?: SharedSums,
 ): WorkerParts {
   const { run, member, onEvent } = options;
   const link = new CoordinatorLink(welcome, {
@@ -78,7 +84,7 @@ export function assemble(
     send: (reducer, fields, payload) => reporter.transfer(reducer, fields, payload),
     reach: (point, step) => options.onFaultPoint?.(point, step),
     fail: (error) => effects.fail(error),
-  });
+  }, shared);
   const queue = new TaskQueue((answer) => reporter.publish(answer), (error) => effects.fail(error), () => {
     reporter.setPhase("ready");
     effects.applyNext();

@@ -9,6 +9,7 @@ import { now } from "../protocol/timeouts.ts";
 import type { CoordinatorLink, Place } from "../protocol/coordinator_link.ts";
 import { encodeFrame, type Frame, type Kind, PROTOCOL_VERSION } from "../protocol/frames.ts";
 import { decodeMessage, encodeControl, isOf, type Messages, type ReceivedOf } from "../protocol/messages.ts";
+import type { SegmentAddress } from "../memory/header.ts";
 import type { Replica } from "../replica/replica.ts";
 import { type Answer, mayBeCutOff, subjects, type Transport } from "../protocol/transport.ts";
 
@@ -57,6 +58,8 @@ export interface Applicant {
   configHash: string;
   /** Whether it is on the machine where the run was started. */
   atHome: boolean;
+  /** Memory that it shares with processes of its machine. */
+  memory?: SegmentAddress;
   /** Ends the asking. */
   signal?: AbortSignal;
 }
@@ -115,11 +118,11 @@ export async function joinAgain(
 /** The request, with the term and generation that the worker last belonged to; the state's hash is computed once. */
 async function requestOf(
   replica: Replica,
-  { run, id, member, nonce, configHash, atHome }: Applicant,
+  { run, id, member, nonce, configHash, atHome, memory }: Applicant,
 ): Promise<(place: Place) => Uint8Array> {
   const { identity, device, step } = replica;
   const { state: stateHash } = await replica.hashes();
-  const message = { nonce, id, identity, configHash, stateHash, atHome, device };
+  const message = { nonce, id, identity, configHash, stateHash, atHome, device, ...memory && { memory } };
   return ({ term, generation }) =>
     encodeControl({ kind: "join", run, sender: member, step, term, generation }, message);
 }

@@ -16,6 +16,8 @@ export type WorkerEvent =
   | { kind: "cut off"; isCutOff: boolean }
   /** It is not a member (any more), and joins again. */
   | { kind: "out" }
+  /** Sums and means travel, since memory can't be shared with the processes of this machine, and why. */
+  | { kind: "by messages"; reason: string }
   /** Residuals (error feedback) were dropped, or would be after a resume, and why. */
   | { kind: "residualsDropped"; reason: string }
   /** A checkpoint that is not in the run's folder is kept on this machine. */
@@ -45,6 +47,8 @@ export interface ServeWorkerOptions {
   atHome: boolean;
   /** Whether a member elsewhere also writes the checkpoints that it hands to the coordinator. */
   keepsCheckpoints?: boolean;
+  /** False: its sums and means travel as those of members elsewhere do. */
+  sharesMemory?: boolean;
   /** Saves residuals (error feedback) beside the checkpoints. */
   residuals?: ResidualStore;
   /** Asks to leave: the other members continue, and the last one stays until its state is saved. */

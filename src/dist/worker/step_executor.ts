@@ -8,6 +8,7 @@
 import { DilocoReplica, type LocalWork } from "../replica/diloco_replica.ts";
 import { TimeSpent } from "../replica/time_spent.ts";
 import { codecOf } from "../vectors/codecs.ts";
+import { BorrowedVector } from "../vectors/gradient.ts";
 import { computeLosses, computeSum, type ReportedSum } from "../replica/accumulate.ts";
 import type { FaultPoint } from "../protocol/fault_points.ts";
 import type { Composition, Frame } from "../protocol/frames.ts";
@@ -19,6 +20,7 @@ import { now } from "../protocol/timeouts.ts";
 import { MemberSide, type VectorFields } from "../allreduce/member_side.ts";
 import type { Range } from "../vectors/tree.ts";
 import { Halted } from "../../errors.ts";
+import type { SharedSums } from "../allreduce/shared_sums.ts";
 import type { CodecName } from "../vectors/codec.ts";
 
 /** Callbacks of an executor to its worker. */
@@ -58,10 +60,19 @@ export class StepExecutor {
   /** Identifies the last work for a round. */
   #work = "";
 
-  /** Nothing is computed yet. */
-  constructor(readonly replica: Replica, readonly sizes: ExecutorSizes, readonly effects: ExecutorEffects) {
+  /**
+   * Nothing is computed yet.
+   *
+   * @param shared memory for sums that neighbours read
+   */
+  constructor(
+    readonly replica: Replica,
+    readonly sizes: ExecutorSizes,
+    readonly effects: ExecutorEffects,
+    shared?: SharedSums,
+  ) {
     const { partElements, codec } = sizes;
-    this.vectors = new MemberSide(replica.size, partElements, codecOf(codec), effects);
+    this.vectors = new MemberSide(replica.size, partElements, codecOf(codec), effects, shared);
   }
 
   /** Traffic so far. */
@@ -95,12 +106,16 @@ export class StepExecutor {
           effects.reach("before-forward", step);
         };
         const [lo, hi] = range;
+        const place = vectors.placeFor(step);
         sum = await this.time.computing(() =>
           local
-            ? DilocoReplica.of(replica).localSteps(local, beforeEach)
-            : computeSum(replica, step, lo, hi, (microBatch) => beforeEach(step, microBatch))
+            ? DilocoReplica.of(replica).localSteps(local, beforeEach, place?.values)
+            : computeSum(replica, step, lo, hi, {
+              beforeEach: (microBatch) => beforeEach(step, microBatch),
+              into: place?.values,
+            })
         );
-        vectors.keep(step, range, sum);
+        vectors.keep(step, range, sum, (await sum.sum.gradient.toHost()).values, place);
       }
       offered.add(String(range));
       offer(range, sum);
@@ -117,13 +132,14 @@ export class StepExecutor {
     const step = this.replica.step + 1;
     const commit = this.#commits.get(step);
     return commit !== undefined &&
-      (!commit.apply || this.vectors.meanOf(step, commit.round?.attempt) !== undefined);
+      (!commit.apply || this.vectors.meanOf(step, commit.round?.attempt)?.holds() === true);
   }
 
   /**
    * Applies the next step, for which {@linkcode StepExecutor.canApply} holds.
    *
    * @returns what was committed
+   * @throws {Halted} where the mean was overwritten before it was copied: nothing has changed, and nothing can be applied any more
    */
   async apply(): Promise<Messages["commit"] & { step: number }> {
     const { replica, effects, vectors } = this;
@@ -134,7 +150,12 @@ export class StepExecutor {
     effects.reach("before-apply", step);
     const last = lastStep(step, localSteps);
     const outcome: StepOutcome = { step: last, apply, norm, tokens, localSteps };
-    const mean = apply ? vectors.meanOf(step)! : new Float32Array();
+    const { values, holds } = apply
+      ? vectors.meanOf(step)!
+      : { values: new Float32Array(), holds: () => true };
+    const mean = new BorrowedVector(values, () => {
+      if (!holds()) throw new Halted(); // this process was frozen, and the run has gone on without it
+    });
     await this.time.computing(() => replica.apply(mean, outcome));
     vectors.endStep(apply);
     this.#forgetThrough(last);

@@ -35,7 +35,8 @@ export type RunHappening =
   | { event: "resumed"; step: number }
   /** Another coordinator continues the run. */
   | { event: "failover"; step: number; term: number; members: string[] }
-  | { event: "joined"; step: number; member: string; members: number }
+  /** `isNear`: it shares memory with the coordinator's machine. */
+  | { event: "joined"; step: number; member: string; isNear?: boolean; members: number }
   /** State transfer: a newcomer restores the state of `step` from a member. */
   | { event: "joining"; step: number; member: string; donor: string }
   /** A member left by itself. */
@@ -94,7 +95,7 @@ const happenings = [
   z.object({ event: z.literal("started"), step, card }),
   z.object({ event: z.literal("resumed"), step }),
   z.object({ event: z.literal("failover"), step, term: count, members: z.array(member) }),
-  z.object({ event: z.literal("joined"), step, member, members: count }),
+  z.object({ event: z.literal("joined"), step, member, isNear: z.boolean().optional(), members: count }),
   z.object({ event: z.literal("joining"), step, member, donor: member }),
   z.object({ event: z.literal("left"), step, member, members: count }),
   z.object({ event: z.literal("lost"), step, member, members: count, reason: z.string() }),

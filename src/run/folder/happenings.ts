@@ -19,7 +19,7 @@ type Passing = DistEvent & { kind: "waiting" | "collecting" | "step" | "usage" }
 export function happeningOf(event: Exclude<DistEvent, Passing>, step: number): RunHappening {
   switch (event.kind) {
     case "joined":
-      return { event: "joined", step, member: event.member, members: event.members };
+      return { event: "joined", step, member: event.member, isNear: event.isNear, members: event.members };
     case "joining":
       return { event: "joining", step: event.step, member: event.member, donor: event.donor };
     case "left": {
@@ -61,19 +61,24 @@ export function happeningOf(event: Exclude<DistEvent, Passing>, step: number): R
     }
     case "no lease":
     case "mixed":
+    case "by messages":
     case "unkept":
     case "unsampled":
       return { event: "warning", step, text: warningOf(event) };
   }
 }
 
-function warningOf(event: DistEvent & { kind: "no lease" | "mixed" | "unkept" | "unsampled" }): string {
+type Warned = "no lease" | "mixed" | "by messages" | "unkept" | "unsampled";
+
+function warningOf(event: DistEvent & { kind: Warned }): string {
   switch (event.kind) {
     case "no lease":
       return "the NATS server has no JetStream for this user: a frozen coordinator that wakes up is detected late";
     case "mixed":
       return `${event.member} computes with ${event.numerics}, the run with ${event.runsNumerics}: admitted, since ` +
         "dist.mixed is true; the result now depends on which member computes what";
+    case "by messages":
+      return `means are sent to the members of this machine: ${event.reason}`;
     case "unkept":
       return `${event.member}'s own moments of step ${event.step} are not saved: ${event.error}`;
     case "unsampled":
@@ -98,7 +103,9 @@ export function textOf(happening: RunHappening): string | undefined {
       return `failover to this coordinator (term ${term}): continues from step ${step}, members: ${names}`;
     }
     case "joined":
-      return `${happening.member} joined, members: ${happening.members}`;
+      return `${happening.member} joined${
+        happening.isNear ? " (shares memory)" : ""
+      }, members: ${happening.members}`;
     case "joining":
       return `${happening.member} restores the state of step ${happening.step} from ${happening.donor}`;
     case "left":

@@ -8,7 +8,7 @@
 import { connectNats, type ReducerEvent, runReducer } from "../../dist/mod.ts";
 import { ResidualFiles } from "../folder/residual_files.ts";
 import { RunFolder } from "../folder/run_folder.ts";
-import { connectionText, NO_COORDINATOR } from "./status.ts";
+import { byMessagesText, connectionText, NO_COORDINATOR } from "./status.ts";
 
 /** How a reducer is started. */
 export interface ReducerOptions {
@@ -23,6 +23,8 @@ export interface ReducerOptions {
    * when the run is resumed.
    */
   home?: { folder: string; name: string };
+  /** False: vectors are sent also to processes of this machine, which read them from memory by default. */
+  sharedMemory?: boolean;
   /** Leaves the run. */
   signal?: AbortSignal;
   /** Receives status lines. */
@@ -40,13 +42,13 @@ export interface ReducerOptions {
  * ```
  */
 export async function startReducer(options: ReducerOptions): Promise<void> {
-  const { url, run, machine, home, signal, onStatus } = options;
+  const { url, run, machine, home, sharedMemory: sharesMemory, signal, onStatus } = options;
   const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // a new name each time
   const transport = await connectNats(url, reducer, { signal, onStatus });
   try {
     const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);
     const onEvent = (event: ReducerEvent) => onStatus?.(reducerText(event));
-    await runReducer(transport, { run, reducer, residuals, signal, onEvent });
+    await runReducer(transport, { run, reducer, residuals, sharesMemory, signal, onEvent });
   } finally {
     await transport.close();
   }
@@ -60,6 +62,8 @@ function reducerText(event: ReducerEvent): string {
       return NO_COORDINATOR;
     case "cut off":
       return connectionText(event);
+    case "by messages":
+      return byMessagesText(event);
     case "residualsDropped":
       return `drops its residuals of the mean: ${event.reason}`;
   }

@@ -12,7 +12,7 @@ import { RunFolder } from "../folder/run_folder.ts";
 import { mayKeepIn, ownFolder } from "../folder/worker_folder.ts";
 import { openReplica } from "../replica/open_replica.ts";
 import { checkedConfig, knownSourceOf } from "./received_run.ts";
-import { connectionText, NO_COORDINATOR } from "./status.ts";
+import { byMessagesText, connectionText, NO_COORDINATOR } from "./status.ts";
 import { fetchText } from "./text_cache.ts";
 
 /** A step of a run that a worker takes part in. */
@@ -59,6 +59,8 @@ export interface WorkerOptions {
   device?: "cpu" | "gpu";
   /** Which GPU of this machine. */
   gpu?: number;
+  /** False: its gradients are sent also to processes of this machine, which read them from memory by default. */
+  sharedMemory?: boolean;
   /**
    * The run's folder on the machine where it was started. Elsewhere a folder where this worker keeps the checkpoints that it hands
    * to the coordinator; without one it keeps only its own moments and residuals, in a place named after the run's identity.
@@ -122,6 +124,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerOutcome
       configHash,
       atHome,
       keepsCheckpoints,
+      sharesMemory: options.sharedMemory,
       signal,
       hurry: options.hurry,
       residuals: new ResidualFiles(RunFolder.at(folder).residuals),
@@ -130,6 +133,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerOutcome
         if (event.kind === "applied") options.onStep?.(stepOf(event, steps));
         if (event.kind === "alone") onStatus?.(NO_COORDINATOR);
         if (event.kind === "cut off") onStatus?.(connectionText(event));
+        if (event.kind === "by messages") onStatus?.(byMessagesText(event));
         if (event.kind === "kept") onStatus?.(`keeps the state of step ${event.step} in ${event.place}`);
         if (event.kind === "residualsDropped") onStatus?.(`drops its residuals: ${event.reason}`);
       },

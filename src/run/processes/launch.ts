@@ -254,12 +254,12 @@ export function launchReducers(
 /** A single reducer would only stand in for the coordinator, which then reduces by itself. A run continues without any. */
 function superviseReducers(
   supervisor: Supervisor,
-  { run, name, reducers, out }: Config["machine"],
+  { run, name, reducers, out, sharedMemory }: Config["machine"],
   url: string,
 ): void {
   for (let i = 0; i < reducers && reducers > 1; i++) {
     const home = { folder: out, name: `reducer-${i}` };
-    const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home } };
+    const order: ChildOrder = { role: "reducer", options: { url, run, machine: name, home, sharedMemory } };
     supervisor.supervise(`reducer-${i}`, { first: order, later: order, shouldRestart: () => true })
       .catch((error) => supervisor.say(`${errorMessage(error)}; the run continues without this reducer`));
   }
@@ -267,11 +267,11 @@ function superviseReducers(
 
 /** Worker i of this machine computes on GPU i where there are GPUs, counted round where there are fewer. */
 function workerOrders(
-  { run, workers, backend, device, name }: Config["machine"],
+  { run, workers, backend, device, name, sharedMemory }: Config["machine"],
   common: Pick<WorkerOptions, "url" | "source" | "folder" | "atHome">,
 ): WorkerOrder[] {
   return Array.from({ length: workers }, (_, gpu) => ({
     role: "worker",
-    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu },
+    options: { ...common, run, member: `${name}-${gpu}`, backend, device, gpu, sharedMemory },
   }));
 }

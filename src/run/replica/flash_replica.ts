@@ -26,12 +26,14 @@ import { type TransformerModel, transformerModel, unflatten } from "../../model/
 import { crcOf, emptyBatch, tensorsOf } from "./batches.ts";
 import { MOMENTS, type RunCheckpoints } from "../folder/checkpoints.ts";
 import { promptsOf } from "./prompts.ts";
+import { LentGradient, meanTensor } from "./lent_gradient.ts";
 import { microBatchesOf } from "./run_plan.ts";
 import { continueTexts } from "./samples.ts";
 import { type BackendInfo, compileOnce, filledVector, LentVector, tf } from "../../tensorflow/mod.ts";
 import { VERSION } from "../../version.ts";
 import {
   type GradientSum,
+  type GradientVector,
   hashesOf,
   type LossSum,
   type Replica,
@@ -55,8 +57,8 @@ export class FlashReplica implements Replica {
   readonly #data: MicroBatches;
   readonly #optimizer: OptimizerOptions;
   #state: OptimizerState;
-  /** Gradients of the open step that are in use outside TensorFlow. */
-  #lent: LentVector[] = [];
+  /** Gradients of the open step. */
+  #lent: LentGradient[] = [];
   #step = 0;
   #updates = 0;
   #tokens = 0;
@@ -166,9 +168,9 @@ export class FlashReplica implements Replica {
       LentVector.of(sums.gradient),
     ]);
     tf.dispose([sums.lossSum, sums.tokens]);
-    this.#release(this.#lent.filter(({ isReturned }) => isReturned));
-    this.#lent.push(lent);
-    return { lossSum, tokens, gradient: lent.values.subarray(0, this.size), crc: crcOf(batch) };
+    const gradient = new LentGradient(lent, this.size);
+    this.#lent.push(gradient);
+    return { lossSum, tokens, gradient, crc: crcOf(batch) };
   }
 
   async evaluate(microBatch: number): Promise<LossSum> {
@@ -198,11 +200,11 @@ export class FlashReplica implements Replica {
     }
   }
 
-  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+  async apply(mean: GradientVector, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
     if (apply) {
       const lr = learningRate(this.config.optimizer, step);
       const updates = this.#updates + 1;
-      const vector = this.#lent.find((lent) => lent.owns(mean))?.tensor() ?? this.#upload(mean);
+      const vector = await meanTensor(mean, stateLength(this.size));
       const inputs = [vector, tf.tensor1d(stepScalars(this.#optimizer, { norm, lr, updates }))];
       const running = this.#steps.apply(this.#state, inputs[0], inputs[1]);
       tf.dispose(inputs);
@@ -279,10 +281,10 @@ export class FlashReplica implements Replica {
     tf.dispose({ ...this.#state });
   }
 
-  /** Releases gradients, by default all. */
-  #release(over: readonly LentVector[] = this.#lent): void {
-    for (const lent of over) lent[Symbol.dispose]();
-    this.#lent = this.#lent.filter((lent) => !over.includes(lent));
+  /** Releases the gradients of the open step. */
+  #release(): void {
+    for (const gradient of this.#lent) gradient.release();
+    this.#lent = [];
   }
 
   /** A vector of the state's length. */

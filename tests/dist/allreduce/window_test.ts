@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { ReduceWindow } from "../../../src/dist/allreduce/window.ts";
+import type { SumPart } from "../../../src/dist/allreduce/partial_sums.ts";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { FeedbackEncoder } from "../../../src/dist/vectors/error_feedback.ts";
 import { decodeFrame, encodeFrame, type Frame } from "../../../src/dist/protocol/frames.ts";
@@ -46,7 +47,9 @@ class Paper {
           this.asked.push({ lo: sum.lo, part });
           this.pulls.push({ sum: SUMS.find(({ lo }) => lo === sum.lo) ?? SUMS[1], part });
         },
-        sendMean: (part, payload, member) => this.sent.push({ part, member, payload }),
+        isNear: () => false,
+        share: () => undefined,
+        sendMean: (part, { bytes: payload }, member) => this.sent.push({ part, member, payload }),
         pulled: ({ lo, hi }) => this.pulled.push([lo, hi]),
         heardAt: (member) => this.heard[member],
         done: (squares) =>
@@ -57,7 +60,7 @@ class Paper {
   }
 
   /** The member's answer to a pull. */
-  answer({ sum, part }: (typeof this.pulls)[number], now = 0): boolean {
+  answer({ sum, part }: (typeof this.pulls)[number], now = 0, inMemory?: Partial<SumPart>): boolean {
     const payload = floatBytes(VECTORS[SUMS.indexOf(sum)].subarray(part * BLOCK, (part + 1) * BLOCK));
     const { lo, hi } = sum;
     const frame = {
@@ -70,7 +73,11 @@ class Paper {
       codec: "float32",
       payload,
     } as const;
-    return this.averaging.receive(decode(encodeFrame(frame)), now);
+    return this.averaging.receive(
+      decode(encodeFrame(frame)),
+      now,
+      inMemory && { bytes: payload, ...inMemory },
+    );
   }
 }
 
@@ -218,5 +225,44 @@ Deno.test("a reduction reports which sums are complete, and since when each memb
     paper.averaging.blockedSince(),
     new Map([["a", 5], ["b", 5]]),
     "b has not acknowledged part 0",
+  );
+});
+
+Deno.test("a sum in a member's memory is not copied, and counts only if it is there until it was added", () => {
+  const paper = new Paper(1);
+  const [a0, b0] = [0, 1].map((i) => ({ sum: SUMS[i], part: 0 }));
+  let looks = 0;
+  const breaks = () => ++looks === 1; // it is there when it arrives, and not when it was added
+  assert.ok(paper.answer(a0, 0, { holds: breaks }));
+  assert.ok(paper.averaging.heldBytes <= 4 * BLOCK, "only what is in flight");
+  assert.ok(paper.answer(b0, 0));
+  assert.equal(paper.sent.length, 0, "nothing was made of it");
+  assert.deepEqual(
+    paper.asked.filter(({ part }) => part === 0).map(({ lo }) => lo),
+    [0, 2, 0],
+    "a's comes again",
+  );
+  assert.ok(paper.answer(a0, 0, { holds: () => true }));
+  const mean = VECTORS[0].slice(0, BLOCK).map((value, i) =>
+    Math.fround(Math.fround(value + VECTORS[1][i]) / TOKENS)
+  );
+  assert.deepEqual(paper.sent.map(({ payload }) => floatsOf(payload)), [mean], "b's was kept");
+});
+
+Deno.test("a sum that is overwritten when it arrives is not taken", () => {
+  const paper = new Paper(1);
+  assert.ok(!paper.answer(paper.pulls[0], 0, { holds: () => false }));
+  assert.ok(paper.answer(paper.pulls[0], 0), "it is still wanted");
+});
+
+Deno.test("where a lost member has overwritten its sum nobody has it: the reduction fails, for another to begin again", () => {
+  const paper = new Paper(1);
+  let isThere = true;
+  paper.answer(paper.pulls[0], 0, { holds: () => isThere });
+  paper.averaging.reconfigure(SUMS, ["b"], 1);
+  isThere = false;
+  assert.throws(
+    () => paper.answer({ sum: SUMS[1], part: 0 }, 1),
+    /a was lost and has overwritten its sum of step 1/,
   );
 });

@@ -62,7 +62,7 @@ class Successor {
       atHome: true,
       device: "cpu",
     };
-    return this.do({ kind: "join", member, step, term, generation, request });
+    return this.do({ kind: "join", member, step, term, generation, isNear: false, request });
   }
 
   /** Time goes by. */

@@ -126,6 +126,7 @@ Deno.test("a step is pulled when all sums are in, committed when reduced, over w
     leaves: 4,
     sums: [{ member: "b", lo: 2, hi: 4 }, { member: "a", lo: 0, hi: 2 }],
     members: ["a", "b"],
+    far: ["a", "b"],
     lossSum: 24,
     tokens: 12,
     values: 10,

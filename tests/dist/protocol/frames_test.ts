@@ -25,6 +25,8 @@ function randomFrame(seed: number): Frame {
     codec: pick(Object.keys(CODECS) as (keyof typeof CODECS)[], 1),
     run: "run_1-A",
     sender: "w".repeat(1 + word(2) % 64),
+    more: word(31) % 2 ** 16,
+    byReference: uniform(30) < 0.5,
     term: word(3),
     generation: word(4),
     step: word(5),

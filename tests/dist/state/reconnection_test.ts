@@ -98,7 +98,7 @@ Deno.test("parts of vectors are pending from when each member is back", () => {
 Deno.test("a reducer that is back later is not lost, nor counted as stalled", () => {
   const paper = begun({ patienceSeconds: 2, silenceSeconds: 60, steps: 1000 });
   const beat = (blocked: Record<string, number> = {}) =>
-    paper.do({ kind: "reducer", reducer: "r", term: 1, blockedSeconds: blocked });
+    paper.do({ kind: "reducer", reducer: "r", term: 1, isNear: false, blockedSeconds: blocked });
   beat();
   paper.offer("a", 0, 2);
   paper.offer("b", 2, 4);

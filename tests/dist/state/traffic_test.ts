@@ -40,7 +40,9 @@ Deno.test("the traffic of a worker counts once, also when it is lost and joins a
 Deno.test("what a worker received that left before the end counts: a mean for each member and step", async () => {
   using bus = new MemoryBus();
   const evaluation = { every: 0, microBatches: 0 };
-  const run = new ElasticRun(bus, toyPlan({ ...UNHURRIED, evaluation, steps: 4, startWorkers: 2 }));
+  const run = new ElasticRun(bus, toyPlan({ ...UNHURRIED, evaluation, steps: 4, startWorkers: 2 }), {
+    sharesMemory: false,
+  });
   const stays = new ToyReplica();
   await run.start("stays", stays);
   const leaves = await run.start("leaves", new ToyReplica(), {

@@ -95,7 +95,7 @@ Deno.test("at the end of a run it is told once more: seconds of each member add 
   using bus = new MemoryBus();
   const evaluation = { every: 0, microBatches: 0 };
   const plan = toyPlan({ steps: 6, startWorkers: 2, evaluation, heartbeatSeconds: 0.05 });
-  const run = new ElasticRun(bus, plan);
+  const run = new ElasticRun(bus, plan, { sharesMemory: false });
   await run.start("quick", new ToyReplica());
   await run.start("slow", new ToyReplica({ beforeGradient: () => pause(20) }));
   await run.outcome;

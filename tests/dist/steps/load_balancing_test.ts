@@ -17,6 +17,7 @@ function member(name: string, speed?: number): Member {
     nonce: name,
     joinedGeneration: 0,
     atHome: true,
+    isNear: false,
     device: "cpu",
     step: 0,
     phase: "ready",

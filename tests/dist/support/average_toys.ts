@@ -6,7 +6,7 @@
 
 import { DilocoReplica } from "../../../src/dist/replica/diloco_replica.ts";
 import type { OuterOptions } from "../../../src/dist/replica/outer_optimizer.ts";
-import { addInto, divideBy, type GradientSum } from "../../../src/dist/vectors/sums.ts";
+import { BorrowedVector, type GradientSum } from "../../../src/dist/vectors/gradient.ts";
 import { type ToyOptions, toyPlan, ToyReplica } from "./toy.ts";
 import type { Range } from "../../../src/dist/vectors/tree.ts";
 
@@ -36,12 +36,19 @@ export async function roundOnPaper(
   for (const [i, replica] of members.entries()) {
     sums.push((await replica.localSteps({ steps, share: shares[i], microBatches })).sum);
   }
-  const [{ gradient: mean }, ...others] = sums;
-  for (const { gradient } of others) addInto(mean, gradient);
+  const [{ gradient: first }, ...others] = sums;
+  const mean = await first.toHost();
+  for (const { gradient } of others) await mean.add(gradient);
   const tokens = sums.reduce((sum, each) => sum + each.tokens, 0);
-  divideBy(mean, tokens);
+  await mean.divideBy(tokens);
   const step = members[0].step + steps;
   for (const replica of members) {
-    await replica.apply(mean, { step, apply: true, norm: NaN, tokens, localSteps: steps });
+    await replica.apply(new BorrowedVector(mean.values), {
+      step,
+      apply: true,
+      norm: NaN,
+      tokens,
+      localSteps: steps,
+    });
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { REFERENCE_BYTES } from "../../../src/dist/memory/reference.ts";
 import { decodeFrame, encodeFrame, type Frame, type Kind } from "../../../src/dist/protocol/frames.ts";
 
 /** A frame that is none any more, and what was done to it. */
@@ -41,7 +42,7 @@ const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|texts\.0|numericsFinger
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|sampler|isAwaited|isLast|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
+  /\.(error|work|round|memory|sampler|isAwaited|isLast|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
 /** What may be null, and what is not looked into. */
 const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */
@@ -63,8 +64,11 @@ export function* malformed(data: Uint8Array, run: string): Generator<Mutant> {
       { hi: frame.lo },
       ...[NaN, Infinity, -1, 0, 0.5].map((tokens) => ({ tokens })),
     ],
-    sum: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { hi: frame.lo }],
-    mean: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { openedIn: HUGE }, { leaves: 0 }],
+    sum: [{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { hi: frame.lo }, ...noReferences(frame)],
+    mean: [
+      ...[{ part: frame.parts }, { part: HUGE }, { parts: 0 }, { openedIn: HUGE }, { leaves: 0 }],
+      ...noReferences(frame),
+    ],
   });
   if (frame.codec !== "json") return;
   const text = new TextDecoder().decode(frame.payload);
@@ -74,6 +78,22 @@ export function* malformed(data: Uint8Array, run: string): Generator<Mutant> {
   for (const { path, change, value } of changesOf(JSON.parse(text), frame.kind)) {
     yield withPayload(frame, `${path} ${change}`, JSON.stringify(value));
   }
+}
+
+/** References that are none, or that lead out of their segment. */
+function noReferences({ byReference, payload }: Frame): Partial<Frame>[] {
+  if (!byReference) return [{ byReference: true }];
+  if (payload.length !== REFERENCE_BYTES) return [{}]; // it is such a one
+  const changed = (at: number, word: number) => {
+    const copy = payload.slice();
+    new DataView(copy.buffer).setUint32(at, word, true);
+    return { payload: copy };
+  };
+  return [
+    { payload: payload.subarray(1) },
+    ...[[0, 0], [0, HUGE], [4, HUGE], [8, 2], [12, 0], [20, HUGE], [28, HUGE], [36, HUGE], [36, 0x4300_0000]]
+      .map(([at, word]) => changed(at, word)),
+  ];
 }
 
 /** What has the form of its kind, and can't be true of any run, or not of this one of 8 micro-batches and gradients. */

@@ -39,7 +39,7 @@ export class Paper {
       device: "cpu",
       ...changes,
     };
-    return this.do({ kind: "join", member, step, term: 0, generation: 0, request });
+    return this.do({ kind: "join", member, step, term: 0, generation: 0, isNear: false, request });
   }
 
   /** Heartbeats of all members, at the step that they have completed. */

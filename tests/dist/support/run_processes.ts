@@ -10,12 +10,13 @@ import { connectNats } from "../../../src/dist/nats/transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../../src/dist/replica/plan.ts";
 import { descendants } from "../../run/support/runs.ts";
 import { bounded } from "./bounded.ts";
+import { UNSHARE } from "./pid_namespace.ts";
 import type { ToyReducerOrder } from "./toy_reducer.ts";
 import type { ToyOrder } from "./toy_worker.ts";
 
 /** Starts a worker process. */
 export function startToyWorker(order: ToyOrder): Deno.ChildProcess {
-  return startScript(new URL("toy_worker.ts", import.meta.url), order);
+  return startScript(new URL("toy_worker.ts", import.meta.url), order, order.isApart ? UNSHARE : []);
 }
 
 /** Starts a reducer process. */
@@ -23,11 +24,21 @@ export function startToyReducer(order: ToyReducerOrder): Deno.ChildProcess {
   return startScript(new URL("toy_reducer.ts", import.meta.url), order);
 }
 
-/** Starts a script with an order. */
-export function startScript(script: URL, order: unknown): Deno.ChildProcess {
+/** Starts a script with an order, by a command that runs another. */
+export function startScript(script: URL, order: unknown, by: readonly string[] = []): Deno.ChildProcess {
   const settings = fileURLToPath(new URL("../../../deno.json", import.meta.url));
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--config", settings, "-A", fileURLToPath(script), JSON.stringify(order)],
+  const [first, ...rest] = [...by, Deno.execPath()];
+  return new Deno.Command(first, {
+    args: [
+      ...rest,
+      "run",
+      "--quiet",
+      "--config",
+      settings,
+      "-A",
+      fileURLToPath(script),
+      JSON.stringify(order),
+    ],
     stdin: "null",
     stdout: "null",
     stderr: "inherit",

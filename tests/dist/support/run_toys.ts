@@ -32,7 +32,10 @@ export interface ToyRun {
   told: { member: string; event: WorkerEvent }[];
 }
 
-/** A coordinator and one worker per replica; rejects with the coordinator's error. */
+/**
+ * A coordinator and one worker per replica; rejects with the coordinator's error. Every other worker shares memory, so that both ways
+ * of a vector are gone in one run, unless the options say that all do, or none.
+ */
 export async function runToys(
   connect: Connect,
   replicas: Replica[],
@@ -64,6 +67,7 @@ export async function runToys(
       configHash,
       atHome: i === 0,
       residuals: options.residuals,
+      sharesMemory: options.sharesMemory ?? i % 2 === 0,
       onEvent: (event) => told.push({ member, event }),
     });
   });

@@ -9,15 +9,13 @@ import { stdin } from "node:process";
 import { fileURLToPath } from "node:url";
 import type { SegmentAddress } from "../../../src/dist/memory/header.ts";
 import { Segment } from "../../../src/dist/memory/segment.ts";
-import type { Stamp } from "../../../src/dist/memory/stamps.ts";
 
 /** What an owner can be told. It answers each, what returns nothing with null. */
 export interface OwnersCalls {
-  begin(buffer: number): null;
+  renew(buffer: number): number;
   /** Sets values of the contents, as float32. */
   fill(value: number, from: number, to: number): null;
-  end(buffer: number, step: number, generation: number): Stamp;
-  /** Writes each round's number to the first values, as the first buffer for that step and generation 1, with a pause after each. */
+  /** Writes each round's number to the first values, as the first buffer, then renews the second, with a pause after each. */
   storm(rounds: number, count: number): null;
   close(): null;
 }
@@ -101,15 +99,14 @@ if (import.meta.main) {
   if ("refused" in segment) throw new Error(segment.refused);
   say(segment.address);
   const calls: { [Name in keyof OwnersCalls]: (...args: Parameters<OwnersCalls[Name]>) => unknown } = {
-    begin: (buffer) => segment.beginWriting(buffer),
+    renew: (buffer) => segment.renew(buffer),
     fill: (value, from, to) => segment.floats.fill(value, from, to),
-    end: (buffer, step, generation) => segment.endWriting(buffer, step, generation),
     storm: (rounds, count) => {
       const floats = segment.floats.subarray(0, count);
       for (let round = 1; round <= rounds; round++) {
-        segment.beginWriting(0);
+        segment.renew(0);
         floats.fill(round);
-        segment.endWriting(0, round, 1);
+        segment.renew(1);
         for (const end = performance.now() + 0.2; performance.now() < end;);
       }
     },
@@ -118,6 +115,6 @@ if (import.meta.main) {
   for await (const line of createInterface({ input: stdin })) {
     const [name, ...args] = JSON.parse(line);
     const result = (calls as Record<string, (...args: unknown[]) => unknown>)[name](...args);
-    say(name === "end" ? result : null);
+    say(name === "renew" ? result : null);
   }
 }

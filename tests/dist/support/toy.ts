@@ -13,7 +13,8 @@ import type {
   StepOutcome,
 } from "../../../src/dist/replica/replica.ts";
 import { layoutOf } from "../../../src/layout.ts";
-import type { GradientSum, LossSum } from "../../../src/dist/vectors/sums.ts";
+import { type GradientSum, type GradientVector, HostVector } from "../../../src/dist/vectors/gradient.ts";
+import type { LossSum } from "../../../src/dist/vectors/sums.ts";
 import { hashesOf } from "../../../src/dist/replica/state_hash.ts";
 
 /** Of the configuration and the text of all toys. */
@@ -29,7 +30,7 @@ export interface ToyOptions {
   beforeToken?: (step: number, token: number) => Promise<void> | void;
   beforeApply?: (step: number) => Promise<void> | void;
   /** Changes a micro-batch's gradient sum. */
-  alter?: (sum: GradientSum, step: number, microBatch: number) => void;
+  alter?: (sum: LossSum & { gradient: Float32Array }, step: number, microBatch: number) => void;
   identity?: Partial<ReplicaIdentity>;
 }
 
@@ -60,6 +61,8 @@ export class ToyReplica implements Replica {
   readonly ownSaves: number[] = [];
   /** Every [step, micro-batch] that was computed. */
   readonly computed: (readonly [step: number, microBatch: number])[] = [];
+  /** A copy of the last mean. */
+  #mean: Float32Array | undefined;
 
   constructor(readonly options: ToyOptions = {}) {
     this.size = options.size ?? 1000;
@@ -79,7 +82,7 @@ export class ToyReplica implements Replica {
       gradient,
     };
     this.options.alter?.(sum, step, microBatch);
-    return { ...sum, crc: crc32(`${step}/${microBatch}`) };
+    return { ...sum, gradient: new HostVector(sum.gradient), crc: crc32(`${step}/${microBatch}`) };
   }
 
   evaluate(microBatch: number): Promise<LossSum> {
@@ -100,18 +103,24 @@ export class ToyReplica implements Replica {
     return [`${step} ${first}`, `\u001b${first}`];
   }
 
-  async apply(mean: Float32Array, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
+  async apply(mean: GradientVector, { step, apply, norm, tokens }: StepOutcome): Promise<void> {
     await this.options.beforeApply?.(step);
-    this.tokens += tokens;
     if (apply) {
+      const { values } = await mean.toHost(this.#mean ??= new Float32Array(this.size));
+      this.update(values, norm);
       this.updates++;
-      const rate = 0.1 / Math.max(1, norm);
-      for (let i = 0; i < this.size; i++) {
-        this.momentum[i] = 0.5 * this.momentum[i] + mean[i];
-        this.params[i] -= rate * this.momentum[i];
-      }
     }
+    this.tokens += tokens;
     this.step = step;
+  }
+
+  /** Moves the parameters. */
+  update(mean: Float32Array, norm: number): void {
+    const rate = 0.1 / Math.max(1, norm);
+    for (let i = 0; i < this.size; i++) {
+      this.momentum[i] = 0.5 * this.momentum[i] + mean[i];
+      this.params[i] -= rate * this.momentum[i];
+    }
   }
 
   state(): Promise<ReplicaState> {
@@ -167,7 +176,7 @@ export function toyPlan(changes: Partial<CoordinationPlan> = {}): CoordinationPl
   return {
     codec: "float32",
     partBytes: 512 * 1024,
-    windowBytes: 16 * 1024 * 1024,
+    windowBytes: 1024 * 1024, // so that a message refers to one part: members can be lost between two
     patienceSeconds: 10,
     run: "toy",
     id: RUN_ID,

@@ -25,6 +25,10 @@ export interface ToyOrder {
   fault?: Fault;
   /** Whether it takes local steps, in a run that averages parameters. */
   averages?: boolean;
+  /** False: its sums travel also to processes of this machine. */
+  sharesMemory?: boolean;
+  /** Whether it is started in a PID namespace of its own. */
+  isApart?: boolean;
 }
 
 function blockEventLoop(seconds: number): void {
@@ -32,7 +36,8 @@ function blockEventLoop(seconds: number): void {
 }
 
 if (import.meta.main) {
-  const { url, run, member, size, pause = 0, block, fault, averages }: ToyOrder = JSON.parse(Deno.args[0]);
+  const order: ToyOrder = JSON.parse(Deno.args[0]);
+  const { url, run, member, size, pause = 0, block, fault, averages, sharesMemory } = order;
   const stop = new AbortController();
   Deno.addSignalListener("SIGTERM", () => stop.abort());
   const options: ToyOptions = {
@@ -48,7 +53,8 @@ if (import.meta.main) {
   try {
     const { signal } = stop;
     const onFaultPoint = suffer(fault);
-    await runWorker(transport, replica, { run, id, member, configHash, atHome: true, signal, onFaultPoint });
+    const served = { run, id, member, configHash, atHome: true, sharesMemory, signal, onFaultPoint };
+    await runWorker(transport, replica, served);
   } catch (error) {
     if (!(error instanceof RunError)) throw error;
     Deno.exitCode = 1;

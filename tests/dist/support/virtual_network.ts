@@ -114,7 +114,9 @@ export function average(network: Network): Passage {
         const frame = { kind: "sum", sender: member, lo, hi, part, codec: codec.name, payload } as Frame;
         tell(member, payload.length, () => averaging.receive(frame, paper.now));
       }),
-    sendMean: (part, { length }, member) =>
+    isNear: () => false,
+    share: () => undefined,
+    sendMean: (part, { bytes: { length } }, member) =>
       order(member ? [member] : names, length, (name) => {
         carried += length;
         tell(name, 0, () => averaging.acknowledge(name, part, paper.now));

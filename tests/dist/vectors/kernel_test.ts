@@ -49,9 +49,9 @@ Deno.test("meanByChunks() gives the bits of decoding, adding in the tree's order
           const bytes = encodedBy(codec, mixed(size, i + tokens));
           const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
           unaligned.set(bytes);
-          return [`${lo}-${hi}`, unaligned];
+          return [`${lo}-${hi}`, { bytes: unaligned }];
         }));
-        const plain = [...sums.values()].map((bytes) => decodePlainly(name, bytes, size));
+        const plain = [...sums.values()].map(({ bytes }) => decodePlainly(name, bytes, size));
         // [0, 2), and the others one by one.
         const [a, b, c, d, e, f] = plain;
         addPlainly(b, c);

@@ -2,16 +2,9 @@
 
 import assert from "node:assert/strict";
 import { codecOf } from "../../../src/dist/vectors/codecs.ts";
+import { HostVector, sumSubtree } from "../../../src/dist/vectors/gradient.ts";
 import { PartialSums } from "../../../src/dist/allreduce/partial_sums.ts";
-import {
-  addInto,
-  addLosses,
-  BLOCK,
-  blockSquares,
-  divideBy,
-  normOf,
-  sumSubtree,
-} from "../../../src/dist/vectors/sums.ts";
+import { addInto, addLosses, BLOCK, blockSquares, divideBy, normOf } from "../../../src/dist/vectors/sums.ts";
 import { assignRanges, splitOf, subtrees } from "../../../src/dist/vectors/tree.ts";
 import { randomStream } from "../../../src/prng.ts";
 import { noise } from "../support/toy.ts";
@@ -27,10 +20,20 @@ const gradientOf = (microBatch: number) =>
     gradient: noise(SIZE, microBatch).map((value, i) => value * 10 ** ((microBatch * 3 + i) % 9 - 4)),
   });
 
+/** The sum over a subtree, with its values. */
+async function sumOf(lo: number, hi: number) {
+  const vectorOf = async (microBatch: number) => {
+    const sum = await gradientOf(microBatch);
+    return { ...sum, gradient: new HostVector(sum.gradient) };
+  };
+  const { gradient, ...sum } = await sumSubtree(vectorOf, lo, hi);
+  return { ...sum, gradient: (await gradient.toHost()).values };
+}
+
 /** Adds a sum to the step; returns the whole sum once it is complete. */
 function addTo(step: PartialSums, lo: number, hi: number, part: number, sum: Float32Array) {
   const { leaves } = step;
-  const sums = step.add(lo, hi, part, floatBytes(sum));
+  const sums = step.add(lo, hi, part, { bytes: floatBytes(sum) });
   if (!sums) return undefined;
   return averaged({ sums, codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
 }
@@ -45,7 +48,7 @@ function shuffled<T>(values: T[], seed: number): T[] {
 
 Deno.test("the sum is defined by the tree, not by which process adds which subtree nor by the order of arrival", async () => {
   for (const count of [1, 2, 3, 5, 8, 13]) {
-    const whole = await sumSubtree(gradientOf, 0, count);
+    const whole = await sumOf(0, count);
     for (let seed = 0; seed < 40; seed++) {
       const { word } = randomStream(seed, "cuts");
       const cuts = [0, count, word(0) % (count + 1), word(1) % (count + 1)].sort((a, b) => a - b);
@@ -54,7 +57,7 @@ Deno.test("the sum is defined by the tree, not by which process adds which subtr
       let sum: Float32Array | undefined;
       for (const [lo, hi] of shuffled(nodes, seed)) {
         assert.equal(sum, undefined, "complete only with the last one");
-        sum = addTo(step, lo, hi, 0, (await sumSubtree(gradientOf, lo, hi)).gradient);
+        sum = addTo(step, lo, hi, 0, (await sumOf(lo, hi)).gradient);
       }
       assert.deepEqual(floatBytes(sum!), floatBytes(whole.gradient));
       assert.equal(step.heldBytes, 0);
@@ -81,7 +84,7 @@ Deno.test("where leaves are absent the sum is over the others, in the tree's ord
 });
 
 Deno.test("another order of addition would give other bits, so the test above can fail", async () => {
-  const whole = await sumSubtree(gradientOf, 0, 8);
+  const whole = await sumOf(0, 8);
   const straight = (await gradientOf(0)).gradient;
   for (let i = 1; i < 8; i++) addInto(straight, (await gradientOf(i)).gradient);
   assert.notDeepEqual(floatBytes(straight), floatBytes(whole.gradient));
@@ -89,14 +92,14 @@ Deno.test("another order of addition would give other bits, so the test above ca
 
 Deno.test("losses and tokens are added in the order of the vectors", async () => {
   const losses = await Promise.all(Array.from({ length: 13 }, (_, i) => gradientOf(i)));
-  const whole = await sumSubtree(gradientOf, 0, 13);
+  const whole = await sumOf(0, 13);
   assert.deepEqual(addLosses(losses), { lossSum: whole.lossSum, tokens: whole.tokens });
   assert.notEqual(whole.lossSum, losses.reduce((sum, { lossSum }) => sum + lossSum, 0));
   assert.deepEqual(addLosses([]), { lossSum: 0, tokens: 0 });
 });
 
 Deno.test("PartialSums accepts duplicate, contained and larger sums without adding anything twice", async () => {
-  const sum = async (lo: number, hi: number) => (await sumSubtree(gradientOf, lo, hi)).gradient;
+  const sum = async (lo: number, hi: number) => (await sumOf(lo, hi)).gradient;
   const step = new PartialSums(8);
   assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined);
   assert.equal(addTo(step, 0, 1, 0, await sum(0, 1)), undefined, "doubled");
@@ -115,13 +118,13 @@ Deno.test("PartialSums keeps parts apart", async () => {
   const [left, right] = [(await gradientOf(0)).gradient, (await gradientOf(1)).gradient];
   assert.equal(addTo(step, 0, 1, 0, left.slice(0, 20)), undefined);
   assert.equal(addTo(step, 1, 2, 1, right.slice(20)), undefined);
-  const whole = (await sumSubtree(gradientOf, 0, 2)).gradient;
+  const whole = (await sumOf(0, 2)).gradient;
   assert.deepEqual(addTo(step, 0, 1, 1, left.slice(20)), whole.slice(20));
   assert.deepEqual(addTo(step, 1, 2, 0, right.slice(0, 20)), whole.slice(0, 20));
 });
 
 Deno.test("PartialSums rejects a sum that is not a node of the tree", () => {
-  assert.throws(() => new PartialSums(8).add(1, 3, 0, new Uint8Array(4)), RangeError);
+  assert.throws(() => new PartialSums(8).add(1, 3, 0, { bytes: new Uint8Array(4) }), RangeError);
 });
 
 Deno.test("3 + 5 sequences with different numbers of counted tokens give the mean of one batch of 8", async () => {
@@ -130,7 +133,7 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
       subtrees(lo, hi, 8).map(async ([from, to]) => ({
         lo: from,
         hi: to,
-        ...await sumSubtree(gradientOf, from, to),
+        ...await sumOf(from, to),
       })),
     );
   const step = new PartialSums(8);
@@ -140,7 +143,7 @@ Deno.test("3 + 5 sequences with different numbers of counted tokens give the mea
     tokens += sum.tokens;
     mean = addTo(step, sum.lo, sum.hi, 0, sum.gradient) ?? mean;
   }
-  const whole = await sumSubtree(gradientOf, 0, 8);
+  const whole = await sumOf(0, 8);
   assert.equal(tokens, whole.tokens);
   divideBy(mean!, tokens);
   divideBy(whole.gradient, whole.tokens);
@@ -185,12 +188,12 @@ Deno.test("subnormal numbers survive adding and dividing", () => {
 });
 
 Deno.test("ranges of members are cut at nodes: adding the members' subtrees follows the tree", async () => {
-  const whole = (await sumSubtree(gradientOf, 0, 11)).gradient;
+  const whole = (await sumOf(0, 11)).gradient;
   const step = new PartialSums(11);
   let sum: Float32Array | undefined;
   for (const [lo, hi] of assignRanges(11, [1, 2, 1]).toReversed()) {
     for (const [from, to] of subtrees(lo, hi, 11)) {
-      sum = addTo(step, from, to, 0, (await sumSubtree(gradientOf, from, to)).gradient) ?? sum;
+      sum = addTo(step, from, to, 0, (await sumOf(from, to)).gradient) ?? sum;
     }
   }
   assert.deepEqual(sum, whole);

@@ -28,7 +28,7 @@ Deno.test("a mean and a commit that were not applied are forgotten at a failover
   await executor.compute(() => [[0, 2]], () => {});
   const mean = { kind: "mean", run: "toy", sender: "coordinator", step: 1, part: 0, parts: 1 } as const;
   const frame = encodeFrame({ ...mean, codec: "float32", payload: floatBytes(noise(SIZE, 1)) });
-  executor.vectors.takeMean(decodeFrame(frame, "toy") as Frame);
+  executor.vectors.takeMean(decodeFrame(frame, "toy") as Frame, false);
   executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
   assert.ok(executor.canApply);
   executor.forgetUnapplied();

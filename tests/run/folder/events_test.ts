@@ -25,7 +25,7 @@ const EACH: { [Kind in RunHappening["event"]]: Required<RunHappening & { event: 
   },
   resumed: { event: "resumed", step: 4 },
   failover: { event: "failover", step: 4, term: 2, members: ["a", "b"] },
-  joined: { event: "joined", step: 4, member: "c", members: 3 },
+  joined: { event: "joined", step: 4, member: "c", isNear: true, members: 3 },
   joining: { event: "joining", step: 4, member: "c", donor: "a" },
   left: { event: "left", step: 4, member: "c", members: 2 },
   lost: { event: "lost", step: 4, member: "c", members: 2, reason: "silence" },

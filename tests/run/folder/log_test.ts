@@ -182,7 +182,7 @@ Deno.test("events say the step that they follow, and a listener gets what the fi
   await using run = await logOf(0);
   const told: RunEvent[] = [];
   using log = new RunLog(run.folder, () => 0.1, (event) => void told.push(event));
-  log.handle({ kind: "joined", member: "a", members: 1 });
+  log.handle({ kind: "joined", member: "a", isNear: false, members: 1 });
   log.handle({ kind: "waiting", reason: "waiting for workers" });
   log.handle({ kind: "step", committed: committed(1, { applied: false, reason: "a loss is not finite" }) });
   log.handle({ kind: "left", member: "a", members: 0, error: "silence" });
