@@ -47,7 +47,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "src/dist/state/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
   "src/dist/steps/": ["src/dist/state/", "src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
-  "src/dist/transfer/": ["src/dist/protocol/", "src/dist/replica/", "src/dist/vectors/"],
+  "src/dist/transfer/": [
+    ...["src/dist/protocol/", "src/dist/memory/", "src/dist/replica/", "src/dist/vectors/"],
+  ],
   "src/dist/worker/": [
     ...["src/dist/allreduce/", "src/dist/transfer/", "src/dist/protocol/", "src/dist/replica/"],
     ...["src/dist/memory/", "src/dist/vectors/"],

@@ -68,6 +68,8 @@ class Coordinator {
   readonly #guard: FreezeGuard;
   /** Dropped messages, by reason. */
   readonly #dropped: Record<string, number> = {};
+  /** When parts and acknowledgements came that the state does not know of yet, by sender. */
+  readonly #heardAt = new Map<string, number>();
   readonly #over = Promise.withResolvers<void>();
   #isConnected = true;
 
@@ -107,7 +109,7 @@ class Coordinator {
       {
         fields: (kind) => fieldsOf(this.#state, kind),
         send: (frame, subject) => this.transport.compose(subject, frame),
-        heardAt: (member) => this.#state.members.get(member)?.heardAt ?? 0,
+        heardAt: (member) => this.#heardAt.get(member) ?? this.#state.members.get(member)?.heardAt ?? 0,
         pulled: ({ lo, hi }) => this.#handle({ kind: "pulled", lo, hi }),
         reduced: (report) => {
           const { generation } = this.#state;
@@ -203,11 +205,17 @@ class Coordinator {
       return message.respond?.(this.#answerTo(frame));
     }
     if (!this.#fits(frame)) return this.#count("malformed");
-    const isPart = frame.kind === "sum" || frame.kind === "ack";
-    if (isPart && !this.#vectors.receive(frame, now())) this.#count("stale");
+    if (frame.kind === "sum" || frame.kind === "ack") return this.#receivePart(frame, message);
     const event = eventOf(frame, this.#isNear(frame));
     if (event) this.#handle(event, message);
     if (event?.kind !== "join") message.respond?.(this.#answerTo(frame));
+  }
+
+  /** There are so many of these that only the time is noted, and becomes part of the state when that is looked at. */
+  #receivePart(frame: Frame, message: Message): void {
+    this.#heardAt.set(frame.sender, now());
+    if (!this.#vectors.receive(frame, now())) this.#count("stale");
+    message.respond?.(this.#answerTo(frame));
   }
 
   /** Whether a newcomer's or a reducer's memory can be opened here, and so by all of this machine. */
@@ -252,12 +260,19 @@ class Coordinator {
   }
 
   #handle(event: MembershipEvent, message?: Message): void {
+    if (event.kind === "tick" || event.kind === "join" || event.kind === "deaf") this.#foldIn();
     const { state, actions } = advance(this.#state, event, now());
     this.#state = state;
     if (state.stage.kind !== "computing" && state.stage.kind !== "reducing") {
       this.#vectors.close(state.stage.kind === "committing" && state.stage.commit.apply);
     }
     for (const action of actions) this.#actions.perform(action, message);
+  }
+
+  /** Events that look at the times of messages, or change them, find all. */
+  #foldIn(): void {
+    this.#state = advance(this.#state, { kind: "heard", at: this.#heardAt }, now()).state;
+    this.#heardAt.clear();
   }
 
   #recall(step: number): void {

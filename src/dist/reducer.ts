@@ -8,6 +8,7 @@
 
 import { RunError } from "../errors.ts";
 import { now } from "./protocol/timeouts.ts";
+import { checksumOfNames } from "./protocol/checksums.ts";
 import { codecOf } from "./vectors/codecs.ts";
 import { CoordinatorLink } from "./protocol/coordinator_link.ts";
 import type { Frame, FrameFields } from "./protocol/frames.ts";
@@ -218,7 +219,7 @@ class Reducer {
     if (!work) return;
     const { open } = this.#vectors;
     if (open && (open.step !== work.step || open.openedIn !== work.openedIn)) this.#close(work.appliedStep);
-    this.#residuals.open(work.step, work.members);
+    this.#residuals.open(work.step, checksumOfNames(work.members));
     this.#vectors.reduce(work, time);
   }
 

@@ -17,7 +17,8 @@ import { type Message, subjects, type Transport } from "./protocol/transport.ts"
 import { carryOut, dutyKey, isDuty } from "./worker/duties.ts";
 import type { ServeWorkerOptions } from "./worker/options.ts";
 import type { Range } from "./vectors/tree.ts";
-import { SharedSums } from "./allreduce/shared_sums.ts";
+import { onAbort } from "../on_abort.ts";
+import { Neighbourhood } from "./worker/neighbourhood.ts";
 
 /**
  * Serves a replica to a run until it ends, or until the signal.
@@ -36,31 +37,15 @@ export async function runWorker(
   replica: Replica,
   options: ServeWorkerOptions,
 ): Promise<void> {
-  const { signal } = options;
-  if (signal?.aborted) return;
+  if (options.signal?.aborted) return;
   const nonce = crypto.randomUUID();
-  using memory = await sharedSums(replica, options);
-  const welcome = await join(transport, replica, { ...options, nonce, memory: memory?.address });
-  if (!welcome.isNear) memory?.[Symbol.dispose]();
-  const worker = new Worker(transport, replica, options, nonce, welcome, welcome.isNear ? memory : undefined);
-  const leave = () => worker.askToLeave(), hurry = () => worker.hurry();
-  signal?.addEventListener("abort", leave);
-  options.hurry?.addEventListener("abort", hurry);
-  if (signal?.aborted) leave(); // while it joined
-  try {
-    await worker.serve();
-  } finally {
-    signal?.removeEventListener("abort", leave);
-    options.hurry?.removeEventListener("abort", hurry);
-  }
-}
-
-/** Memory for sums that others of this machine read; undefined where there is none, which is reported. */
-async function sharedSums(replica: Replica, options: ServeWorkerOptions): Promise<SharedSums | undefined> {
-  if (options.sharesMemory === false) return undefined;
-  const memory = await SharedSums.create(replica.size);
-  if (!("refused" in memory)) return memory;
-  options.onEvent?.({ kind: "by messages", reason: memory.refused });
+  using neighbourhood = await Neighbourhood.open(replica.size, options);
+  const welcome = await join(transport, replica, { ...options, nonce, memory: neighbourhood.address });
+  neighbourhood.settle(welcome.isNear);
+  const worker = new Worker(transport, replica, options, nonce, welcome, neighbourhood);
+  using _leaving = onAbort(options.signal, () => worker.askToLeave());
+  using _hurrying = onAbort(options.hurry, () => worker.hurry());
+  await worker.serve();
 }
 
 /**
@@ -81,7 +66,7 @@ class Worker {
   /** The generation in which they were assigned. */
   #assignedIn = 0;
   readonly #known: KnownRun;
-  #unsubscribeMeans = () => {};
+  readonly #listener = ({ data }: Message) => this.#guard(() => this.#receive(data));
 
   constructor(
     readonly transport: Transport,
@@ -89,7 +74,7 @@ class Worker {
     readonly options: ServeWorkerOptions,
     readonly nonce: string,
     readonly welcome: Welcome,
-    private memory?: SharedSums,
+    readonly neighbourhood: Neighbourhood,
   ) {
     this.#known = { member: options.member, replica, welcome };
     this.#standing = welcome.admitted ? "member" : "candidate";
@@ -97,26 +82,27 @@ class Worker {
       begin: (phase) => this.#begin(phase),
       fail: (error) => this.#fail(error),
       applyNext: () => this.#applyNext(),
-    }, memory);
+    }, neighbourhood.sums);
   }
 
   /** Works until the run ends. */
   async serve(): Promise<void> {
     const { transport, options: { run, member, onEvent } } = this;
     await this.#parts.residuals.resume(this.replica.step);
-    const receive = ({ data }: Message) => this.#guard(() => this.#receive(data));
-    const unsubscribes = [
-      transport.subscribe(subjects.to(run, member), receive),
-      transport.subscribe(subjects.all(run), receive),
-      () => this.#hearMeans(),
-      transport.subscribe(
-        subjects.state(run, member),
-        (message) => this.#guard(() => this.#parts.reporter.answer(message, this.#parts.executor)),
-      ),
-    ];
-    this.#hearMeans(this.welcome.isNear ? subjects.near(run) : subjects.far(run));
+    using ending = new DisposableStack();
+    ending.use(this.#parts.executor);
+    const listen = (subject: string, receive = this.#listener) =>
+      ending.defer(transport.subscribe(subject, receive));
+    listen(subjects.to(run, member));
+    listen(subjects.all(run));
+    listen(
+      subjects.state(run, member),
+      (message) => this.#guard(() => this.#parts.reporter.answer(message, this.#parts.executor)),
+    );
+    this.neighbourhood.hear(transport, this.welcome.isNear, this.#listener);
     const beat = () => this.#beat().catch((error) => this.#fail(error));
     const heartbeats = setInterval(beat, this.welcome.heartbeatSeconds * 1000);
+    ending.defer(() => clearInterval(heartbeats));
     transport.closed.then((error) =>
       this.#fail(error ?? new RunError("the connection to the NATS server was closed"))
     );
@@ -128,19 +114,7 @@ class Worker {
     } catch (error) {
       await this.#leave(error);
       throw error;
-    } finally {
-      clearInterval(heartbeats);
-      for (const unsubscribe of unsubscribes) unsubscribe();
-      this.#parts.executor.vectors[Symbol.dispose]();
     }
-  }
-
-  /** Hears means on a subject, and no longer on another. */
-  #hearMeans(subject?: string): void {
-    this.#unsubscribeMeans();
-    this.#unsubscribeMeans = subject === undefined
-      ? () => {}
-      : this.transport.subscribe(subject, ({ data }) => this.#guard(() => this.#receive(data)));
   }
 
   /** Asks to leave: the other members continue, and the last one stays until its state is saved. */
@@ -177,11 +151,10 @@ class Worker {
 
   /** Waits for the last micro-batch to end, and tells the coordinator. */
   async #leave(error?: unknown): Promise<void> {
-    await this.#parts.sampler.stop();
-    await this.#parts.queue.idle();
-    await this.#parts.checkpoints.idle();
-    await this.#parts.residuals.idle();
-    if (!this.#parts.departure.isOverdue) await this.#parts.reporter.leave(error);
+    const { sampler, queue, checkpoints, residuals, departure, reporter } = this.#parts;
+    await sampler.stop();
+    for (const busy of [queue, checkpoints, residuals]) await busy.idle();
+    if (!departure.isOverdue) await reporter.leave(error);
   }
 
   /** One message from the coordinator, or from a reducer. Orders of an earlier coordinator or set of members are dropped. */
@@ -220,36 +193,28 @@ class Worker {
     const next = this.replica.step + 1;
     if (frame.step < next || (this.#standing === "member" && frame.step > next)) return;
     const taken = this.#parts.executor.vectors.takeMean(frame, this.#standing === "member");
-    if (typeof taken === "object") return this.#goFar(taken.refused);
+    if (typeof taken === "object") {
+      this.neighbourhood.leave(taken.refused);
+      return this.#joinAgain();
+    }
     if (!taken) return;
     this.#parts.executor.time.beginExchange();
-    const { sender, step, openedIn, leaves, part, more, byReference } = frame;
-    this.#parts.reporter.transfer(sender, { kind: "ack", step, openedIn, leaves, part, more, byReference });
+    this.#parts.reporter.acknowledge(frame);
     this.#applyNext(); // a reducer's part may come after the coordinator's commit
   }
 
-  /** It can't open a neighbour's memory: it joins again as one that shares none. */
-  #goFar(reason: string): void {
-    if (this.memory) this.options.onEvent?.({ kind: "by messages", reason });
-    this.memory = undefined;
-    this.#joinAgain();
-  }
-
-  /** Computes the assigned subtrees. A worker that is not named is no member. */
+  /** Computes the assigned subtrees. Only a member is assigned any. */
   #assign(order: ReceivedOf<"assign">): void {
-    const { ranges: all, round } = order.message;
-    const { member } = this.options;
-    const ranges = all[member];
-    if (!ranges) return this.#standing === "member" ? this.#joinAgain() : undefined;
+    const { ranges, round, members } = order.message;
     if (this.#standing === "candidate" || this.#standing === "out") return;
     this.#standing = "member";
     if (order.step !== this.replica.step + 1) return;
-    this.#parts.residuals.open(order.step, Object.keys(all));
+    this.#parts.residuals.open(order.step, members);
     this.#assignedIn = order.generation;
     this.#wanted = ranges; // more may have come: a task that computes already sees it
     const { microBatches } = this.welcome;
-    this.#share = (round ? [round.shares[member]] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
-    const local = round && { steps: round.localSteps, share: round.shares[member], microBatches };
+    this.#share = (round ? [round.share] : ranges).reduce((sum, [lo, hi]) => sum + hi - lo, 0);
+    const local = round && { steps: round.localSteps, share: round.share, microBatches };
     const offer = (range: Range, sum: ReportedSum) => this.#parts.reporter.offer(range, sum);
     this.#start("assign", () => this.#parts.executor.compute(() => this.#wanted, offer, local));
   }
@@ -299,10 +264,10 @@ class Worker {
     await this.#parts.queue.idle();
     const { transport, replica, options, nonce } = this;
     const isWanted = () => !this.#isEnding;
-    const applicant = { ...options, nonce, memory: this.memory?.address };
+    const applicant = { ...options, nonce, memory: this.neighbourhood.address };
     const welcome = await joinAgain(transport, replica, applicant, this.#parts.link, isWanted);
     if (!welcome) return;
-    this.#hearMeans(welcome.isNear ? subjects.near(options.run) : subjects.far(options.run));
+    this.neighbourhood.hear(transport, welcome.isNear, this.#listener);
     if (welcome.term > this.#parts.link.place.term) this.#parts.executor.forgetUnapplied();
     this.#parts.link.move(welcome);
     this.#standing = welcome.admitted ? "member" : "candidate";

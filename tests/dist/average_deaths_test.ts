@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { workOf } from "../../src/dist/steps/reducer_set.ts";
-import { orderOf } from "../../src/dist/state/orders.ts";
+import { checksumOfNames } from "../../src/dist/protocol/checksums.ts";
+import { orderFor } from "../../src/dist/state/orders.ts";
 import type { Action } from "../../src/dist/state/run_state.ts";
 import { assignRanges } from "../../src/dist/vectors/tree.ts";
 import { averagingToy, DILOCO, roundOnPaper } from "./support/average_toys.ts";
@@ -117,9 +118,12 @@ const droppedIn = (actions: Action[]) =>
 
 Deno.test("a round does not wait for lost members, and does not ask them for their sums again", () => {
   const paper = roundOfFour();
-  const round = { localSteps: 2, shares: { a: [0, 1], b: [1, 2], c: [2, 3], d: [3, 3] } };
-  const ranges = { a: [[0, 1]], b: [[1, 2]], c: [[2, 3]], d: [] };
-  assert.deepEqual(orderOf(paper.state), { kind: "assign", step: 1, message: { ranges, round } });
+  const members = checksumOfNames(["a", "b", "c", "d"]);
+  const shares = { a: [0, 1], b: [1, 2], c: [2, 3], d: [3, 3] };
+  for (const [name, share] of Object.entries(shares)) {
+    const message = { ranges: name === "d" ? [] : [share], round: { localSteps: 2, share }, members };
+    assert.deepEqual(orderFor(paper.state, name), { kind: "assign", step: 1, message });
+  }
   offer(paper, "a", 0);
   assert.equal(averageOf(paper, offer(paper, "b", 0)), undefined, "the leaf of another one");
   offer(paper, "b", 1);
@@ -130,7 +134,7 @@ Deno.test("a round does not wait for lost members, and does not ask them for the
   assert.ok(report?.event.kind === "step");
   assert.deepEqual(report.event.committed.samples, [0, 1, null]);
   assert.deepEqual(report.event.committed.round, [1, 2]);
-  const commit = orderOf(paper.state);
+  const commit = orderFor(paper.state, "a");
   assert.ok(commit?.kind === "commit");
   assert.deepEqual(commit.message.round, { localSteps: 2, attempt: { openedIn: 1, leaves: 2 } });
   paper.beat(1);

@@ -32,3 +32,13 @@ Deno.test("over 10 Mbit/s a window is in flight for 13 s, and still nothing is s
     assert.equal(repeated, 0);
   }
 });
+
+Deno.test("a processor that takes longer than the links decides: the coordinator's, or the server's", () => {
+  const quick = { ...usual, values: 2_000_000, workers: 16, link: { bytesPerSecond: 1e12, delaySeconds: 0 } };
+  const parts = Math.ceil(quick.values * 4 / quick.partBytes), messages = quick.workers * parts;
+  const close = (seconds: number, wanted: number) =>
+    assert.ok(seconds >= wanted && seconds < 1.01 * wanted, `${seconds} s instead of ${wanted}`);
+  close(average({ ...quick, service: { part: 1e-3, ack: 1e-4 } }).seconds, messages * 1.1e-3);
+  // Of each part and member: a pull and a sum in and out, the mean out, an acknowledgement in and out; the mean in.
+  close(average({ ...quick, service: { message: 1e-4 } }).seconds, (7 * messages + parts) * 1e-4);
+});

@@ -6,6 +6,7 @@
  */
 
 import { errorMessage } from "../../errors.ts";
+import { checksumOfNames } from "../protocol/checksums.ts";
 import type { FeedbackEncoder, Residuals } from "../vectors/error_feedback.ts";
 
 /** The residuals of one holder after a step. */
@@ -61,13 +62,17 @@ export class ResidualKeeper {
     this.#resumed = { step, saved: await this.place?.load(step) };
   }
 
-  /** A step opens with these members. At the first step it is decided whether the saved residuals are restored. */
-  open(step: number, members: readonly string[]): void {
+  /**
+   * A step opens. At the first step it is decided whether the saved residuals are restored.
+   *
+   * @param members checksum of the names of all members
+   */
+  open(step: number, members: number): void {
     if (!this.#resumed) return;
     const { step: last, saved } = this.#resumed;
     this.#resumed = undefined;
     if (!saved || step !== last + 1) return this.onLost(`none were saved with step ${step - 1}`);
-    if (String(saved.members) === String(members.toSorted())) return this.encoder.resume(saved.residuals);
+    if (checksumOfNames(saved.members) === members) return this.encoder.resume(saved.residuals);
     this.onLost(`the members of step ${last} were ${saved.members.join(", ")}`);
   }
 

@@ -11,17 +11,16 @@ import type { Frame } from "../protocol/frames.ts";
 import { encodeControl } from "../protocol/messages.ts";
 import { now } from "../protocol/timeouts.ts";
 import { COORDINATOR, type Message, subjects, type Transport } from "../protocol/transport.ts";
-import { keepOrder, type Order, orderForCandidate, orderOf } from "../state/orders.ts";
+import { keepOrder, type Order, orderFor, orderForAll, orderForCandidate } from "../state/orders.ts";
 import type { Action, RunState } from "../state/run_state.ts";
 import { workOf } from "../steps/reducer_set.ts";
 import type { CheckpointExchange } from "../transfer/checkpoint_exchange.ts";
 import type { CoordinateOptions } from "./options.ts";
 import { encodeAlive, encodeOrder, encodeReduce, encodeWelcome, fieldsOf } from "./replies.ts";
 
-/** The fault points after orders. */
+/** The fault points after orders to all. */
 const FAULT_POINTS: Partial<Record<Frame["kind"], CoordinatorFaultPoint>> = {
   commit: "after-commit",
-  evaluate: "evaluating",
   save: "saving",
   pin: "pinning",
 };
@@ -93,15 +92,22 @@ export class Actions {
     }
   }
 
-  /** Publishes the order of the stage to all, and opens or saves residuals with it. */
+  /** Tells the members the order of the stage: all the same, or each its own share. */
   #announce(state: RunState): void {
-    const order = orderOf(state);
-    if (!order) return;
-    const { transport, residuals, options: { onFaultPoint } } = this.means;
-    const { stage, step, reducers, plan: { run } } = state;
-    if (order.kind === "assign" && stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
-      residuals.open(order.step, Object.keys(order.message.ranges));
+    const { stage, step } = state;
+    if (stage.kind === "computing" && stage.owners.includes(COORDINATOR)) {
+      this.means.residuals.open(step + 1, stage.members);
     }
+    const order = orderForAll(state);
+    if (order) return this.#announceToAll(state, order);
+    for (const name of state.members.keys()) this.#order(state, name, orderFor(state, name));
+    if (stage.kind === "evaluating") this.means.options.onFaultPoint?.("evaluating", step);
+  }
+
+  /** Publishes an order that is the same for all, and saves residuals with it. */
+  #announceToAll(state: RunState, order: Order): void {
+    const { transport, residuals, options: { onFaultPoint } } = this.means;
+    const { step, reducers, plan: { run } } = state;
     const isToKeep = order.kind === "save" && order.step === step; // later the residuals are those of another step
     if (isToKeep) residuals.save(step, order.message.members);
     if (order.kind === "commit") onFaultPoint?.("before-commit", order.step);

@@ -5,10 +5,10 @@
  */
 
 import { reasonToWait } from "../steps/between_steps.ts";
-import type { Round } from "../protocol/messages.ts";
+import type { Round } from "../replica/rounds.ts";
 import { restart } from "../steps/reducer_set.ts";
 import { lacking } from "../state/orders.ts";
-import type { Ranges, RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
+import type { RunState, Stage, StepInProgress, Transition } from "../state/run_state.ts";
 import { copied, withSave } from "../steps/checkpointing.ts";
 import { shareOut } from "../steps/work_sharing.ts";
 import { closeStep, endWhenHashed, minorityOf, reduceWhenComputed } from "../steps/step.ts";
@@ -21,7 +21,7 @@ import {
   stay,
   withoutCandidate,
 } from "../state/transitions.ts";
-import type { Range } from "../vectors/tree.ts";
+import type { Range, Ranges } from "../vectors/tree.ts";
 import { isDeserted, leftEvent, withoutMember, withoutMembers } from "../steps/leaving.ts";
 
 /**

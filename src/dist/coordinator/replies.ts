@@ -7,7 +7,7 @@
 import { encodeFrame, type Frame, type FrameFields } from "../protocol/frames.ts";
 import { encodeControl, type ExchangeSizes } from "../protocol/messages.ts";
 import { isReducing, workOf } from "../steps/reducer_set.ts";
-import { isAwaited, type Order, orderForCandidate, orderOf } from "../state/orders.ts";
+import { isAwaited, type Order, orderFor, orderForAll, orderForCandidate } from "../state/orders.ts";
 import type { RunState } from "../state/run_state.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 
@@ -68,8 +68,8 @@ export function answerTo(
   partElements: number,
   now: number,
 ): Uint8Array {
-  if (kind === "status") return orderFor(state, sender);
-  if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderOf(state)!);
+  if (kind === "status") return pendingFor(state, sender);
+  if (kind === "reducer" && state.stage.kind === "ended") return encodeOrder(state, orderForAll(state)!);
   if (kind === "reducer") return encodeReduce(state, sender, partElements, now) ?? encodeAlive(state);
   if (kind !== "hello" || state.stage.kind === "gathering") return encodeAlive(state);
   const { config, configHash, id, origin } = state.plan;
@@ -88,14 +88,14 @@ function startStepOf({ generation, step }: RunState): number {
 }
 
 /** The order that a worker still has to carry out, or that it is no member. */
-function orderFor(state: RunState, name: string): Uint8Array {
+function pendingFor(state: RunState, name: string): Uint8Array {
   const member = state.members.get(name);
   const candidate = state.candidates.get(name);
   if (!member && !candidate) return encodeFrame(fieldsOf(state, "out"));
   const order = candidate
     ? orderForCandidate(state, candidate)
     : member && isAwaited(state, member)
-    ? orderOf(state)
+    ? orderFor(state, name)
     : undefined;
   return order ? encodeOrder(state, order) : encodeAlive(state);
 }

@@ -13,7 +13,7 @@ import type { MembershipEvent } from "../state/events.ts";
 import type { RunOutcome } from "../replica/plan.ts";
 import { engage, loseReducer, withReducer } from "../steps/reducer_set.ts";
 import { compare, lose, release } from "./member_loss.ts";
-import { heardOf, isAwaitedBack } from "../state/reconnection.ts";
+import { heardOf, isAwaitedBack, withArrivals } from "../state/reconnection.ts";
 import type { Participant } from "../state/participants.ts";
 import { committedStep, type RunState, type Transition } from "../state/run_state.ts";
 import { measured } from "../steps/load_balancing.ts";
@@ -77,6 +77,7 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
   }
   switch (event.kind) {
     case "heard":
+      return stay(withArrivals(state, event.at));
     case "alive":
     case "recalled":
       return stay(state);
@@ -156,7 +157,8 @@ function status(state: RunState, event: MembershipEvent & { kind: "status" }, no
   const progressAt = moved ? now : member.progressAt;
   const step = Math.max(member.step, event.step);
   const told = { ...next.members.get(name)!, phase, progress, progressAt, step, isLeaving };
-  return andThen(complete(closeStep(withMember(next, told), now), now), (state) => release(state, now));
+  const closed = complete(closeStep(withMember(next, told), now), now);
+  return isLeaving ? andThen(closed, (state) => release(state, now)) : closed;
 }
 
 /** A candidate has restored the state that was pinned for it. */
@@ -170,6 +172,7 @@ function probed(state: RunState, name: string, there: boolean, now: number): Tra
   const since = (participant: Pick<Participant, "goneSince">) =>
     there ? undefined : participant.goneSince ?? now;
   const member = state.members.get(name);
+  if (member && there && member.goneSince === undefined) return stay(state);
   if (member) return stay(withMember(state, { ...member, goneSince: since(member) }));
   const reducer = state.reducers.get(name);
   if (reducer) return stay(withReducer(state, { ...reducer, goneSince: since(reducer) }));

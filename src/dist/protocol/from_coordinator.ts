@@ -7,7 +7,6 @@
 import { z } from "zod";
 import {
   anyNumber,
-  byMember,
   exchangeSizes,
   hash,
   id,
@@ -26,14 +25,6 @@ import {
 
 /** Most files of a text: their lengths fit into one message. */
 export const MOST_FILES = 50_000;
-
-/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
-const round = z.strictObject({
-  /** Number of local steps. */
-  localSteps: leaves(),
-  /** Micro-batches of each member, the same in each step; a member without any has no leaf. */
-  shares: byMember(span()),
-});
 
 /** A sum that a member has and that may be pulled, over leaves of the tree: micro-batches, or in a round members. */
 const offeredSum = z.strictObject({
@@ -82,8 +73,6 @@ function isShallow(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return true;
   return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
 }
-
-const ranges = byMember(z.array(range()).readonly());
 
 /** By kind of frame. */
 export const FROM_COORDINATOR = {
@@ -137,16 +126,28 @@ export const FROM_COORDINATOR = {
     /** Whether all of it may be gone when the worker asks again. */
     retry: z.literal(true).optional(),
   }),
-  /** Subtrees of each member, in a round its leaf. A process that is not named is not a member. */
-  assign: z.strictObject({ ranges, round: round.optional() }),
+  /** To one member. */
+  assign: z.strictObject({
+    /** Its subtrees, in a round its leaf. */
+    ranges: z.array(range()).readonly(),
+    /** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
+    round: z.strictObject({
+      /** Number of local steps. */
+      localSteps: leaves(),
+      /** Its micro-batches, the same in each step; without any it has no leaf. */
+      share: span(),
+    }).optional(),
+    /** Checksum of the names of all members with which the step was opened. */
+    members: word(),
+  }),
   /** How all members end the step. */
   commit: z.strictObject({
     apply: z.boolean(),
     norm: anyNumber(),
     loss: anyNumber(),
     tokens: whole(),
-    /** Grouped by step; null for samples that were dropped with a member lost in a round. */
-    crcs: z.array(word().nullable()),
+    /** How many micro-batches its steps have, and the checksum of their checksums, which the record has one by one. */
+    samples: z.strictObject({ count: leaves(), crc: word() }),
     /** Where a round ends, the steps that end with it, and the attempt at its mean that counts. */
     round: z.strictObject({
       localSteps: leaves(),
@@ -157,9 +158,9 @@ export const FROM_COORDINATOR = {
       attempt: z.strictObject({ openedIn: word(), leaves: word() }),
     }).optional(),
   }),
-  /** Validation micro-batches of each member, and which member continues the prompts. */
+  /** To one member: its validation micro-batches, and which member continues the prompts. */
   evaluate: z.strictObject({
-    ranges: byMember(z.array(span()).readonly()),
+    ranges: z.array(span()).readonly(),
     /** `isAwaited`: it answers only then, since no step follows. */
     sampler: z.strictObject({ member: name(), isAwaited: z.literal(true).optional() }).optional(),
   }),

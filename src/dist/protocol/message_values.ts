@@ -74,9 +74,6 @@ function isSpan(value: unknown): value is Range {
   return Number.isInteger(lo) && Number.isInteger(hi) && 0 <= lo && lo <= hi && hi <= MOST_LEAVES;
 }
 
-/** A value for each member. */
-export const byMember = <T extends z.ZodType>(each: T) => z.record(name(), each).readonly();
-
 /** Payload of the all-reduce, in bytes. */
 export const stepTraffic = {
   /** Sent by members. */

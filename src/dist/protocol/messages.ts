@@ -29,8 +29,6 @@ export type Traffic = Messages["status"]["traffic"];
 export type Transferred = Pick<Traffic, "bytesSent" | "bytesReceived" | "stateBytes">;
 /** Payload of the sums that members sent in a step, and of the mean that they received, in bytes. */
 export type StepTraffic = Inferred<typeof stepTraffic>;
-/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
-export type Round = NonNullable<Messages["assign"]["round"]>;
 /** Identifies one of several attempts at the mean of a round. */
 export type Attempt = NonNullable<Messages["commit"]["round"]>["attempt"];
 /** What all processes that exchange vectors need to know. */
@@ -114,6 +112,8 @@ function hasSoundNumbers(frame: Frame): boolean {
       return lo < hi && part + more < parts && refersSoundly(frame);
     case "mean": // of an attempt that was opened in an earlier generation, or this one
       return openedIn <= generation && leaves > 0 && part + more < parts && refersSoundly(frame);
+    case "piece":
+      return refersSoundly(frame);
     default:
       return true;
   }

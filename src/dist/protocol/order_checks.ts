@@ -59,30 +59,28 @@ export function isSoundForWorker(frame: Received, known: KnownRun): boolean {
   }
 }
 
-/** Whether an assignment is within the batch; in a round each member has at most one leaf, and a share if it has one. */
+/** Whether an assignment is within the batch; in a round a member has at most one leaf, and a share if it has one. */
 function fitsBatch({ ranges, round }: Messages["assign"], { replica, welcome }: KnownRun): boolean {
   const { microBatches } = welcome;
   if (!areWithin(ranges, microBatches)) return false;
   if (!round) return true;
-  const { shares } = round;
-  return replica instanceof DilocoReplica && Object.entries(ranges).every(([member, leaves]) => {
-    if (leaves.length === 0) return true;
-    const [lo, hi] = shares[member] ?? [0, 0];
-    return leaves.length === 1 && leaves[0][1] === leaves[0][0] + 1 && lo < hi && hi <= microBatches;
-  });
+  if (!(replica instanceof DilocoReplica)) return false;
+  const { share: [lo, hi] } = round;
+  return ranges.length === 0 ||
+    (ranges.length === 1 && ranges[0][1] === ranges[0][0] + 1 && lo < hi && hi <= microBatches);
 }
 
-function areWithin(ranges: Readonly<Record<string, readonly Range[]>>, count: number): boolean {
-  return Object.values(ranges).flat().every(([, hi]) => hi <= count);
+function areWithin(ranges: readonly Range[], count: number): boolean {
+  return ranges.every(([, hi]) => hi <= count);
 }
 
 /** Whether a commit covers the whole batch, and can be applied if it says so. */
 function isWhole(
-  { apply, norm, tokens, crcs, round }: Messages["commit"],
+  { apply, norm, tokens, samples, round }: Messages["commit"],
   { replica, welcome: { microBatches } }: KnownRun,
 ): boolean {
   if (round && !(replica instanceof DilocoReplica)) return false;
-  if (crcs.length !== microBatches * (round?.localSteps ?? 1)) return false;
+  if (samples.count !== microBatches * (round?.localSteps ?? 1)) return false;
   return !apply || (Number.isFinite(norm) && norm >= 0 && tokens > 0);
 }
 

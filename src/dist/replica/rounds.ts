@@ -6,7 +6,16 @@
  * @module
  */
 
+import type { Range } from "../vectors/tree.ts";
 import type { OuterOptions } from "./outer_optimizer.ts";
+
+/** A round: each member takes local steps, then its parameter delta is one leaf of the tree over the members. */
+export interface Round {
+  /** Number of local steps. */
+  readonly localSteps: number;
+  /** Micro-batches of each member, the same in each step; a member without any has no leaf. */
+  readonly shares: Readonly<Record<string, Range>>;
+}
 
 /** Settings of parameter averaging (DiLoCo). */
 export interface DilocoPlan {

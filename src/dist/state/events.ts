@@ -33,7 +33,8 @@ export type MembershipEvent =
     reports: MicroBatchReport[];
     seconds: number;
   }
-  | { kind: "heard"; member: string }
+  /** Messages with parts of vectors and acknowledgements have come: the last of each sender at this time, in seconds. */
+  | { kind: "heard"; at: ReadonlyMap<string, number> }
   | { kind: "evaluated"; member: string; step: number; losses: Messages["evaluated"]["losses"] }
   | { kind: "sampled"; member: string; step: number; result: SampleResult }
   | { kind: "copied"; member: string; step: number }
@@ -81,7 +82,7 @@ export type MembershipEvent =
   | { kind: "tick"; blockedSince?: ReadonlyMap<string, number> };
 
 /**
- * The event of a frame from a member; undefined for a kind that the coordinator does not handle.
+ * The event of a frame from a member; undefined for other kinds.
  *
  * @param isNear whether the coordinator can open the sender's memory
  */
@@ -122,8 +123,5 @@ export function eventOf(frame: Received, isNear: boolean): MembershipEvent | und
     }
     case "reduced":
       return { kind: "reduced", reducer: member, generation, ...frame.message };
-    case "sum":
-    case "ack":
-      return { kind: "heard", member };
   }
 }

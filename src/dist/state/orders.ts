@@ -12,20 +12,31 @@ import type { Range } from "../vectors/tree.ts";
 /** An order to members; idempotent. */
 export type Order = { [K in ControlKind]: { kind: K; step: number; message: Messages[K] } }[ControlKind];
 
-/** The order of this stage; undefined where members have nothing to do, or the all-reduce is in progress. */
-export function orderOf(state: RunState): Order | undefined {
-  const { stage, step, writing } = state;
+/** The order of this stage to one member; undefined where it has nothing to do, or the all-reduce is in progress. */
+export function orderFor(state: RunState, member: string): Order | undefined {
+  const { stage, step } = state;
   switch (stage.kind) {
     case "computing": {
-      const { ranges, round } = stage;
-      return { kind: "assign", step: step + 1, message: round ? { ranges, round } : { ranges } };
+      const { ranges: { [member]: ranges = [] }, round, members } = stage;
+      if (!round) return { kind: "assign", step: step + 1, message: { ranges, members } };
+      const { localSteps, shares } = round, share = shares[member];
+      return { kind: "assign", step: step + 1, message: { ranges, round: { localSteps, share }, members } };
     }
-    case "committing":
-      return { kind: "commit", step: step + 1, message: stage.commit };
     case "evaluating": {
-      const { ranges, sampler } = stage;
+      const { ranges: { [member]: ranges = [] }, sampler } = stage;
       return { kind: "evaluate", step, message: sampler ? { ranges, sampler } : { ranges } };
     }
+    default:
+      return orderForAll(state);
+  }
+}
+
+/** The order of this stage where it is the same for all members. */
+export function orderForAll(state: RunState): Order | undefined {
+  const { stage, step, writing } = state;
+  switch (stage.kind) {
+    case "committing":
+      return { kind: "commit", step: step + 1, message: stage.commit };
     case "saving":
       return saveOrder(step, stage.writer, [...stage.copying], state);
     case "writing":
@@ -40,6 +51,8 @@ export function orderOf(state: RunState): Order | undefined {
     case "waiting":
     case "gathering":
     case "reducing":
+    case "computing":
+    case "evaluating":
     case "admitting":
       return undefined;
   }

@@ -21,6 +21,17 @@ export function heardOf<P extends Clocks>(
   return { ...each, heardAt: now, ...returned };
 }
 
+/** The state after messages of which only the times were noted. A later message of a participant may be known already. */
+export function withArrivals(state: RunState, at: ReadonlyMap<string, number>): RunState {
+  if (at.size === 0) return state;
+  const heard = <P extends Clocks>(all: ReadonlyMap<string, P>) =>
+    new Map([...all].map(([name, each]) => {
+      const heardAt = at.get(name) ?? -Infinity;
+      return [name, heardAt > each.heardAt ? heardOf(state, each, heardAt) : each];
+    }));
+  return { ...state, members: heard(state.members), candidates: heard(state.candidates) };
+}
+
 /** Whether a participant has been silent since the coordinator had no connection, and may still have none itself. */
 export function isAwaitedBack(
   { cutOffAt = -Infinity, plan }: Pick<RunState, "cutOffAt" | "plan">,

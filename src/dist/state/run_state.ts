@@ -6,18 +6,15 @@
  */
 
 import type { MembershipEvent } from "./events.ts";
-import type { Messages, OfferedSum, Round, StepTraffic, Traffic } from "../protocol/messages.ts";
+import type { Messages, OfferedSum, StepTraffic, Traffic } from "../protocol/messages.ts";
 import type { Pace } from "./pace.ts";
 import type { CoordinationPlan, DistEvent, Duty, RunRecord } from "../replica/plan.ts";
-import { lastStep } from "../replica/rounds.ts";
-import type { Range } from "../vectors/tree.ts";
+import { lastStep, type Round } from "../replica/rounds.ts";
+import type { Range, Ranges } from "../vectors/tree.ts";
 import type { LossSum } from "../vectors/sums.ts";
 import type { Candidate, Credentials, Member, Reducer } from "./participants.ts";
 import type { StateHashes } from "../replica/replica.ts";
 import type { MicroBatchReport } from "../replica/accumulate.ts";
-
-/** Ranges of leaves by member. */
-export type Ranges = Readonly<Record<string, readonly Range[]>>;
 
 /** The open step, or round of local steps. */
 export interface StepInProgress {
@@ -25,6 +22,8 @@ export interface StepInProgress {
   readonly openedAt: number;
   /** The generation that it was opened in. */
   readonly openedIn: number;
+  /** Checksum of the names of the members that it was opened with. */
+  readonly members: number;
   /** For a round: what its leaves are. */
   readonly round?: Round;
   /** Whole subtrees of each member. */

@@ -6,6 +6,7 @@
  */
 
 import type { StepTraffic, Traffic } from "../protocol/messages.ts";
+import { withEntry } from "./persistent_map.ts";
 import type { RunState } from "./run_state.ts";
 
 /** The state with a worker's latest traffic counters; a worker that joins again continues to count. */
@@ -16,8 +17,8 @@ export function withTraffic(state: RunState, name: string, traffic: Traffic): Ru
   const told = state.toldTraffic;
   return {
     ...state,
-    traffic: new Map(state.traffic).set(nonce, traffic),
-    toldTraffic: told.has(nonce) ? told : new Map(told).set(nonce, traffic),
+    traffic: withEntry(state.traffic, nonce, traffic),
+    toldTraffic: told.has(nonce) ? told : withEntry(told, nonce, traffic),
   };
 }
 

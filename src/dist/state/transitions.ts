@@ -5,6 +5,7 @@
  */
 
 import type { DistEvent } from "../replica/plan.ts";
+import { withEntry } from "./persistent_map.ts";
 import type { Candidate, Member } from "./participants.ts";
 import type { RunState, Stage, Transition } from "./run_state.ts";
 
@@ -51,7 +52,7 @@ export function andThen(first: Transition, next: (state: RunState) => Transition
 
 /** The state with a member that is new or has changed. */
 export function withMember(state: RunState, member: Member): RunState {
-  return { ...state, members: new Map(state.members).set(member.name, member) };
+  return { ...state, members: withEntry(state.members, member.name, member) };
 }
 
 /** The state with a candidate that is new or has changed. */

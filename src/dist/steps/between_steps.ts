@@ -27,6 +27,7 @@ import {
 } from "../state/transitions.ts";
 import { type Range, subtrees } from "../vectors/tree.ts";
 import { mapValues } from "../../records.ts";
+import { checksumOfNames } from "../protocol/checksums.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 
 /** A boundary waits for a candidate that has been too late this many times. */
@@ -228,12 +229,14 @@ function openStep(state: RunState, now: number): Transition {
   const { plan, generation } = state;
   const { microBatches } = plan;
   const reduction = { owners: ownersOf(state), done: new Map(), squares: new Map() };
-  const begun = { kind: "computing", openedAt: now, openedIn: generation, sums: [], ...reduction } as const;
+  const members = checksumOfNames(state.members.keys());
+  const opened = { openedAt: now, openedIn: generation, members };
+  const begun = { kind: "computing", ...opened, sums: [], ...reduction } as const;
   const localSteps = localStepsAfter(plan, state.step);
   if (localSteps !== undefined) {
-    const opened = openRound(state, localSteps);
-    const lastCut = opened.round.shares;
-    return reportMoved(state, enter({ ...state, lastCut }, { ...begun, ...opened }));
+    const round = openRound(state, localSteps);
+    const lastCut = round.round.shares;
+    return reportMoved(state, enter({ ...state, lastCut }, { ...begun, ...round }));
   }
   const lastCut = cut(state);
   const ranges = mapValues(lastCut, ([lo, hi]) => subtrees(lo, hi, microBatches));

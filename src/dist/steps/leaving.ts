@@ -17,7 +17,7 @@ const ENDING_SECONDS = 5;
 
 /** Whether there are members, and all want to leave. */
 export function isDeserted({ members }: RunState): boolean {
-  return members.size > 0 && [...members.values()].every(({ isLeaving }) => isLeaving);
+  return members.size > 0 && members.values().every(({ isLeaving }) => isLeaving);
 }
 
 /** Whether the present state is not saved yet, and still can be. */

@@ -16,6 +16,11 @@ const TRUST = 0.05;
 /** A new cut must be faster than the old one by this share of a step's time, and by the seconds below. */
 const LEAST_GAIN = 0.2;
 const LEAST_GAIN_SECONDS = 0.05;
+/** Above the relative error of a sum of speeds. */
+const ROUNDING = 1e-9;
+
+/** worker-2 before worker-10. Made once: `localeCompare` would make one for each comparison. */
+const byNumber = new Intl.Collator("en", { numeric: true });
 
 /** A member after it has computed micro-batches. The first time does not count, since kernels may have been compiled. */
 export function measured(member: Member, microBatches: number, seconds: number): Member {
@@ -30,18 +35,33 @@ export function measured(member: Member, microBatches: number, seconds: number):
 export function cut({ members, plan, lastCut }: RunState): Record<string, Range> {
   const names = inOrder(members);
   const speeds = speedsOf(names.map((name) => members.get(name)!));
-  const best = assignRanges(plan.microBatches, speeds);
   const last = names.map((name) => lastCut[name]);
   const isSame = Object.keys(lastCut).length === names.length && last.every((range) => range !== undefined);
-  const isBetter = () => {
-    // A member that had no work and is trusted again needs no gain: otherwise it would never get any.
-    if (last.some(([lo, hi], i) => lo === hi && best[i][0] < best[i][1])) return true;
-    const before = slowest(last, speeds);
-    const gain = before - slowest(best, speeds);
+  const ranges = isSame
+    ? betterCut(last, speeds, plan.microBatches)
+    : assignRanges(plan.microBatches, speeds);
+  return Object.fromEntries(names.map((name, i) => [name, ranges[i]]));
+}
+
+/** The best cut where it is clearly faster than the last one, which is kept otherwise. */
+function betterCut(
+  last: readonly Range[],
+  speeds: readonly number[],
+  microBatches: number,
+): readonly Range[] {
+  const before = slowest(last, speeds);
+  const isClear = (seconds: number) => {
+    const gain = before - seconds;
     return gain >= LEAST_GAIN * before && gain >= LEAST_GAIN_SECONDS;
   };
-  const ranges = isSame && !isBetter() ? last : best;
-  return Object.fromEntries(names.map((name, i) => [name, ranges[i]]));
+  const isIdle = last.some(([lo, hi]) => lo === hi);
+  // No cut is faster than one that leaves no member waiting. Most steps need no other, and trying all takes time.
+  const least = microBatches / speeds.reduce((sum, speed) => sum + speed, 0);
+  if (!isIdle && !isClear((1 - ROUNDING) * least)) return last;
+  const best = assignRanges(microBatches, speeds);
+  // A member that had no work and is trusted again needs no gain: otherwise it would never get any.
+  const isTrusted = last.some(([lo, hi], i) => lo === hi && best[i][0] < best[i][1]);
+  return isTrusted || isClear(slowest(best, speeds)) ? best : last;
 }
 
 /** Equal ranges of any number of micro-batches. */
@@ -52,7 +72,7 @@ export function evenCut({ members }: RunState, microBatches: number): Record<str
 }
 
 function inOrder(members: ReadonlyMap<string, Member>): string[] {
-  return [...members.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  return [...members.keys()].sort(byNumber.compare);
 }
 
 /** The members after a step was cut: one without work is not measured, and its assumed speed rises gradually. */

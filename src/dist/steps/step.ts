@@ -15,9 +15,11 @@ import { reasonNotFinite, reasonToSkip, reasonToStop } from "../replica/skipping
 import { addLosses, type LossSum, normOf } from "../vectors/sums.ts";
 import { lacking } from "../state/orders.ts";
 import { committedStep, type RunState, type StepInProgress, type Transition } from "../state/run_state.ts";
+import { withEntry } from "../state/persistent_map.ts";
 import { payloadOf } from "../state/traffic.ts";
 import { endRun, enter, known, reportAnd, settled, stay } from "../state/transitions.ts";
 import { pathTo, type Range } from "../vectors/tree.ts";
+import { checksumOfSamples } from "../protocol/checksums.ts";
 import { COORDINATOR } from "../protocol/transport.ts";
 import type { StateHashes } from "../replica/replica.ts";
 import type { MicroBatchLoss, MicroBatchReport } from "../replica/accumulate.ts";
@@ -133,13 +135,14 @@ function commit(
     bytesReceived,
   });
   const { loss, applied: apply } = steps.at(-1)!;
+  const crcs = steps.flatMap(({ samples }) => samples);
   const tokens = steps.reduce((sum, step) => sum + step.tokens, 0);
   const order: Messages["commit"] = {
     apply,
     norm,
     loss,
     tokens,
-    crcs: steps.flatMap(({ samples }) => samples),
+    samples: { count: crcs.length, crc: checksumOfSamples(crcs) },
     ...(round ? { round: { localSteps: round.localSteps, attempt: { openedIn, leaves: sums.length } } } : {}),
   };
   const next: RunState = {
@@ -163,10 +166,9 @@ function commit(
 
 /** When all members have completed the step, it is over. */
 export function closeStep(state: RunState, now: number): Transition {
+  if (state.stage.kind !== "committing" || state.members.size === 0) return stay(state);
   const step = committedStep(state);
-  const members = [...state.members.values()];
-  const ended = members.length > 0 && members.every((member) => member.step >= step);
-  if (state.stage.kind !== "committing" || !ended) return stay(state);
+  if (!state.members.values().every((member) => member.step >= step)) return stay(state);
   const { plan, skips, skipReason } = state;
   const error = reasonToStop(skips, plan.maxSkips, skipReason);
   if (error) return endRun({ ...state, step }, now, error);
@@ -204,7 +206,7 @@ export function evaluated(
 export function hashed(state: RunState, member: string, hashes: StateHashes): RunState {
   const { stage } = state;
   if (stage.kind !== "hashing") return state;
-  return { ...state, stage: { ...stage, hashes: new Map(stage.hashes).set(member, hashes) } };
+  return { ...state, stage: { ...stage, hashes: withEntry(stage.hashes, member, hashes) } };
 }
 
 /** When all hashes are there and equal, the run continues, or ends. */

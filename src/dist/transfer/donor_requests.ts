@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Neighbours } from "../memory/neighbours.ts";
+import { decodeReference } from "../memory/reference.ts";
 import { encodeFrame, type Frame } from "../protocol/frames.ts";
 import { decodeMessage, isOf, type ReceivedOf } from "../protocol/messages.ts";
 import type { Donor } from "./state_transfer.ts";
@@ -24,6 +26,8 @@ export interface DonorRequests {
   patienceSeconds: number;
   /** Whether a manifest is plausible. */
   isSound: (manifest: ReceivedOf<"manifest">) => boolean;
+  /** Opens the memory of donors on this machine; without it all pieces travel. */
+  neighbours?: Neighbours;
   /** Whether the state is still wanted from this donor: the coordinator may name another one. */
   isWanted: () => boolean;
 }
@@ -31,20 +35,32 @@ export interface DonorRequests {
 /** A donor, asked over the bus. */
 export function donorOver(transport: Transport, requests: DonorRequests): Donor {
   const { run, asker: sender, donor, step, patienceSeconds, isSound, isWanted } = requests;
+  let byReference = requests.neighbours !== undefined;
   const ask = async <K extends "manifest" | "piece">(
     fields: Pick<Frame, "kind"> & Partial<Frame>,
     wanted: K,
     isAnswer: (frame: ReceivedOf<K>) => boolean,
   ): Promise<ReceivedOf<K>> => {
-    const question = encodeFrame({ run, sender, step, ...fields });
     for (;;) {
       if (!isWanted()) throw new Halted();
+      const question = encodeFrame({ run, sender, step, byReference, ...fields });
       const answer = await transport.request(subjects.state(run, donor), question, patienceSeconds);
       const frame = answer instanceof Uint8Array ? decodeMessage(answer, run) : undefined;
-      if (frame && !("refused" in frame) && isOf(frame, wanted) && isAnswer(frame)) return frame;
+      if (frame && !("refused" in frame) && isOf(frame, wanted) && canRead(frame) && isAnswer(frame)) {
+        return frame;
+      }
       // The coordinator notices if the donor is gone, and names another one.
       if (answer !== "silence") await new Promise((resolve) => setTimeout(resolve, 1000 * patienceSeconds));
     }
+  };
+  /** Puts what a piece refers to in its payload's place. Whose memory can't be opened is asked for bytes from then on. */
+  const canRead = (frame: Frame): boolean => {
+    if (!frame.byReference) return true;
+    const reference = decodeReference(frame.payload);
+    const memory = reference && requests.neighbours?.view(donor, reference);
+    if (memory && "bytes" in memory) frame.payload = memory.bytes;
+    else byReference = false;
+    return byReference;
   };
   return {
     inspect: () => ask({ kind: "inspect" }, "manifest", isSound),

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { encodeReference } from "../memory/reference.ts";
+import { Segment } from "../memory/segment.ts";
 import { encodeFrame, type Frame } from "../protocol/frames.ts";
 import { encodeControl, type Messages, type ReceivedOf } from "../protocol/messages.ts";
 import type { ReplicaState } from "../replica/replica.ts";
@@ -12,10 +14,12 @@ import { namesOf, stateHashOf } from "../replica/state_hash.ts";
 import { floatBytes } from "../vectors/floats.ts";
 
 /** A copy of a state, kept for receivers to request. */
-export class PinnedState {
+export class PinnedState implements Disposable {
   /** All vectors in the order of the manifest, the member's own last. */
   readonly #vectors: Float32Array[];
   #manifest: Promise<Messages["manifest"]> | undefined;
+  /** All vectors where neighbours read them, from the first request of one on; undefined where memory can't be had. */
+  #memory: Promise<Segment | undefined> | undefined;
 
   /**
    * Keeps a state.
@@ -60,12 +64,37 @@ export class PinnedState {
 
   /** The answer to a request about this state; undefined where there is none. */
   async answer(
-    { kind, vector, part }: Pick<Frame, "kind" | "vector" | "part">,
+    { kind, vector, part, byReference }: Pick<Frame, "kind" | "vector" | "part" | "byReference">,
     from: Pick<Frame, "run" | "sender" | "step">,
   ): Promise<Uint8Array | undefined> {
     if (kind === "inspect") return encodeControl({ ...from, kind: "manifest" }, await this.manifest());
-    const payload = kind === "fetch" ? this.part(vector, part) : undefined;
-    return payload && encodeFrame({ ...from, kind: "piece", vector, part, codec: "float32", payload });
+    const bytes = kind === "fetch" ? this.part(vector, part) : undefined;
+    if (!bytes) return undefined;
+    const piece = { ...from, kind: "piece", vector, part, codec: "float32" } as const;
+    const memory = byReference ? await (this.#memory ??= this.#share()) : undefined;
+    if (!memory) return encodeFrame({ ...piece, payload: bytes });
+    const offset = 4 * (this.#startOf(vector) + part * this.partElements);
+    const reference = { address: memory.address, buffer: 0, stamp: 1, offset, length: bytes.length };
+    return encodeFrame({ ...piece, byReference: true, payload: encodeReference(reference) });
+  }
+
+  /** Copies the vectors one after the other into a segment. */
+  async #share(): Promise<Segment | undefined> {
+    const memory = await Segment.create(4 * Math.max(1, this.#startOf(this.#vectors.length)));
+    if ("refused" in memory) return undefined;
+    memory.renew(0);
+    for (const [i, values] of this.#vectors.entries()) memory.floats.set(values, this.#startOf(i));
+    return memory;
+  }
+
+  /** Values before a vector. */
+  #startOf(vector: number): number {
+    return this.#vectors.slice(0, vector).reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Gives shared memory back; who reads it still keeps it. */
+  [Symbol.dispose](): void {
+    this.#memory?.then((memory) => memory?.close());
   }
 }
 

@@ -9,6 +9,9 @@
 /** First micro-batch of a range and one past its last. */
 export type Range = readonly [lo: number, hi: number];
 
+/** Ranges of leaves by member. */
+export type Ranges = Readonly<Record<string, readonly Range[]>>;
+
 /** Most subtrees of one member's range, and so the most vectors that it uploads in a step. */
 const MOST_SUBTREES = 2;
 
@@ -65,39 +68,50 @@ export function pathTo(lo: number, hi: number, microBatches: number): Range[] | 
  * ```
  */
 export function assignRanges(microBatches: number, speeds: readonly number[]): Range[] {
-  const startsOf = startsByEnd(microBatches);
-  // best[i]: the best way for the members so far to hold [0, i), as (time of the slowest, sums uploaded, start of the last).
-  const rows: { time: number; uploads: number; start: number }[][] = [];
-  let before = Array.from(
-    { length: microBatches + 1 },
-    (_, end) => ({ time: end === 0 ? 0 : Infinity, uploads: 0, start: 0 }),
-  );
-  for (const speed of speeds) {
-    const row = before.map(({ time, uploads }, end) => {
-      let best = { time, uploads, start: end }; // an empty range
-      for (const { start, count } of startsOf[end]) {
-        const slowest = Math.max(before[start].time, (end - start) / speed);
-        const uploaded = before[start].uploads + count;
-        if (slowest < best.time || (slowest === best.time && uploaded < best.uploads)) {
-          best = { time: slowest, uploads: uploaded, start };
-        }
+  const { from, starts, counts } = startsByEnd(microBatches);
+  const width = microBatches + 1;
+  // For the members so far to hold [0, end), by end: the time of the slowest, and how many sums are uploaded.
+  let times = new Float64Array(width).fill(Infinity), uploads = new Int32Array(width);
+  let nextTimes = new Float64Array(width), nextUploads = new Int32Array(width);
+  times[0] = 0;
+  /** Where the last member's range starts then, by member and end. */
+  const choices = new Int32Array(speeds.length * width);
+  speeds.forEach((speed, member) => {
+    for (let end = 0; end < width; end++) {
+      let time = times[end], uploaded = uploads[end], choice = end; // an empty range
+      for (let i = from[end]; i < from[end + 1]; i++) {
+        const start = starts[i];
+        const own = (end - start) / speed, before = times[start];
+        if (own > time || before > time) continue;
+        const slowest = own > before ? own : before;
+        const more = uploads[start] + counts[i];
+        if (slowest === time && more >= uploaded) continue;
+        time = slowest;
+        uploaded = more;
+        choice = start;
       }
-      return best;
-    });
-    rows.push(row);
-    before = row;
-  }
+      nextTimes[end] = time;
+      nextUploads[end] = uploaded;
+      choices[member * width + end] = choice;
+    }
+    [times, nextTimes] = [nextTimes, times];
+    [uploads, nextUploads] = [nextUploads, uploads];
+  });
   const ranges: Range[] = [];
   let end = microBatches;
-  for (const row of rows.reverse()) {
-    ranges.unshift([row[end].start, end]);
-    end = row[end].start;
+  for (let member = speeds.length - 1; member >= 0; member--) {
+    const start = choices[member * width + end];
+    ranges.push([start, end]);
+    end = start;
   }
-  return ranges;
+  return ranges.reverse();
 }
 
-/** For each end, the starts of the ranges up to it that consist of at most two subtrees, and of how many they consist. */
-function startsByEnd(microBatches: number): { start: number; count: number }[][] {
+/**
+ * For each end, the starts of the ranges up to it that consist of at most two subtrees, and of how many they consist: those of `end`
+ * are at `from[end]` up to `from[end + 1]`.
+ */
+function startsByEnd(microBatches: number): { from: Int32Array; starts: Int32Array; counts: Int32Array } {
   const nodesTo: number[][] = Array.from({ length: microBatches + 1 }, () => []); // starts of the nodes that end there
   const visit = (lo: number, hi: number) => {
     nodesTo[hi].push(lo);
@@ -107,14 +121,19 @@ function startsByEnd(microBatches: number): { start: number; count: number }[][]
     visit(middle, hi);
   };
   if (microBatches > 0) visit(0, microBatches);
-  return nodesTo.map((starts) => {
-    const counts = new Map<number, number>();
-    let ends = starts.map((start) => ({ start, count: 1 }));
+  const from = new Int32Array(microBatches + 2);
+  const starts: number[] = [], counts: number[] = [];
+  nodesTo.forEach((nodes, end) => {
+    const countOf = new Map<number, number>();
+    let ends = nodes.map((start) => ({ start, count: 1 }));
     while (ends.length > 0) {
-      for (const { start, count } of ends) counts.set(start, Math.min(count, counts.get(start) ?? count));
+      for (const { start, count } of ends) countOf.set(start, Math.min(count, countOf.get(start) ?? count));
       ends = ends.filter(({ count }) => count < MOST_SUBTREES)
         .flatMap(({ start, count }) => nodesTo[start].map((next) => ({ start: next, count: count + 1 })));
     }
-    return [...counts].map(([start, count]) => ({ start, count }));
+    starts.push(...countOf.keys());
+    counts.push(...countOf.values());
+    from[end + 1] = starts.length;
   });
+  return { from, starts: Int32Array.from(starts), counts: Int32Array.from(counts) };
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { Neighbours } from "../memory/neighbours.ts";
 import { donorOver } from "../transfer/donor_requests.ts";
 import { encodeControl, type ReceivedOf } from "../protocol/messages.ts";
 import { isSoundManifest } from "../protocol/order_checks.ts";
@@ -61,6 +62,7 @@ export class CatchUp {
     const key = keyOf(order);
     const isWanted = () => this.#key === key && !isEnding();
     executor.effects.begin(`restoring the state of ${donor}`);
+    using neighbours = new Neighbours();
     const asked = {
       run: reporter.run,
       asker: reporter.member,
@@ -69,6 +71,7 @@ export class CatchUp {
       patienceSeconds,
       isSound: (manifest: ReceivedOf<"manifest">) => isSoundManifest(manifest, order.step, reporter.replica),
       isWanted,
+      neighbours: executor.vectors.shared && neighbours,
     };
     await executor.restoreFrom(donorOver(reporter.transport, asked));
     if (!isWanted()) return;

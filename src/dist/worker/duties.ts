@@ -46,7 +46,7 @@ export async function carryOut(
   switch (order.kind) {
     case "evaluate": {
       const { ranges, sampler: chosen } = order.message;
-      const losses = await executor.evaluate(ranges[member] ?? []);
+      const losses = await executor.evaluate(ranges);
       if (chosen?.member === member) {
         reporter.setPhase("sampling");
         await sampler.sample(chosen.isAwaited ?? false);

@@ -74,6 +74,11 @@ export class Reporter {
     this.transport.compose(subjects.vectors(this.run, reducer, this.member), frame);
   }
 
+  /** A part of a mean has come, or some in a row, in the way that it has come. */
+  acknowledge({ sender, step, openedIn, leaves, part, more, byReference }: Frame): void {
+    this.transfer(sender, { kind: "ack", step, openedIn, leaves, part, more, byReference });
+  }
+
   /** Offers a sum over micro-batches of the next step. */
   offer([lo, hi]: Range, { sum: { lossSum, tokens }, reports, seconds }: ReportedSum): void {
     const finite = reports.every((report) => report.finite);

@@ -48,7 +48,7 @@ export interface ExecutorSizes {
 }
 
 /** A replica, with the sums and means of the open step. */
-export class StepExecutor {
+export class StepExecutor implements Disposable {
   /** Sums to hand out, and means. */
   readonly vectors: MemberSide;
   /** How the worker spends its time. */
@@ -207,8 +207,16 @@ export class StepExecutor {
     for (const [step, pinned] of this.#pinned) {
       if (!isHeard) pinned.usedAt = time;
       const isOld = step < this.replica.step && time - pinned.usedAt >= 1000 * unusedSeconds;
-      if (isOld) this.#pinned.delete(step);
+      if (!isOld) continue;
+      this.#pinned.delete(step);
+      pinned.state[Symbol.dispose]();
     }
+  }
+
+  /** Gives shared memory back. */
+  [Symbol.dispose](): void {
+    for (const { state } of this.#pinned.values()) state[Symbol.dispose]();
+    this.vectors[Symbol.dispose]();
   }
 
   /** Gets and restores the state that a donor has pinned, unless the replica has it already. */

@@ -98,7 +98,7 @@ interface Prepared {
 
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
-  const { corpus, folder, lock, point: { config: { machine } }, onEvent, options } = prepared;
+  const { corpus, folder, lock, point, onEvent, options } = prepared;
   const { url, failover, signal, hurry, onListening } = options;
   await using resources = new AsyncDisposableStack();
   const checkpoints = checkpointsOf(prepared);
@@ -113,12 +113,12 @@ async function serve(prepared: Prepared): Promise<Summary> {
     signal,
     hurry,
     onListening,
+    sharesMemory: point.config.machine.sharedMemory,
     onEvent: withIdleTold(plan, log),
-    sharesMemory: machine.sharedMemory,
     residuals: new ResidualFiles(folder.residuals),
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
-    takeLease: async () => resources.use(await takeNatsLease(url, machine.run)),
+    takeLease: async () => resources.use(await takeNatsLease(url, point.config.machine.run)),
     takeOver: failover ? takeOverOf(prepared, plan.record, log, tellCard) : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));

@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { workOf } from "../../../src/dist/steps/reducer_set.ts";
 import { LEAVE_SECONDS, outcomeOf } from "../../../src/dist/coordinator/state_machine.ts";
 import type { Messages } from "../../../src/dist/protocol/messages.ts";
-import { isAwaited, orderOf } from "../../../src/dist/state/orders.ts";
-import type { Action, Ranges } from "../../../src/dist/state/run_state.ts";
+import { checksumOfNames, checksumOfSamples } from "../../../src/dist/protocol/checksums.ts";
+import { isAwaited, orderFor } from "../../../src/dist/state/orders.ts";
+import type { Action } from "../../../src/dist/state/run_state.ts";
+import type { Ranges } from "../../../src/dist/vectors/tree.ts";
 import { begun, Paper } from "../support/paper.ts";
 import { CORPUS_HASH, toyIdentity } from "../support/toy.ts";
 import { GONE_SECONDS } from "../../../src/dist/protocol/timeouts.ts";
@@ -37,18 +39,18 @@ Deno.test("training starts when enough workers are there, and says what it waits
   });
   assert.equal(paper.stage, "waiting");
   paper.join("b");
-  assert.deepEqual(orderOf(paper.state), {
-    kind: "assign",
-    step: 1,
-    message: { ranges: { a: [[0, 2]], b: [[2, 4]] } },
-  });
+  const members = checksumOfNames(["b", "a"]);
+  for (const [name, ranges] of [["a", [[0, 2]]], ["b", [[2, 4]]]] as const) {
+    assert.deepEqual(orderFor(paper.state, name), { kind: "assign", step: 1, message: { ranges, members } });
+  }
 });
 
 Deno.test("a join that was repeated is welcomed again and changes nothing", () => {
   const paper = begun();
   const before = paper.state;
   assert.deepEqual(paper.join("a"), [{ do: "welcome", member: "a" }]);
-  assert.deepEqual(paper.state, before);
+  const plain = (state: typeof before) => ({ ...state, members: [...state.members] });
+  assert.deepEqual(plain(paper.state), plain(before));
 });
 
 Deno.test("a rejected join names the fields that differ", () => {
@@ -151,13 +153,14 @@ Deno.test("a step is pulled when all sums are in, committed when reduced, over w
     { do: "report", event: { kind: "step", committed } },
     { do: "announce" },
   ]);
-  const message = { apply: true, norm: 5, loss: 2, tokens: 12, crcs: [0, 1, 2, 3] };
-  assert.deepEqual(orderOf(paper.state), { kind: "commit", step: 1, message });
+  const samples = { count: 4, crc: checksumOfSamples([0, 1, 2, 3]) };
+  const message = { apply: true, norm: 5, loss: 2, tokens: 12, samples };
+  assert.deepEqual(orderFor(paper.state, "a"), { kind: "commit", step: 1, message });
   paper.do({ kind: "status", member: "a", step: 1, status: { phase: "ready", progress: 1 } });
   assert.equal(paper.state.step, 0);
   paper.do({ kind: "status", member: "b", step: 1, status: { phase: "ready", progress: 1 } });
   assert.equal(paper.state.step, 1);
-  assert.equal(orderOf(paper.state)?.kind, "assign");
+  assert.equal(orderFor(paper.state, "a")?.kind, "assign");
 });
 
 Deno.test("sums that come twice, from another member, or are not subtrees don't count twice", () => {
@@ -184,7 +187,7 @@ Deno.test("a gradient that is not finite skips the step for all, without an all-
   paper.offer("a", 0, 2);
   const actions = paper.offer("b", 2, 4, { finite: false });
   assert.match(JSON.stringify(actions), /micro-batch 2, computed by b, is not finite/);
-  const order = orderOf(paper.state);
+  const order = orderFor(paper.state, "a");
   assert.ok(order?.kind === "commit" && !order.message.apply);
 });
 
@@ -209,9 +212,9 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.step();
   assert.equal(paper.stage, "computing");
   paper.step();
-  assert.equal(orderOf(paper.state)?.kind, "hash");
+  assert.equal(orderFor(paper.state, "a")?.kind, "hash");
   paper.compare();
-  assert.deepEqual(orderOf(paper.state), {
+  assert.deepEqual(orderFor(paper.state, "a"), {
     kind: "save",
     step: 2,
     message: { writer: "a", copying: ["a"], members: ["a", "b"], appliedStep: 2 },
@@ -219,7 +222,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   paper.copy();
   paper.written();
   paper.step();
-  assert.equal(orderOf(paper.state)?.kind, "evaluate");
+  assert.equal(orderFor(paper.state, "a")?.kind, "evaluate");
   paper.do({ kind: "evaluated", member: "b", step: 3, losses: [{ microBatch: 1, lossSum: 3, tokens: 1 }] });
   const actions = paper.do({
     kind: "evaluated",
@@ -230,7 +233,7 @@ Deno.test("evaluations, checkpoints and hashes come when they are due, and the r
   assert.deepEqual(actions[0], { do: "report", event: { kind: "evaluated", step: 3, valLoss: 2 } });
   paper.copy();
   paper.written();
-  assert.equal(orderOf(paper.state)?.kind, "hash");
+  assert.equal(orderFor(paper.state, "a")?.kind, "hash");
   const hashes = { state: "s", params: "p" };
   paper.do({ kind: "hashes", member: "a", step: 3, hashes });
   paper.do({ kind: "hashes", member: "a", step: 3, hashes });
@@ -251,7 +254,7 @@ Deno.test("replicas that differ at the end fail the run, and it says who has wha
 Deno.test("members have a few seconds to leave a run that has ended", () => {
   const paper = begun();
   paper.do({ kind: "failed", error: "the coordinator has failed" });
-  assert.deepEqual(orderOf(paper.state)?.message, { error: "the coordinator has failed" });
+  assert.deepEqual(orderFor(paper.state, "a")?.message, { error: "the coordinator has failed" });
   assert.deepEqual(paper.do({ kind: "tick" }), []);
   paper.now = LEAVE_SECONDS;
   assert.deepEqual(paper.do({ kind: "tick" }), [{ do: "end" }]);
@@ -292,7 +295,7 @@ Deno.test("before anything is known of the pace a silent worker has the ceiling,
   }
   assert.equal(paper.state.members.size, 2);
   paper.now += 50;
-  paper.do({ kind: "heard", member: "a" });
+  paper.do({ kind: "heard", at: new Map([["a", paper.now]]) });
   paper.now += 10;
   assert.match(
     lostNames(paper.do({ kind: "tick" })),
@@ -307,7 +310,7 @@ Deno.test("deadlines follow the pace, within a floor and a ceiling", () => {
     paper.step();
     const since = paper.now;
     for (;; paper.now++) {
-      paper.do({ kind: "heard", member: "a" });
+      paper.do({ kind: "heard", at: new Map([["a", paper.now]]) });
       paper.do({ kind: "status", member: "a", step: 1, status: { phase: "computing", progress: paper.now } });
       if (lostNames(paper.do({ kind: "tick" }))) return paper.now - since;
     }
@@ -505,10 +508,10 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
   });
   paper.join("c", {}, 1);
   paper.do({ kind: "leave", member: "b" });
-  assert.deepEqual(orderOf(paper.state), {
+  assert.deepEqual(orderFor(paper.state, "a"), {
     kind: "evaluate",
     step: 1,
-    message: { ranges: { a: [[0, 2], [2, 4]] } },
+    message: { ranges: [[0, 2], [2, 4]] },
   });
   paper.do({
     kind: "evaluated",
@@ -517,7 +520,7 @@ Deno.test("a lost member's part of an evaluation, a checkpoint and the hashes go
     losses: [2, 3].map((microBatch) => ({ microBatch, lossSum: 1, tokens: 1 })),
   });
   assert.deepEqual(
-    orderOf(paper.state)?.message,
+    orderFor(paper.state, "a")?.message,
     { writer: "a", copying: ["a"], members: ["a"], appliedStep: 1 },
     "there is no member to compare with",
   );
@@ -532,7 +535,7 @@ Deno.test("a worker that joins in mid-run gets a pinned state at the next bounda
   paper.step();
   assert.equal(paper.stage, "pinning");
   assert.deepEqual(
-    orderOf(paper.state),
+    orderFor(paper.state, "a"),
     { kind: "pin", step: 1, message: { donor: "b" } },
     "b writes no checkpoints",
   );
@@ -590,7 +593,7 @@ Deno.test("a newcomer whose donor is lost gets another one", () => {
   paper.step();
   paper.do({ kind: "leave", member: "b" });
   assert.deepEqual(
-    orderOf(paper.state)?.message,
+    orderFor(paper.state, "a")?.message,
     { donor: "a" },
     "it was lost before it had pinned its state",
   );

@@ -52,6 +52,19 @@ Deno.test("a member that is back later than the coordinator is not lost, though 
   assert.equal(paper.state.members.size, 2);
 });
 
+Deno.test("a message whose time was only noted counts from when it came, and not where a later one is known", () => {
+  const paper = cutOff(300);
+  paper.do({ kind: "heard", at: new Map([["a", paper.now - 5], ["gone", paper.now]]) });
+  assert.equal(paper.state.members.get("a")!.returnedAt, undefined, "it came before the outage ended");
+  paper.now += 3;
+  paper.do({ kind: "heard", at: new Map([["a", paper.now - 1]]) });
+  const { heardAt, returnedAt } = paper.state.members.get("a")!;
+  assert.deepEqual([heardAt, returnedAt], [paper.now - 1, paper.now - 1]);
+  paper.do({ kind: "heard", at: new Map([["a", paper.now - 2]]) });
+  assert.equal(paper.state.members.get("a")!.heardAt, paper.now - 1);
+  assert.deepEqual([...paper.state.members.keys()], ["a", "b"]);
+});
+
 Deno.test("a member that does not come back is lost after the whole silence; one that was back and goes again, as quickly as ever", () => {
   const paper = cutOff(300);
   assert.equal(pass(paper, 58, ["a"]), "");
@@ -69,7 +82,7 @@ Deno.test("a stall counts from when each member is back", () => {
   assert.equal(pass(paper, 50, ["a"]), "");
   const still = () => {
     alive(paper, "a");
-    paper.do({ kind: "heard", member: "b" });
+    paper.do({ kind: "heard", at: new Map([["b", paper.now]]) });
     paper.now++;
     return lostNames(paper.do({ kind: "tick" }));
   };
@@ -87,7 +100,7 @@ Deno.test("parts of vectors are pending from when each member is back", () => {
   paper.do({ kind: "deaf", isCutOff: true });
   const tick = (...heard: string[]) => {
     paper.now++;
-    for (const member of heard) paper.do({ kind: "heard", member });
+    for (const member of heard) paper.do({ kind: "heard", at: new Map([[member, paper.now]]) });
     return lostNames(paper.do({ kind: "tick", blockedSince: blocked }));
   };
   for (let i = 0; i < 40; i++) assert.equal(tick("a"), "");

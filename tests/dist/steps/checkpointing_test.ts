@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { whatComesNext } from "../../../src/dist/steps/between_steps.ts";
 import type { DistEvent } from "../../../src/dist/replica/plan.ts";
-import { isAwaited, orderOf } from "../../../src/dist/state/orders.ts";
+import { isAwaited, orderFor } from "../../../src/dist/state/orders.ts";
 import type { Action } from "../../../src/dist/state/run_state.ts";
 import { runSingle } from "../../../src/dist/single.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
@@ -53,7 +53,7 @@ Deno.test("training continues while a checkpoint is written, and the next checkp
   assert.equal(paper.stage, "computing");
   paper.step();
   assert.equal(paper.stage, "writing");
-  assert.deepEqual(orderOf(paper.state), {
+  assert.deepEqual(orderFor(paper.state, "a"), {
     kind: "save",
     step: 1,
     message: { writer: "a", copying: [], members: ["a", "b"], appliedStep: 2 },
@@ -260,7 +260,7 @@ Deno.test("a checkpoint that can't be collected is kept by the member that has i
   const actions = paper.written({ error: "no space" });
   assert.deepEqual(toldOf(actions), [{ kind: "unsaved", step: 1, error: "no space" }]);
   assert.ok(actions.some((action) => action.do === "keep"));
-  const order = orderOf(paper.state);
+  const order = orderFor(paper.state, "a");
   assert.ok(order?.kind === "save" && order.message.isKept && order.message.writer === "a");
   const place = { kind: "saved", step: 1, member: "a", place: "there", elsewhere: true };
   assert.deepEqual(toldOf(paper.written({ place: "there" })), [place]);

@@ -1,7 +1,7 @@
 /** Members that are asked to end: others continue, and the last ones stay until their state is saved. @module */
 
 import assert from "node:assert/strict";
-import { orderOf } from "../../../src/dist/state/orders.ts";
+import { orderFor } from "../../../src/dist/state/orders.ts";
 import { runSingle } from "../../../src/dist/single.ts";
 import { ElasticRun, MemoryStore, pause } from "../support/elastic_toys.ts";
 import { MemoryBus } from "../support/memory_bus.ts";
@@ -59,7 +59,7 @@ Deno.test("a step that takes long after all members were asked to end is dropped
     paper.now += 2;
     paper.do({ kind: "tick" });
     assert.equal(paper.stage, "saving", how);
-    assert.equal(orderOf(paper.state)?.step, 1);
+    assert.equal(orderFor(paper.state, "a")?.step, 1);
   }
 });
 

@@ -1,6 +1,7 @@
 /** @module */
 
 import assert from "node:assert/strict";
+import { randomStream } from "../../../src/prng.ts";
 import { runSingle } from "../../../src/dist/single.ts";
 import type { Member } from "../../../src/dist/state/participants.ts";
 import { initialState, type RunState } from "../../../src/dist/state/run_state.ts";
@@ -51,6 +52,27 @@ Deno.test("ranges change only where a step becomes clearly quicker", () => {
     { a: [0, 2], c: [2, 8] },
     "other members, another cut",
   );
+});
+
+Deno.test("a cut is kept exactly where the best one gains too little", () => {
+  const { word, uniform } = randomStream(1, "speeds");
+  const outcomes = { kept: 0, changed: 0 };
+  for (let trial = 0; trial < 300; trial++) {
+    const draw = 20 * trial, names = ["a", "b", "c", "d"].slice(0, 1 + word(draw) % 4);
+    const near = word(draw + 1) % 2 === 0; // as in most steps
+    const speedsOf = (from: number) =>
+      Object.fromEntries(names.map((name, i) => [name, 1 + (near ? 0.3 : 4) * uniform(from + i)]));
+    const last = cut(stateOf(speedsOf(draw + 2))), speeds = speedsOf(draw + 10);
+    const best = cut(stateOf(speeds)); // from scratch
+    const seconds = (ranges: Record<string, Range>) =>
+      Math.max(...names.map((name) => (ranges[name][1] - ranges[name][0]) / speeds[name]));
+    const gain = seconds(last) - seconds(best);
+    const isIdle = names.some((name) => last[name][0] === last[name][1] && best[name][0] < best[name][1]);
+    const isClear = isIdle || (gain >= 0.2 * seconds(last) && gain >= 0.05);
+    assert.deepEqual(cut(stateOf(speeds, last)), isClear ? best : last);
+    outcomes[isClear ? "changed" : "kept"]++;
+  }
+  assert.ok(outcomes.kept > 50 && outcomes.changed > 20, JSON.stringify(outcomes));
 });
 
 Deno.test("a speed is a running mean, without the first sum, for which something may have been compiled", () => {

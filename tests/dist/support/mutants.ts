@@ -42,9 +42,9 @@ const ANY_TEXT = /\.(device|phase|place|error|reasons\.0|texts\.0|numericsFinger
 const ANY_LABEL = /\.(nonce|layout\.0\.0|vectors\.0\.0)$/;
 /** What may be left out. */
 const OPTIONAL =
-  /\.(error|work|round|memory|sampler|isAwaited|isLast|own|canResume|pulled|(blockedSeconds|silent|ranges|shares)\.[^.]+)$|^leave\.traffic$/;
-/** What may be null, and what is not looked into. */
-const NULLABLE = /\.crcs\.0$/, OPAQUE = /\.config$/;
+  /\.(error|work|round|memory|sampler|isAwaited|isLast|own|canResume|pulled|(blockedSeconds|silent)\.[^.]+)$|^leave\.traffic$/;
+/** What is not looked into. */
+const OPAQUE = /\.config$/;
 /** Kinds that may say nothing. */
 const MAY_BE_EMPTY = ["copied", "pinned", "restored", "hash", "leave", "finish"];
 
@@ -173,24 +173,25 @@ const UNTRUE: Partial<Record<Kind, (genuine: () => any) => Record<string, unknow
     };
   },
   assign: (genuine) => {
-    const { ranges, round } = genuine();
-    const [member] = Object.keys(ranges);
-    const changed = (range: number[]) => ({ ...genuine(), ranges: { ...ranges, [member]: [range] } });
+    const { round } = genuine();
+    const changed = (range: number[]) => ({ ...genuine(), ranges: [range] });
     return {
       "another batch": changed([8, 9]),
       "a giant range": changed([0, 2 ** 23]),
-      "no shares": { ranges, round: { localSteps: 2, shares: {} } },
-      "two leaves": round && { round, ranges: { ...ranges, [member]: [[0, 2]] } },
-      "another batch's share": round &&
-        { ranges, round: { ...round, shares: { ...round.shares, [member]: [0, 9] } } },
+      "no share": round && { ...genuine(), round: { ...round, share: [0, 0] } },
+      "a round of a run that has none": round
+        ? undefined
+        : { ...genuine(), round: { localSteps: 2, share: [0, 1] } },
+      "two leaves": round && changed([0, 2]),
+      "another batch's share": round && { ...genuine(), round: { ...round, share: [0, 9] } },
     };
   },
   commit: (genuine) => {
-    const { apply, crcs, round } = genuine();
+    const { apply, samples, round } = genuine();
+    const withSamples = (count: number) => ({ ...genuine(), samples: { ...samples, count } });
     return {
-      "no samples": { ...genuine(), crcs: [] },
-      "a sample too few": { ...genuine(), crcs: crcs.slice(1) },
-      "a sample too many": { ...genuine(), crcs: [...crcs, 1] },
+      "a sample too few": withSamples(samples.count - 1),
+      "a sample too many": withSamples(samples.count + 1),
       "steps too many": round && { ...genuine(), round: { ...round, localSteps: 1000 } },
       "a round of a run that has none": round ? undefined : {
         ...genuine(),
@@ -206,11 +207,7 @@ const UNTRUE: Partial<Record<Kind, (genuine: () => any) => Record<string, unknow
         : {}),
     };
   },
-  evaluate: (genuine) => {
-    const { ranges } = genuine();
-    const [member] = Object.keys(ranges);
-    return { "micro-batches that are not there": { ranges: { ...ranges, [member]: [[0, 2 ** 23]] } } };
-  },
+  evaluate: (genuine) => ({ "micro-batches that are not there": { ...genuine(), ranges: [[0, 2 ** 23]] } }),
   save: (genuine) => ({
     "a writer that is no member": { ...genuine(), writer: "nobody" },
     "a copy of one that is no member": { ...genuine(), copying: ["nobody"] },
@@ -273,7 +270,7 @@ function* changesOf(value: unknown, path: string): Generator<Change> {
 /** Wrong values for one place. */
 function* wrong(value: unknown, path: string): Generator<Change> {
   for (const [change, other] of Object.entries(othersOf(value, path))) yield { path, change, value: other };
-  if (!NULLABLE.test(path)) yield { path, change: "null", value: null };
+  yield { path, change: "null", value: null };
   yield* changesOf(value, path);
 }
 

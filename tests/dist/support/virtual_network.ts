@@ -1,6 +1,6 @@
 /**
- * One all-reduce over slow links, by a clock on paper: how long it takes and what is sent twice depends on nothing but window, parts
- * and links. Adding and encoding take no time.
+ * One all-reduce over slow links, by a clock on paper: how long it takes and what is sent twice depends on nothing but window, parts,
+ * links and how long processors take.
  *
  * @module
  */
@@ -26,6 +26,18 @@ export interface Network {
   link: LinkOptions;
   /** Whether the coordinator is behind such a link, too, or beside the server. */
   isFar: boolean;
+  /** What processors take; by default no time. */
+  service?: Partial<ServiceTimes>;
+}
+
+/** Seconds of processor time. */
+export interface ServiceTimes {
+  /** Of the coordinator, for a part of a sum. */
+  part: number;
+  /** Of the coordinator, for an acknowledgement. */
+  ack: number;
+  /** Of the server, for a message to or from one process. */
+  message: number;
 }
 
 /** How it went. */
@@ -45,20 +57,51 @@ const TICK = 0.1, HEARTBEAT = 1;
 /** An all-reduce that takes longer has stalled. */
 const LONGEST = 10_000;
 
-/** A clock, and what happens when. */
+/** Something that happens at some time; of two at the same time the first that was planned. */
+interface Planned {
+  at: number;
+  number: number;
+  act: () => void;
+}
+
+function isBefore(one: Planned, other: Planned): boolean {
+  return one.at < other.at || (one.at === other.at && one.number < other.number);
+}
+
+/** A clock, and what happens when: a binary heap, the next event first. */
 class Paper {
   now = 0;
-  #events: { at: number; act: () => void }[] = [];
+  readonly #events: Planned[] = [];
+  #planned = 0;
 
   at(at: number, act: () => void): void {
-    let i = this.#events.length;
-    while (i > 0 && this.#events[i - 1].at > at) i--;
-    this.#events.splice(i, 0, { at, act });
+    const event = { at, number: this.#planned++, act }, events = this.#events;
+    let i = events.length;
+    for (let parent = (i - 1) >> 1; i > 0 && isBefore(event, events[parent]); parent = (i - 1) >> 1) {
+      events[i] = events[parent];
+      i = parent;
+    }
+    events[i] = event;
+  }
+
+  #next(): Planned {
+    const events = this.#events, [next] = events, last = events.pop()!;
+    if (events.length === 0) return next;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child + 1 < events.length && isBefore(events[child + 1], events[child])) child++;
+      if (child >= events.length || !isBefore(events[child], last)) break;
+      events[i] = events[child];
+      i = child;
+    }
+    events[i] = last;
+    return next;
   }
 
   run(isOver: () => boolean): void {
     while (!isOver()) {
-      const event = this.#events.shift()!;
+      const event = this.#next();
       this.now = event.at;
       if (this.now > LONGEST) throw new Error("the all-reduce has stalled");
       event.act();
@@ -79,10 +122,24 @@ class Line {
   }
 }
 
+/** Work one piece after the other. */
+class Processor {
+  #freeAt = 0;
+
+  constructor(readonly paper: Paper) {}
+
+  work(seconds: number, done: () => void): void {
+    this.#freeAt = Math.max(this.#freeAt, this.paper.now) + seconds;
+    this.paper.at(this.#freeAt, done);
+  }
+}
+
 /** All-reduces a vector of zeros. */
 export function average(network: Network): Passage {
   const { values, workers, partBytes, windowBytes, patienceSeconds, link, isFar } = network;
+  const { part: partTime = 0, ack: ackTime = 0, message: messageTime = 0 } = network.service ?? {};
   const codec = codecOf(network.codec), paper = new Paper();
+  const reducer = new Processor(paper), server = new Processor(paper);
   const linesOf = (link: LinkOptions) => ({ up: new Line(paper, link), down: new Line(paper, link) });
   const coordinator = linesOf(isFar ? link : { bytesPerSecond: Infinity, delaySeconds: 0 });
   const names = Array.from({ length: workers }, (_, i) => `worker-${i}`);
@@ -90,36 +147,43 @@ export function average(network: Network): Passage {
   const heardAt = new Map<string, number>();
   const partElements = Math.floor(partBytes / codec.byteLength(BLOCK)) * BLOCK;
   const lengthOf = (part: number) => codec.byteLength(Math.min(partElements, values - part * partElements));
+  const zeros = new Uint8Array(codec.byteLength(partElements));
   let carried = 0, isDone = false;
-  /** From a worker, by way of the server. */
-  const tell = (name: string, bytes: number, arrive: () => void) =>
-    lines.get(name)!.up.send(bytes, () =>
-      coordinator.down.send(bytes, () => {
-        heardAt.set(name, paper.now);
-        arrive();
-      }));
+  /** From a worker, by way of the server, to be handled in this time. */
+  const tell = (name: string, bytes: number, seconds: number, arrive: () => void) =>
+    lines.get(name)!.up.send(
+      bytes,
+      () =>
+        server.work(2 * messageTime, () =>
+          coordinator.down.send(bytes, () =>
+            reducer.work(seconds, () => {
+              heardAt.set(name, paper.now);
+              arrive();
+            }))),
+    );
   /** To workers: one message as far as the server. */
   const order = (to: readonly string[], bytes: number, arrive: (name: string) => void) =>
-    coordinator.up.send(bytes, () => {
-      for (const name of to) lines.get(name)!.down.send(bytes, () => arrive(name));
-    });
+    coordinator.up.send(bytes, () =>
+      server.work((1 + to.length) * messageTime, () => {
+        for (const name of to) lines.get(name)!.down.send(bytes, () => arrive(name));
+      }));
   const sums = names.map((member, i) => ({ member, lo: i, hi: i + 1 }));
   const parts = Array.from({ length: Math.ceil(values / partElements) }, (_, part) => part);
   const sizes = { step: 1, leaves: workers, values, parts, partElements, windowBytes, patienceSeconds };
   const averaging: ReduceWindow = new ReduceWindow(sums, names, 1, sizes, new FeedbackEncoder(codec), {
     pull: ({ member, lo, hi }, part) =>
       order([member], 0, () => {
-        const payload = new Uint8Array(lengthOf(part));
+        const payload = zeros.subarray(0, lengthOf(part));
         carried += payload.length;
         const frame = { kind: "sum", sender: member, lo, hi, part, codec: codec.name, payload } as Frame;
-        tell(member, payload.length, () => averaging.receive(frame, paper.now));
+        tell(member, payload.length, partTime, () => averaging.receive(frame, paper.now));
       }),
     isNear: () => false,
     share: () => undefined,
     sendMean: (part, { bytes: { length } }, member) =>
       order(member ? [member] : names, length, (name) => {
         carried += length;
-        tell(name, 0, () => averaging.acknowledge(name, part, paper.now));
+        tell(name, 0, ackTime, () => averaging.acknowledge(name, part, paper.now));
       }),
     pulled: () => {},
     heardAt: (member) => heardAt.get(member) ?? 0,
@@ -133,7 +197,7 @@ export function average(network: Network): Passage {
     paper.at(paper.now + seconds, again);
   };
   every(TICK, () => averaging.tick(paper.now));
-  every(HEARTBEAT, () => names.forEach((name) => tell(name, 0, () => {})));
+  every(HEARTBEAT, () => names.forEach((name) => tell(name, 0, 0, () => {})));
   averaging.advance(0);
   paper.run(() => isDone);
   const bytes = codec.byteLength(values);

@@ -95,3 +95,57 @@ Deno.test("assignRanges() gives a member at half speed about half the work", () 
   // An even cut, 16 / 3.5 each, is not one at nodes of the tree; this is the nearest.
   assert.deepEqual(assignRanges(16, [0.5, 1, 1, 1]).map(([lo, hi]) => hi - lo), [2, 6, 4, 4]);
 });
+
+Deno.test("assignRanges() is its plain definition, ties included", () => {
+  const { word, uniform } = randomStream(2, "cuts");
+  for (let trial = 0; trial < 300; trial++) {
+    const draw = 20 * trial;
+    const count = word(draw) % 70, members = 1 + word(draw + 1) % 12;
+    const kinds = [
+      () => 1,
+      (i: number) => 1 + word(draw + 3 + i) % 3,
+      (i: number) => 0.1 + uniform(draw + 3 + i),
+    ];
+    const speeds = Array.from({ length: members }, (_, i) => kinds[word(draw + 2) % kinds.length](i));
+    assert.deepEqual(assignRanges(count, speeds), plainRanges(count, speeds), `${count}: ${speeds}`);
+  }
+});
+
+Deno.test("assignRanges() cuts 4,096 micro-batches for 1,000 members in a blink: it runs between two steps", () => {
+  const { uniform } = randomStream(3, "many");
+  const speeds = Array.from({ length: 1000 }, (_, i) => 0.5 + uniform(i));
+  const times = Array.from({ length: 3 }, () => {
+    const begin = performance.now();
+    assignRanges(4096, speeds);
+    return performance.now() - begin;
+  });
+  assert.ok(Math.min(...times) < 500, `${times} ms`); // 60 on two idle cores
+});
+
+/** The same cuts, from all ranges of at most two subtrees. */
+function plainRanges(microBatches: number, speeds: readonly number[]): [number, number][] {
+  const nodesTo = (end: number) =>
+    Array.from({ length: end }, (_, start) => start).filter((start) => pathTo(start, end, microBatches));
+  const startsTo = Array.from({ length: microBatches + 1 }, (_, end) => {
+    const nodes = nodesTo(end);
+    const starts = [...new Set([...nodes, ...nodes.flatMap(nodesTo)])]; // in ties the first counts
+    return starts.map((start) => ({ start, count: nodes.includes(start) ? 1 : 2 }));
+  });
+  type Way = { time: number; uploads: number; cuts: [number, number][] };
+  let ways: (Way | undefined)[] = Array.from({ length: microBatches + 1 }, () => undefined);
+  ways[0] = { time: 0, uploads: 0, cuts: [] };
+  for (const speed of speeds) {
+    ways = ways.map((empty, end) => {
+      let best = empty && { ...empty, cuts: [...empty.cuts, [end, end] as [number, number]] };
+      for (const { start, count } of startsTo[end]) {
+        const before = ways[start];
+        if (!before) continue;
+        const time = Math.max(before.time, (end - start) / speed), uploads = before.uploads + count;
+        if (best && (time > best.time || (time === best.time && uploads >= best.uploads))) continue;
+        best = { time, uploads, cuts: [...before.cuts, [start, end]] };
+      }
+      return best;
+    });
+  }
+  return ways[microBatches]!.cuts;
+}

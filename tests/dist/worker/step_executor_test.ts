@@ -29,12 +29,12 @@ Deno.test("a mean and a commit that were not applied are forgotten at a failover
   const mean = { kind: "mean", run: "toy", sender: "coordinator", step: 1, part: 0, parts: 1 } as const;
   const frame = encodeFrame({ ...mean, codec: "float32", payload: floatBytes(noise(SIZE, 1)) });
   executor.vectors.takeMean(decodeFrame(frame, "toy") as Frame, false);
-  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
+  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, samples: { count: 8, crc: 0 } });
   assert.ok(executor.canApply);
   executor.forgetUnapplied();
   assert.ok(!executor.canApply);
   assert.equal(executor.vectors.meanOf(1), undefined);
-  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, crcs: [] });
+  executor.note(1, { apply: true, norm: 1, loss: 1, tokens: 1, samples: { count: 8, crc: 0 } });
   assert.ok(!executor.canApply, "the mean has to come again");
   assert.ok(executor.vectors.sumOf(1, [0, 2]), "the sum is what it was");
 });
