@@ -39,13 +39,22 @@ await runTool(async (tools) => {
   await using resources = new AsyncDisposableStack();
   const onListening = () => {
     resources.use(launchReducers(config.machine, url, onEvent));
-    if (server) folder.writeServer({ listen: server.address, token: new URL(url).username });
+    if (server) folder.writeServer({ listen: server.address, token: new URL(url).password });
     sayHowToJoin(order, config, url);
   };
   const { fromStep } = order;
   const failover = order.resume !== undefined && fromStep === undefined;
   await Promise.race([
-    startCoordinator(config, { url, failover, fromStep, signal, hurry, onEvent, onListening }),
+    startCoordinator(config, {
+      url,
+      eventsUrl: server?.eventsUrl,
+      failover,
+      fromStep,
+      signal,
+      hurry,
+      onEvent,
+      onListening,
+    }),
     server?.exited.then((reason) => {
       throw new RunError(`the NATS server can't be kept running: ${reason}`);
     }) ?? new Promise<never>(() => {}),
@@ -70,7 +79,7 @@ async function configOf({ resume, configPath, overrides }: Coordinate): Promise<
   });
 }
 
-/** A server for the run. Where the run had one, it is at the same place with the same token, so that workers find it. */
+/** A server for the run. Where the run had one, it is at the same place with the same password, so that workers find it. */
 async function ownServer(
   { resume, listen }: Coordinate,
   folder: RunFolder,
@@ -78,7 +87,7 @@ async function ownServer(
   onStatus: (text: string) => void,
 ): Promise<NatsServer> {
   const before = resume === undefined ? undefined : folder.readServer();
-  const options = { listen: listen ?? before?.listen, token: before?.token, signal, onProgress: onStatus };
+  const options = { listen: listen ?? before?.listen, password: before?.token, signal, onProgress: onStatus };
   try {
     return await keepNatsServer(options, () => onStatus("the NATS server has ended and is restarted"));
   } catch (error) {

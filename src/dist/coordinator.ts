@@ -7,6 +7,7 @@
  */
 
 import { RunError } from "../errors.ts";
+import { onAbort } from "../on_abort.ts";
 import { layoutOf } from "../layout.ts";
 import { Actions } from "./coordinator/actions.ts";
 import { answerTo, encodeAlive, fieldsOf } from "./coordinator/replies.ts";
@@ -24,6 +25,7 @@ import { eventOf, type MembershipEvent } from "./state/events.ts";
 import { decodeMessage, isOf, type Received } from "./protocol/messages.ts";
 import type { CoordinationPlan, RunOutcome } from "./replica/plan.ts";
 import { isSoundReport, workOf } from "./steps/reducer_set.ts";
+import { doubtful } from "./coordinator/presence.ts";
 import { refuseRival, replaced } from "./coordinator/single_leader.ts";
 import { ResidualKeeper } from "./allreduce/residuals.ts";
 import { initialState, type RunState } from "./state/run_state.ts";
@@ -142,26 +144,27 @@ class Coordinator {
     const { transport, plan, options } = this;
     if (!options.takeOver) await this.#residuals.resume(plan.startStep);
     const interrupt = () => this.#guard.enter(() => this.#handle({ kind: "interrupt" }));
-    const hurry = () => this.#guard.enter(() => this.#handle({ kind: "hurry" }));
+    using ending = new DisposableStack();
+    ending.use(this.#vectors);
     const listen = (from: (member: string) => string) =>
-      transport.subscribe(from("*"), ({ data, ...message }) => {
+      ending.defer(transport.subscribe(from("*"), ({ data, ...message }) => {
         this.#guard.enter(() => this.#receive({ ...message, data }, from), () => data = data.slice());
-      });
-    const unsubscribes = [
-      listen((member) => subjects.from(plan.run, member)),
-      listen((member) => subjects.vectors(plan.run, COORDINATOR, member)),
-      transport.subscribe(
-        subjects.state(plan.run, COORDINATOR),
-        (message) => this.#checkpoints.answer(message),
-      ),
-    ];
+      }));
+    listen((member) => subjects.from(plan.run, member));
+    listen((member) => subjects.vectors(plan.run, COORDINATOR, member));
+    const states = subjects.state(plan.run, COORDINATOR);
+    ending.defer(transport.subscribe(states, (message) => this.#checkpoints.answer(message)));
     const ticks = setInterval(() => this.#guard.enter(() => this.#tick()), TICK);
-    const probes = setInterval(() => this.#guard.enter(() => this.#probe()), plan.heartbeatSeconds * 1000);
+    const probeAll = () => this.#guard.enter(() => this.#probeAll());
+    const probes = setInterval(probeAll, plan.heartbeatSeconds * 1000);
     options.signal?.addEventListener("abort", interrupt);
-    options.hurry?.addEventListener("abort", hurry);
+    using _hurrying = onAbort(options.hurry, () => this.#guard.enter(() => this.#handle({ kind: "hurry" })));
     transport.closed.then((error) => this.#guard.close(connectionLost(error)));
     this.#over.promise.catch(() => {}); // it may reject before it is awaited
     try {
+      await options.watchConnections?.((name) =>
+        this.#guard.enter(() => this.#handle({ kind: "disconnected", name }))
+      );
       await transport.flush();
       options.onListening?.();
       const gathers = this.#state.stage.kind === "gathering";
@@ -174,12 +177,9 @@ class Coordinator {
       await transport.flush();
     } finally {
       this.#guard.close();
-      this.#vectors[Symbol.dispose]();
       clearInterval(ticks);
       clearInterval(probes);
       options.signal?.removeEventListener("abort", interrupt);
-      options.hurry?.removeEventListener("abort", hurry);
-      for (const unsubscribe of unsubscribes) unsubscribe();
     }
     return outcomeOf(this.#state, this.#dropped);
   }
@@ -239,7 +239,7 @@ class Coordinator {
 
   /** From a process that is not a member, or before it became one. A sum is the same, whichever member computed it. */
   #isStale({ kind, sender, generation }: Frame): boolean {
-    if (["join", "hello", "sum", "reducer"].includes(kind)) return false;
+    if (["join", "hello", "sum", "reducer", "ended"].includes(kind)) return false;
     const { members, candidates, reducers } = this.#state;
     const participant = members.get(sender) ?? candidates.get(sender) ?? reducers.get(sender);
     return !participant || generation < participant.joinedGeneration;
@@ -286,6 +286,7 @@ class Coordinator {
     if (this.#isConnected) this.#vectors.tick(time);
     else this.#handle({ kind: "deaf", isCutOff: true });
     this.#handle({ kind: "tick", blockedSince: this.#vectors.blockedSince() });
+    this.#probe(doubtful(this.#state, time));
   }
 
   /** Without the server the run is paused, and only the coordinator can report that. */
@@ -300,15 +301,20 @@ class Coordinator {
   }
 
   /** A dead process no longer listens on its subject, which the server knows at once. */
-  #probe(): void {
-    const { run, heartbeatSeconds } = this.plan;
+  #probeAll(): void {
     const { members, candidates, reducers } = this.#state;
-    const alive = encodeAlive(this.#state);
     this.#checkpoints.release();
-    for (const name of [...members.keys(), ...candidates.keys(), ...reducers.keys()]) {
+    this.#probe([...members.keys(), ...candidates.keys(), ...reducers.keys()]);
+  }
+
+  #probe(names: readonly string[]): void {
+    const { run, heartbeatSeconds } = this.plan;
+    const alive = encodeAlive(this.#state), askedAt = now();
+    for (const name of names) {
       this.transport.request(subjects.to(run, name), alive, heartbeatSeconds)
         .then((answer) => {
-          this.#guard.enter(() => this.#handle({ kind: "probed", name, there: answer !== "nobody" }));
+          const there = answer !== "nobody";
+          this.#guard.enter(() => this.#handle({ kind: "probed", name, there, askedAt }));
         }, (error) => this.#guard.close(error));
     }
   }

@@ -37,13 +37,13 @@ export async function runWorker(
   replica: Replica,
   options: ServeWorkerOptions,
 ): Promise<void> {
-  if (options.signal?.aborted) return;
-  const nonce = crypto.randomUUID();
+  const { signal, nonce = crypto.randomUUID() } = options;
+  if (signal?.aborted) return;
   using neighbourhood = await Neighbourhood.open(replica.size, options);
   const welcome = await join(transport, replica, { ...options, nonce, memory: neighbourhood.address });
   neighbourhood.settle(welcome.isNear);
   const worker = new Worker(transport, replica, options, nonce, welcome, neighbourhood);
-  using _leaving = onAbort(options.signal, () => worker.askToLeave());
+  using _leaving = onAbort(signal, () => worker.askToLeave());
   using _hurrying = onAbort(options.hurry, () => worker.hurry());
   await worker.serve();
 }

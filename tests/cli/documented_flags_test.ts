@@ -15,6 +15,7 @@ import { parseSetup } from "../../src/cli/setup_command_line.ts";
 import { parseDashboard, parseProfile, parseRuns } from "../../src/cli/watch_command_line.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { AVERAGING } from "../bench/averaging.ts";
+import { FAULTS } from "../bench/faults.ts";
 import { BENCH } from "../bench/run.ts";
 import { SOAK } from "../soak/soak.ts";
 
@@ -59,6 +60,7 @@ const COMMANDS: Record<string, Case> = {
   soak: own(SOAK),
   bench: own(BENCH),
   "bench:averaging": own(AVERAGING),
+  "bench:faults": own(FAULTS),
 };
 
 const URL_GIVEN = "nats://token@host:4222";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { FaultPoint } from "../../src/dist/protocol/fault_points.ts";
 import type { CommittedStep, DistEvent } from "../../src/dist/replica/plan.ts";
-import { startNatsServer } from "../../src/dist/nats/server.ts";
+import { type NatsServer, startNatsServer } from "../../src/dist/nats/server.ts";
 import { averagingToy, DILOCO, roundOnPaper } from "./support/average_toys.ts";
 import type { WayToDie } from "./support/fault.ts";
 import { runProcesses } from "./support/run_processes.ts";
@@ -40,13 +40,13 @@ async function onPaper(steps: readonly CommittedStep[]): Promise<string> {
 }
 
 /** A run in which the last worker is lost, with what it was to compute in that round. */
-async function runWithLoss(url: string, point: FaultPoint, way: WayToDie) {
+async function runWithLoss(server: NatsServer, point: FaultPoint, way: WayToDie) {
   const events: DistEvent[] = [];
   const orders = MEMBERS.map((member) => ({ member, size, pause: 5, averages: true }));
   const lost = { ...orders[2], fault: { point, way, step: FAULT_STEP } };
   const run = `round-${point}-${way}`;
   const outcome = await runProcesses(
-    url,
+    server,
     { ...plan, run },
     [orders[0], orders[1], lost],
     (event, workers) => {
@@ -68,7 +68,7 @@ Deno.test("a worker process that is killed or frozen in a round is left out of i
     ["mid-upload", "SIGKILL"],
   ];
   for (const [point, way] of cases) {
-    const { outcome, steps, dropped } = await runWithLoss(server.url, point, way);
+    const { outcome, steps, dropped } = await runWithLoss(server, point, way);
     const what = `${way} ${point}`;
     assert.deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8, 9], what);
     assert.equal(dropped.length, 1, what);
@@ -85,7 +85,7 @@ Deno.test("a worker process that is killed or frozen in a round is left out of i
 
 Deno.test("a round counts when a worker process is killed after it, before it has applied the mean", async () => {
   await using server = await startNatsServer();
-  const { outcome, steps, dropped } = await runWithLoss(server.url, "before-apply", "SIGKILL");
+  const { outcome, steps, dropped } = await runWithLoss(server, "before-apply", "SIGKILL");
   assert.deepEqual(dropped, []);
   assert.ok(steps.every(({ samples }) => !samples.includes(null)));
   assert.deepEqual(steps.map(({ computed }) => MEMBERS[2] in computed), [

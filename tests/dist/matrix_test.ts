@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { FaultPoint } from "../../src/dist/protocol/fault_points.ts";
 import type { CommittedStep, DistEvent } from "../../src/dist/replica/plan.ts";
-import { startNatsServer } from "../../src/dist/nats/server.ts";
+import { type NatsServer, startNatsServer } from "../../src/dist/nats/server.ts";
 import { runSingle } from "../../src/dist/single.ts";
 import type { WayToDie } from "./support/fault.ts";
 import { runProcesses } from "./support/run_processes.ts";
@@ -44,7 +44,7 @@ interface Case {
 }
 
 /** Runs one case and says what was wrong. */
-async function check(url: string, { point, way, count }: Case, paramsHash: string): Promise<string[]> {
+async function check(server: NatsServer, { point, way, count }: Case, paramsHash: string): Promise<string[]> {
   const run = `${point}-${way}-${count}`;
   const events: DistEvent[] = [];
   // Of four every other one shares memory, and not the one that is lost.
@@ -55,7 +55,7 @@ async function check(url: string, { point, way, count }: Case, paramsHash: strin
   const faulty = { ...orders[count - 1], fault: { point, way, step: FAULT_STEP } };
   let slowest = 0, lastStepAt = 0;
   const outcome = await runProcesses(
-    url,
+    server,
     { ...plan, run, startWorkers: count },
     [...orders.slice(0, -1), faulty],
     (event, workers) => {
@@ -95,7 +95,7 @@ Deno.test("wherever and however a worker is lost, the run continues and ends wit
   const problems: string[] = [];
   const next = cases.values();
   const lane = async () => {
-    for (const each of next) problems.push(...await check(server.url, each, paramsHash));
+    for (const each of next) problems.push(...await check(server, each, paramsHash));
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   assert.deepEqual(problems, []);

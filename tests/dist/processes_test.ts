@@ -18,7 +18,7 @@ Deno.test("a worker whose event loop is blocked for 3 s while vectors travel los
   const expected = await runSingle(new ToyReplica({ size }), plan);
   let slowest = 0;
   await using server = await startNatsServer();
-  const outcome = await runProcesses(server.url, plan, [
+  const outcome = await runProcesses(server, plan, [
     { member: "worker-0", size },
     { member: "worker-1", size, block: { step: 1, seconds: 3 } },
   ], (event) => {
@@ -43,7 +43,7 @@ Deno.test("a worker that was frozen joins again, gets the state that it missed, 
   const expected = await runSingle(new ToyReplica({ size }), plan);
   const events: DistEvent[] = [];
   await using server = await startNatsServer();
-  const outcome = await runProcesses(server.url, plan, [
+  const outcome = await runProcesses(server, plan, [
     { member: "steady", size, pause },
     { member: "frozen", size, pause, fault: { point: "mid-upload", step: 3, way: "SIGSTOP" } },
   ], (event, workers) => {
@@ -68,7 +68,7 @@ Deno.test("the only worker freezes: the run waits, and continues with its state 
     await using server = await startNatsServer();
     const reasons: string[] = [];
     const outcome = await runProcesses(
-      server.url,
+      server,
       plan,
       [{ member: "only", size, fault: { point, step: 3, way: "SIGSTOP" } }],
       (event, workers) => {
@@ -95,7 +95,7 @@ Deno.test("the NATS server is killed in the middle of a step: it is started agai
   await using server = await keepNatsServer({}, () => restarts++);
   const events: DistEvent[] = [];
   const outcome = await runProcesses(
-    server.url,
+    server,
     plan,
     [{ member: "worker-0", size, pause: 20 }, { member: "worker-1", size, pause: 20 }],
     (event) => {

@@ -39,7 +39,7 @@ async function run(
     }
   };
   const outcome = await runProcesses(
-    server.url,
+    server,
     { ...plan, codec, startWorkers: workers.length },
     [],
     (event, started, start) => {

@@ -135,7 +135,7 @@ Deno.test("a reducer that is silent or whose place is empty is lost; one that co
   paper.now = 9;
   paper.do({ kind: "tick" });
   assert.deepEqual(owners(paper), ["y", "y"]);
-  paper.do({ kind: "probed", name: "y", there: false });
+  paper.do({ kind: "probed", name: "y", there: false, askedAt: paper.now });
   paper.now = 10;
   paper.beat(0);
   paper.do({ kind: "tick" });

@@ -69,7 +69,7 @@ Deno.test("one in a hundred connections is cut within a minute, and a seed decid
 Deno.test("a run over 100 Mbit/s and 40 ms ends with the bits of a single process", async () => {
   await using server = await startNatsServer();
   await using link = new SlowLink(server.url, { ...SLOW, cutsPerMinute: 0.01 });
-  const outcome = await runProcesses(link.url, plan, orders);
+  const outcome = await runProcesses({ url: link.url }, plan, orders);
   assert.equal(outcome.paramsHash, expected.paramsHash);
 });
 
@@ -77,7 +77,7 @@ Deno.test("connections that are cut in mid-step are made again: same bits, and n
   await using server = await startNatsServer();
   await using link = new SlowLink(server.url, SLOW);
   const events: DistEvent[] = [];
-  const outcome = await runProcesses(link.url, plan, orders, (event) => {
+  const outcome = await runProcesses({ url: link.url }, plan, orders, (event) => {
     events.push(event);
     if (event.kind !== "step") return;
     const { step } = event.committed;

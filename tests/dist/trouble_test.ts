@@ -31,7 +31,7 @@ Deno.test("300 steps of processes killed, frozen and joining: each commits once,
   const committed: number[] = [];
   await using server = await keepNatsServer({}, () => {});
   const outcome = await runProcesses(
-    server.url,
+    server,
     plan,
     [{ member: "w0", ...common }, { member: "w1", ...common }],
     (event, workers, start) => {

@@ -143,7 +143,7 @@ async function joined(place: Workplace, ...args: string[]): Promise<Command> {
   });
   const { listen: { port }, token } = JSON.parse(await Deno.readTextFile(file));
   const out = `--out=${place.run("guest")}`;
-  const url = `nats://${token}@127.0.0.1:${port}`;
+  const url = `nats://flashmob:${token}@127.0.0.1:${port}`;
   return start("train", "--join", url, "--run=demo", "--workers=1", "--backend=cpu", out, ...args);
 }
 

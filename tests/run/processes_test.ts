@@ -91,7 +91,7 @@ Deno.test("a worker that is killed is started again and joins again; the bits ar
   const { code, stderr } = await run.ended;
   assert.equal(code, 130, stderr);
   assert.match(stderr, /here-1: the process ended with SIGKILL; restarting it in 2.5 s/);
-  assert.match(stderr, /here-1 left \(its connection has ended.*\), members: 1/);
+  assert.match(stderr, /here-1 left \(its process has ended.*\), members: 1/);
   assert.match(stderr, /here-1 restores the state of step \d+ from here-0/);
   assert.deepEqual([...new Set(counts())], [2, 1]);
   await until("all children are gone", () => isGone(children), 5);
@@ -173,7 +173,13 @@ Deno.test("workers join a coordinator with the line that it prints", async () =>
   );
   await until("it says how to join", () => coordinator.stdout().includes("--join"));
   const [, url] = /--join (\S+) --run demo/.exec(coordinator.stdout())!;
-  const wrong = start("train", "--join", url.replace(/\/\/\w+@/, "//guess@"), "--run=demo", "--workers=1");
+  const wrong = start(
+    "train",
+    "--join",
+    url.replace(/\/\/.*@/, "//flashmob:guess@"),
+    "--run=demo",
+    "--workers=1",
+  );
   const rejected = await wrong.ended;
   assert.equal(rejected.code, 1);
   assert.match(rejected.stderr, /does not accept the token/);

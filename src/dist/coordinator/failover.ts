@@ -46,6 +46,8 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
     }
     case "reducer":
       return stay(above(state, event.term));
+    case "ended":
+      return stay({ ...state, stage: withoutEnded(stage, event) });
     case "join": {
       const { id, configHash, mixed } = state.plan;
       const reasons = refusalReasons({ id, configHash, mixed }, event.request, {
@@ -72,6 +74,19 @@ export function gather(state: RunState, stage: Gathering, event: MembershipEvent
     default:
       return stay(state);
   }
+}
+
+/** A process that has ended is not waited for. Where its name has joined by another process, that one stays. */
+function withoutEnded(
+  stage: Gathering,
+  { name, nonce }: MembershipEvent & { kind: "ended" },
+): Gathering {
+  const arrival = stage.arrivals.get(name);
+  if (arrival && arrival.request.nonce !== nonce) return stage;
+  const alive = new Set(stage.alive), arrivals = new Map(stage.arrivals);
+  alive.delete(name);
+  arrivals.delete(name);
+  return { ...stage, alive, arrivals };
 }
 
 /** Terms rise: this coordinator's is above all terms seen. */

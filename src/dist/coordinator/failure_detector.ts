@@ -15,6 +15,9 @@ import type { RunState } from "../state/run_state.ts";
 import { withMember } from "../state/transitions.ts";
 import { GONE_SECONDS } from "../protocol/timeouts.ts";
 
+/** Why a process is lost that does not listen any more. */
+export const NOT_LISTENING = "its connection has ended, its process is probably dead";
+
 /** A silent member is lost after this multiple of the usual time for a result. */
 const SILENCE_FACTOR = 10;
 /** A stalled member is lost after this multiple of a silent one's timeout, from the longest recent time; floor and ceiling rise, too. */
@@ -50,16 +53,21 @@ export function reasonLost(
   now: number,
   blockedSince?: ReadonlyMap<string, number>,
 ): string | undefined {
-  const { name, phase, step } = participant;
+  const { name } = participant;
   if (isAwaitedBack(state, participant, now)) return undefined;
   const silent = reasonSilent(state, participant, now);
-  if (silent) return `${silent}; it was last seen ${phase} after step ${step}`;
+  if (silent) return `${silent}; ${lastSeen(participant)}`;
   const member = state.members.get(name);
   if (!member) return undefined;
   const stall = stallAllowed(state);
   if (now - stillSince(state, member, blockedSince) >= stall) {
-    return `it has stalled for ${secondsText(stall)}; it was last seen ${phase} after step ${step}`;
+    return `it has stalled for ${secondsText(stall)}; ${lastSeen(participant)}`;
   }
+}
+
+/** What a participant was doing, as text. */
+export function lastSeen({ phase, step }: Pick<Participant, "phase" | "step">): string {
+  return `it was last seen ${phase} after step ${step}`;
 }
 
 /** Why a silent participant counts as lost, as text; undefined where it does not. */
@@ -71,7 +79,7 @@ export function reasonSilent(
   if (isAwaitedBack(state, each, now)) return undefined;
   const { goneSince, heardAt } = each;
   if (goneSince !== undefined && now - goneSince >= Math.min(GONE_SECONDS, state.plan.patienceSeconds)) {
-    return "its connection has ended, its process is probably dead";
+    return NOT_LISTENING;
   }
   const silence = silenceAllowed(state);
   if (now - heardAt >= silence) return `no heartbeat came from it for ${secondsText(silence)}`;

@@ -31,6 +31,8 @@ export interface CoordinateOptions {
   onListening?: () => void;
   /** Takes the lease that excludes other coordinators; without one they only check whether a coordinator answers. */
   takeLease?: TakeLease;
+  /** Lets `onClosed` know the name of each connection to the bus that its client closes; where the bus tells none, probes must do. */
+  watchConnections?: (onClosed: (name: string) => void) => Promise<void>;
   /** Continues a run that another coordinator has begun; where no member is left, from the plan's `startStep`. */
   takeOver?: TakeOver;
   /** Saves residuals (error feedback) beside the checkpoints. */

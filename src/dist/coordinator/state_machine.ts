@@ -1,7 +1,7 @@
 /**
  * The run's state machine as a pure function: (state, event, now) → (state, actions). It tracks heartbeats and passes each event to
  * the file that decides about it: `failover.ts` after another coordinator, `admission.ts` on joins, `steps/step.ts` on the step,
- * `steps/between_steps.ts` between steps, `failure_detector.ts` on lost members, `member_loss.ts` on how the others continue.
+ * `steps/between_steps.ts` between steps, `presence.ts` and `failure_detector.ts` on lost members, `member_loss.ts` on how the others continue.
  *
  * @module
  */
@@ -11,10 +11,9 @@ import { canHandOut, caughtUp, giveUpWaiting, pinned, whatComesNext } from "../s
 import { delivered, reasonLost, reasonSilent, reasonStuck, withPace } from "./failure_detector.ts";
 import type { MembershipEvent } from "../state/events.ts";
 import type { RunOutcome } from "../replica/plan.ts";
-import { engage, loseReducer, withReducer } from "../steps/reducer_set.ts";
+import { engage, loseReducer } from "../steps/reducer_set.ts";
 import { compare, lose, release } from "./member_loss.ts";
 import { heardOf, isAwaitedBack, withArrivals } from "../state/reconnection.ts";
-import type { Participant } from "../state/participants.ts";
 import { committedStep, type RunState, type Transition } from "../state/run_state.ts";
 import { measured } from "../steps/load_balancing.ts";
 import { dropLateStep } from "../steps/leaving.ts";
@@ -22,6 +21,7 @@ import { collected, copied, keep, saved } from "../steps/checkpointing.ts";
 import { sampled } from "../steps/sampling.ts";
 import { closeStep, evaluated, hashed, isWanted, offer, pulled, reduced } from "../steps/step.ts";
 import { gather } from "./failover.ts";
+import { disconnected, ended, probed } from "./presence.ts";
 import { totalTraffic, withTraffic } from "../state/traffic.ts";
 import { isUsageDue, tellUsage } from "../state/usage.ts";
 import {
@@ -108,7 +108,11 @@ function react(state: RunState, event: MembershipEvent, now: number): Transition
     case "leave":
       return leave(state, event, now);
     case "probed":
-      return probed(state, event.name, event.there, now);
+      return probed(state, event, now);
+    case "disconnected":
+      return stay(disconnected(state, event.name, now));
+    case "ended":
+      return ended(state, event, now);
     case "pulled":
       return pulled(state, event.lo, event.hi);
     case "reduced": // from a reducer that did not know the new generation yet: it is told, and reports again
@@ -166,18 +170,6 @@ function restored(state: RunState, event: MembershipEvent & { kind: "restored" }
   const candidate = state.candidates.get(event.member);
   if (!candidate || candidate.ready || candidate.source?.step !== event.step) return stay(state);
   return caughtUp(withCandidate(state, { ...candidate, ready: true, step: event.step }), now);
-}
-
-function probed(state: RunState, name: string, there: boolean, now: number): Transition {
-  const since = (participant: Pick<Participant, "goneSince">) =>
-    there ? undefined : participant.goneSince ?? now;
-  const member = state.members.get(name);
-  if (member && there && member.goneSince === undefined) return stay(state);
-  if (member) return stay(withMember(state, { ...member, goneSince: since(member) }));
-  const reducer = state.reducers.get(name);
-  if (reducer) return stay(withReducer(state, { ...reducer, goneSince: since(reducer) }));
-  const candidate = state.candidates.get(name);
-  return stay(candidate ? withCandidate(state, { ...candidate, goneSince: since(candidate) }) : state);
 }
 
 /** A member, candidate or reducer leaves. */
@@ -259,7 +251,7 @@ function forgive(state: RunState, { isCutOff }: MembershipEvent & { kind: "deaf"
       return [name, stays ? each : { ...each, ...clocks }];
     }));
   const { members, candidates, reducers, stage } = state;
-  const silence = { heardAt: now, goneSince: undefined }, stall = { progressAt: now };
+  const silence = { heardAt: now, goneSince: undefined, closedAt: undefined }, stall = { progressAt: now };
   return stay({
     ...state,
     deafAt: now,

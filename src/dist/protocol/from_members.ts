@@ -138,6 +138,8 @@ export const FROM_MEMBERS = {
   hashes: z.strictObject({ state: hash(), params: hash(), traffic }),
   /** The error, if that is the reason. */
   leave: z.strictObject({ error: text().optional(), traffic: traffic.optional() }),
+  /** From its launcher: its process has ended, the one that has joined with this nonce. */
+  ended: z.strictObject({ nonce: label() }),
   /** Heartbeat of a reducer: for how many seconds each member has kept it waiting, and what it has dropped. */
   reducer: z.strictObject({
     blockedSeconds: z.record(name(), seconds()),

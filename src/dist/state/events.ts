@@ -49,8 +49,12 @@ export type MembershipEvent =
   | { kind: "alive"; name: string; term: number }
   /** The record of the run up to the step that a new coordinator continues from. */
   | { kind: "recalled"; step: number; record: RunRecord }
-  /** Whether a process listens on a member's subject. */
-  | { kind: "probed"; name: string; there: boolean }
+  /** Whether a process listens on a member's subject; when that was asked, in seconds. */
+  | { kind: "probed"; name: string; there: boolean; askedAt: number }
+  /** The server says that a connection of this name has closed. */
+  | { kind: "disconnected"; name: string }
+  /** The launcher of a worker or a reducer says that the process has ended. */
+  | { kind: "ended"; name: string; nonce: string }
   /** The coordinator has all parts of a sum of the open step. */
   | { kind: "pulled"; lo: number; hi: number }
   /** A reducer is alive, with the term that it belonged to, and for how long each member has kept it waiting. */
@@ -117,6 +121,8 @@ export function eventOf(frame: Received, isNear: boolean): MembershipEvent | und
     }
     case "leave":
       return { kind: "leave", member, ...frame.message };
+    case "ended":
+      return { kind: "ended", name: member, ...frame.message };
     case "reducer": {
       const { blockedSeconds, malformedOrders } = frame.message;
       return { kind: "reducer", reducer: member, term, isNear, blockedSeconds, malformedOrders };

@@ -50,6 +50,8 @@ export interface Participant {
   readonly isLeaving?: boolean;
   /** Since when no process listens on its subject, in seconds. */
   readonly goneSince?: number;
+  /** When its connection closed, in seconds, until it is known whether it has another one. */
+  readonly closedAt?: number;
   /** When its first message came after the coordinator had no connection, in seconds. */
   readonly returnedAt?: number;
 }
@@ -83,6 +85,8 @@ export interface Reducer {
   readonly idleSince?: number;
   /** Since when no process listens on its subject, in seconds. */
   readonly goneSince?: number;
+  /** When its connection closed, in seconds, until it is known whether it has another one. */
+  readonly closedAt?: number;
   /** When its first message came after the coordinator had no connection, in seconds. */
   readonly returnedAt?: number;
 }

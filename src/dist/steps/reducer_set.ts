@@ -86,6 +86,7 @@ export function engage(
     joinedGeneration: present?.joinedGeneration ?? state.generation,
     heardAt: now,
     returnedAt,
+    closedAt: present?.closedAt,
     idleSince: isIdle ? present?.idleSince ?? now : undefined,
     // By its own clock, which continued while it had no connection.
     blockedSince: new Map(

@@ -115,6 +115,20 @@ export async function joinAgain(
   }
 }
 
+/**
+ * Tells the coordinator that the process of a worker or a reducer has ended, from who has started it and knows.
+ *
+ * @param nonce what the process joined with
+ * @throws {RunError} where no coordinator serves the run, or none answers
+ */
+export async function reportEnded(
+  transport: Transport,
+  { run, member, nonce }: Pick<Applicant, "run" | "member" | "nonce">,
+): Promise<void> {
+  const word = encodeControl({ kind: "ended", run, sender: member }, { nonce });
+  await askCoordinator(transport, run, member, word, ["alive"]);
+}
+
 /** The request, with the term and generation that the worker last belonged to; the state's hash is computed once. */
 async function requestOf(
   replica: Replica,

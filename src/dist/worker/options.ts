@@ -39,6 +39,8 @@ export interface ServeWorkerOptions {
   run: string;
   /** Name of this worker, unique in the run: 1 to 64 letters, digits, _ and -. */
   member: string;
+  /** Distinguishes this process from another one of the same name; a random one by default. */
+  nonce?: string;
   /** Identity of the run. */
   id: string;
   /** Hash of the configuration that the replica was built from. */

@@ -38,7 +38,7 @@ export interface ConfigChanges {
 export interface RunServer {
   /** Where it listens. */
   listen: { hostname: string; port: number };
-  /** What clients need. */
+  /** The password that clients need; earlier versions took it as a token. */
   token: string;
 }
 

@@ -13,6 +13,7 @@ import {
   type CoordinationPlan,
   type DistEvent,
   takeNatsLease,
+  watchConnections,
 } from "../../dist/mod.ts";
 import { learningRate } from "../../model/optimizer/schedule.ts";
 import { RunCheckpoints } from "../folder/checkpoints.ts";
@@ -31,8 +32,10 @@ import { planOf } from "../replica/run_plan.ts";
 
 /** How a coordinator is started. */
 export interface CoordinatorOptions {
-  /** Address of the NATS server, with its token. */
+  /** Address of the NATS server, with the credentials. */
   url: string;
+  /** Where that server says which connections close, if it is our own. */
+  eventsUrl?: string;
   /** Where the run in `machine.out` starts, whose folder is there. Without it the folder of a new run is made. */
   start?: { step: number; origin: { step: number; samples: number } };
   /** Failover: continues the run in `machine.out` with the workers that are alive, or from its newest checkpoint. */
@@ -99,7 +102,7 @@ interface Prepared {
 /** Serves the run until its end. */
 async function serve(prepared: Prepared): Promise<Summary> {
   const { corpus, folder, lock, point, onEvent, options } = prepared;
-  const { url, failover, signal, hurry, onListening } = options;
+  const { url, eventsUrl, failover, signal, hurry, onListening } = options;
   await using resources = new AsyncDisposableStack();
   const checkpoints = checkpointsOf(prepared);
   const plan = await planAtStart(prepared, checkpoints);
@@ -119,6 +122,9 @@ async function serve(prepared: Prepared): Promise<Summary> {
     checkpoints,
     text: { pieces: [corpus.train, corpus.validation], files: corpus.files, sha256: corpus.sha256 },
     takeLease: async () => resources.use(await takeNatsLease(url, point.config.machine.run)),
+    watchConnections: eventsUrl === undefined ? undefined : async (onClosed) => {
+      resources.use(await watchConnections(eventsUrl, onClosed, { signal, onStatus }));
+    },
     takeOver: failover ? takeOverOf(prepared, plan.record, log, tellCard) : undefined,
   });
   return await log.finish(await (lock ? Promise.race([coordinated, lock.lost]) : coordinated));

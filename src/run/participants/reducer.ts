@@ -18,6 +18,8 @@ export interface ReducerOptions {
   run: string;
   /** Name of this machine in the run. */
   machine: string;
+  /** By which the launcher that starts this process names it to the coordinator. */
+  nonce?: string;
   /**
    * The run's folder, on the machine where it was started, and the name under which this reducer keeps residuals there, the same
    * when the run is resumed.
@@ -29,6 +31,11 @@ export interface ReducerOptions {
   signal?: AbortSignal;
   /** Receives status lines. */
   onStatus?: (text: string) => void;
+}
+
+/** The name of a reducer: another one for each process. */
+export function reducerName(machine: string, nonce: string): string {
+  return `${machine.slice(0, 40)}-reducer-${nonce.slice(0, 8)}`;
 }
 
 /**
@@ -43,7 +50,7 @@ export interface ReducerOptions {
  */
 export async function startReducer(options: ReducerOptions): Promise<void> {
   const { url, run, machine, home, sharedMemory: sharesMemory, signal, onStatus } = options;
-  const reducer = `${machine.slice(0, 40)}-reducer-${crypto.randomUUID().slice(0, 8)}`; // a new name each time
+  const reducer = reducerName(machine, options.nonce ?? crypto.randomUUID());
   const transport = await connectNats(url, reducer, { signal, onStatus });
   try {
     const residuals = home && new ResidualFiles(RunFolder.at(home.folder).residuals).ofMean(home.name);

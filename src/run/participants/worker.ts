@@ -51,6 +51,8 @@ export interface WorkerOptions {
   run: string;
   /** Name of this worker, another one for each in the run: letters, digits, _ and -. */
   member: string;
+  /** By which the launcher that starts this process names it to the coordinator. */
+  nonce?: string;
   /** Where this machine has the text. Without it a text that flashmob has a name for is looked up, and any other fetched. */
   source?: string;
   /** What computes: "tensorflow" (default) or "cpu". */
@@ -121,6 +123,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerOutcome
       run,
       id,
       member,
+      nonce: options.nonce,
       configHash,
       atHome,
       keepsCheckpoints,

@@ -13,7 +13,7 @@ import type { ChildEvent, ChildOrder } from "./protocol.ts";
 import type { CoordinatorOptions } from "../participants/coordinator.ts";
 import type { WorkerOptions, WorkerOutcome, WorkerStep } from "../participants/worker.ts";
 import { MachineShare } from "./machine_share.ts";
-import { keepNatsServer } from "../../dist/mod.ts";
+import { keepNatsServer, type NatsServer } from "../../dist/mod.ts";
 
 /** Milliseconds that a coordinator has for the end of a run whose workers are all gone; it is frozen after that. */
 const CLOSING_TIME = 60_000;
@@ -50,7 +50,7 @@ export async function launchRun(
     { signal, onProgress: say },
     () => say("the NATS server has ended and is restarted"),
   );
-  const launch = new Launch(config, server.url, { signal, onEvent });
+  const launch = new Launch(config, server, { signal, onEvent });
   server.exited.then((reason) =>
     launch.fail(new RunError(`the NATS server can't be kept running: ${reason}`))
   );
@@ -73,9 +73,13 @@ class Launch {
   /** What workers have said while they start. */
   readonly #said = new Set<string>();
 
-  constructor(readonly config: Config, readonly url: string, readonly options: LaunchOptions) {
+  constructor(
+    readonly config: Config,
+    readonly server: Pick<NatsServer, "url" | "eventsUrl">,
+    readonly options: LaunchOptions,
+  ) {
     const { machine, data: { source } } = config;
-    this.#orders = workerOrders(machine, { url, source, folder: machine.out, atHome: true });
+    this.#orders = workerOrders(machine, { url: server.url, source, folder: machine.out, atHome: true });
     this.#left = this.#orders.length;
   }
 
@@ -91,7 +95,7 @@ class Launch {
     try {
       const coordinator = this.#superviseCoordinator(start);
       this.#listening.promise.then(() => {
-        superviseReducers(this.#supervisor, this.config.machine, this.url);
+        superviseReducers(this.#supervisor, this.config.machine, this.server.url);
         this.#superviseWorkers();
       });
       await Promise.race([coordinator, this.#supervisor.failure]);
@@ -109,11 +113,12 @@ class Launch {
   }
 
   #superviseCoordinator(start: LaunchStart): Promise<void> {
-    const { config, url } = this;
+    const { config, server: { url, eventsUrl } } = this;
+    const at = { url, eventsUrl, isLocked: true };
     const startWorkers = this.#orders.length;
     return this.#supervisor.supervise("coordinator", {
-      first: { role: "coordinator", config, options: { url, start, startWorkers, isLocked: true } },
-      later: { role: "coordinator", config, options: { url, failover: true, isLocked: true } },
+      first: { role: "coordinator", config, options: { ...at, start, startWorkers } },
+      later: { role: "coordinator", config, options: { ...at, failover: true } },
       shouldRestart: () => this.#isUnderWay && this.#left > 0,
     });
   }

@@ -21,7 +21,10 @@ export type ChildOrder =
   | {
     role: "coordinator";
     config: Config;
-    options: Pick<CoordinatorOptions, "url" | "start" | "startWorkers" | "failover" | "isLocked">;
+    options: Pick<
+      CoordinatorOptions,
+      "url" | "eventsUrl" | "start" | "startWorkers" | "failover" | "isLocked"
+    >;
   }
   | { role: "worker"; options: Omit<WorkerOptions, "signal" | "hurry" | "onStatus" | "onJoined" | "onStep"> }
   | { role: "reducer"; options: Omit<ReducerOptions, "signal" | "onStatus"> };

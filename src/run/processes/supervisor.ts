@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { errorMessage, RunError } from "../../errors.ts";
 import { WORKER_ENVIRONMENT } from "../../tensorflow/memory.ts";
 import { type Child, type ChildExit, startChild } from "./child.ts";
+import { reportDeath, withNonce } from "./death.ts";
 import type { ChildEvent, ChildFailure, ChildOrder } from "./protocol.ts";
 import { Restarts } from "./restarts.ts";
 
@@ -43,6 +44,8 @@ export class Supervisor {
   readonly #ending = new AbortController();
   /** The latest child of each name. */
   readonly #children = new Map<string, Child>();
+  /** What is being told to the coordinator. */
+  readonly #reports: Promise<void>[] = [];
   /** Those that were asked to leave. */
   readonly #asked = new Set<Child>();
 
@@ -122,6 +125,11 @@ export class Supervisor {
   /** Waits until all have ended: after a grace period they are asked to, after another one killed. None is restarted. */
   async end(): Promise<void> {
     this.#ending.abort();
+    await this.#endChildren();
+    await Promise.all(this.#reports);
+  }
+
+  async #endChildren(): Promise<void> {
     const children = [...this.#children.values()];
     const all = Promise.all(children.map((child) => child.exited));
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -151,10 +159,12 @@ export class Supervisor {
         this.fail(error);
       }
     };
-    const child = startChild(name, order, guarded, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
+    const named = withNonce(order);
+    const child = startChild(name, named, guarded, order.role === "worker" ? WORKER_ENVIRONMENT : undefined);
     this.#children.set(name, child);
     const exit = await child.exited;
     if (exit.success) return;
+    this.#reports.push(reportDeath(named));
     throw new ChildError(`${name}: ${failure?.message ?? describe(exit)}`, failure?.cause ?? "crash");
   }
 }

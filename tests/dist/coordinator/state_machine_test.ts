@@ -270,7 +270,7 @@ Deno.test("a worker may leave while the run waits for others", () => {
 
 Deno.test("a worker whose connection has ended is lost after seconds, one that connects again is not", () => {
   const paper = begun();
-  const probe = (there: boolean) => paper.do({ kind: "probed", name: "b", there });
+  const probe = (there: boolean) => paper.do({ kind: "probed", name: "b", there, askedAt: paper.now });
   probe(false);
   paper.now = GONE_SECONDS - 1;
   paper.beat(0);

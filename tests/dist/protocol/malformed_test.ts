@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { decodeFrame, type Kind, KINDS as FRAME_KINDS } from "../../../src/dist/protocol/frames.ts";
 import { TextRequests } from "../../../src/dist/transfer/text_transfer.ts";
 import { sha256 } from "../../../src/hashing.ts";
-import { fetchRun } from "../../../src/dist/worker/join.ts";
+import { fetchRun, reportEnded } from "../../../src/dist/worker/join.ts";
 import { decodeMessage } from "../../../src/dist/protocol/messages.ts";
 import type { CoordinationPlan } from "../../../src/dist/replica/plan.ts";
 import type { Replica } from "../../../src/dist/replica/replica.ts";
@@ -105,6 +105,7 @@ const LATE: Kind[] = [
   "text",
   "contents",
   "extract",
+  "ended",
 ];
 const REDUCERS: Kind[] = ["reducer", "reduce", "reduced"];
 
@@ -121,6 +122,7 @@ Deno.test("malformed and untrue messages to coordinator, workers, reducers, dono
   assert.deepEqual((await fetchRun(bus.connect(), "toy", "e")).config, plan.config);
   const requests = new TextRequests(bus.connect(), { run: "toy", member: "e" });
   assert.deepEqual(await requests.bytes(await requests.contents(), () => {}), TEXT);
+  await reportEnded(bus.connect(), { run: "toy", member: "a", nonce: "an-earlier-process" });
   workers.push(await run.start("b", replicas[1], { atHome: false }));
   await run.step(2);
   workers.push(await run.start("c", replicas[2], { atHome: false }));

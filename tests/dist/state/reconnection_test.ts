@@ -39,7 +39,9 @@ function pass(paper: Paper, seconds: number, heard: string[], missing: string[] 
   let lost = "";
   for (const end = paper.now + seconds; paper.now < end; paper.now++) {
     for (const member of heard) alive(paper, member);
-    for (const name of missing) lost += lostNames(paper.do({ kind: "probed", name, there: false }));
+    for (const name of missing) {
+      lost += lostNames(paper.do({ kind: "probed", name, there: false, askedAt: paper.now }));
+    }
     lost += lostNames(paper.do({ kind: "tick" }));
   }
   return lost;
@@ -123,7 +125,7 @@ Deno.test("a reducer that is back later is not lost, nor counted as stalled", ()
   paper.do({ kind: "deaf", isCutOff: true });
   for (let i = 0; i < 50; i++, paper.now++) {
     paper.beat(paper.state.step, "waiting", i);
-    paper.do({ kind: "probed", name: "r", there: false });
+    paper.do({ kind: "probed", name: "r", there: false, askedAt: paper.now });
     assert.equal(lostNames(paper.do({ kind: "tick" })), "");
   }
   beat({ a: 50, b: 50 }); // by its own clock, which did not stand still

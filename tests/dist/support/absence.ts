@@ -46,7 +46,7 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
   });
   const expected = await runSingle(new ToyReplica({ size: SIZE }), plan);
   const first = await startNatsServer();
-  const token = new URL(first.url).username;
+  const { password } = new URL(first.url);
   await using servers = new AsyncDisposableStack();
   servers.use(first);
   let watched: ReturnType<typeof watchMemory> | undefined;
@@ -60,13 +60,13 @@ export async function trainThroughAbsence(absence: Absence, seconds: number): Pr
     await pause(1000 * seconds);
     watched.stop();
     isBack = true;
-    if (absence === "ended") servers.use(await startNatsServer({ listen: first.address, token }));
+    if (absence === "ended") servers.use(await startNatsServer({ listen: first.address, password }));
     else Deno.kill(pid, "SIGCONT");
   };
   const lost: string[] = [];
   let absent: Promise<void> | undefined;
   const members = ["worker-0", "worker-1"].map((member) => ({ member, size: SIZE }));
-  const outcome = await runProcesses(first.url, plan, members, (event) => {
+  const outcome = await runProcesses({ url: first.url }, plan, members, (event) => {
     if (event.kind === "left" && event.error) lost.push(`${event.member}: ${event.error}`);
     if (event.kind !== "step") return;
     if (event.committed.step === CALM_STEPS) absent = goAway(event.committed.seconds);

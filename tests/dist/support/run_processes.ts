@@ -6,6 +6,8 @@
 
 import { fileURLToPath } from "node:url";
 import { coordinate } from "../../../src/dist/coordinator.ts";
+import { watchConnections } from "../../../src/dist/nats/connection_events.ts";
+import type { NatsServer } from "../../../src/dist/nats/server.ts";
 import { connectNats } from "../../../src/dist/nats/transport.ts";
 import type { CoordinationPlan, DistEvent, RunOutcome } from "../../../src/dist/replica/plan.ts";
 import { descendants } from "../../run/support/runs.ts";
@@ -48,10 +50,11 @@ export function startScript(script: URL, order: unknown, by: readonly string[] =
 /**
  * Coordinates worker processes; waits until they have ended. Where the run fails, or hangs, they are killed.
  *
+ * @param server that of the run; where it says which connections close, the coordinator is told
  * @param onEvent gets what happens, with a way to start more workers, and those that were started, by name
  */
 export async function runProcesses(
-  url: string,
+  { url, eventsUrl }: Pick<NatsServer, "url"> & Partial<Pick<NatsServer, "eventsUrl">>,
   plan: CoordinationPlan,
   orders: Omit<ToyOrder, "url" | "run">[],
   onEvent: (
@@ -61,6 +64,7 @@ export async function runProcesses(
   ) => void = () => {},
 ): Promise<RunOutcome> {
   const transport = await connectNats(url, "coordinator");
+  await using resources = new AsyncDisposableStack();
   const all: Deno.ChildProcess[] = [];
   const workers = new Map<string, Deno.ChildProcess>();
   const start = (order: Omit<ToyOrder, "url" | "run">) => {
@@ -72,6 +76,9 @@ export async function runProcesses(
   const run = async () => {
     const outcome = await coordinate(transport, plan, {
       onListening: () => orders.forEach(start),
+      watchConnections: eventsUrl === undefined ? undefined : async (onClosed) => {
+        resources.use(await watchConnections(eventsUrl, onClosed));
+      },
       onEvent: (event) => {
         events.push(event);
         onEvent(event, workers, start);

@@ -32,7 +32,8 @@ type Task =
   | "convert"
   | "dashboard"
   | "export-run"
-  | "bench:averaging";
+  | "bench:averaging"
+  | "bench:faults";
 
 interface Settings {
   tasks: Record<string, { command: string }>;
@@ -57,6 +58,11 @@ export function reach(place: Workplace, name: string, step: number): Promise<voi
       return false; // not there yet, or half a line
     }
   }, 60);
+}
+
+/** The command behind `deno task NAME` that may take so many milliseconds. */
+export function startLong(deadline: number, task: Task, ...args: string[]): Command {
+  return spawn("", ...commandOf(task, args), deadline);
 }
 
 /** The same with a text on standard input. */
@@ -100,7 +106,7 @@ function commandOf(task: Task, args: string[]): [command: string, args: string[]
   return ["env", [...words.slice(0, deno), Deno.execPath(), ...words.slice(deno + 1), ...args]];
 }
 
-function spawn(input: string, command: string, args: string[]): Command {
+function spawn(input: string, command: string, args: string[], milliseconds = DEADLINE): Command {
   const process = new Deno.Command(command, {
     args,
     cwd: fileURLToPath(new URL("../../../", import.meta.url)),
@@ -116,11 +122,13 @@ function spawn(input: string, command: string, args: string[]): Command {
     isLate = true;
     const all = [process.pid, ...descendants(process.pid).map(({ pid }) => pid)];
     new Deno.Command("kill", { args: ["-9", ...all.map(String)] }).outputSync();
-  }, DEADLINE);
+  }, milliseconds);
   const ended = Promise.all([process.status, out.done, err.done]).then(([{ code }]) => {
     clearTimeout(deadline);
     if (isLate) {
-      throw new Error(`${args.join(" ")} had not ended after ${DEADLINE / 1000} s; it said\n${err.text()}`);
+      throw new Error(
+        `${args.join(" ")} had not ended after ${milliseconds / 1000} s; it said\n${err.text()}`,
+      );
     }
     return { code, stdout: out.text(), stderr: withoutDenos(err.text()) };
   });
