@@ -15,7 +15,7 @@ interface Subscription {
 }
 
 /** What happens to one message in flight: the messages that arrive, each after a delay in milliseconds. */
-export type Weather = (data: Uint8Array) => { data: Uint8Array; delay: number }[];
+export type Weather = (data: Uint8Array, subject: string) => { data: Uint8Array; delay: number }[];
 
 /** Every message arrives once, at once. */
 export const fairWeather: Weather = (data) => [{ data, delay: 0 }];
@@ -112,7 +112,7 @@ export class MemoryBus {
       matches(subject) && !this.#cutOff.has(owner)
     );
     for (const subscription of subscriptions) {
-      for (const arrival of this.weather(data)) {
+      for (const arrival of this.weather(data, subject)) {
         this.#deliver(subscription, subject, arrival, inbox);
       }
     }
@@ -134,7 +134,7 @@ export class MemoryBus {
         subject,
         data: unaligned,
         respond: inbox === undefined ? undefined : (answer) => {
-          for (const { data, delay } of this.weather(answer)) {
+          for (const { data, delay } of this.weather(answer, inbox)) {
             this.#later(delay, () => this.#inboxes.get(inbox)?.(data));
           }
         },

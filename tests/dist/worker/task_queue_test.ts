@@ -50,12 +50,12 @@ class Counting extends ToyReplica {
 }
 
 Deno.test("orders between steps that come again before each later one are carried out once, but the last comparison is another one", async () => {
-  const orders: { step: number; data: Uint8Array }[] = [];
-  using bus = new MemoryBus((data) => {
+  const orders: { step: number; subject: string; data: Uint8Array }[] = [];
+  using bus = new MemoryBus((data, subject) => {
     const message = decodeMessage(data, "toy");
     if ("refused" in message || !isDuty(message)) return [{ data, delay: 0 }];
-    const again = orders.filter(({ step }) => step === message.step);
-    orders.push({ step: message.step, data: data.slice() });
+    const again = orders.filter((order) => order.step === message.step && order.subject === subject);
+    orders.push({ step: message.step, subject, data: data.slice() });
     return [...again, { data }].map(({ data }) => ({ data, delay: 0 }));
   });
   const replicas = [new Counting(), new Counting()];
