@@ -9,7 +9,7 @@ const dist = { mode: "average", localSteps: 3, warmupSteps: 2 } as const;
 Deno.test("a run that averages parameters learns, and resumes with the same members as if it had not stopped", async () => {
   await using place = await Workplace.open();
   const config = (name: string, steps: number, workers = 2) =>
-    place.config(name, { dist, train: { steps }, machine: { workers } });
+    place.config(name, { dist, train: { steps }, machine: { workers, sharedMemory: false } });
   const whole = await train(config("whole", 11));
   const { steps, evaluations } = metricsOf(place.run("whole"));
   assert.ok(whole.loss < steps[0].loss, "it learns");

@@ -17,16 +17,27 @@ export interface SumPart {
   readonly holds?: () => boolean;
 }
 
-/** One part of the sums over disjoint subtrees, by node. */
-export type Sums = ReadonlyMap<string, SumPart>;
+/** One part of the sums over disjoint subtrees, by {@linkcode keyOf}. */
+export type Sums = ReadonlyMap<number, SumPart>;
 
-/** Collects the sums of one step, part by part, until they can be added. */
+/** The sums of an incomplete part. */
+interface Waiting {
+  readonly sums: Map<number, SumPart>;
+  /** How many leaves below each node have arrived, without absent ones; none where nothing has. */
+  readonly arrived: Map<number, number>;
+}
+
+/**
+ * Collects the sums of one step, part by part, until they can be added. What a part of a sum costs grows with the depth of the tree,
+ * not with the number of members.
+ */
 export class PartialSums {
-  /** For each incomplete part its sums, by node. */
-  readonly #waiting = new Map<number, Map<string, SumPart>>();
+  readonly #waiting = new Map<number, Waiting>();
   readonly #complete = new Set<number>();
   /** Sums that were copied to a buffer of the pool. */
   readonly #copies = new Set<Uint8Array>();
+  /** How many leaves before each one are absent. */
+  readonly #absentBefore: Uint32Array;
 
   /**
    * A step without any sums.
@@ -37,15 +48,20 @@ export class PartialSums {
    */
   constructor(
     readonly leaves: number,
-    readonly absent: ReadonlySet<number> = new Set(),
+    absent: ReadonlySet<number> = new Set(),
     readonly buffers: BufferPool = new BufferPool(0),
-  ) {}
+  ) {
+    this.#absentBefore = new Uint32Array(leaves + 1);
+    for (let leaf = 0; leaf < leaves; leaf++) {
+      this.#absentBefore[leaf + 1] = this.#absentBefore[leaf] + (absent.has(leaf) ? 1 : 0);
+    }
+  }
 
   /** Bytes of the sums of incomplete parts, without those in the memory of others. */
   get heldBytes(): number {
     let bytes = 0;
-    for (const nodes of this.#waiting.values()) {
-      for (const { bytes: { length }, holds } of nodes.values()) if (!holds) bytes += length;
+    for (const { sums } of this.#waiting.values()) {
+      for (const { bytes: { length }, holds } of sums.values()) if (!holds) bytes += length;
     }
     return bytes;
   }
@@ -55,13 +71,13 @@ export class PartialSums {
     return this.#complete.has(part);
   }
 
-  /** Whether this part of the sum over [lo, hi) has arrived: itself, within a larger sum, or in pieces. */
+  /** Whether this part of the sum over [lo, hi), a node, has arrived: itself, within a larger sum, or in pieces. */
   has(lo: number, hi: number, part: number): boolean {
     if (this.#complete.has(part)) return true;
-    const nodes = this.#waiting.get(part);
-    return nodes !== undefined &&
-      ((pathTo(lo, hi, this.leaves) ?? []).some((node) => nodes.has(keyOf(node))) ||
-        this.#covers(nodes, lo, hi));
+    const waiting = this.#waiting.get(part);
+    if (!waiting) return false;
+    return this.#isIn(waiting, [lo, hi]) ||
+      (pathTo(lo, hi, this.leaves) ?? []).some((node) => waiting.sums.has(keyOf(node)));
   }
 
   /**
@@ -73,21 +89,18 @@ export class PartialSums {
    * @throws {RangeError} where [lo, hi) is not a node of the tree
    */
   add(lo: number, hi: number, part: number, sum: SumPart): Sums | undefined {
-    if (!pathTo(lo, hi, this.leaves)) {
-      throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
-    }
+    const path = pathTo(lo, hi, this.leaves);
+    if (!path) throw new RangeError(`[${lo}, ${hi}) is not a subtree of ${this.leaves} leaves`);
     if (this.has(lo, hi, part)) return undefined;
-    let nodes = this.#waiting.get(part);
-    if (!nodes) this.#waiting.set(part, nodes = new Map());
-    this.#dropWithin(nodes, lo, hi);
-    nodes.set(keyOf([lo, hi]), sum);
-    if (!this.#covers(nodes, 0, this.leaves)) {
-      nodes.set(keyOf([lo, hi]), this.#kept(sum));
+    const waiting = this.#waitingFor(part);
+    this.#insert(waiting, path, sum);
+    if (!this.#isIn(waiting, [0, this.leaves])) {
+      waiting.sums.set(keyOf([lo, hi]), this.#kept(sum));
       return undefined;
     }
     this.#waiting.delete(part);
     this.#complete.add(part);
-    return nodes;
+    return waiting.sums;
   }
 
   /**
@@ -100,7 +113,10 @@ export class PartialSums {
     const sound = [...sums].filter(([, { holds }]) => holds?.() ?? true);
     if (sound.length === sums.size) return false;
     this.#complete.delete(part);
-    this.#waiting.set(part, new Map(sound.map(([key, sum]) => [key, this.#kept(sum)])));
+    const waiting = this.#waitingFor(part);
+    for (const [key, sum] of sound) {
+      this.#insert(waiting, pathTo(Math.floor(key / SHIFT), key % SHIFT, this.leaves)!, this.#kept(sum));
+    }
     return true;
   }
 
@@ -109,6 +125,48 @@ export class PartialSums {
     for (const { bytes } of sums) {
       if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
     }
+  }
+
+  #waitingFor(part: number): Waiting {
+    const waiting = this.#waiting.get(part) ?? { sums: new Map(), arrived: new Map() };
+    this.#waiting.set(part, waiting);
+    return waiting;
+  }
+
+  /** Puts a sum at the end of a path, in place of smaller ones below. */
+  #insert(waiting: Waiting, path: readonly Range[], sum: SumPart): void {
+    const { sums, arrived } = waiting, node = path.at(-1)!;
+    const gained = this.#present(node) - (arrived.get(keyOf(node)) ?? 0);
+    this.#dropWithin(waiting, node);
+    sums.set(keyOf(node), sum);
+    arrived.set(keyOf(node), this.#present(node));
+    for (const above of path.slice(0, -1)) {
+      arrived.set(keyOf(above), (arrived.get(keyOf(above)) ?? 0) + gained);
+    }
+  }
+
+  /** Drops the sums of a node and of all below it. */
+  #dropWithin(waiting: Waiting, [lo, hi]: Range): void {
+    const key = keyOf([lo, hi]);
+    if (!waiting.arrived.delete(key)) return;
+    const sum = waiting.sums.get(key);
+    if (sum) {
+      waiting.sums.delete(key);
+      return this.release([sum]);
+    }
+    const middle = splitOf(lo, hi);
+    this.#dropWithin(waiting, [lo, middle]);
+    this.#dropWithin(waiting, [middle, hi]);
+  }
+
+  /** Whether all leaves of a node have arrived, except for absent ones. */
+  #isIn({ arrived }: Waiting, node: Range): boolean {
+    return (arrived.get(keyOf(node)) ?? 0) === this.#present(node);
+  }
+
+  /** Leaves of a node that are not absent. */
+  #present([lo, hi]: Range): number {
+    return hi - lo - (this.#absentBefore[hi] - this.#absentBefore[lo]);
   }
 
   /** A sum that outlives the message that it came with. */
@@ -122,33 +180,21 @@ export class PartialSums {
     this.#copies.add(copy);
     return copy;
   }
-
-  /** Drops sums of smaller subtrees within [lo, hi). */
-  #dropWithin(nodes: Map<string, SumPart>, lo: number, hi: number): void {
-    for (const [key, sum] of nodes) {
-      const [from, to] = key.split("-").map(Number);
-      if (lo > from || to > hi) continue;
-      nodes.delete(key);
-      this.release([sum]);
-    }
-  }
-
-  /** Whether the sums cover [lo, hi), except for absent leaves. */
-  #covers(nodes: Sums, lo: number, hi: number): boolean {
-    if (nodes.has(keyOf([lo, hi]))) return true;
-    if (hi - lo === 1) return this.absent.has(lo);
-    const middle = splitOf(lo, hi);
-    return this.#covers(nodes, lo, middle) && this.#covers(nodes, middle, hi);
-  }
 }
 
-/** The name of a node among {@linkcode Sums}. */
-export function keyOf([lo, hi]: Range): string {
-  return `${lo}-${hi}`;
+/** More than the number of leaves of any tree. */
+const SHIFT = 2 ** 24;
+
+/** The number of a node among {@linkcode Sums}. */
+export function keyOf([lo, hi]: Range): number {
+  return lo * SHIFT + hi;
 }
 
 /** The leaves that no sum is over: in a round, those of members that were lost. */
 export function absentFrom(sums: readonly OfferedSum[], leaves: number): Set<number> {
-  const all = Array.from({ length: leaves }, (_, leaf) => leaf);
-  return new Set(all.filter((leaf) => !sums.some(({ lo, hi }) => lo <= leaf && leaf < hi)));
+  const isThere = new Uint8Array(leaves);
+  for (const { lo, hi } of sums) isThere.fill(1, lo, hi);
+  const absent = new Set<number>();
+  isThere.forEach((there, leaf) => there || absent.add(leaf));
+  return absent;
 }

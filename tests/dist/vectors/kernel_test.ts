@@ -1,6 +1,7 @@
 /** The kernel against the arithmetic in plain TypeScript. @module */
 
 import assert from "node:assert/strict";
+import { keyOf } from "../../../src/dist/allreduce/partial_sums.ts";
 import { CODEC_NAMES, codecOf } from "../../../src/dist/vectors/codecs.ts";
 import { CHUNK } from "../../../src/dist/vectors/kernel.ts";
 import { addInto, BLOCK, blockSquares, divideBy, isFiniteVector } from "../../../src/dist/vectors/sums.ts";
@@ -49,7 +50,7 @@ Deno.test("meanByChunks() gives the bits of decoding, adding in the tree's order
           const bytes = encodedBy(codec, mixed(size, i + tokens));
           const unaligned = new Uint8Array(bytes.length + 1).subarray(1);
           unaligned.set(bytes);
-          return [`${lo}-${hi}`, { bytes: unaligned }];
+          return [keyOf([lo, hi]), { bytes: unaligned }];
         }));
         const plain = [...sums.values()].map(({ bytes }) => decodePlainly(name, bytes, size));
         // [0, 2), and the others one by one.
