@@ -36,6 +36,7 @@ export class PartialSums {
   readonly #complete = new Set<number>();
   /** Sums that were copied to a buffer of the pool. */
   readonly #copies = new Set<Uint8Array>();
+  #heldBytes = 0;
   /** How many leaves before each one are absent. */
   readonly #absentBefore: Uint32Array;
 
@@ -57,13 +58,9 @@ export class PartialSums {
     }
   }
 
-  /** Bytes of the sums of incomplete parts, without those in the memory of others. */
+  /** Bytes of sums that were copied and are still needed. */
   get heldBytes(): number {
-    let bytes = 0;
-    for (const { sums } of this.#waiting.values()) {
-      for (const { bytes: { length }, holds } of sums.values()) if (!holds) bytes += length;
-    }
-    return bytes;
+    return this.#heldBytes;
   }
 
   /** Whether this part of the sum over all micro-batches has been completed. */
@@ -123,7 +120,9 @@ export class PartialSums {
   /** Returns the buffers of sums that are no longer needed. */
   release(sums: Iterable<SumPart>): void {
     for (const { bytes } of sums) {
-      if (this.#copies.delete(bytes)) this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
+      if (!this.#copies.delete(bytes)) continue;
+      this.#heldBytes -= bytes.length;
+      this.buffers.give(bytes as Uint8Array<ArrayBuffer>);
     }
   }
 
@@ -178,6 +177,7 @@ export class PartialSums {
     const copy = this.buffers.take(bytes.length);
     copy.set(bytes);
     this.#copies.add(copy);
+    this.#heldBytes += copy.length;
     return copy;
   }
 }

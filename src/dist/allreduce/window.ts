@@ -75,6 +75,8 @@ export class ReduceWindow {
   /** The next pull: indices of its part and its sum. */
   #nextPart = 0;
   #nextSum = 0;
+  /** Index of a part before which all are complete. */
+  #firstPart = 0;
   #sums: readonly OfferedSum[];
   /** When each member last sent a pulled part or an acknowledgement. */
   readonly #deliveredAt = new Map<string, number>();
@@ -124,7 +126,7 @@ export class ReduceWindow {
       const part = this.#parts[this.#nextPart];
       if (!this.#pulls.has(keyOf(sum, part)) && !this.#step.has(sum.lo, sum.hi, part)) {
         const bytes = this.effects.isNear(sum.member) ? 0 : this.bytesOf(part);
-        if (bytes > 0 && this.#bytesPulled > 0 && this.#bytesPulled + bytes > this.sizes.windowBytes) return;
+        if (bytes > 0 && !this.#hasSpaceFor(bytes, this.#nextPart)) return;
         this.#bytesPulled += bytes;
         const pull = { sum, part, bytes, askedAt: now, sentAt: now, patience: this.sizes.patienceSeconds };
         this.#pulls.set(keyOf(sum, part), pull);
@@ -133,6 +135,20 @@ export class ReduceWindow {
       this.#nextSum = (this.#nextSum + 1) % this.#sums.length;
       if (this.#nextSum === 0) this.#nextPart++;
     }
+  }
+
+  /**
+   * Whether a part of a sum may be pulled. While a member is silent no more than a window and one part of each other sum pile up; of the
+   * first part that is incomplete all are pulled, so that it can be completed.
+   */
+  #hasSpaceFor(bytes: number, nextPart: number): boolean {
+    const { windowBytes } = this.sizes;
+    if (this.#bytesPulled > 0 && this.#bytesPulled + bytes > windowBytes) return false;
+    while (this.#firstPart < nextPart && this.#step.isComplete(this.#parts[this.#firstPart])) {
+      this.#firstPart++;
+    }
+    if (nextPart === this.#firstPart) return true;
+    return this.#bytesPulled + this.#step.heldBytes + bytes <= windowBytes + this.#sums.length * bytes;
   }
 
   /**
@@ -162,6 +178,7 @@ export class ReduceWindow {
   #beginAgain(): void {
     this.#nextSum = 0;
     this.#nextPart = 0;
+    this.#firstPart = 0;
     while (this.#nextPart < this.#parts.length && this.#step.isComplete(this.#parts[this.#nextPart])) {
       this.#nextPart++;
     }
@@ -305,10 +322,8 @@ export class ReduceWindow {
   }
 }
 
-function keyOf(range: { lo: number; hi: number }, part: number): string {
-  return `${rangeKeyOf(range)}/${part}`;
-}
+type Span = Pick<OfferedSum, "lo" | "hi">;
 
-function rangeKeyOf({ lo, hi }: { lo: number; hi: number }): string {
-  return `${lo}-${hi}`;
-}
+const rangeKeyOf = ({ lo, hi }: Span) => `${lo}-${hi}`;
+
+const keyOf = (range: Span, part: number) => `${rangeKeyOf(range)}/${part}`;

@@ -266,3 +266,46 @@ Deno.test("where a lost member has overwritten its sum nobody has it: the reduct
     /a was lost and has overwritten its sum of step 1/,
   );
 });
+
+Deno.test("while one of eight members is silent no more than a window and a part of each sum are held", () => {
+  const sums = Array.from({ length: 8 }, (_, lo) => ({ member: `m${lo}`, lo, hi: lo + 1 }));
+  const names = sums.map(({ member }) => member), parts = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const pulls: { sum: (typeof sums)[number]; part: number }[] = [];
+  let isDone = false;
+  const acknowledged: number[] = [];
+  const sizes = { step: 1, leaves: 8, values: 10 * BLOCK, parts, partElements: BLOCK, patienceSeconds: 2 };
+  const window: ReduceWindow = new ReduceWindow(
+    sums,
+    names,
+    1,
+    { ...sizes, windowBytes: 4 * 4 * BLOCK },
+    new FeedbackEncoder(codecOf("float32")),
+    {
+      isNear: () => false,
+      pull: ({ member, lo, hi }, part) => pulls.push({ sum: { member, lo, hi }, part }),
+      share: () => undefined,
+      sendMean: (part) => acknowledged.push(part),
+      pulled: () => {},
+      heardAt: () => 0,
+      done: () => isDone = true,
+    },
+  );
+  const payload = new Uint8Array(4 * BLOCK);
+  const answer = ({ sum: { member, lo, hi }, part }: (typeof pulls)[number]) =>
+    window.receive({ sender: member, lo, hi, part, codec: "float32", payload } as Frame, 0);
+  window.advance(0);
+  const late: typeof pulls = [];
+  let most = 0;
+  for (let pull = pulls.shift(); pull; pull = pulls.shift()) {
+    if (pull.sum.member === "m3") late.push(pull);
+    else answer(pull);
+    most = Math.max(most, window.heldBytes);
+  }
+  assert.ok(most <= (4 + 8) * 4 * BLOCK, `${most / (4 * BLOCK)} parts`);
+  pulls.push(...late);
+  for (let pull = pulls.shift(); pull; pull = pulls.shift()) {
+    answer(pull);
+    for (const part of acknowledged.splice(0)) for (const name of names) window.acknowledge(name, part, 0);
+  }
+  assert.ok(isDone, "when it speaks again all goes on");
+});

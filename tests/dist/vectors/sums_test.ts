@@ -35,7 +35,9 @@ function addTo(step: PartialSums, lo: number, hi: number, part: number, sum: Flo
   const { leaves } = step;
   const sums = step.add(lo, hi, part, { bytes: floatBytes(sum) });
   if (!sums) return undefined;
-  return averaged({ sums, codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
+  const mean = averaged({ sums, codec: codecOf("float32"), leaves, tokens: 1, values: sum.length });
+  step.release(sums.values());
+  return mean;
 }
 
 /** Numbers below `count` in a random order. */
