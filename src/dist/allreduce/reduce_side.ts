@@ -135,7 +135,10 @@ export class ReduceSide implements Disposable {
     this.encoder.endStep(false);
     this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
-    if (this.isSharing()) this.share(Math.min(values, parts.length * this.sizes.partElements));
+    const far = new Set(of.far);
+    if (this.#canRefer && of.members.some((member) => !far.has(member))) {
+      this.share(Math.min(values, parts.length * this.sizes.partElements));
+    }
     const { window, flush } = this.#windowOf(of, parts);
     this.#open = { of, window, flush, bytesSent, bytesReceived };
     window.advance(now);
@@ -231,6 +234,7 @@ export class ReduceSide implements Disposable {
   #windowOf(of: StepOfVectors, own: readonly number[]): Pick<OpenStep, "window" | "flush"> {
     const { sizes, effects, encoder: { codec } } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
+    const far = new Set(of.far);
     const parts = Math.ceil(values / sizes.partElements), partBytes = codec.byteLength(sizes.partElements);
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member receives from all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };
@@ -261,7 +265,7 @@ export class ReduceSide implements Disposable {
       publish(subjects.near(run), { part, more, byReference: true, payload });
     });
     const window = new ReduceWindow(sums, members, tokens, ownSizes, this.encoder, {
-      isNear: (member) => this.#canRefer && !of.far.includes(member) && !this.#unreadable.has(member),
+      isNear: (member) => this.#canRefer && !far.has(member) && !this.#unreadable.has(member),
       pull: (sum, part, byReference) =>
         byReference ? pulls.add(`${sum.member} ${sum.lo}-${sum.hi}`, part, sum) : pull(sum, { part }),
       // Parts that come later, from an owner that was lost, have no place there and travel.
@@ -271,7 +275,7 @@ export class ReduceSide implements Disposable {
           return publish(subjects.heardBy(run, member), { part, payload });
         }
         means.add("mean", part, reference);
-        if (of.far.length > 0) publish(subjects.far(run), { part, payload });
+        if (far.size > 0) publish(subjects.far(run), { part, payload });
       },
       heardAt: effects.heardAt,
       pulled: effects.pulled,
