@@ -39,7 +39,7 @@ function segments(): number {
  */
 export async function randomKills({ kills, size, seed }: Killing): Promise<number> {
   const { uniform, word } = randomStream(seed, "kills");
-  const steps = 10 + 4 * kills;
+  const steps = 10 + 6 * kills;
   const plan = toyPlan({
     steps,
     startWorkers: WORKERS,
