@@ -71,11 +71,11 @@ export const KINDS = {
   run: 32, //       the configuration
   welcome: 33, //   the sender of `join` is a member
   refuse: 34, //    it is rejected, and why
-  assign: 35, //    the micro-batches of each member
-  pull: 36, //      asks one member for one part of a sum
+  assign: 35, //    the micro-batches of one member
+  pull: 36, //      asks one member for one part of a sum, or some in a row
   mean: 37, //      one part of the mean gradient, tentative until the commit
   commit: 38, //    the step ends: apply the mean, or skip it
-  evaluate: 39, //  the validation micro-batches of each member
+  evaluate: 39, //  the validation micro-batches of one member
   save: 40, //      which member writes a checkpoint
   hash: 41, //      asks for hashes
   finish: 42, //    the run ends, with its error if that is the reason
