@@ -5,7 +5,7 @@
  * @module
  */
 
-import { GRAIN } from "../memory/header.ts";
+import { inGrains } from "../memory/header.ts";
 import type { Refusal } from "../memory/libc.ts";
 import type { Reference } from "../memory/reference.ts";
 import { Segment } from "../memory/segment.ts";
@@ -28,7 +28,7 @@ export class MeanMemory implements Disposable {
 
   /** Takes the memory for means of this many bytes, all of it now; or says why it can't be had. */
   static async create(bytes: number): Promise<MeanMemory | Refusal> {
-    const capacity = Math.ceil(bytes / GRAIN) * GRAIN;
+    const capacity = inGrains(bytes);
     const segment = await Segment.create(BUFFERS * capacity);
     return "refused" in segment ? segment : new MeanMemory(segment, capacity);
   }

@@ -135,10 +135,6 @@ export class ReduceSide implements Disposable {
     this.encoder.endStep(false);
     this.encoder.keepOnly(parts);
     if (!owners.includes(this.name)) return;
-    const far = new Set(of.far);
-    if (this.#canRefer && of.members.some((member) => !far.has(member))) {
-      this.share(Math.min(values, parts.length * this.sizes.partElements));
-    }
     const { window, flush } = this.#windowOf(of, parts);
     this.#open = { of, window, flush, bytesSent, bytesReceived };
     window.advance(now);
@@ -235,6 +231,9 @@ export class ReduceSide implements Disposable {
     const { sizes, effects, encoder: { codec } } = this;
     const { step, owners, leaves, sums, members, tokens, lossSum, values } = of;
     const far = new Set(of.far);
+    if (this.#canRefer && members.some((member) => !far.has(member))) {
+      this.share(Math.min(values, own.length * sizes.partElements));
+    }
     const parts = Math.ceil(values / sizes.partElements), partBytes = codec.byteLength(sizes.partElements);
     const windowBytes = sizes.windowBytes / new Set(owners).size; // a member receives from all of them
     const ownSizes = { ...sizes, step, leaves, values, parts: own, windowBytes };

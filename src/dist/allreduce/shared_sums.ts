@@ -5,7 +5,7 @@
  * @module
  */
 
-import { GRAIN, type SegmentAddress } from "../memory/header.ts";
+import { inGrains, type SegmentAddress } from "../memory/header.ts";
 import type { Refusal } from "../memory/libc.ts";
 import type { Reference } from "../memory/reference.ts";
 import { Segment } from "../memory/segment.ts";
@@ -70,5 +70,5 @@ export class SharedSums implements Disposable {
 
 /** Bytes from one vector to the next. */
 function stride(size: number): number {
-  return Math.ceil(4 * size / GRAIN) * GRAIN;
+  return inGrains(4 * size);
 }

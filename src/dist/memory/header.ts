@@ -37,7 +37,12 @@ const STAMPS = 64, STAMP_WORDS = 2 * 16;
 
 /** Bytes of a whole segment. */
 export function sizeFor(bytes: number): number {
-  return GRAIN + Math.ceil(bytes / GRAIN) * GRAIN;
+  return GRAIN + inGrains(bytes);
+}
+
+/** Rounds up, so that what comes next begins where a page can. */
+export function inGrains(bytes: number): number {
+  return Math.ceil(bytes / GRAIN) * GRAIN;
 }
 
 /** What is wrong with an address, if anything is. */
