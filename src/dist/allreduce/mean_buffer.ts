@@ -6,7 +6,6 @@
 
 import type { Refusal } from "../memory/libc.ts";
 import { Neighbours, type SharedBytes } from "../memory/neighbours.ts";
-import { decodeReference } from "../memory/reference.ts";
 import { decode } from "../vectors/codecs.ts";
 import type { Frame } from "../protocol/frames.ts";
 import type { Attempt } from "../protocol/messages.ts";
@@ -96,11 +95,7 @@ export class Means implements Disposable {
   }
 
   #pieceOf({ sender, byReference, payload }: Frame): SharedBytes | Refusal {
-    if (!byReference) return { bytes: payload, holds: () => true };
-    const reference = decodeReference(payload);
-    return reference
-      ? this.#neighbours.view(sender, reference)
-      : { refused: "what was sent is no reference" };
+    return byReference ? this.#neighbours.read(sender, payload) : { bytes: payload, holds: () => true };
   }
 
   /** Leaves a part where it lies, if all parts so far lie around it as in one vector. */

@@ -10,7 +10,7 @@ import { MeanMemory } from "./mean_memory.ts";
 import type { SumPart } from "./partial_sums.ts";
 import { ReduceWindow } from "./window.ts";
 import { Runs } from "./runs.ts";
-import { decodeReference, encodeReference, type Reference } from "../memory/reference.ts";
+import { encodeReference, type Reference } from "../memory/reference.ts";
 import { Neighbours } from "../memory/neighbours.ts";
 import { BufferPool } from "../vectors/buffer_pool.ts";
 import { codecOf } from "../vectors/codecs.ts";
@@ -206,8 +206,7 @@ export class ReduceSide implements Disposable {
 
   /** What a member refers to; undefined where its memory can't be opened. */
   #inMemoryOf({ sender, payload }: Frame): SumPart | undefined {
-    const reference = this.#canRefer ? decodeReference(payload) : undefined;
-    const piece = reference && this.#neighbours.view(sender, reference);
+    const piece = this.#canRefer ? this.#neighbours.read(sender, payload) : undefined;
     return piece && "bytes" in piece ? piece : undefined;
   }
 

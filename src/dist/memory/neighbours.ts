@@ -7,7 +7,7 @@
 import { ForeignSegment } from "./foreign_segment.ts";
 import type { SegmentAddress } from "./header.ts";
 import type { Refusal } from "./libc.ts";
-import type { Reference } from "./reference.ts";
+import { decodeReference, type Reference } from "./reference.ts";
 
 /** A piece of another process's memory. */
 export interface SharedBytes {
@@ -43,6 +43,12 @@ export class Neighbours implements Disposable {
     this.#used.add(segment);
     const bytes = segment.bytes.subarray(offset, offset + length) as Uint8Array;
     return { bytes, holds: () => segment.holds(buffer, stamp) };
+  }
+
+  /** The same of a reference as it was sent. */
+  read(owner: string, sent: Uint8Array): SharedBytes | Refusal {
+    const reference = decodeReference(sent);
+    return reference ? this.view(owner, reference) : { refused: "what was sent is no reference" };
   }
 
   /** Closes the segments that were not referred to since the last call: their owners may be gone, and their memory with them. */

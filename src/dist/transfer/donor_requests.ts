@@ -5,7 +5,6 @@
  */
 
 import type { Neighbours } from "../memory/neighbours.ts";
-import { decodeReference } from "../memory/reference.ts";
 import { encodeFrame, type Frame } from "../protocol/frames.ts";
 import { decodeMessage, isOf, type ReceivedOf } from "../protocol/messages.ts";
 import type { Donor } from "./state_transfer.ts";
@@ -56,8 +55,7 @@ export function donorOver(transport: Transport, requests: DonorRequests): Donor 
   /** Puts what a piece refers to in its payload's place. Whose memory can't be opened is asked for bytes from then on. */
   const canRead = (frame: Frame): boolean => {
     if (!frame.byReference) return true;
-    const reference = decodeReference(frame.payload);
-    const memory = reference && requests.neighbours?.view(donor, reference);
+    const memory = requests.neighbours?.read(donor, frame.payload);
     if (memory && "bytes" in memory) frame.payload = memory.bytes;
     else byReference = false;
     return byReference;
